@@ -1,0 +1,38 @@
+"""headstart: a folder of labelled images in, an image classifier that its owner can trust out.
+
+The public names are resolved on first use (PEP 562), so that `import headstart` loads no heavy package.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+_HOME_OF = {
+    "HeadstartError": "headstart.errors",
+    "ImageClassifier": "headstart.training.classifier",
+    "Predictor": "headstart.artifact.predictor",
+    "TrainSettings": "headstart.settings",
+    "Trained": "headstart.training.outcome",
+    "train": "headstart.training.run",
+}
+
+__all__ = ["HeadstartError", "ImageClassifier", "Predictor", "TrainSettings", "Trained", "__version__", "train"]
+
+if TYPE_CHECKING:
+    from headstart.artifact.predictor import Predictor
+    from headstart.errors import HeadstartError
+    from headstart.settings import TrainSettings
+    from headstart.training.classifier import ImageClassifier
+    from headstart.training.outcome import Trained
+    from headstart.training.run import train
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME_OF:
+        raise AttributeError(f"module 'headstart' has no attribute {name!r}")
+    return getattr(import_module(_HOME_OF[name]), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,0 +1,1 @@
+"""What leaves the machine: bundles, predictions, figures, the report."""

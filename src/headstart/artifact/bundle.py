@@ -1,0 +1,158 @@
+"""The bundle: a folder with manifest.json and weights.safetensors, all that a prediction needs and all that is known of it.
+
+Format 1. To change it: raise FORMAT, read the older formats in `read_manifest`, keep a bundle of each in the tests.
+"""
+
+import json
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from headstart.data.preprocess import Preprocess
+from headstart.errors import BackboneError, BundleError
+from headstart.model.catalog import find_backbone
+from headstart.storage import sha256_of_file, write_json
+
+FORMAT = 1
+MANIFEST, WEIGHTS = "manifest.json", "weights.safetensors"
+RECORDED_PACKAGES = ("headstart", "numpy", "pillow", "torch", "torchvision", "timm", "scikit-learn", "safetensors")
+
+
+class BackboneEntry(BaseModel):
+    """Which pretrained network, and the very file its weights came from."""
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str
+    timm_name: str
+    weights_sha256: str
+    weights_origin: str
+    licence: str
+
+
+class PreprocessEntry(BaseModel):
+    """preprocess.Preprocess as it is written."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    size_px: int = Field(ge=1, le=4096)
+    resize_px: int = Field(ge=1, le=8192)
+    interpolation: str = Field(pattern="^(bilinear|bicubic)$")
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    crop: str = Field(pattern="^(center|squash)$")
+    decode_margin: float = Field(ge=0)
+
+
+class Manifest(BaseModel):
+    """manifest.json."""
+
+    model_config = ConfigDict(frozen=True)
+
+    format: int
+    strategy: str
+    recipe: str
+    classes: tuple[str, ...] = Field(min_length=2)
+    backbone: BackboneEntry
+    preprocess: PreprocessEntry
+    weights_sha256: str  # of weights.safetensors
+    settings: dict[str, Any]  # as asked for
+    plan: dict[str, Any]  # as resolved: every number of the training
+    seed: int
+    images: dict[str, tuple[str, ...]]  # split -> SHA-256 of each image file's bytes
+    evaluation: dict[str, Any]
+    refit: bool
+    interrupted: bool
+    versions: dict[str, str]
+    created: str  # UTC, ISO 8601
+
+    def preprocessing(self) -> Preprocess:
+        """The Preprocess this model was trained with."""
+        return Preprocess.from_json(self.preprocess.model_dump())
+
+
+@dataclass(frozen=True, slots=True)
+class Bundle:
+    """A bundle on disk whose manifest was read and checked."""
+
+    folder: Path
+    manifest: Manifest
+
+    @property
+    def weights(self) -> Path:
+        """The file of all tensors of the network, last layer included."""
+        return self.folder / WEIGHTS
+
+
+def write_manifest(folder: Path, values: dict[str, Any]) -> Manifest:
+    """Adds format, versions, time and the weights' digest to `values`, writes manifest.json and returns it."""
+    manifest = Manifest(
+        format=FORMAT,
+        weights_sha256=sha256_of_file(folder / WEIGHTS),
+        versions=installed_versions(),
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        **values,
+    )
+    write_json(folder / MANIFEST, manifest.model_dump(mode="json"))
+    return manifest
+
+
+def find_bundle(model: Path) -> Path:
+    """The bundle's folder in what a user calls MODEL: a bundle or a run folder. Raises BundleError."""
+    for folder in (model, model / "model"):
+        if (folder / MANIFEST).is_file():
+            return folder
+    if not model.exists():
+        raise BundleError(f"there is no {model}", hint="give the folder of a run, or the model folder in it")
+    partial = model.name.endswith(".partial")
+    raise BundleError(
+        f"{model} holds no model: there is no {MANIFEST} in it",
+        hint=f"the run was not finished: headstart train --resume {model}" if partial else "give the folder of a run",
+    )
+
+
+def read_bundle(model: Path) -> Bundle:
+    """Reads and checks a bundle; nothing is built yet. Raises BundleError."""
+    folder = find_bundle(model)
+    file = folder / MANIFEST
+    try:
+        values = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise BundleError(f"{file} cannot be read: {error}", hint="is the copy complete?") from error
+    found = values.get("format") if isinstance(values, dict) else None
+    if not isinstance(found, int):
+        raise BundleError(f"{file} is not a headstart manifest", hint="give the folder of a run")
+    if found > FORMAT:
+        raise BundleError(
+            f"{folder} has format {found}; this headstart reads up to {FORMAT}", hint="pip install --upgrade headstart"
+        )
+    try:
+        manifest = Manifest.model_validate(values)
+        find_backbone(manifest.backbone.name)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"])
+        raise BundleError(f"{file} is damaged at {place}: {first['msg'].lower()}", hint="is the copy complete?") from error
+    except BackboneError as error:
+        raise BundleError(f"{file} names an unknown backbone: {error.message}", hint=error.hint) from error
+    bundle = Bundle(folder, manifest)
+    if not bundle.weights.is_file():
+        raise BundleError(f"{folder} has no {WEIGHTS}", hint="is the copy complete?")
+    if sha256_of_file(bundle.weights) != manifest.weights_sha256:
+        raise BundleError(f"{bundle.weights} is not the file the manifest was written for", hint="copy the model again")
+    return bundle
+
+
+def installed_versions() -> dict[str, str]:
+    """Versions of the packages that a result can depend on."""
+    found = {}
+    for package in RECORDED_PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            found[package] = "not installed"
+    return found

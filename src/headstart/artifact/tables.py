@@ -1,0 +1,54 @@
+"""The CSV files of a run: RFC 4180 with a header, UTF-8, `.` for decimals, every digit kept."""
+
+import csv
+import io
+from collections.abc import Iterable, Sequence
+from dataclasses import astuple, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from headstart.data.sources import Skipped
+from headstart.model.history import Epoch
+from headstart.storage import write_text
+
+
+def prediction_header(classes: Sequence[str]) -> list[str]:
+    """The columns that name a prediction: its class, its probability, and every class's probability."""
+    return ["predicted", "probability", *(f"p:{name}" for name in classes)]
+
+
+def prediction_cells(probabilities: np.ndarray, classes: Sequence[str]) -> list[Any]:
+    """The cells under `prediction_header` for (n_classes,) probabilities."""
+    best = int(probabilities.argmax())
+    return [classes[best], float(probabilities[best]), *(float(p) for p in probabilities)]
+
+
+def write_predictions(
+    file: Path, paths: Sequence[str], labels: Sequence[str], probabilities: np.ndarray, classes: Sequence[str]
+) -> None:
+    """predictions.csv: path, label, predicted, probability, then `p:<class>` for each class."""
+    rows = (
+        [path, label, *prediction_cells(row, classes)] for path, label, row in zip(paths, labels, probabilities, strict=True)
+    )
+    write_csv(file, ["path", "label", *prediction_header(classes)], rows)
+
+
+def write_history(file: Path, history: Sequence[Epoch]) -> None:
+    """history.csv: a row an epoch; epoch 0 is the fitted head."""
+    write_csv(file, [field.name for field in fields(Epoch)], (astuple(row) for row in history))
+
+
+def write_skipped(file: Path, skipped: Sequence[Skipped]) -> None:
+    """skipped.csv: every file that was not used, and why."""
+    write_csv(file, ["path", "reason"], ([entry.path, entry.reason] for entry in skipped))
+
+
+def write_csv(file: Path, header: Sequence[str], rows: Iterable[Iterable[Any]]) -> None:
+    """A table, whole or not at all; None becomes an empty cell."""
+    buffer = io.StringIO(newline="")
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow(header)
+    writer.writerows(rows)
+    write_text(file, buffer.getvalue())

@@ -1,0 +1,87 @@
+"""Zip and tar files, unpacked into a temporary folder and nowhere else."""
+
+import shutil
+import stat
+import tarfile
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+from typing import IO
+
+from headstart.errors import DataError
+
+ENDINGS = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
+CHUNK_BYTES = 1 << 20
+
+
+def is_archive(path: Path) -> bool:
+    """Whether the content (not the name) of a file is a zip or tar archive."""
+    return path.is_file() and (zipfile.is_zipfile(path) or tarfile.is_tarfile(path))
+
+
+def unpack(archive: Path, folder: Path) -> list[tuple[str, str]]:
+    """Unpacks `archive` into the empty `folder`; returns (member, reason) of those left out.
+
+    Members with absolute names or `..`, links and devices are left out, never written. Raises DataError where the archive
+    is damaged, encrypted, or larger than the disk can take.
+    """
+    left_out: list[tuple[str, str]] = []
+    room = shutil.disk_usage(folder).free - (256 << 20)  # a full disk harms more than this run
+    try:
+        members = _zip_members(archive) if zipfile.is_zipfile(archive) else _tar_members(archive)
+        for name, content, reason in members:
+            parts = safe_parts(name)
+            if parts is None:
+                reason = "its name leads out of the archive"
+            if reason or content is None or parts is None:
+                left_out.append((name, reason))
+                continue
+            target = folder.joinpath(*parts)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            if target.exists():
+                left_out.append((name, "a member of this name came before"))
+                continue
+            with content, target.open("xb") as file:
+                while chunk := content.read(CHUNK_BYTES):
+                    room -= len(chunk)
+                    if room < 0:
+                        raise DataError(
+                            f"{archive} does not fit on the disk when unpacked",
+                            hint="unpack it elsewhere and give the folder",
+                        )
+                    file.write(chunk)
+    except (zipfile.BadZipFile, tarfile.TarError, EOFError, OSError, RuntimeError, NotImplementedError) as error:
+        # RuntimeError: an encrypted zip; NotImplementedError: a compression this Python cannot undo
+        raise DataError(f"{archive} cannot be unpacked: {error}", hint="unpack it by hand and give the folder") from error
+    return left_out
+
+
+def safe_parts(name: str) -> tuple[str, ...] | None:
+    """The parts of a member's name, or None where it is absolute or climbs with `..`."""
+    path = PurePosixPath(name.replace("\\", "/"))
+    parts = path.parts
+    if not parts or path.is_absolute() or ".." in parts or ":" in parts[0] or "\0" in name:
+        return None
+    return parts
+
+
+def _zip_members(archive: Path) -> Iterator[tuple[str, IO[bytes] | None, str]]:
+    with zipfile.ZipFile(archive) as file:
+        for info in file.infolist():
+            if info.is_dir():
+                continue
+            if stat.S_ISLNK(info.external_attr >> 16):
+                yield info.filename, None, "a link, not a file"
+            else:
+                yield info.filename, file.open(info) if safe_parts(info.filename) else None, ""
+
+
+def _tar_members(archive: Path) -> Iterator[tuple[str, IO[bytes] | None, str]]:
+    with tarfile.open(archive) as file:
+        for info in file:
+            if info.isdir():
+                continue
+            if not info.isreg():
+                yield info.name, None, "a link or device, not a file"
+            else:
+                yield info.name, file.extractfile(info) if safe_parts(info.name) else None, ""

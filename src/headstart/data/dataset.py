@@ -1,0 +1,142 @@
+"""The readable images with their labels, and the rules that labels and splits must keep."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from headstart.data.sources import Skipped, Sources, natural_order
+from headstart.errors import DataError
+
+
+@dataclass(frozen=True, slots=True)
+class LabelledImage:
+    """An image that was opened and can be used."""
+
+    path: str  # as shown to people
+    file: Path
+    label: str
+    split: str | None
+    group: str | None
+    sha256: str  # of the file's bytes
+    width: int  # upright, pixels
+    height: int
+
+
+@dataclass(frozen=True, slots=True)
+class Dataset:
+    """Images that fit together: bound to classes by name, in an order that every run repeats."""
+
+    name: str
+    images: tuple[LabelledImage, ...]
+    classes: tuple[str, ...]  # natural order of names: 2 before 10
+    skipped: tuple[Skipped, ...]
+    notes: tuple[str, ...] = ()  # what the owner should know; the work goes on
+
+    @property
+    def labels(self) -> np.ndarray:
+        """(n_images,) int64: the index of each image's class in `classes`, -1 for a label that is no class."""
+        index = {label: i for i, label in enumerate(self.classes)}
+        return np.array([index.get(image.label, -1) for image in self.images], dtype=np.int64)
+
+    @property
+    def splits(self) -> tuple[str, ...]:
+        """The splits the data came with, in the order train, val, test."""
+        said = {image.split for image in self.images}
+        return tuple(split for split in ("train", "val", "test") if split in said)
+
+    def indices_of(self, split: str) -> np.ndarray:
+        """(n,) int64: where the images of `split` are in `images`."""
+        return np.array([i for i, image in enumerate(self.images) if image.split == split], dtype=np.int64)
+
+
+def training_dataset(
+    name: str, images: Sequence[LabelledImage], skipped: Sequence[Skipped], sources: Sequence[Sources]
+) -> Dataset:
+    """The images as a data set to train on. Raises DataError where splits or classes do not fit together."""
+    if not images:
+        first = skipped[0] if skipped else None
+        seen = f"; the first of {len(skipped)} files skipped: {first.path}: {first.reason}" if first else ""
+        raise DataError(f"{name} has no image that can be read{seen}", hint="JPEG, PNG, WebP, BMP, TIFF, PPM and AVIF are read")
+    classes = _classes(images, sources)
+    notes = _fitting_notes(images, classes)
+    return Dataset(name, tuple(images), classes, tuple(skipped), notes)
+
+
+def labelled_dataset(name: str, images: Sequence[LabelledImage], skipped: Sequence[Skipped], classes: Sequence[str]) -> Dataset:
+    """The images as a data set to evaluate a model of `classes` on; labels the model does not know become a note."""
+    unknown = Counter(image.label for image in images if image.label not in classes)
+    known = [image for image in images if image.label in classes]
+    if not known:
+        raise DataError(
+            f"{name} has no readable image of the model's classes",
+            hint=f"the model knows {', '.join(classes)}" + (f"; the data has {', '.join(unknown)}" if unknown else ""),
+        )
+    notes = [
+        f"{count} images of {label!r} are left out: the model does not know this class" for label, count in unknown.items()
+    ]
+    absent = [label for label in classes if label not in {image.label for image in known}]
+    if absent:
+        notes.append(f"no image of {_listed(absent)}: the metrics are over the classes present")
+    left_out = [Skipped(i.path, f"the model does not know the class {i.label!r}") for i in images if i.label in unknown]
+    return Dataset(name, tuple(known), tuple(classes), (*skipped, *left_out), tuple(notes))
+
+
+def _classes(images: Sequence[LabelledImage], sources: Sequence[Sources]) -> tuple[str, ...]:
+    labels = {image.label for image in images}
+    declared = labels | {label for source in sources for _, label in source.empty_classes}
+    by_fold: dict[str, str] = {}
+    for label in sorted(declared):
+        twin = by_fold.setdefault(label.casefold().strip(), label)
+        if twin != label:
+            raise DataError(
+                f"the classes {twin!r} and {label!r} differ only in case or spaces",
+                hint="rename one of them, or join them",
+            )
+    for source in sources:
+        for split, label in source.empty_classes:
+            where = f" in {split}" if split else ""
+            raise DataError(f"class {label!r} has no files{where}", hint="add images, or remove its folder")
+    lost = {c.label for source in sources for c in source.candidates if c.label} - labels
+    if lost:
+        raise DataError(
+            f"class {min(lost)!r} has no image that can be read",
+            hint="see the reasons given for its files, or remove it",
+        )
+    if len(labels) < 2:
+        raise DataError(
+            f"there is only one class, {next(iter(labels))!r}; a classifier needs two or more",
+            hint="give the folder that holds the class folders",
+        )
+    return tuple(sorted(labels, key=natural_order))
+
+
+def _fitting_notes(images: Sequence[LabelledImage], classes: Sequence[str]) -> tuple[str, ...]:
+    present = {split: {i.label for i in images if i.split == split} for split in ("train", "val", "test")}
+    if not any(present.values()):
+        return ()
+    if not present["train"]:
+        raise DataError("there are no train images", hint="name the folder (or the split) of the training images train")
+    for split in ("val", "test"):
+        extra = sorted(present[split] - present["train"], key=natural_order)
+        if extra:
+            raise DataError(
+                f"{split} has {_listed(extra)}, which train lacks",
+                hint="classes are bound by name: check the folder names",
+            )
+    missing = [label for label in classes if label not in present["val"]]
+    if present["val"] and missing:
+        raise DataError(
+            f"train has {_listed(missing)}, which val lacks", hint="add images of every class to val, or give no val"
+        )
+    absent = [label for label in classes if label not in present["test"]]
+    if present["test"] and absent:
+        return (f"test has no image of {_listed(absent)}: its metrics are over the classes present",)
+    return ()
+
+
+def _listed(labels: Sequence[str]) -> str:
+    shown = ", ".join(repr(label) for label in labels[:5])
+    return ("the class " if len(labels) == 1 else "the classes ") + shown + (", …" if len(labels) > 5 else "")

@@ -1,0 +1,165 @@
+"""The only place that opens or encodes an image.
+
+What a file is, its content says, not its name. Every image comes out as 8-bit RGB, upright, or as an UnreadableImage
+whose reason can be shown to the owner of the file.
+"""
+
+import io
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+
+FORMATS = (
+    "JPEG",
+    "PNG",
+    "WEBP",
+    "BMP",
+    "TIFF",
+    "PPM",
+    "AVIF",
+)  # the JPEG reader also takes MPO, the format of 3D and phone cameras
+MAX_PIXELS = 178_956_970  # as many as Pillow itself opens without an error; 0.5 GB as RGB
+EXIF_ORIENTATION = 0x0112
+# EXIF orientation -> what turns the picture upright (TIFF 6.0, tag 274)
+UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+# Beginnings of files that are often found among images, and what to tell their owner.
+OTHER_FILES = (
+    (b"GIF8", "a GIF: animations and placeholders are not read"),
+    (b"%PDF", "a PDF, not an image"),
+    (b"PK\x03\x04", "a zip archive, not an image"),
+    (b"\x1f\x8b", "a gzip archive, not an image"),
+    (b"<svg", "an SVG drawing, not pixels"),
+    (b"<!doctype", "a web page, not an image"),
+    (b"<html", "a web page, not an image"),
+    (b"8bps", "a Photoshop file, not a flat image"),
+    (b"\x00\x00\x01\x00", "an icon file, not a photograph"),
+    (b"\x76\x2f\x31\x01", "an OpenEXR file: floating-point pixels are not read"),
+)
+HEIC_BRANDS = (b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"msf1")
+
+Image.init()  # registers every plugin once, before threads start
+# Pillow warns of large images and odd metadata. What matters of it is raised below as a reason; catching the warnings
+# call by call is not possible, because warnings.catch_warnings is not safe in threads.
+warnings.filterwarnings("ignore", module="PIL")
+
+
+class UnreadableImage(Exception):  # noqa: N818 - a fact about a file, not a failure of the program
+    """The file is not an image that can be used; `reason` says why in a few words."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+@dataclass(frozen=True, slots=True)
+class DecodedImage:
+    """The pixels of a file, and what the file itself said of them."""
+
+    rgb: Image.Image  # upright, 8-bit RGB; smaller than the file's where reduced decoding was asked for
+    format: str  # Pillow's name, by content: "JPEG", "PNG" ...
+    mode: str  # the file's own pixel mode: "RGB", "P", "I;16" ...
+    width: int  # of the file, upright, pixels
+    height: int
+
+
+def read_bytes(path: Path) -> bytes:
+    """The bytes of a file. Raises UnreadableImage where there is none or it cannot be read."""
+    try:
+        if not path.is_file():
+            raise UnreadableImage("not a file" if path.exists() else "there is no such file")
+        return path.read_bytes()
+    except (OSError, ValueError) as error:  # ValueError: a null byte in the name
+        raise UnreadableImage(f"the file cannot be read: {getattr(error, 'strerror', None) or error}") from error
+
+
+def decode(data: bytes, *, shorter_side_px: int = 0) -> DecodedImage:
+    """An upright 8-bit RGB image from the bytes of a file.
+
+    `shorter_side_px` above 0 lets a JPEG be decoded at a half, a quarter or an eighth of its size, so long as its shorter
+    side keeps at least that many pixels. Raises UnreadableImage.
+    """
+    if not data:
+        raise UnreadableImage("the file is empty")
+    try:
+        image = Image.open(io.BytesIO(data), formats=FORMATS)
+        kind, mode, (width, height) = image.format or "", image.mode, image.size
+        if width * height > MAX_PIXELS:
+            raise UnreadableImage(f"{width} x {height} pixels: more than {MAX_PIXELS // 10**6} million")
+        if shorter_side_px and kind in ("JPEG", "MPO"):
+            ratio = shorter_side_px / min(width, height)
+            image.draft(None, (max(1, round(width * ratio)), max(1, round(height * ratio))))
+        image.load()
+        turn = UPRIGHT.get(_orientation(image))
+        rgb = to_rgb(image, kind)
+        if turn is not None:
+            rgb = rgb.transpose(turn)
+    except UnreadableImage:
+        raise
+    except Image.DecompressionBombError as error:
+        raise UnreadableImage(f"more than {MAX_PIXELS // 10**6} million pixels") from error
+    except UnidentifiedImageError as error:
+        raise UnreadableImage(_what_else(data)) from error
+    except Exception as error:
+        # A damaged file can make a decoder raise anything; each becomes the file's reason.
+        raise UnreadableImage(f"the image is damaged: {error or type(error).__name__}") from error
+    if (rgb.width > rgb.height) != (width > height) and turn is not None:
+        width, height = height, width
+    return DecodedImage(rgb=rgb, format=kind, mode=mode, width=width, height=height)
+
+
+def to_rgb(image: Image.Image, kind: str) -> Image.Image:
+    """8-bit RGB of a loaded image: alpha on white, 16 bits divided by 257. Raises UnreadableImage for other depths.
+
+    `kind` is the file's format: mode "I" holds 16-bit values in PNG and PPM, 32-bit ones in TIFF.
+    """
+    if image.mode.startswith("I;16") or (image.mode == "I" and kind in ("PNG", "PPM")):
+        levels = np.asarray(image).astype(np.uint32)
+        return Image.fromarray(((levels + 128) // 257).astype(np.uint8)).convert("RGB")
+    if image.mode == "I":
+        raise UnreadableImage("32-bit integer pixels: their range is unknown; save the image with 8 or 16 bits")
+    if image.mode == "F":
+        raise UnreadableImage("floating-point pixels: their range is unknown; save the image with 8 or 16 bits")
+    if image.has_transparency_data:
+        rgba = image.convert("RGBA")
+        return Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba).convert("RGB")
+    return image if image.mode == "RGB" else image.convert("RGB")
+
+
+def thumbnail(image: Image.Image, side_px: int) -> np.ndarray:
+    """The whole image, made to fit into a white square: (side_px, side_px, 3) uint8."""
+    ratio = side_px / max(image.size)
+    small = image.resize((max(1, round(image.width * ratio)), max(1, round(image.height * ratio))), Image.Resampling.LANCZOS)
+    square = Image.new("RGB", (side_px, side_px), "white")
+    square.paste(small, ((side_px - small.width) // 2, (side_px - small.height) // 2))
+    return np.asarray(square)
+
+
+def _orientation(image: Image.Image) -> int:
+    try:
+        return int(image.getexif().get(EXIF_ORIENTATION, 1))
+    except Exception:
+        # Broken metadata raises anything. The pixels are good, and "upright" is what every viewer then assumes.
+        return 1
+
+
+def _what_else(data: bytes) -> str:
+    if data[4:8] == b"ftyp" and data[8:12] in HEIC_BRANDS:
+        return "a HEIC photograph: save it as JPEG first (phones can be set to take JPEG)"
+    start = data[:64].lstrip().lower()
+    for beginning, reason in OTHER_FILES:
+        if start.startswith(beginning.lower()):
+            return reason
+    if all(byte >= 9 for byte in data[:512]):
+        return "a text file, not an image"
+    return "not an image in a format that is read (JPEG, PNG, WebP, BMP, TIFF, PPM, AVIF)"

@@ -1,0 +1,97 @@
+"""Decoded pixels for training: once into a bounded cache, or anew each time they are asked for."""
+
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from PIL import Image
+
+from headstart.data.dataset import LabelledImage
+from headstart.data.images import UnreadableImage, read_bytes
+from headstart.data.preprocess import Preprocess, resized_size
+from headstart.errors import DataError
+
+MEMORY_BYTES = 2 << 30  # pixels beyond this go to a memory-mapped temporary file, which the system may page out
+LONGEST_ASPECT = 3.0  # of a panorama only the middle is kept: a 3000 x 40 strip would fill the memory otherwise
+
+
+class PixelSource(Protocol):
+    """Gives training the pixels of image i."""
+
+    def __getitem__(self, i: int) -> np.ndarray:
+        """(height, width, 3) uint8."""
+
+
+class DecodedPixels:
+    """Reads and decodes an image each time, in full size."""
+
+    def __init__(self, images: Sequence[LabelledImage], preprocess: Preprocess) -> None:
+        self._images = images
+        self._preprocess = preprocess
+
+    def __getitem__(self, i: int) -> np.ndarray:
+        return np.asarray(decode_again(self._images[i], self._preprocess))
+
+
+class CachedPixels:
+    """Images kept with their shorter side at `Preprocess.resize_px`, what a training crop is cut from.
+
+    Fill it with `put` from any thread, each image once. Sizes follow from what the scan recorded, so one flat array holds all.
+    """
+
+    def __init__(self, images: Sequence[LabelledImage], preprocess: Preprocess) -> None:
+        self._sizes = [kept_size(image.width, image.height, preprocess.resize_px) for image in images]
+        self._offsets = np.concatenate([[0], np.cumsum([width * height * 3 for width, height in self._sizes])])
+        self._flat = allocate((int(self._offsets[-1]),))
+
+    def put(self, i: int, image: Image.Image) -> None:
+        """Keeps an RGB image as number `i`."""
+        width, height = self._sizes[i]
+        self[i][...] = np.asarray(image.resize((width, height), Image.Resampling.BICUBIC, box=_middle(image)))
+
+    def __getitem__(self, i: int) -> np.ndarray:
+        width, height = self._sizes[i]
+        return self._flat[self._offsets[i] : self._offsets[i + 1]].reshape(height, width, 3)
+
+
+def decode_again(image: LabelledImage, preprocess: Preprocess) -> Image.Image:
+    """The RGB image of a file that was readable before. Raises DataError where it no longer is."""
+    try:
+        return preprocess.decode(read_bytes(image.file)).rgb
+    except UnreadableImage as unreadable:
+        raise DataError(
+            f"{image.path} could be read at first and now cannot: {unreadable.reason}",
+            hint="do not change the images while training runs",
+        ) from unreadable
+
+
+def allocate(shape: tuple[int, ...]) -> np.ndarray:
+    """An array of uint8 in memory, or in an unnamed temporary file where it is larger than MEMORY_BYTES. Raises DataError."""
+    size = int(np.prod(shape, dtype=np.int64))
+    if size <= MEMORY_BYTES:
+        return np.empty(shape, np.uint8)
+    try:
+        with tempfile.TemporaryFile(prefix="headstart-pixels-") as file:  # the mapping keeps it alive
+            return np.memmap(file, np.uint8, "w+", shape=shape)
+    except OSError as error:
+        raise DataError(
+            f"{size / 2**30:.1f} GiB of pixels do not fit into {Path(tempfile.gettempdir())}: {error.strerror or error}",
+            hint="set TMPDIR to a disk with room, or train with a smaller --image-size",
+        ) from error
+
+
+def kept_size(width: int, height: int, shorter_side_px: int) -> tuple[int, int]:
+    """Width and height an image is kept at."""
+    if max(width, height) > LONGEST_ASPECT * min(width, height):
+        longer = int(LONGEST_ASPECT * shorter_side_px)
+        return (longer, shorter_side_px) if width > height else (shorter_side_px, longer)
+    return resized_size(width, height, shorter_side_px)
+
+
+def _middle(image: Image.Image) -> tuple[float, float, float, float]:
+    longest = LONGEST_ASPECT * min(image.size)
+    width, height = min(image.width, longest), min(image.height, longest)
+    left, top = (image.width - width) / 2, (image.height - height) / 2
+    return left, top, left + width, top + height

@@ -1,0 +1,89 @@
+"""From a decoded image to the pixels a network sees: one definition for training, prediction and export."""
+
+import json
+import math
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Literal
+
+import numpy as np
+from PIL import Image
+
+from headstart.data.images import DecodedImage, decode
+from headstart.storage import sha256_of_bytes
+
+FILTERS = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
+
+
+@dataclass(frozen=True, slots=True)
+class Preprocess:
+    """How an image becomes network input: shorter side resized to `resize_px`, the central square of `size_px` cut out,
+    scaled to 0 .. 1, minus `mean`, divided by `std`. With crop "squash" the whole image is resized to the square instead.
+    """
+
+    size_px: int
+    resize_px: int
+    interpolation: Literal["bilinear", "bicubic"]
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    crop: Literal["center", "squash"] = "center"
+    # A JPEG may be decoded at 1/2, 1/4 or 1/8 of its size while its shorter side stays at least this many times
+    # `resize_px`; 0: always decoded in full. Twice the target keeps what the resize filter can still see.
+    decode_margin: float = 2.0
+
+    def decode(self, data: bytes) -> DecodedImage:
+        """The image in a file's bytes, at the scale this preprocessing wants. Raises UnreadableImage."""
+        return decode(data, shorter_side_px=math.ceil(self.resize_px * self.decode_margin))
+
+    def view(self, image: Image.Image) -> np.ndarray:
+        """The pixels the network sees: (size_px, size_px, 3) uint8.
+
+        Resizing only the cut-out gives the very pixels of resizing all and cutting then: Pillow takes a fractional box and
+        lets the filter reach beyond it. It costs less, and an image of 100,000 x 10 pixels stays harmless.
+        """
+        size = (self.size_px, self.size_px)
+        if self.crop == "squash":
+            return np.asarray(image.resize(size, FILTERS[self.interpolation]))
+        width, height = resized_size(image.width, image.height, self.resize_px)
+        left, top = centre_offset(width, self.size_px), centre_offset(height, self.size_px)
+        scale_x, scale_y = image.width / width, image.height / height
+        box = (left * scale_x, top * scale_y, (left + self.size_px) * scale_x, (top + self.size_px) * scale_y)
+        box = (box[0], box[1], min(box[2], image.width), min(box[3], image.height))  # rounding must not leave the image
+        return np.asarray(image.resize(size, FILTERS[self.interpolation], box=box))
+
+    def view_of_pixels(self, pixels: np.ndarray) -> np.ndarray:
+        """The same from (height, width, 3) uint8 pixels of an image that is decoded already."""
+        return self.view(Image.fromarray(pixels))
+
+    def scale_and_shift(self) -> tuple[np.ndarray, np.ndarray]:
+        """Two (3,) float32 arrays: network input is `view * scale + shift`, channel by channel."""
+        mean, std = np.asarray(self.mean), np.asarray(self.std)
+        return (1 / (255 * std)).astype(np.float32), (-mean / std).astype(np.float32)
+
+    def at_size(self, size_px: int) -> "Preprocess":
+        """The same preprocessing for another input side; the share that is cut off stays."""
+        return replace(self, size_px=size_px, resize_px=math.floor(size_px * self.resize_px / self.size_px))
+
+    def as_json(self) -> dict[str, Any]:
+        """The spec as JSON values."""
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> "Preprocess":
+        """The spec from what `as_json` gave. Raises TypeError or KeyError where it is another's."""
+        return cls(**{**values, "mean": tuple(values["mean"]), "std": tuple(values["std"])})
+
+    def digest(self) -> str:
+        """A name for this spec: 16 hexadecimal digits, different where any part differs."""
+        return sha256_of_bytes(json.dumps(self.as_json(), sort_keys=True).encode())[:16]
+
+
+def resized_size(width: int, height: int, shorter_side_px: int) -> tuple[int, int]:
+    """Width and height after the shorter side was resized to `shorter_side_px`; rounded down, as torchvision does."""
+    if width <= height:
+        return shorter_side_px, int(shorter_side_px * height / width)
+    return int(shorter_side_px * width / height), shorter_side_px
+
+
+def centre_offset(length: int, window: int) -> int:
+    """Where a centred window begins; halves are rounded to even, as torchvision does."""
+    return round((length - window) / 2)

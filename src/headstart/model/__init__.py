@@ -1,0 +1,1 @@
+"""From pixels to features to a head: backbones, the probe, fine-tuning."""

@@ -1,0 +1,302 @@
+"""Builds the torch network of a backbone and loads its weights, every tensor's name and shape checked. The only timm import."""
+
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import safetensors
+import safetensors.torch
+import timm
+import torch
+from timm.data.config import resolve_data_config
+from timm.models import get_pretrained_cfg, group_parameters
+
+from headstart.data.preprocess import Preprocess
+from headstart.errors import BackboneError, SettingsError, did_you_mean
+from headstart.model.catalog import BackboneSpec, find_backbone
+from headstart.model.head import Head
+from headstart.model.weights import WeightsFile
+from headstart.storage import atomic_write, home
+
+# In efficientnet_pytorch's naming the two kinds of block, with and without an expanding convolution, and outside of blocks.
+PLAIN_BLOCK = {"_depthwise_conv": "conv_dw", "_bn1": "bn1", "_project_conv": "conv_pw", "_bn2": "bn2"}
+EXPANDING_BLOCK = {
+    "_expand_conv": "conv_pw",
+    "_bn0": "bn1",
+    "_depthwise_conv": "conv_dw",
+    "_bn1": "bn2",
+    "_project_conv": "conv_pwl",
+    "_bn2": "bn3",
+}
+OUTSIDE_BLOCKS = {
+    "_conv_stem": "conv_stem",
+    "_bn0": "bn1",
+    "_conv_head": "conv_head",
+    "_bn1": "bn2",
+    "_fc": "classifier",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Hardware:
+    """What the network runs on."""
+
+    device: str  # "cpu", "cuda:0", "mps"
+    bf16: bool  # computes in bfloat16 natively
+    cores: int
+
+
+class Network:
+    """A pretrained network and its last layer, seen from outside as numpy in, numpy out. It is always in eval mode here."""
+
+    def __init__(self, spec: BackboneSpec, module: torch.nn.Module, preprocess: Preprocess, device: str = "cpu") -> None:
+        self.spec = spec
+        self.preprocess = preprocess
+        self.device = torch.device(device)
+        self.module = module.to(device=self.device).to(memory_format=torch.channels_last).eval()
+
+    @property
+    def last_layer(self) -> torch.nn.Linear:
+        """The linear layer that turns features into one logit a class."""
+        return _last_layer(self.module, self.spec.name)
+
+    @property
+    def last_layer_name(self) -> str:
+        """The prefix of the last layer's tensors, such as `classifier`."""
+        return next(name for name, module in self.module.named_modules() if module is self.last_layer)
+
+    @property
+    def n_features(self) -> int:
+        """Length of a feature vector."""
+        return self.last_layer.in_features
+
+    @torch.inference_mode()
+    def features(self, views: np.ndarray) -> np.ndarray:
+        """(n, size, size, 3) uint8 views -> (n, n_features) float32: what the last layer is given."""
+        self.module.eval()
+        outputs = self.module.forward_head(self.module.forward_features(self.to_input(views)), pre_logits=True)
+        return outputs.float().cpu().numpy()
+
+    @torch.inference_mode()
+    def logits(self, views: np.ndarray) -> np.ndarray:
+        """(n, size, size, 3) uint8 views -> (n, n_classes) float32."""
+        self.module.eval()
+        return self.module(self.to_input(views)).float().cpu().numpy()
+
+    def to_input(self, views: np.ndarray) -> torch.Tensor:
+        """(n, size, size, 3) uint8 -> (n, 3, size, size) float32, normalised, on the device, channels last in memory."""
+        pixels = torch.from_numpy(views).to(self.device).permute(0, 3, 1, 2).float()
+        scale, shift = (torch.from_numpy(part).to(self.device) for part in self.preprocess.scale_and_shift())
+        return pixels.mul_(scale.view(1, 3, 1, 1)).add_(shift.view(1, 3, 1, 1))
+
+    def set_head(self, head: Head) -> None:
+        """Puts a fitted head in the last layer's place."""
+        layer = torch.nn.Linear(head.weight.shape[1], head.weight.shape[0])
+        layer.load_state_dict({"weight": torch.from_numpy(head.weight), "bias": torch.from_numpy(head.bias)})
+        self._replace_last_layer(layer)
+
+    def set_random_head(self, n_classes: int, seed: int) -> None:
+        """A new last layer with torch's default random weights."""
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            layer = torch.nn.Linear(self.n_features, n_classes)
+        self._replace_last_layer(layer)
+
+    def _replace_last_layer(self, layer: torch.nn.Linear) -> None:
+        parent, _, name = self.last_layer_name.rpartition(".")
+        setattr(self.module.get_submodule(parent), name, layer.to(self.device))
+
+    def blocks(self) -> list[list[str]]:
+        """Parameter names in order from input to output: the stem, then each block; the last layer is not among them."""
+        groups = group_parameters(self.module, self.module.group_matcher(coarse=True))
+        own = {f"{self.last_layer_name}.weight", f"{self.last_layer_name}.bias"}
+        ordered = ([name for name in groups[key] if name not in own] for key in sorted(groups))
+        return [names for names in ordered if names]
+
+    def state(self) -> dict[str, torch.Tensor]:
+        """Every tensor of the network in plain memory layout, on the CPU, by timm's names."""
+        return {name: tensor.detach().cpu().contiguous() for name, tensor in self.module.state_dict().items()}
+
+
+def pretrained_network(spec: BackboneSpec, weights: WeightsFile, device: str = "cpu") -> Network:
+    """The network with its pretrained weights and ImageNet head. Raises BackboneError where the file does not fit."""
+    spec = complete_spec(spec)
+    kept = home() / "weights" / f"{spec.timm_name.replace('/', '_')}-{weights.sha256[:16]}.safetensors"
+    module = _build(spec)
+    if kept.is_file():
+        state = read_state(kept)
+    else:
+        state = to_timm_names(read_state(weights.path), module)
+    check_state(module, state, _last_layer_prefix(module), weights.path)
+    if not kept.is_file():
+        with atomic_write(kept) as aside:
+            safetensors.torch.save_file({name: tensor.contiguous() for name, tensor in state.items()}, aside)
+    _load_body_and_head(module, state)
+    return Network(spec, module, _preprocess_of(spec, module), device)
+
+
+def bundled_network(spec: BackboneSpec, preprocess: Preprocess, n_classes: int, weights: Path, device: str = "cpu") -> Network:
+    """The network of a bundle: every tensor comes from the bundle's own weights file. Raises BackboneError."""
+    module = _build(spec)
+    prefix = _last_layer_prefix(module)
+    network = Network(spec, module, preprocess, device)
+    network.set_random_head(n_classes, seed=0)
+    state = read_state(weights)
+    check_state(network.module, state, prefix, weights, head_must_fit=True)
+    network.module.load_state_dict(state)
+    return network
+
+
+def complete_spec(spec: BackboneSpec) -> BackboneSpec:
+    """The spec with what timm knows of a `timm/<name>` backbone: its licence and where its weights are. Raises BackboneError."""
+    if not spec.name.startswith("timm/"):
+        return spec
+    if not timm.is_model(spec.timm_name):
+        plain = spec.timm_name.split(".")[0]
+        raise BackboneError(
+            f"timm has no model called {spec.timm_name!r}", hint=did_you_mean(plain, timm.list_models(f"{plain[:3]}*"))
+        )
+    known = get_pretrained_cfg(spec.timm_name)
+    if known is None:
+        return replace(spec, licence="unknown")
+    url = known.url if isinstance(known.url, str) else ""
+    return replace(spec, licence=known.license or "unknown", hf_repo=known.hf_hub_id or "", url=url)
+
+
+def read_state(file: Path) -> dict[str, torch.Tensor]:
+    """The tensors of a .safetensors file, or of a torch file read with weights_only=True. Raises BackboneError."""
+    try:
+        if file.suffix == ".safetensors":
+            return safetensors.torch.load_file(file)
+        content = torch.load(file, map_location="cpu", weights_only=True)
+    except (OSError, safetensors.SafetensorError) as error:
+        raise BackboneError(f"{file} cannot be read: {error}", hint="is the file complete?") from error
+    except Exception as error:  # torch.load raises anything on a file that is not its own, and refuses pickled code
+        raise BackboneError(
+            f"{file} is not a file of plain tensors: {str(error).splitlines()[0]}",
+            hint="save the model's state_dict(), not the model itself; .safetensors is best",
+        ) from error
+    for key in ("state_dict", "model", "state_dict_ema"):  # what training scripts wrap a state dict in
+        if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
+            content = content[key]
+    if not isinstance(content, Mapping) or not all(isinstance(value, torch.Tensor) for value in content.values()):
+        raise BackboneError(f"{file} holds no state dict", hint="save the model's state_dict()")
+    return {name.removeprefix("module."): tensor for name, tensor in content.items()}
+
+
+def to_timm_names(state: dict[str, torch.Tensor], module: torch.nn.Module) -> dict[str, torch.Tensor]:
+    """The same tensors by timm's names; a state that is not in efficientnet_pytorch's naming is returned as it is."""
+    if "_conv_stem.weight" not in state:
+        return state
+    blocks = re.compile(r"blocks\.(\d+)\.(\d+)\.conv_dw\.weight")
+    places = [f"blocks.{m[1]}.{m[2]}" for name in module.state_dict() if (m := blocks.fullmatch(name))]
+    named = {}
+    for name, tensor in state.items():
+        if match := re.fullmatch(r"_blocks\.(\d+)\.(\w+?)\.(.+)", name):
+            number, part, rest = int(match[1]), match[2], match[3]
+            names = EXPANDING_BLOCK if f"_blocks.{number}._expand_conv.weight" in state else PLAIN_BLOCK
+            if number < len(places) and part in names:
+                named[f"{places[number]}.{names[part]}.{rest}"] = tensor
+                continue
+        part, _, rest = name.partition(".")
+        named[f"{OUTSIDE_BLOCKS.get(part, part)}.{rest}"] = tensor
+    return named
+
+
+def check_state(
+    module: torch.nn.Module, state: dict[str, torch.Tensor], head: str, file: Path, *, head_must_fit: bool = False
+) -> None:
+    """Raises BackboneError unless every tensor of the network is there in its shape and nothing else is.
+
+    The last layer may be missing or another's unless `head_must_fit`, for it is replaced. Counters of batches, which old
+    files lack, may be missing too.
+    """
+    wanted = module.state_dict()
+
+    def matters(name: str) -> bool:
+        return head_must_fit or not name.startswith(f"{head}.")
+
+    missing = [n for n in wanted if n not in state and matters(n) and not n.endswith("num_batches_tracked")]
+    unknown = [name for name in state if name not in wanted and matters(name)]
+    shapes = [
+        f"{name} is {tuple(state[name].shape)}, not {tuple(wanted[name].shape)}"
+        for name in wanted
+        if name in state and matters(name) and state[name].shape != wanted[name].shape
+    ]
+    if missing or unknown or shapes:
+        problems = [f"{len(missing)} tensors are missing, {missing[0]} first"] if missing else []
+        problems += [f"{len(unknown)} are unknown, {unknown[0]} first"] if unknown else []
+        problems += [f"{len(shapes)} have another shape: {shapes[0]}"] if shapes else []
+        raise BackboneError(
+            f"{file} does not fit the network: {'; '.join(problems)}", hint="is it the file of this very backbone?"
+        )
+
+
+def find_hardware(device: str = "auto") -> Hardware:
+    """What `device` names, or the best there is for "auto". Raises SettingsError where the machine has no such device."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    if device == "auto":
+        device = "cuda:0" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    try:
+        kind = torch.device(device)
+        torch.empty(1, device=kind)
+    except (RuntimeError, AssertionError) as error:  # torch without CUDA asserts
+        raise SettingsError(
+            f"there is no device {device!r} here: {str(error).splitlines()[0]}", hint="--device cpu works everywhere"
+        ) from error
+    if kind.type == "cuda":
+        return Hardware(f"cuda:{kind.index or 0}", torch.cuda.is_bf16_supported(including_emulation=False), cores)
+    native = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
+    bf16 = kind.type == "cpu" and any(getattr(torch.cpu, name, lambda: False)() for name in native)
+    return Hardware(kind.type, bf16, cores)
+
+
+def named_or_timm(name: str) -> BackboneSpec:
+    """The complete spec of any backbone name. Raises BackboneError."""
+    return complete_spec(find_backbone(name))
+
+
+def _build(spec: BackboneSpec) -> torch.nn.Module:
+    try:
+        module: torch.nn.Module = timm.create_model(spec.timm_name, pretrained=False)
+    except RuntimeError as error:
+        raise BackboneError(f"timm cannot build {spec.timm_name!r}: {error}", hint="timm.list_models() lists all") from error
+    layer = _last_layer(module, spec.name)
+    if getattr(module, "head_hidden_size", layer.in_features) != layer.in_features:
+        raise BackboneError(f"{spec.name} has a head that is not one linear layer", hint="use another backbone")
+    return module
+
+
+def _last_layer(module: torch.nn.Module, name: str) -> torch.nn.Linear:
+    layer = module.get_classifier()  # type: ignore[operator]
+    if not isinstance(layer, torch.nn.Linear):
+        raise BackboneError(f"{name} has a head that is not one linear layer", hint="use another backbone")
+    return layer
+
+
+def _last_layer_prefix(module: torch.nn.Module) -> str:
+    layer = _last_layer(module, "the network")
+    return next(name for name, part in module.named_modules() if part is layer)
+
+
+def _load_body_and_head(module: torch.nn.Module, state: dict[str, torch.Tensor]) -> None:
+    """Loads what fits; a last layer of another shape keeps its random weights, for it is replaced before use."""
+    wanted = module.state_dict()
+    module.load_state_dict({n: t for n, t in state.items() if n in wanted and t.shape == wanted[n].shape}, strict=False)
+
+
+def _preprocess_of(spec: BackboneSpec, module: torch.nn.Module) -> Preprocess:
+    if spec.preprocess is not None:
+        return spec.preprocess
+    wanted = resolve_data_config({}, model=module)
+    crop, interpolation = wanted["crop_mode"], wanted["interpolation"]
+    if crop not in ("center", "squash") or interpolation not in ("bilinear", "bicubic"):
+        raise BackboneError(
+            f"{spec.name} wants {interpolation} resizing and {crop} cropping, which is not built",
+            hint="use another backbone",
+        )
+    size = wanted["input_size"][-1]
+    return Preprocess(size, int(size / wanted["crop_pct"]), interpolation, wanted["mean"], wanted["std"], crop)

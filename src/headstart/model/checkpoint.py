@@ -1,0 +1,149 @@
+"""The state of a training run after an epoch, as safetensors and JSON, so that a killed run goes on bit by bit as it would have.
+
+`state.json` names the files that belong to it and is written last: what a killed process leaves half written is never named.
+"""
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+import torch
+
+from headstart.errors import TrainingError
+from headstart.model.history import Epoch
+from headstart.storage import atomic_write, write_json
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """What a training loop needs to go on after `history[-1]`."""
+
+    history: tuple[Epoch, ...]
+    best_epoch: int
+    best_state: dict[str, torch.Tensor]
+    best_probabilities: torch.Tensor  # (n_val, n_classes) float64 of the best epoch
+
+    @property
+    def best(self) -> Epoch:
+        """The history's row of the best epoch."""
+        return next(row for row in self.history if row.epoch == self.best_epoch)
+
+
+def save_checkpoint(
+    folder: Path,
+    module: torch.nn.Module,
+    optimizer: torch.optim.Optimizer,
+    scheduler: torch.optim.lr_scheduler.LRScheduler,
+    scaler: torch.amp.GradScaler,
+    checkpoint: Checkpoint,
+    *,
+    signature: dict[str, Any],
+) -> None:
+    """Writes the state after an epoch; the files of the epoch before are removed only then.
+
+    `signature` is all that must be the same for the run to go on as it would have.
+    """
+    epoch = checkpoint.history[-1].epoch
+    files = {"last": f"epoch-{epoch}.safetensors", "best": f"best-{checkpoint.best_epoch}.safetensors"}
+    state = optimizer.state_dict()
+    tensors = {f"network.{name}": tensor for name, tensor in module.state_dict().items()}
+    numbers: dict[str, dict[str, float]] = {}
+    for index, values in state["state"].items():
+        for name, value in values.items():
+            if isinstance(value, torch.Tensor):
+                tensors[f"optimizer.{index}.{name}"] = value
+            else:
+                numbers.setdefault(str(index), {})[name] = value
+    _write_tensors(folder / files["last"], tensors)
+    if not (folder / files["best"]).exists():
+        best = {f"network.{name}": tensor for name, tensor in checkpoint.best_state.items()}
+        _write_tensors(folder / files["best"], best | {"probabilities": checkpoint.best_probabilities})
+    write_json(
+        folder / "state.json",
+        {
+            "format": 1,
+            "signature": signature,
+            "files": files,
+            "history": [asdict(row) for row in checkpoint.history],
+            "best_epoch": checkpoint.best_epoch,
+            "optimizer": {"param_groups": state["param_groups"], "numbers": numbers},
+            "scheduler": scheduler.state_dict(),
+            "scaler": scaler.state_dict(),
+        },
+    )
+    for old in folder.glob("*.safetensors"):
+        if old.name not in files.values():
+            old.unlink()
+
+
+def load_checkpoint(
+    folder: Path,
+    module: torch.nn.Module,
+    optimizer: torch.optim.Optimizer,
+    scheduler: torch.optim.lr_scheduler.LRScheduler,
+    scaler: torch.amp.GradScaler,
+    *,
+    signature: dict[str, Any],
+) -> Checkpoint | None:
+    """Puts network, optimizer, scheduler and scaler back to where `folder` says; None where nothing was saved yet.
+
+    Raises TrainingError where the files are damaged or were written by a run of another signature.
+    """
+    place = folder / "state.json"
+    if not place.exists():
+        return None
+    try:
+        saved = json.loads(place.read_text(encoding="utf-8"))
+        now = json.loads(json.dumps(signature))  # tuples become lists, as in the file
+        if saved["signature"] != now:
+            changed = sorted(key for key in now if saved["signature"].get(key) != now[key])
+            raise TrainingError(
+                f"the run cannot go on: {', '.join(changed)} would differ from when it started",
+                hint="resume it on the same machine and versions, or start a new run",
+            )
+        last = safetensors.torch.load_file(folder / saved["files"]["last"])
+        best = safetensors.torch.load_file(folder / saved["files"]["best"])
+        module.load_state_dict(_below("network.", last))
+        optimizer.load_state_dict(_optimizer_state(saved["optimizer"], _below("optimizer.", last), optimizer))
+        scheduler.load_state_dict(saved["scheduler"])
+        scaler.load_state_dict(saved["scaler"])
+        return Checkpoint(
+            history=tuple(Epoch(**row) for row in saved["history"]),
+            best_epoch=saved["best_epoch"],
+            best_state=_below("network.", best),
+            best_probabilities=best["probabilities"],
+        )
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError, safetensors.SafetensorError) as error:
+        raise TrainingError(f"the checkpoint in {folder} is damaged: {error}", hint="start a new run") from error
+
+
+def _optimizer_state(
+    saved: dict[str, Any], tensors: dict[str, torch.Tensor], optimizer: torch.optim.Optimizer
+) -> dict[str, Any]:
+    state: dict[int, dict[str, Any]] = {int(i): dict(values) for i, values in saved["numbers"].items()}
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    for key, tensor in tensors.items():
+        index, name = key.split(".", 1)
+        parameter = parameters[int(index)]
+        if tensor.shape == parameter.shape:
+            # Moments lie in memory as their parameter does: another layout may round otherwise in vectorised loops.
+            tensor = torch.empty_like(parameter).copy_(tensor)
+        state.setdefault(int(index), {})[name] = tensor
+    groups = [dict(group, **_tuples(group)) for group in saved["param_groups"]]
+    return {"state": state, "param_groups": groups}
+
+
+def _tuples(group: dict[str, Any]) -> dict[str, Any]:
+    """JSON knows no tuples; Adam's betas are one."""
+    return {key: tuple(value) for key, value in group.items() if isinstance(value, list) and key != "params"}
+
+
+def _write_tensors(file: Path, tensors: dict[str, torch.Tensor]) -> None:
+    with atomic_write(file) as aside:
+        safetensors.torch.save_file({n: t.detach().cpu().contiguous() for n, t in tensors.items()}, aside)
+
+
+def _below(prefix: str, tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}

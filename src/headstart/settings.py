@@ -1,0 +1,80 @@
+"""The one list of training settings: names, defaults, limits and help texts. The command line and the estimator follow it."""
+
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from headstart.errors import SettingsError, did_you_mean
+
+Strategy = Literal["probe", "finetune"]
+Recipe = Literal["default", "tutorial"]
+Augment = Literal["standard", "no-flip", "none"]
+Schedule = Literal["cosine", "one-cycle", "step", "constant"]
+
+
+class TrainSettings(BaseModel):
+    """Everything that changes what `train` computes. None means: decided by the recipe from the data and the hardware."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    strategy: Strategy = Field(
+        "probe",
+        description="probe: train only a new head on the frozen backbone; finetune: train the whole network from there.",
+    )
+    recipe: Recipe = Field(
+        "default",
+        description="tutorial: the classic procedure of the ants-and-bees tutorial, to compare with.",
+    )
+    backbone: str = Field("efficientnet_lite0", min_length=1, description="The pretrained network, or timm/<model name>.")
+    weights: Path | None = Field(None, description="Read the backbone's weights from this .safetensors or .pth file.")
+    offline: bool = Field(False, description="Never touch the network.")
+    val: Path | None = Field(None, description="Validation images: any form of DATA.")
+    test: Path | None = Field(None, description="Test images, never selected on: any form of DATA.")
+    val_fraction: float = Field(
+        0.2, ge=0, le=0.9, description="Share of train held out for validation where there is no val; 0: none."
+    )
+    augment: Augment | None = Field(
+        None, description="standard: crops and mirror images; no-flip: for digits, letters, left-from-right; none."
+    )
+    schedule: Schedule | None = Field(None, description="How the learning rate changes over the epochs.")
+    epochs: int | None = Field(None, ge=1, le=10_000, description="Passes over train (finetune, tutorial).")
+    learning_rate: float | None = Field(None, gt=0, le=100, description="The highest learning rate.")
+    batch_size: int | None = Field(None, ge=1, le=4096, description="Images a training step.")
+    image_size: int | None = Field(None, ge=32, le=1024, description="Side of the network's input in pixels.")
+    freeze: int = Field(0, ge=0, le=1000, description="Keep the stem and the first N blocks as they are (finetune).")
+    device: str = Field("auto", min_length=1, description="auto, cpu, cuda, cuda:1, mps ...")
+    workers: int | None = Field(None, ge=1, le=256, description="Threads that decode images.")
+    seed: int = Field(0, ge=0, le=2**31 - 1, description="Same seed, same machine: same result.")
+    refit: bool = Field(
+        False,
+        description="Once the numbers are known, train the saved model on train and val together; test stays out.",
+    )
+
+    @classmethod
+    def of(cls, **values: Any) -> "TrainSettings":
+        """Settings from plain values. Raises SettingsError, all wrong names or the first wrong value in one sentence."""
+        unknown = sorted(set(values) - set(cls.model_fields))
+        if unknown:
+            raise SettingsError(
+                f"there is no setting called {', '.join(unknown)}",
+                hint=did_you_mean(unknown[0], list(cls.model_fields)),
+            )
+        try:
+            return cls.model_validate(values)
+        except ValidationError as error:
+            first = error.errors()[0]
+            name = ".".join(str(part) for part in first["loc"])
+            raise SettingsError(
+                f"--{name.replace('_', '-')} cannot be {first['input']!r}", hint=first["msg"].lower()
+            ) from error
+
+    def as_json(self) -> dict[str, Any]:
+        """The settings as JSON values; paths with forward slashes on every platform."""
+        values = self.model_dump()
+        return {name: value.as_posix() if isinstance(value, Path) else value for name, value in values.items()}
+
+
+def help_for(name: str) -> str:
+    """The help text of a setting."""
+    return TrainSettings.model_fields[name].description or ""

@@ -1,0 +1,71 @@
+"""Fixtures of the whole suite: a home of its own for each test, drawn images, and the real ones where they are at hand."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image, ImageDraw
+
+SHARED = Path(__file__).parents[2] / "shared" / "data"
+COLOURS = {"circles": (200, 60, 40), "squares": (40, 80, 200), "triangles": (60, 160, 60)}
+
+
+@pytest.fixture(autouse=True)
+def own_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Nothing a test keeps is seen by another or by the user; no test reaches a model hub."""
+    home = tmp_path_factory.mktemp("home")
+    monkeypatch.setenv("HEADSTART_HOME", str(home))
+    monkeypatch.setenv("TORCH_HOME", str(home / "torch"))
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.delenv("HEADSTART_HYMENOPTERA", raising=False)
+    return home
+
+
+@pytest.fixture
+def shared() -> Path:
+    """The folder of real images, which is not part of the project."""
+    if not SHARED.is_dir():
+        pytest.skip(f"the real images are not at hand: there is no {SHARED}")
+    return SHARED
+
+
+def draw_shape(label: str, rng: np.random.Generator, size: tuple[int, int] = (96, 80)) -> Image.Image:
+    """A circle, square or triangle of its class's colour at a random place on a grey ground with noise."""
+    width, height = size
+    ground = rng.normal(150, 20, (height, width, 3)).clip(0, 255).astype(np.uint8)
+    image = Image.fromarray(ground)
+    draw = ImageDraw.Draw(image)
+    side = int(rng.integers(height // 3, height // 2))
+    x, y = int(rng.integers(0, width - side)), int(rng.integers(0, height - side))
+    colour = tuple(int(c) for c in np.clip(np.array(COLOURS[label]) + rng.normal(0, 20, 3), 0, 255))
+    if label == "circles":
+        draw.ellipse([x, y, x + side, y + side], fill=colour)
+    elif label == "squares":
+        draw.rectangle([x, y, x + side, y + side], fill=colour)
+    else:
+        draw.polygon([(x, y + side), (x + side, y + side), (x + side // 2, y)], fill=colour)
+    return image
+
+
+@pytest.fixture
+def draw_classes(tmp_path: Path) -> Callable[..., Path]:
+    """Call it as draw_classes({"circles": 5, "squares": 5}, "name/train"): draws a folder of classes and returns it."""
+
+    def draw(counts: dict[str, int], name: str = "shapes", seed: int = 0) -> Path:
+        rng = np.random.default_rng([seed, *name.encode()])
+        folder = tmp_path / name
+        for label, count in counts.items():
+            (folder / label).mkdir(parents=True, exist_ok=True)
+            for i in range(count):
+                draw_shape(label, rng).save(folder / label / f"{label}-{i}.png")
+        return folder
+
+    return draw
+
+
+@pytest.fixture
+def can_read_all() -> bool:
+    """Whether this process may read files that permissions deny, as root may."""
+    return hasattr(os, "geteuid") and os.geteuid() == 0
