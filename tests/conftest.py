@@ -1,7 +1,10 @@
 """Fixtures of the whole suite: a home of its own for each test, drawn images, and the real ones where they are at hand."""
 
 import os
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import numpy as np
@@ -69,3 +72,46 @@ def draw_classes(tmp_path: Path) -> Callable[..., Path]:
 def can_read_all() -> bool:
     """Whether this process may read files that permissions deny, as root may."""
     return hasattr(os, "geteuid") and os.geteuid() == 0
+
+
+@dataclass
+class FileServer:
+    """A real HTTP server on this machine that sends `content` whatever is asked for."""
+
+    content: bytes = b""
+    status: int = 200
+    ranges: bool = True  # whether it honours the Range header
+    breaks: list[int] = field(default_factory=list)  # bytes after which it drops the first, second ... connection
+    asked: list[str | None] = field(default_factory=list)  # the Range header of each request
+    url: str = ""
+
+
+@pytest.fixture
+def file_server() -> Iterator[FileServer]:
+    """A server to download from; set its fields to make it behave badly."""
+    state = FileServer()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            wanted = self.headers.get("Range")
+            state.asked.append(wanted)
+            start = int(wanted.removeprefix("bytes=").rstrip("-")) if wanted and state.ranges else 0
+            if state.status != 200 or (start and start >= len(state.content)):
+                self.send_error(state.status if state.status != 200 else 416)
+                return
+            self.send_response(206 if start else 200)
+            self.send_header("Content-Length", str(len(state.content) - start))
+            self.end_headers()
+            end = state.breaks.pop(0) if state.breaks else None
+            self.wfile.write(state.content[start:][:end])
+
+        def log_message(self, *_: object) -> None:
+            """Says nothing."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        state.url = f"http://127.0.0.1:{server.server_port}/files/set.zip"
+        yield state
+        server.shutdown()
+        thread.join()

@@ -51,6 +51,7 @@ def _fetch_rest(url: str, part: Path, progress: Progress, timeout_seconds: float
     try:
         answer = urllib.request.urlopen(request, timeout=timeout_seconds)
     except urllib.error.HTTPError as error:
+        error.close()
         if have and error.code == 416:  # nothing is left to fetch; the digest decides whether it is right
             return
         raise

@@ -6,7 +6,10 @@ The figures are for two CPU cores and EfficientNet-Lite0 unless a line says othe
 from dataclasses import dataclass
 from typing import Literal
 
-from headstart.settings import Augment, Schedule, Strategy, TrainSettings
+from headstart.settings import Augment, Recipe, Schedule, Strategy, TrainSettings
+
+# Smallest and largest share of a picture's area in a training crop. The tutorial's is Szegedy et al. 2015's.
+CROP_SCALES: dict[Recipe, tuple[float, float]] = {"default": (0.35, 1.0), "tutorial": (0.08, 1.0)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,9 +73,9 @@ def finetune_plan(settings: TrainSettings, facts: Facts) -> TrainingPlan:
         weight_decay=0.01,
         warmup_share=0.1,
         step_epochs=max(1, (settings.epochs or default_epochs(facts.n_train, on_gpu=facts.device != "cpu")) // 3),
-        label_smoothing=0.0,
+        label_smoothing=0.1,
         augment=settings.augment or "standard",
-        crop_scale=(0.35, 1.0),
+        crop_scale=CROP_SCALES["default"],
         image_size=settings.image_size or facts.image_size,
         freeze=settings.freeze,
         batch_norm="frozen",
@@ -101,7 +104,7 @@ def tutorial_plan(settings: TrainSettings, facts: Facts) -> TrainingPlan:
         step_epochs=7,
         label_smoothing=0.0,
         augment=settings.augment or "standard",
-        crop_scale=(0.08, 1.0),
+        crop_scale=CROP_SCALES["tutorial"],
         image_size=settings.image_size or 224,
         freeze=settings.freeze,
         batch_norm="train",

@@ -47,9 +47,12 @@ class Prediction:
 class Predictor:
     """Answers for image files with the pixels the model was trained on. `Predictor.load(MODEL)` makes one."""
 
-    def __init__(self, manifest: Manifest, preprocess: Preprocess, network: Classifying) -> None:
-        self.manifest = manifest
+    def __init__(
+        self, classes: tuple[str, ...], preprocess: Preprocess, network: Classifying, manifest: Manifest | None = None
+    ) -> None:
+        self.classes = classes  # names; probabilities come in this order
         self.preprocess = preprocess
+        self.manifest = manifest  # None for a model that was not saved yet
         self._network = network
 
     @classmethod
@@ -57,12 +60,12 @@ class Predictor:
     def load(cls, model: str | Path, device: str = "cpu") -> "Predictor":
         """The predictor of a bundle or run folder. Raises BundleError."""
         bundle = read_bundle(Path(model))
-        return cls(bundle.manifest, bundle.manifest.preprocessing(), _network_of(bundle, device))
+        manifest = bundle.manifest
+        return cls(manifest.classes, manifest.preprocessing(), _network_of(bundle, device), manifest)
 
-    @property
-    def classes(self) -> tuple[str, ...]:
-        """Class names; probabilities come in this order."""
-        return self.manifest.classes
+    def logits(self, views: np.ndarray) -> np.ndarray:
+        """(n, size, size, 3) uint8 views -> (n, n_classes) float32."""
+        return self._network.logits(views)
 
     def predict(self, paths: Iterable[str | Path], workers: int | None = None) -> Iterator[Prediction]:
         """A Prediction for each file, in order, as they come; memory holds a few batches."""

@@ -5,7 +5,7 @@ import stat
 import tarfile
 import zipfile
 from collections.abc import Iterator
-from pathlib import Path, PurePosixPath
+from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import IO
 
 from headstart.errors import DataError
@@ -16,7 +16,10 @@ CHUNK_BYTES = 1 << 20
 
 def is_archive(path: Path) -> bool:
     """Whether the content (not the name) of a file is a zip or tar archive."""
-    return path.is_file() and (zipfile.is_zipfile(path) or tarfile.is_tarfile(path))
+    try:
+        return path.is_file() and (zipfile.is_zipfile(path) or tarfile.is_tarfile(path))
+    except (OSError, EOFError):  # it may not be read, or is cut off in the first member
+        return False
 
 
 def unpack(archive: Path, folder: Path) -> list[tuple[str, str]]:
@@ -37,10 +40,10 @@ def unpack(archive: Path, folder: Path) -> list[tuple[str, str]]:
                 left_out.append((name, reason))
                 continue
             target = folder.joinpath(*parts)
-            target.parent.mkdir(parents=True, exist_ok=True)
-            if target.exists():
+            if target.exists() or any(parent.is_file() for parent in target.parents):
                 left_out.append((name, "a member of this name came before"))
                 continue
+            target.parent.mkdir(parents=True, exist_ok=True)
             with content, target.open("xb") as file:
                 while chunk := content.read(CHUNK_BYTES):
                     room -= len(chunk)
@@ -50,8 +53,10 @@ def unpack(archive: Path, folder: Path) -> list[tuple[str, str]]:
                             hint="unpack it elsewhere and give the folder",
                         )
                     file.write(chunk)
-    except (zipfile.BadZipFile, tarfile.TarError, EOFError, OSError, RuntimeError, NotImplementedError) as error:
-        # RuntimeError: an encrypted zip; NotImplementedError: a compression this Python cannot undo
+    except DataError:
+        raise
+    except Exception as error:
+        # An encrypted or damaged archive makes the readers raise anything: RuntimeError, zlib.error, UnicodeDecodeError ...
         raise DataError(f"{archive} cannot be unpacked: {error}", hint="unpack it by hand and give the folder") from error
     return left_out
 
@@ -60,7 +65,9 @@ def safe_parts(name: str) -> tuple[str, ...] | None:
     """The parts of a member's name, or None where it is absolute or climbs with `..`."""
     path = PurePosixPath(name.replace("\\", "/"))
     parts = path.parts
-    if not parts or path.is_absolute() or ".." in parts or ":" in parts[0] or "\0" in name:
+    if not parts or path.is_absolute() or ".." in parts or "\0" in name:
+        return None
+    if any(PureWindowsPath(part).drive for part in parts):
         return None
     return parts
 
@@ -70,10 +77,21 @@ def _zip_members(archive: Path) -> Iterator[tuple[str, IO[bytes] | None, str]]:
         for info in file.infolist():
             if info.is_dir():
                 continue
+            name = _name_in_zip(info)
             if stat.S_ISLNK(info.external_attr >> 16):
-                yield info.filename, None, "a link, not a file"
+                yield name, None, "a link, not a file"
             else:
-                yield info.filename, file.open(info) if safe_parts(info.filename) else None, ""
+                yield name, file.open(info) if safe_parts(name) else None, ""
+
+
+def _name_in_zip(info: zipfile.ZipInfo) -> str:
+    """The member's name; macOS writes UTF-8 without the flag that says so, which zipfile then reads as code page 437."""
+    if info.flag_bits & 0x800:
+        return info.filename
+    try:
+        return info.filename.encode("cp437").decode("utf-8")
+    except UnicodeError:
+        return info.filename
 
 
 def _tar_members(archive: Path) -> Iterator[tuple[str, IO[bytes] | None, str]]:

@@ -36,6 +36,8 @@ UPRIGHT = {
 # Beginnings of files that are often found among images, and what to tell their owner.
 OTHER_FILES = (
     (b"GIF8", "a GIF: animations and placeholders are not read"),
+    (b"\xff\xd8\xff", "the image is damaged: a JPEG cut off in its header"),
+    (b"\x89PNG", "the image is damaged: a PNG cut off in its header"),
     (b"%PDF", "a PDF, not an image"),
     (b"PK\x03\x04", "a zip archive, not an image"),
     (b"\x1f\x8b", "a gzip archive, not an image"),
@@ -100,10 +102,10 @@ def decode(data: bytes, *, shorter_side_px: int = 0) -> DecodedImage:
             ratio = shorter_side_px / min(width, height)
             image.draft(None, (max(1, round(width * ratio)), max(1, round(height * ratio))))
         image.load()
-        turn = UPRIGHT.get(_orientation(image))
+        orientation = _orientation(image)
         rgb = to_rgb(image, kind)
-        if turn is not None:
-            rgb = rgb.transpose(turn)
+        if orientation in UPRIGHT:
+            rgb = rgb.transpose(UPRIGHT[orientation])
     except UnreadableImage:
         raise
     except Image.DecompressionBombError as error:
@@ -113,7 +115,7 @@ def decode(data: bytes, *, shorter_side_px: int = 0) -> DecodedImage:
     except Exception as error:
         # A damaged file can make a decoder raise anything; each becomes the file's reason.
         raise UnreadableImage(f"the image is damaged: {error or type(error).__name__}") from error
-    if (rgb.width > rgb.height) != (width > height) and turn is not None:
+    if 5 <= orientation <= 8:  # a quarter turn
         width, height = height, width
     return DecodedImage(rgb=rgb, format=kind, mode=mode, width=width, height=height)
 

@@ -1,13 +1,16 @@
 """Where the images are and what is known of each before it is opened: path, label, split, group."""
 
 import csv
+import io
 import os
 import re
+import unicodedata
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import NoReturn
 
 from headstart.data.archives import ENDINGS, is_archive, unpack
 from headstart.data.images import read_bytes
@@ -95,18 +98,31 @@ def with_split(sources: Sources, split: str) -> Sources:
     )
 
 
-def image_files(paths: Iterable[Path]) -> Iterator[Path]:
-    """The files among `paths` and, for folders, all files below them that are not hidden, in natural order."""
+def image_candidates(stack: ExitStack, paths: Iterable[Path]) -> Iterator[Candidate]:
+    """The files among `paths`, all files below folders, all members of archives; hidden ones are left out.
+
+    Archives stay unpacked until `stack` closes. A path that does not exist is a candidate too: reading it tells why.
+    """
     for path in paths:
         if path.is_dir():
-            yield from _files_below(path)
+            yield from (Candidate(str(file), file) for file in _files_below(path))
+        elif is_archive(path):
+            folder = Path(stack.enter_context(TemporaryDirectory(prefix="headstart-")))
+            unpack(path, folder)
+            for file in _files_below(folder):
+                yield Candidate(f"{path}!{file.relative_to(folder).as_posix()}", file)
         else:
-            yield path
+            yield Candidate(str(path), path)
 
 
 def natural_order(name: str) -> list[tuple[bool, int, str]]:
     """Sort key that puts 2 before 10."""
-    return [(part.isdigit(), int(part) if part.isdigit() else 0, part) for part in re.split(r"(\d+)", name)]
+    return [(part.isdecimal(), int(part) if part.isdecimal() else 0, part) for part in re.split(r"(\d+)", name)]
+
+
+def printable(name: str) -> str:
+    """A file's name as text; bytes that are no UTF-8, as in names from old systems, become question marks."""
+    return name.encode("utf-8", "replace").decode("utf-8")
 
 
 def is_hidden(path: Path) -> bool:
@@ -120,6 +136,8 @@ def _sources_in(data: Path, shown: str, below: Path | None = None) -> Sources:
         return _folder_sources(_unwrap(data), shown, below or data, name=data.resolve().name)
     if data.suffix.lower() in TABLE_ENDINGS:
         return _table_sources(data, shown if below else str(data.parent), below or data.parent)
+    if data.name.lower().endswith(ENDINGS):
+        raise DataError(f"{data} cannot be opened: it is damaged or incomplete", hint="copy or download it again")
     raise DataError(
         f"{data} is neither a folder, a CSV or Parquet file, nor a .zip or .tar archive",
         hint="put the images into one folder per class, and give the folder that holds these",
@@ -129,9 +147,8 @@ def _sources_in(data: Path, shown: str, below: Path | None = None) -> Sources:
 def _content_of(folder: Path) -> Path:
     """What an unpacked archive holds: its only table, else the folder itself."""
     root = _unwrap(folder)
-    files = [path for path in root.iterdir() if path.is_file() and not is_hidden(path)]
-    tables = [path for path in files if path.suffix.lower() in TABLE_ENDINGS]
-    has_classes = any(any(_files_below(path)) for path in root.iterdir() if path.is_dir() and not is_hidden(path))
+    tables = [path for path in _entries(root) if path.is_file() and path.suffix.lower() in TABLE_ENDINGS]
+    has_classes = any(any(_files_below(path)) for path in _visible_folders(root))
     return tables[0] if len(tables) == 1 and (not has_classes or _names_paths(tables[0])) else folder
 
 
@@ -146,33 +163,39 @@ def _names_paths(table: Path) -> bool:
 def _unwrap(folder: Path) -> Path:
     """Goes down while there is nothing but one folder that itself holds folders, as in `set.zip!set/train/...`."""
     while True:
-        try:
-            entries = [path for path in folder.iterdir() if not is_hidden(path)]
-        except OSError as error:
-            raise DataError(f"{folder} cannot be read: {error.strerror}", hint="check its permissions") from error
+        entries = _entries(folder)
         if len(entries) != 1 or not entries[0].is_dir() or entries[0].name.lower() in SPLIT_NAMES:
             return folder
-        if not any(path.is_dir() and not is_hidden(path) for path in entries[0].iterdir()):
+        if not _visible_folders(entries[0]):
             return folder
         folder = entries[0]
 
 
+def _entries(folder: Path) -> list[Path]:
+    """What is in a folder and not hidden, in natural order. Raises DataError."""
+    try:
+        return sorted((path for path in folder.iterdir() if not is_hidden(path)), key=lambda path: natural_order(path.name))
+    except OSError as error:
+        _refuse(error)
+
+
+def _refuse(error: OSError) -> NoReturn:
+    raise DataError(f"{error.filename} cannot be read: {error.strerror}", hint="check its permissions") from error
+
+
 def _visible_folders(folder: Path) -> list[Path]:
-    return sorted(
-        (path for path in folder.iterdir() if path.is_dir() and not is_hidden(path)),
-        key=lambda p: natural_order(p.name),
-    )
+    return [path for path in _entries(folder) if path.is_dir()]
 
 
 def _files_below(folder: Path) -> Iterator[Path]:
-    for parent, folders, files in os.walk(folder):
+    for parent, folders, files in os.walk(folder, onerror=_refuse):
         folders[:] = sorted((name for name in folders if not is_hidden(Path(name))), key=natural_order)
         yield from (Path(parent, name) for name in sorted(files, key=natural_order) if not is_hidden(Path(name)))
 
 
 def _folder_sources(folder: Path, shown: str, below: Path, name: str) -> Sources:
     def path_of(file: Path) -> str:
-        inner = file.relative_to(below).as_posix()
+        inner = printable(file.relative_to(below).as_posix())
         return shown + inner if shown.endswith("!") else str(Path(shown, inner))
 
     folders = _visible_folders(folder)
@@ -189,12 +212,13 @@ def _folder_sources(folder: Path, shown: str, below: Path, name: str) -> Sources
     for root, split in split_folders.items() if is_split else [(folder, None)]:
         for class_folder in _visible_folders(root):
             files = list(_files_below(class_folder))
-            candidates += [Candidate(path_of(file), file, class_folder.name, split) for file in files]
+            label = _label_of(class_folder.name)
+            candidates += [Candidate(path_of(file), file, label, split) for file in files]
             if not files:
-                empty.append((split or "", class_folder.name))
-    for root in {folder, *split_folders} if is_split else {folder}:
-        loose = [path for path in sorted(root.iterdir()) if path.is_file() and path.suffix.lower() in IMAGE_ENDINGS]
-        skipped += [Skipped(path_of(path), "lies outside the class folders") for path in loose if not is_hidden(path)]
+                empty.append((split or "", label))
+    for root in [folder, *split_folders] if is_split else [folder]:
+        loose = [path for path in _entries(root) if path.is_file() and path.suffix.lower() in IMAGE_ENDINGS]
+        skipped += [Skipped(path_of(path), "lies outside the class folders") for path in loose]
     if is_split:
         extra = [path for path in folders if path not in split_folders]
         skipped += [Skipped(path_of(path), "a folder beside train, val and test is not used") for path in extra]
@@ -218,7 +242,9 @@ def _table_sources(table: Path, shown: str, below: Path) -> Sources:
     skipped: list[Skipped] = []
     seen: dict[Path, str] = {}
     for number, row in enumerate(rows, start=2):  # row 1 is the header
-        given, label = row.get("path", ""), row.get("label", "")
+        if not any(row.values()):
+            continue
+        given, label = row.get("path", ""), _label_of(row.get("label", ""))
         file = _file_of(table.parent, given)
         inner = os.path.relpath(file, below).replace(os.sep, "/") if not Path(given).is_absolute() else given
         path = shown + inner if shown.endswith("!") else str(Path(shown, inner))
@@ -244,6 +270,11 @@ def _table_sources(table: Path, shown: str, below: Path) -> Sources:
     return Sources(table.stem, tuple(candidates), tuple(skipped))
 
 
+def _label_of(name: str) -> str:
+    """The class's name; macOS takes letters with accents apart, other systems do not, and both mean the same class."""
+    return unicodedata.normalize("NFC", printable(name))
+
+
 def _split_of(word: str, table: Path, number: int) -> str | None:
     if not word:
         return None
@@ -254,13 +285,13 @@ def _split_of(word: str, table: Path, number: int) -> str | None:
 
 def _file_of(folder: Path, given: str) -> Path:
     file = folder / given
-    if "\\" in given and not file.exists():  # a table made on Windows
+    if "\\" in given and not os.path.exists(file):  # noqa: PTH110 - a table made on Windows; this never raises
         file = folder / given.replace("\\", "/")
     return Path(os.path.normpath(file))
 
 
 def _stays_below(file: Path, folder: Path) -> bool:
-    return file.resolve().is_relative_to(folder.resolve())
+    return "\0" not in str(file) and file.resolve().is_relative_to(folder.resolve())
 
 
 def _read_table(table: Path) -> tuple[list[str], list[dict[str, str]]]:
@@ -276,11 +307,11 @@ def _read_table(table: Path) -> tuple[list[str], list[dict[str, str]]]:
     header = text.split("\n", 1)[0]
     delimiter = max(",;\t", key=header.count)  # spreadsheets of half the world write semicolons
     try:
-        lines = list(csv.reader(text.splitlines(), delimiter=delimiter, strict=True))
+        lines = list(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True))
     except csv.Error as error:
         raise DataError(f"{table} is not a CSV table: {error}", hint="columns are path, label, split, group") from error
     names = [name.strip().lower() for name in lines[0]] if lines else []
-    return names, [dict(zip(names, (cell.strip() for cell in line), strict=False)) for line in lines[1:] if any(line)]
+    return names, [dict(zip(names, (cell.strip() for cell in line), strict=False)) for line in lines[1:]]
 
 
 def _read_parquet(table: Path) -> tuple[list[str], list[dict[str, str]]]:
@@ -289,7 +320,7 @@ def _read_parquet(table: Path) -> tuple[list[str], list[dict[str, str]]]:
 
     try:
         content = pyarrow.parquet.read_table(table)
-    except pyarrow.ArrowInvalid as error:
+    except pyarrow.ArrowException as error:
         raise DataError(f"{table} is not a Parquet file: {error}", hint="write it again") from error
     names = [name.strip().lower() for name in content.column_names]
     wanted = [i for i, name in enumerate(names) if name in ("path", "label", "split", "group")]

@@ -76,22 +76,31 @@ def hold_out(labels: np.ndarray, groups: np.ndarray, fraction: float, seed: int,
         members = np.flatnonzero(labels == index)
         wanted = max(1, round(fraction * len(members)))
         done = int(held[members].sum())  # groups of several classes may have brought some already
-        for group in rng.permutation(np.unique(groups[members])):
+        sizes = np.bincount(groups[members], minlength=groups.max() + 1)
+        order = rng.permutation(np.unique(groups[members]))
+        for group in order:
             if done >= wanted:
                 break
-            of_group = groups == group
-            size = int((of_group & (labels == index)).sum())
-            if held[of_group].any() or (done and done + size > wanted + size // 2):
-                continue
-            if all((held | of_group)[labels == other].sum() < (labels == other).sum() for other in np.unique(labels[of_group])):
-                held |= of_group
-                done += size
-        if not done:
-            raise DataError(
-                f"class {label!r} is all one group; a group cannot be on both sides of a split",
-                hint="give a val split, or pass --val-fraction 0",
-            )
+            if done + sizes[group] <= wanted + sizes[group] // 2 and _may_be_held(groups == group, held, labels):
+                held |= groups == group
+                done += int(sizes[group])
+        if not done:  # all groups are larger than what is wanted
+            for group in order[np.argsort(sizes[order], kind="stable")]:
+                if _may_be_held(groups == group, held, labels):
+                    held |= groups == group
+                    break
+            else:
+                raise DataError(
+                    f"class {label!r} is all one group; a group cannot be on both sides of a split",
+                    hint="give a val split, or pass --val-fraction 0",
+                )
     return held
+
+
+def _may_be_held(of_group: np.ndarray, held: np.ndarray, labels: np.ndarray) -> bool:
+    """Whether the group is not held out yet, and every class keeps an image to train on without it."""
+    after = held | of_group
+    return not held[of_group].any() and all(not after[labels == label].all() for label in np.unique(labels[of_group]))
 
 
 def folds(labels: np.ndarray, groups: np.ndarray, n_folds: int, seed: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:

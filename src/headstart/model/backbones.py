@@ -5,6 +5,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import safetensors
@@ -77,7 +78,8 @@ class Network:
     def features(self, views: np.ndarray) -> np.ndarray:
         """(n, size, size, 3) uint8 views -> (n, n_features) float32: what the last layer is given."""
         self.module.eval()
-        outputs = self.module.forward_head(self.module.forward_features(self.to_input(views)), pre_logits=True)
+        module: Any = self.module  # timm's own methods
+        outputs = module.forward_head(module.forward_features(self.to_input(views)), pre_logits=True)
         return outputs.float().cpu().numpy()
 
     @torch.inference_mode()
@@ -111,7 +113,8 @@ class Network:
 
     def blocks(self) -> list[list[str]]:
         """Parameter names in order from input to output: the stem, then each block; the last layer is not among them."""
-        groups = group_parameters(self.module, self.module.group_matcher(coarse=True))
+        module: Any = self.module
+        groups = group_parameters(module, module.group_matcher(coarse=True))
         own = {f"{self.last_layer_name}.weight", f"{self.last_layer_name}.bias"}
         ordered = ([name for name in groups[key] if name not in own] for key in sorted(groups))
         return [names for names in ordered if names]
@@ -120,16 +123,18 @@ class Network:
         """Every tensor of the network in plain memory layout, on the CPU, by timm's names."""
         return {name: tensor.detach().cpu().contiguous() for name, tensor in self.module.state_dict().items()}
 
+    def save(self, file: Path) -> None:
+        """Writes every tensor, last layer included, as safetensors; whole or not at all."""
+        with atomic_write(file) as aside:
+            safetensors.torch.save_file(self.state(), aside)
+
 
 def pretrained_network(spec: BackboneSpec, weights: WeightsFile, device: str = "cpu") -> Network:
     """The network with its pretrained weights and ImageNet head. Raises BackboneError where the file does not fit."""
     spec = complete_spec(spec)
     kept = home() / "weights" / f"{spec.timm_name.replace('/', '_')}-{weights.sha256[:16]}.safetensors"
     module = _build(spec)
-    if kept.is_file():
-        state = read_state(kept)
-    else:
-        state = to_timm_names(read_state(weights.path), module)
+    state = read_state(kept) if kept.is_file() else to_timm_names(read_state(weights.path), module)
     check_state(module, state, _last_layer_prefix(module), weights.path)
     if not kept.is_file():
         with atomic_write(kept) as aside:
@@ -151,7 +156,7 @@ def bundled_network(spec: BackboneSpec, preprocess: Preprocess, n_classes: int, 
 
 
 def complete_spec(spec: BackboneSpec) -> BackboneSpec:
-    """The spec with what timm knows of a `timm/<name>` backbone: its licence and where its weights are. Raises BackboneError."""
+    """The spec with what timm knows of a `timm/<name>` backbone: licence and where its weights are. Raises BackboneError."""
     if not spec.name.startswith("timm/"):
         return spec
     if not timm.is_model(spec.timm_name):

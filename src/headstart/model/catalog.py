@@ -90,8 +90,15 @@ NAMED = {
 DEFAULT = "efficientnet_lite0"
 
 
+def default_preprocess() -> Preprocess:
+    """The preprocessing of the default backbone."""
+    preprocess = NAMED[DEFAULT].preprocess
+    assert preprocess is not None  # every named backbone states its own
+    return preprocess
+
+
 def find_backbone(name: str) -> BackboneSpec:
-    """The backbone of this name, or of `timm/<model name>`. Raises BackboneError; timm fills in what is left open when it is built."""
+    """The backbone of this name, or of `timm/<model name>`, which timm completes when it is built. Raises BackboneError."""
     if name in NAMED:
         return NAMED[name]
     if name.startswith("timm/") and len(name) > len("timm/"):

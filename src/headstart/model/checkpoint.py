@@ -1,4 +1,4 @@
-"""The state of a training run after an epoch, as safetensors and JSON, so that a killed run goes on bit by bit as it would have.
+"""The state of training after an epoch, as safetensors and JSON: a killed run goes on bit by bit as it would have.
 
 `state.json` names the files that belong to it and is written last: what a killed process leaves half written is never named.
 """

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 import numpy as np
 
@@ -22,36 +22,27 @@ T = TypeVar("T")
 U = TypeVar("U")
 
 
-class FeatureExtractor(Protocol):
-    """What turns views into feature vectors; a backbones.Network does."""
-
-    preprocess: Preprocess
-
-    @property
-    def n_features(self) -> int: ...
-
-    def features(self, views: np.ndarray) -> np.ndarray: ...
-
-
 @dataclass(frozen=True, slots=True)
 class Scan:
     """What one pass of decoding found."""
 
     images: tuple[LabelledImage, ...]  # the readable ones, in the order of the candidates
     skipped: tuple[Skipped, ...]
-    vectors: np.ndarray  # (n_images, n_features) float32; n_features is 0 without a network
+    vectors: np.ndarray  # (n_images, n_features) float32; n_features is 0 where nothing was computed
 
 
 def scan(
     candidates: Sequence[Candidate],
     preprocess: Preprocess,
-    extractor: FeatureExtractor | None = None,
+    compute: Callable[[np.ndarray], np.ndarray] | None = None,
     *,
     workers: int | None = None,
     progress: Progress = silent,
+    stage: str = "computing features",
 ) -> Scan:
     """Opens every candidate once. Unreadable ones are listed with their reasons; nothing else is lost.
 
+    `compute` turns (n, size, size, 3) uint8 views into (n, n_features) float32 vectors: a network's `features` or `logits`.
     Decoding runs in threads beside the network; memory holds a few batches of pixels and all vectors.
     """
 
@@ -61,7 +52,7 @@ def scan(
             decoded = preprocess.decode(data)
         except UnreadableImage as unreadable:
             return Skipped(candidate.path, unreadable.reason)
-        view = preprocess.view(decoded.rgb) if extractor else np.empty(0, np.uint8)
+        view = preprocess.view(decoded.rgb) if compute else np.empty(0, np.uint8)
         image = LabelledImage(
             path=candidate.path,
             file=candidate.file,
@@ -78,12 +69,11 @@ def scan(
     skipped: list[Skipped] = []
     vectors: list[np.ndarray] = []
     views: list[np.ndarray] = []
-    stage = "reading images" if extractor is None else "computing features"
 
     def flush() -> None:
-        if extractor and views:
-            vectors.append(extractor.features(np.stack(views)))
-            views.clear()
+        if compute and views:
+            vectors.append(compute(np.stack(views)))
+        views.clear()
 
     for done, opened in enumerate(map_in_threads(open_one, candidates, workers), start=1):
         if isinstance(opened, Skipped):
@@ -95,8 +85,7 @@ def scan(
                 flush()
         progress(stage, done, len(candidates))
     flush()
-    n_features = extractor.n_features if extractor else 0
-    stacked = np.concatenate(vectors) if vectors else np.empty((len(images), n_features), np.float32)
+    stacked = np.concatenate(vectors) if vectors else np.empty((len(images), 0), np.float32)
     return Scan(tuple(images), tuple(skipped), stacked)
 
 

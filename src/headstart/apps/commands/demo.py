@@ -1,0 +1,78 @@
+"""`headstart demo`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from headstart.apps.console import command, note, progress_bars, say
+from headstart.data.catalog import NAMES, find_hymenoptera, open_data
+from headstart.errors import DataError
+from headstart.progress import Progress
+from headstart.settings import TrainSettings
+
+GRID_IMAGES = 12
+
+
+@command
+def demo(
+    output: Annotated[Path | None, typer.Option(help="The run folder; default: runs/<data>-probe-<n>.")] = None,
+    offline: Annotated[bool, typer.Option("--offline", help="Never touch the network.")] = False,
+) -> None:
+    """The main job on a data set that is at hand: train a probe, then predict and draw a grid.
+
+    Ants and bees of the PyTorch tutorial where they are at hand or can be fetched, else the solar cells of elpv-dataset.
+
+    Example:
+
+      headstart demo
+    """
+    from headstart.training.run import train
+
+    with progress_bars() as progress:
+        data = _choose_data(offline, progress)
+        say(f"data     {data}: {NAMES[data]}")
+        trained = train(data, TrainSettings(), output=output, progress=progress)
+        for text in trained.notes:
+            note(text)
+        grid = trained.run / "figures" / "demo-grid.png"
+        example = _draw_grid(data, trained.model, grid)
+    say(trained.summary)
+    say(f"report   {trained.run / 'report.html'}")
+    say(f"grid     {grid}")
+    say(f"model    {trained.model}")
+    say(f"next     headstart predict {trained.run} {example}")
+
+
+def _choose_data(offline: bool, progress: Progress) -> str:
+    if find_hymenoptera() is not None:
+        return "hymenoptera"
+    try:
+        with open_data("hymenoptera", offline=offline, progress=progress):
+            return "hymenoptera"
+    except DataError as error:
+        say(f"{error.message}: taking the data set elpv instead")
+        return "elpv"
+
+
+def _draw_grid(data: str, model: Path, grid: Path) -> str:
+    """Predicts some held-out images in the same way `headstart predict` does; returns the path of one."""
+    from headstart.artifact.figures import grid_figure, save_figure
+    from headstart.artifact.predictor import Predictor
+    from headstart.artifact.tiles import prediction_tile
+    from headstart.storage import sha256_of_bytes
+
+    predictor = Predictor.load(model)
+    held_out = set(predictor.manifest.images["val"]) if predictor.manifest else set()
+    with open_data(data) as sources:
+        labelled = [c for c in sources.candidates if c.split in (None, "val")]
+        step = max(1, len(labelled) // (8 * GRID_IMAGES))
+        chosen = [c for c in labelled[::step] if sha256_of_bytes(c.read()) in held_out]
+        chosen = chosen[:: max(1, len(chosen) // GRID_IMAGES)][:GRID_IMAGES]
+        predictions = predictor.predict_candidates(chosen)
+        tiles = [
+            prediction_tile(c.read(), prediction, c.label, predictor.preprocess)
+            for c, prediction in zip(chosen, predictions, strict=True)
+        ]
+        save_figure(grid_figure(tiles, 6), grid)
+        return str(chosen[0].path)

@@ -1,0 +1,53 @@
+"""`headstart evaluate`."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from headstart.apps.console import command, note, print_json, progress_bars, say
+
+
+@command
+def evaluate(
+    model: Annotated[Path, typer.Argument(metavar="MODEL", help="A run folder, or the model folder in it.")],
+    data: Annotated[str, typer.Argument(metavar="DATA", help="Labelled images: any form that train takes.")],
+    split: Annotated[
+        Literal["val", "test", "all"] | None, typer.Option(help="Which images; default: test, else val, else all.")
+    ] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda ...")] = "cpu",
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Measure a trained model on labelled images.
+
+    Labels are bound by name. Images that the model was trained on are counted and told.
+
+    Examples:
+
+      headstart evaluate runs/photos-probe-1 photos --split val
+
+      headstart evaluate runs/photos-probe-1 new_photos --json
+    """
+    from headstart.training.evaluating import evaluate_model
+
+    with progress_bars() as progress:
+        evaluated = evaluate_model(model, data, split=split, device=device, progress=progress)
+    for text in evaluated.notes:
+        note(text)
+    for entry in evaluated.dataset.skipped[:5]:
+        note(f"skipped {entry.path}: {entry.reason}")
+    if len(evaluated.dataset.skipped) > 5:
+        note(f"skipped {len(evaluated.dataset.skipped) - 5} more")
+    if json:
+        print_json(evaluated.metrics)
+        return
+    from headstart.artifact.report import summary_sentence
+
+    evaluation = evaluated.evaluation
+    say(summary_sentence(evaluation))
+    say(f"  macro-F1 {evaluation.macro_f1:.3f}   log loss {evaluation.log_loss:.3f}   ECE {evaluation.ece:.3f}")
+    width = max(len("class"), *(len(c.name) for c in evaluation.per_class))
+    say(f"  {'class':<{width}}  images  precision  recall     F1")
+    for c in evaluation.per_class:
+        figures = ("    –" if value is None else f"{value:.3f}" for value in (c.precision, c.recall, c.f1))
+        say(f"  {c.name:<{width}}  {c.n:>6}  {'  '.join(f'{figure:>9}'[-9:] for figure in figures)}")

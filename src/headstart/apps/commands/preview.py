@@ -1,0 +1,52 @@
+"""`headstart preview`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from headstart.apps.console import command, note, say
+from headstart.data.catalog import open_data
+from headstart.data.sources import Skipped, Sources
+from headstart.errors import SettingsError, explains_missing_packages
+from headstart.model.catalog import default_preprocess
+from headstart.recipes import CROP_SCALES
+from headstart.settings import Augment, Recipe, TrainSettings, help_for
+
+
+@command
+def preview(
+    data: Annotated[str, typer.Argument(metavar="DATA", help="Any form of data that train takes.")],
+    augment: Annotated[Augment, typer.Option(help=help_for("augment"))] = "standard",
+    recipe: Annotated[Recipe, typer.Option(help=help_for("recipe"))] = "default",
+    images: Annotated[int, typer.Option(min=1, max=24, help="How many images to draw.")] = 6,
+    seed: Annotated[int, typer.Option(min=0, help="Another seed draws other images and other crops.")] = 0,
+    output: Annotated[Path, typer.Option(metavar="FILE.png", help="Where to draw it.")] = Path("preview.png"),
+) -> None:
+    """Draw a labelled sample of images, raw and augmented.
+
+    The first column is the image, the second what the network sees of it when it predicts, the others what it sees in training.
+
+    Examples:
+
+      headstart preview photos
+
+      headstart preview digits --augment no-flip --output digits.png
+    """
+    with open_data(data) as sources:
+        if output.resolve() in {candidate.file.resolve() for candidate in sources.candidates}:
+            raise SettingsError(f"{output} is one of the images", hint="choose another --output")
+        skipped = _draw(output, sources, augment, recipe, images, seed)
+    for entry in skipped:
+        note(f"skipped {entry.path}: {entry.reason}")
+    say(str(output))
+
+
+@explains_missing_packages("drawing")
+def _draw(output: Path, sources: Sources, augment: Augment, recipe: Recipe, n_images: int, seed: int) -> tuple[Skipped, ...]:
+    from headstart.artifact.preview import write_preview
+    from headstart.training.fitting import preprocess_for
+
+    settings = TrainSettings.of(augment=augment, recipe=recipe, strategy="finetune")
+    preprocess = preprocess_for(settings, default_preprocess())
+    return write_preview(output, sources, preprocess, augment, CROP_SCALES[recipe], n_images=n_images, seed=seed)

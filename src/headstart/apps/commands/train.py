@@ -1,0 +1,102 @@
+"""`headstart train`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from headstart.apps.console import EXIT_INTERRUPTED, command, note, print_json, progress_bars, say
+from headstart.errors import SettingsError
+from headstart.settings import Augment, Recipe, Schedule, Strategy, TrainSettings, help_for
+
+
+@command
+def train(
+    data: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="DATA", help="Class folders, train/val/test folders, CSV, Parquet, .zip, .tar or a catalog name."
+        ),
+    ] = None,
+    strategy: Annotated[Strategy, typer.Option(help=help_for("strategy"))] = "probe",
+    recipe: Annotated[Recipe, typer.Option(help=help_for("recipe"))] = "default",
+    backbone: Annotated[str, typer.Option(help=help_for("backbone"))] = "efficientnet_lite0",
+    weights: Annotated[Path | None, typer.Option(help=help_for("weights"))] = None,
+    offline: Annotated[bool, typer.Option("--offline", help=help_for("offline"))] = False,
+    val: Annotated[Path | None, typer.Option(help=help_for("val"))] = None,
+    test: Annotated[Path | None, typer.Option(help=help_for("test"))] = None,
+    val_fraction: Annotated[float, typer.Option(help=help_for("val_fraction"))] = 0.2,
+    augment: Annotated[Augment | None, typer.Option(help=help_for("augment"))] = None,
+    schedule: Annotated[Schedule | None, typer.Option(help=help_for("schedule"))] = None,
+    epochs: Annotated[int | None, typer.Option(help=help_for("epochs"))] = None,
+    learning_rate: Annotated[float | None, typer.Option(help=help_for("learning_rate"))] = None,
+    batch_size: Annotated[int | None, typer.Option(help=help_for("batch_size"))] = None,
+    image_size: Annotated[int | None, typer.Option(help=help_for("image_size"))] = None,
+    freeze: Annotated[int, typer.Option(metavar="N", help=help_for("freeze"))] = 0,
+    device: Annotated[str, typer.Option(help=help_for("device"))] = "auto",
+    workers: Annotated[int | None, typer.Option(help=help_for("workers"))] = None,
+    seed: Annotated[int, typer.Option(help=help_for("seed"))] = 0,
+    refit: Annotated[bool, typer.Option("--refit", help=help_for("refit"))] = False,
+    output: Annotated[Path | None, typer.Option(help="The run folder; default: runs/<data>-<strategy>-<n>.")] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier run at --output.")] = False,
+    resume: Annotated[Path | None, typer.Option(metavar="RUN", help="Go on with a run that was killed.")] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON object: what metrics.json holds.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="No progress and no summary.")] = False,
+) -> None:
+    """Train an image classifier on a folder of labelled images.
+
+    A probe takes seconds: the pretrained network stays as it is, only a new last layer is fitted. Fine-tuning takes minutes
+    and pays where the images are unlike photographs of things. The result is a run folder with the model, the numbers, the
+    predictions and report.html.
+
+    Examples:
+
+      headstart train photos
+
+      headstart train photos --strategy finetune --epochs 8
+
+      headstart train labels.csv --test held_out --json
+    """
+    settings = TrainSettings.of(
+        strategy=strategy,
+        recipe=recipe,
+        backbone=backbone,
+        weights=weights,
+        offline=offline,
+        val=val,
+        test=test,
+        val_fraction=val_fraction,
+        augment=augment,
+        schedule=schedule,
+        epochs=epochs,
+        learning_rate=learning_rate,
+        batch_size=batch_size,
+        image_size=image_size,
+        freeze=freeze,
+        device=device,
+        workers=workers,
+        seed=seed,
+        refit=refit,
+    )
+    if data is None and resume is None:
+        raise SettingsError("there is no DATA to train on", hint="headstart train FOLDER; headstart train --help says more")
+    from headstart.training.run import train as train_run  # after the settings are known to be good: it loads torch
+
+    with progress_bars(quiet=quiet) as progress:
+        trained = train_run(data, settings, output=output, overwrite=overwrite, resume=resume, progress=progress)
+    if not quiet:
+        for text in trained.notes:
+            note(text)
+        skipped = trained.metrics["images"]["skipped"]
+        if skipped:
+            files = "1 file was" if skipped == 1 else f"{skipped} files were"
+            note(f"{files} skipped; {trained.run / 'skipped.csv'} says why")
+    if json:
+        print_json(trained.metrics)
+    elif not quiet:
+        say(trained.summary)
+        say(f"  report  {trained.run / 'report.html'}")
+        say(f"  model   {trained.model}")
+        say(f"  next    headstart predict {trained.run} IMAGE...")
+    if trained.interrupted:
+        raise typer.Exit(EXIT_INTERRUPTED)

@@ -1,0 +1,112 @@
+"""How the commands talk: results on stdout; progress, notes and errors on stderr; one sentence and a hint where it fails."""
+
+import json
+import os
+import sys
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import wraps
+from typing import Any, ParamSpec, TextIO
+
+import typer
+
+from headstart.errors import HeadstartError
+from headstart.progress import Progress, silent
+
+P = ParamSpec("P")
+EXIT_ERROR, EXIT_INTERRUPTED = 1, 130
+
+
+def say(text: str = "") -> None:
+    """A line of the result, on stdout."""
+    print(text)
+
+
+def note(text: str) -> None:
+    """Something the user should know, on stderr."""
+    print(f"note: {text}", file=sys.stderr)
+
+
+def print_json(value: Any) -> None:
+    """Exactly one JSON object, on stdout."""
+    print(json.dumps(value, ensure_ascii=False, allow_nan=False))
+
+
+def command(function: Callable[P, None]) -> Callable[P, None]:
+    """Decorator of every command: what goes wrong becomes a sentence and an exit code."""
+
+    @wraps(function)
+    def call(*args: P.args, **kwargs: P.kwargs) -> None:
+        _speak_utf8()
+        warnings.showwarning = _show_warning
+        try:
+            function(*args, **kwargs)
+            sys.stdout.flush()
+        except HeadstartError as error:
+            print(f"error: {error.message}", file=sys.stderr)
+            if error.hint:
+                print(f" hint: {error.hint}", file=sys.stderr)
+            raise typer.Exit(EXIT_ERROR) from None
+        except KeyboardInterrupt:
+            print("interrupted", file=sys.stderr)
+            raise typer.Exit(EXIT_INTERRUPTED) from None
+        except BrokenPipeError:
+            # The reader has seen enough (`| head`). Nothing more can be written, not even by the interpreter's last flush.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise typer.Exit(EXIT_ERROR) from None
+
+    return call
+
+
+@contextmanager
+def progress_bars(*, quiet: bool = False) -> Iterator[Progress]:
+    """A progress function that draws bars on a terminal's stderr, and nothing elsewhere."""
+    if quiet or not sys.stderr.isatty():
+        yield silent
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bars
+
+    columns = (
+        TextColumn("{task.description:<22}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
+    with Bars(*columns, console=Console(stderr=True), transient=True) as bars:
+        tasks: dict[str, Any] = {}
+
+        def progress(stage: str, done: int, total: int) -> None:
+            if stage not in tasks:
+                tasks[stage] = bars.add_task(stage, total=total or None)
+            bars.update(tasks[stage], completed=done, total=total or None)
+
+        yield progress
+
+
+@contextmanager
+def output_file(path: "os.PathLike[str] | None") -> Iterator[TextIO]:
+    """stdout, or a file that is written whole or not at all."""
+    if path is None:
+        yield sys.stdout
+        return
+    from pathlib import Path
+
+    from headstart.storage import atomic_write
+
+    with atomic_write(Path(path)) as aside, aside.open("w", encoding="utf-8", newline="") as file:
+        yield file
+
+
+def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
+    note(str(message))
+
+
+def _speak_utf8() -> None:
+    """Paths may hold any letters, whatever the terminal's encoding; what it cannot show is escaped, not an error."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")

@@ -1,0 +1,65 @@
+"""The `headstart` command: names its commands and loads the module of the one that is called."""
+
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from typing import Annotated
+
+import typer
+
+from headstart import __version__
+
+# Command -> what `headstart --help` says of it. Each lives in apps/commands/<name>.py as a function of the same name.
+COMMANDS = {
+    "demo": "The main job on a data set that is at hand.",
+    "train": "Train an image classifier on a folder of labelled images.",
+    "preview": "Draw a labelled sample of images, raw and augmented.",
+    "predict": "Classify images with a trained model.",
+    "evaluate": "Measure a trained model on labelled images.",
+    "backbones": "List the pretrained networks, and whether their weights are here.",
+}
+EPILOG = "Start with: headstart demo, or headstart train FOLDER, where FOLDER holds one folder of images per class."
+
+
+def build_app(called: Sequence[str] = tuple(COMMANDS)) -> typer.Typer:
+    """The application; only the commands in `called` are loaded, the others are names with a summary."""
+    app = typer.Typer(
+        no_args_is_help=True,
+        add_completion=False,
+        rich_markup_mode=None,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+
+    @app.callback(epilog=EPILOG)
+    def headstart(
+        version: Annotated[
+            bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+        ] = False,
+    ) -> None:
+        """A folder of labelled images in, an image classifier you can trust out."""
+
+    for name, summary in COMMANDS.items():
+        if name in called:
+            module = import_module(f"headstart.apps.commands.{name}")
+            app.command(name, short_help=summary)(getattr(module, name))
+        else:
+            app.command(name, help=summary)(_stub)
+    return app
+
+
+def run(argv: Sequence[str] | None = None) -> None:
+    """Runs the command line and exits the process with its code."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    called = next((argument for argument in arguments if not argument.startswith("-")), "")
+    build_app([called])(args=arguments, prog_name="headstart")
+
+
+def _stub() -> None:
+    """Stands for a command that was not called."""
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"headstart {__version__}")
+        raise typer.Exit

@@ -1,0 +1,154 @@
+"""The pictures: training curves, confusion matrix, grids of images. Colours are of Okabe and Ito's colour-blind-safe set."""
+
+import math
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
+from matplotlib.ticker import MaxNLocator
+
+from headstart.evaluation.metrics import Evaluation
+from headstart.model.history import Epoch
+from headstart.storage import atomic_write
+
+BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#6B6B6B"
+DOTS_PER_INCH = 110
+STYLE: Any = {
+    "font.size": 10,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.titlesize": 11,
+    "text.parse_math": False,  # a class may be called "$5"
+}
+MAX_NUMBERED_CLASSES = 25  # with more, the cells of a confusion matrix are too small for numbers
+MAX_NAMED_CLASSES = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Tile:
+    """One picture of a grid and what stands below it."""
+
+    pixels: np.ndarray  # (side, side, 3) uint8
+    lines: tuple[str, ...]
+    right: bool | None = None  # framed green with a tick, orange with a cross, or not at all
+
+
+@contextmanager
+def _drawing() -> Iterator[None]:
+    with matplotlib.rc_context(STYLE), warnings.catch_warnings():
+        # Scripts that no installed font has are drawn as boxes; that is no news to who named the class.
+        warnings.filterwarnings("ignore", message="Glyph|findfont", category=UserWarning)
+        yield
+
+
+def save_figure(figure: Figure, file: Path) -> None:
+    """Writes a PNG, whole or not at all. The same figure gives the same bytes."""
+    with _drawing(), atomic_write(file) as aside:
+        FigureCanvasAgg(figure)
+        figure.savefig(aside, format="png", dpi=DOTS_PER_INCH, metadata={"Software": None})
+
+
+def history_figure(history: Sequence[Epoch], best_epoch: int) -> Figure:
+    """Loss and accuracy of train and val over the epochs, the kept epoch marked."""
+    with _drawing():
+        figure = Figure(figsize=(9, 3.6), layout="constrained")
+        for axes, name in zip(figure.subplots(1, 2), ("loss", "accuracy"), strict=True):
+            epochs = [row.epoch for row in history]
+            train = [getattr(row, f"train_{name}") for row in history]
+            axes.plot(epochs, train, color=BLUE, marker="o", markersize=4, label="train (augmented)")
+            val = [(row.epoch, getattr(row, f"val_{name}")) for row in history if getattr(row, f"val_{name}") is not None]
+            if val:
+                axes.plot(*zip(*val, strict=True), color=ORANGE, marker="s", markersize=4, linestyle="--", label="val")
+            axes.axvline(best_epoch, color=GREY, linewidth=1, linestyle=":", label=f"kept: epoch {best_epoch}")
+            axes.set(xlabel="epoch (0: the fitted head)" if epochs[0] == 0 else "epoch", title=name)
+            axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+            axes.grid(alpha=0.25)
+            if name == "loss":
+                axes.set_ylim(bottom=0)
+            axes.legend(frameon=False, fontsize=9)
+    return figure
+
+
+def confusion_figure(evaluation: Evaluation, classes: Sequence[str]) -> Figure:
+    """Rows are true, columns predicted: images in numbers, the share of the true class in shade."""
+    counts = evaluation.confusion
+    n = len(classes)
+    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    side = min(14.0, max(3.6, 1.6 + 0.46 * n))
+    with _drawing():
+        figure = Figure(figsize=(side + 0.8, side), layout="constrained")
+        axes = figure.subplots()
+        picture = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+        if n <= MAX_NAMED_CLASSES:
+            names = [shorten(name, 20) for name in classes]
+            size = 10 if n <= 12 else 8 if n <= 30 else 6
+            axes.set_xticks(range(n), names, rotation=0 if _are_short(names, n) else 45, fontsize=size)
+            if not _are_short(names, n):
+                for label in axes.get_xticklabels():
+                    label.set(horizontalalignment="right", rotation_mode="anchor")
+            axes.set_yticks(range(n), names, fontsize=size)
+        else:
+            axes.set_xticks([])
+            axes.set_yticks([])
+        if n <= MAX_NUMBERED_CLASSES:
+            for row, column in zip(*np.nonzero(counts), strict=True):
+                colour = "white" if shares[row, column] > 0.55 else "black"
+                axes.text(column, row, str(counts[row, column]), ha="center", va="center", color=colour, fontsize=9)
+        axes.set(xlabel="predicted", ylabel="true", title=f"{evaluation.n} {evaluation.split} images")
+        axes.spines[:].set_visible(False)
+        figure.colorbar(picture, ax=axes, shrink=0.8, label="share of the true class")
+    return figure
+
+
+def grid_figure(tiles: Sequence[Tile], columns: int, title: str = "") -> Figure:
+    """Pictures in rows, each with its lines below. Raises ValueError without any."""
+    if not tiles:
+        raise ValueError("a grid needs at least one picture")
+    columns = min(columns, len(tiles))
+    rows = math.ceil(len(tiles) / columns)
+    n_lines = max(len(tile.lines) for tile in tiles)
+    width, height = 1.75 * columns, (1.7 + 0.19 * n_lines) * rows + (0.45 if title else 0.1)
+    with _drawing():
+        figure = Figure(figsize=(max(width, 3.5), height), layout=ConstrainedLayoutEngine(w_pad=0.04, h_pad=0.05))
+        if title:
+            figure.suptitle(title, fontsize=11, x=0.01, ha="left")
+        axes = figure.subplots(rows, columns, squeeze=False).ravel()
+        for place, tile in zip(axes, tiles, strict=False):
+            _draw_tile(place, tile)
+        for place in axes[len(tiles) :]:
+            place.axis("off")
+    return figure
+
+
+def _draw_tile(axes: Axes, tile: Tile) -> None:
+    axes.imshow(tile.pixels)
+    axes.set_xticks([])
+    axes.set_yticks([])
+    mark = {True: "\u2713 ", False: "\u2717 ", None: ""}[tile.right]
+    colour = {True: GREEN, False: ORANGE, None: "black"}[tile.right]
+    lines = (mark + tile.lines[0], *tile.lines[1:]) if tile.lines else ()
+    axes.set_xlabel("\n".join(shorten(line, 24) for line in lines), fontsize=8.5, color=colour, labelpad=3)
+    axes.spines[:].set(
+        visible=True, color="#BBBBBB" if tile.right is None else colour, linewidth=1 if tile.right is None else 2.5
+    )
+
+
+def shorten(text: str, length: int) -> str:
+    """The text, its middle replaced by an ellipsis where it is longer than `length`."""
+    if len(text) <= length:
+        return text
+    head = (length - 1) // 2
+    return text[:head] + "…" + text[len(text) - (length - 1 - head) :]
+
+
+def _are_short(names: Sequence[str], n: int) -> bool:
+    return max(map(len, names)) * n <= 40 or max(map(len, names)) <= 2

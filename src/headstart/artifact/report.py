@@ -1,0 +1,116 @@
+"""report.html: one file that tells the owner of the images what the model can do, and what was done to get there."""
+
+import base64
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from headstart.data.sources import Skipped
+from headstart.evaluation.metrics import Evaluation
+from headstart.storage import write_text
+
+SPLIT_IN_WORDS = {
+    "val": "validation images",
+    "test": "test images",
+    "cv": "images, each answered by a model that never saw it (cross-validation)",
+    "all": "images",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class ReportFigure:
+    """A picture of the report."""
+
+    title: str
+    caption: str
+    file: Path
+
+
+@dataclass(frozen=True, slots=True)
+class ReportFacts:
+    """All that the report tells."""
+
+    name: str
+    strategy: str
+    recipe: str
+    backbone: str
+    classes: tuple[str, ...]
+    counts: dict[str, int]  # split -> images
+    evaluation: Evaluation
+    notes: tuple[str, ...]
+    figures: tuple[ReportFigure, ...]
+    skipped: tuple[Skipped, ...]
+    tables: tuple[tuple[str, tuple[tuple[str, Any], ...]], ...]  # (title, rows of key and value)
+
+
+def summary_sentence(evaluation: Evaluation) -> str:
+    """The claim in one sentence: the share that is right, how sure that is, and whether anything was selected on it."""
+    low, high = evaluation.accuracy_ci95
+    sentence = (
+        f"{evaluation.accuracy:.1%} of {evaluation.n} {SPLIT_IN_WORDS[evaluation.split]} are classified correctly "
+        f"(95 % interval {low:.1%} to {high:.1%})"
+    )
+    if evaluation.selected_on:
+        return sentence + "; the best epoch was chosen on these very images, so expect a little less on new ones."
+    return sentence + "; nothing was selected on them."
+
+
+def write_report(file: Path, facts: ReportFacts) -> None:
+    """Writes the report as one self-contained file: its pictures are inside."""
+    environment = Environment(
+        loader=PackageLoader("headstart", "artifact"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["share"] = _share
+    page = environment.get_template("report.html.j2").render(
+        name=facts.name,
+        strategy=facts.strategy,
+        recipe=facts.recipe,
+        backbone=facts.backbone,
+        classes=facts.classes,
+        counts=facts.counts,
+        summary=summary_sentence(facts.evaluation),
+        notes=facts.notes,
+        numbers=_numbers(facts.evaluation),
+        per_class=facts.evaluation.per_class,
+        figures=[
+            {
+                "title": figure.title,
+                "caption": figure.caption,
+                "data": base64.b64encode(figure.file.read_bytes()).decode("ascii"),
+            }
+            for figure in facts.figures
+        ],
+        skipped=facts.skipped,
+        tables=facts.tables,
+    )
+    write_text(file, page)
+
+
+def _numbers(evaluation: Evaluation) -> Sequence[tuple[str, str, str]]:
+    low, high = evaluation.accuracy_ci95
+    return (
+        (
+            "accuracy",
+            _share(evaluation.accuracy),
+            f"95 % interval {_share(low)} to {_share(high)} (Wilson), n = {evaluation.n}",
+        ),
+        ("balanced accuracy", _share(evaluation.balanced_accuracy), "the mean recall of the classes: rare ones count as much"),
+        ("macro-F1", _share(evaluation.macro_f1), "the mean F1 of the classes"),
+        ("log loss", f"{evaluation.log_loss:.3f}", "how wrong the probabilities are, in nats an image; 0 is best"),
+        (
+            "calibration error",
+            _share(evaluation.ece),
+            "mean gap between how sure and how often right (ECE, 15 equal-mass bins)",
+        ),
+    )
+
+
+def _share(value: float | None) -> str:
+    return "–" if value is None else f"{value:.3f}"

@@ -1,0 +1,17 @@
+"""Tiles of a grid that show an answer: the class, how sure, and whether it is right where the truth is known."""
+
+from headstart.artifact.figures import Tile
+from headstart.artifact.predictor import Prediction
+from headstart.data.images import thumbnail
+from headstart.data.preprocess import Preprocess
+
+TILE_PX = 150
+
+
+def prediction_tile(data: bytes, prediction: Prediction, truth: str | None, preprocess: Preprocess, *more_lines: str) -> Tile:
+    """The tile of a prediction for an image's bytes; `truth` is its label where one is known."""
+    lines = [f"{prediction.predicted} {prediction.probability:.0%}"]
+    if truth is not None and truth != prediction.predicted:
+        lines.append(f"true: {truth}")
+    pixels = thumbnail(preprocess.decode(data).rgb, TILE_PX)
+    return Tile(pixels, (*lines, *more_lines), None if truth is None else truth == prediction.predicted)

@@ -1,0 +1,97 @@
+"""`evaluate`: how good a saved model is on labelled images."""
+
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from headstart.artifact.predictor import Predictor
+from headstart.data.catalog import open_data
+from headstart.data.dataset import Dataset, labelled_dataset
+from headstart.data.sources import Candidate, Sources
+from headstart.errors import BundleError, DataError, explains_missing_packages
+from headstart.evaluation.metrics import Evaluation, evaluate_predictions
+from headstart.machine import peak_rss_mb, seconds_since_start
+from headstart.model.features import scan
+from headstart.model.head import softmax
+from headstart.progress import Progress, silent
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluated:
+    """What an evaluation found."""
+
+    evaluation: Evaluation
+    dataset: Dataset
+    probabilities: np.ndarray  # (n_images, n_classes) float64
+    metrics: dict[str, Any]  # in the frame of metrics.json
+    notes: tuple[str, ...]
+
+
+@explains_missing_packages("evaluating")
+def evaluate_model(
+    model: str | Path, data: str | Path, *, split: str | None = None, device: str = "cpu", progress: Progress = silent
+) -> Evaluated:
+    """Evaluates MODEL on DATA: on `split` ("val", "test" or "all"), else on test, val or all, whichever there is first.
+
+    Labels are bound by name. Images the model was trained on are counted and told. Raises HeadstartError.
+    """
+    predictor = Predictor.load(model, device)
+    manifest = predictor.manifest
+    if manifest is None:
+        raise BundleError(f"{model} has no manifest", hint="give the folder of a run")
+    with open_data(data, progress=progress) as sources:
+        chosen, candidates = choose_split(sources, split)
+        found = scan(candidates, predictor.preprocess, predictor.logits, progress=progress, stage="evaluating")
+    dataset = labelled_dataset(sources.name, found.images, (*sources.skipped, *found.skipped), predictor.classes)
+    known = [i for i, image in enumerate(found.images) if image.label in predictor.classes]
+    probabilities = softmax(found.vectors[known])
+    split_of = {digest: name for name, digests in manifest.images.items() for digest in digests}
+    seen = Counter(split_of.get(image.sha256) for image in dataset.images)
+    trained_on = seen["train"] + (seen["val"] if manifest.refit else 0)
+    chose_epoch_on_val = "best_by" in manifest.plan
+    evaluation = evaluate_predictions(
+        probabilities,
+        dataset.labels,
+        dataset.classes,
+        split=chosen,
+        selected_on=chose_epoch_on_val and seen["val"] > 0,
+    )
+    notes = dataset.notes
+    if trained_on:
+        flattering = f"{trained_on} of these {len(dataset.images)} images were trained on: the numbers flatter the model"
+        notes = (flattering, *notes)
+    counts = {"train": 0, "val": 0, "test": 0, "skipped": len(dataset.skipped), "trained_on": trained_on}
+    metrics = {
+        "format": 1,
+        "strategy": manifest.strategy,
+        "requested": manifest.settings.get("strategy", manifest.strategy),
+        "recipe": manifest.recipe,
+        "backbone": {"name": manifest.backbone.name, "weights_sha256": manifest.backbone.weights_sha256},
+        "classes": list(predictor.classes),
+        "images": counts | {chosen: len(dataset.images)},
+        "evaluation": evaluation.as_json(),
+        "notes": list(notes),
+        "seconds": {"total": round(seconds_since_start(), 3)},
+        "peak_rss_mb": round(peak_rss_mb(), 1),
+        "interrupted": False,
+        "run": None,
+        "model": Path(model).as_posix(),
+    }
+    return Evaluated(evaluation, dataset, probabilities, metrics, notes)
+
+
+def choose_split(sources: Sources, split: str | None) -> tuple[str, list[Candidate]]:
+    """The name of what is evaluated and its candidates. Raises DataError where the data lacks the split."""
+    said = {candidate.split for candidate in sources.candidates if candidate.split}
+    if split is None:
+        split = next((name for name in ("test", "val") if name in said), "all")
+    if split == "all":
+        return "all", list(sources.candidates)
+    if split not in said:
+        raise DataError(
+            f"{sources.name} has no {split} split", hint=f"it has {', '.join(sorted(said))}" if said else "use --split all"
+        )
+    return split, [candidate for candidate in sources.candidates if candidate.split == split]

@@ -1,0 +1,167 @@
+"""Runs with gradient steps: fine-tuning from the fitted head, and the classic tutorial procedure."""
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from headstart.data.dataset import Dataset
+from headstart.data.pixels import CachedPixels, DecodedPixels, PixelSource, allocate, decode_again
+from headstart.data.preprocess import Preprocess
+from headstart.data.sources import Candidate
+from headstart.data.splits import Split
+from headstart.errors import DataError
+from headstart.model.features import map_in_threads, scan
+from headstart.model.head import softmax
+from headstart.progress import Progress
+from headstart.recipes import TrainingPlan
+from headstart.settings import TrainSettings
+from headstart.training.fitted import Answers, Fitted
+from headstart.training.probe_run import epoch_zero, feature_table
+
+if TYPE_CHECKING:
+    from headstart.model.backbones import Network
+    from headstart.model.finetune import FineTuned, HeldOutImages
+
+
+@dataclass(frozen=True, slots=True)
+class FinetuneJob:
+    """What a run with gradient steps needs to know."""
+
+    dataset: Dataset
+    split: Split
+    vectors: np.ndarray  # (n_images, n_features) float32; n_features is 0 for a random head
+    plan: TrainingPlan
+    new_network: Callable[[], "Network"]  # the pretrained network anew
+    checkpoints: Path | None = None
+
+
+def run_finetune(job: FinetuneJob, settings: TrainSettings, progress: Progress) -> Fitted:
+    """Trains, keeps the best validation epoch, answers test and val."""
+    split, plan = job.split, job.plan
+    if not split.val.size:
+        raise DataError(
+            "fine-tuning chooses its best epoch on val images, and there are none",
+            hint="leave --val-fraction above 0, or use --strategy probe",
+        )
+    network = job.new_network()
+    both = np.sort(np.concatenate([split.train, split.val]))
+    pixels = _pixels_of(job, both if settings.refit else split.train, network.preprocess, progress)
+    tuned = _train(job, network, pixels, split.train, _held_out(job, network, progress), progress, "run")
+    answers = [Answers("val", split.val, tuned.probabilities, selected_on=True)]
+    final, refit, notes = network, False, []
+    if settings.refit and not tuned.interrupted:
+        final = job.new_network()
+        again = _train(job, final, pixels, both, None, progress, "refit", stop_after=tuned.best_epoch)
+        refit = not again.interrupted
+        final = final if refit else network
+        if not refit:
+            notes.append("interrupted while refitting: the saved model is the one trained on train alone")
+    if split.test.size:
+        answers.insert(0, _answer_test(job, final, progress))
+    plan_values = asdict(plan) | {"best_epoch": tuned.best_epoch}
+    return Fitted(final, tuned.history, tuned.best_epoch, plan_values, tuple(answers), tuned.interrupted, refit, tuple(notes))
+
+
+def _train(
+    job: FinetuneJob,
+    network: "Network",
+    pixels: "_DatasetPixels",
+    rows: np.ndarray,
+    val: "HeldOutImages | None",
+    progress: Progress,
+    stage: str,
+    stop_after: int | None = None,
+) -> "FineTuned":
+    from headstart.model.finetune import TrainingImages, fine_tune
+
+    start = None
+    if job.plan.start == "fitted head":
+        table = feature_table(job.dataset, job.vectors)
+        head = table.fit(rows, job.plan.seed, progress).head
+        network.set_head(head)
+        held = job.split.val if val is not None else np.empty(0, np.int64)
+        start = epoch_zero(table, Split(rows, held, held, "none"), head)
+    else:
+        network.set_random_head(len(job.dataset.classes), job.plan.seed)
+    return fine_tune(
+        network,
+        TrainingImages(pixels.only(rows), job.dataset.labels[rows]),
+        val,
+        job.plan,
+        start=start,
+        checkpoints=job.checkpoints / stage if job.checkpoints else None,
+        stop_after=stop_after,
+        progress=progress,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _DatasetPixels:
+    """Pixels of some images of the data set."""
+
+    source: PixelSource  # numbered as `rows` is
+    rows: np.ndarray  # (n,) int64, sorted, into Dataset.images
+
+    def only(self, rows: np.ndarray) -> PixelSource:
+        """The pixels of fewer images, numbered from 0."""
+        return _Renumbered(self.source, np.searchsorted(self.rows, rows))
+
+
+@dataclass(frozen=True, slots=True)
+class _Renumbered:
+    source: PixelSource
+    places: np.ndarray  # (n,) int64
+
+    def __getitem__(self, i: int) -> np.ndarray:
+        return self.source[int(self.places[i])]
+
+
+def _pixels_of(job: FinetuneJob, rows: np.ndarray, preprocess: Preprocess, progress: Progress) -> _DatasetPixels:
+    """The classic procedure crops from the full picture, read anew each epoch; ours from pixels kept at the right size."""
+    images = [job.dataset.images[i] for i in rows]
+    if job.plan.start == "random head":
+        return _DatasetPixels(DecodedPixels(images, preprocess), rows)
+    cached = CachedPixels(images, preprocess)
+
+    def keep(i: int) -> None:
+        cached.put(i, decode_again(images[i], preprocess))
+
+    for done, _ in enumerate(map_in_threads(keep, range(len(images)), job.plan.workers), start=1):
+        progress("decoding train", done, len(images))
+    return _DatasetPixels(cached, rows)
+
+
+def _held_out(job: FinetuneJob, network: "Network", progress: Progress) -> "HeldOutImages":
+    from headstart.model.finetune import HeldOutImages
+
+    rows, preprocess = job.split.val, network.preprocess
+    views = allocate((len(rows), preprocess.size_px, preprocess.size_px, 3))
+
+    def keep(i: int) -> None:
+        views[i] = preprocess.view(decode_again(job.dataset.images[rows[i]], preprocess))
+
+    for done, _ in enumerate(map_in_threads(keep, range(len(rows)), job.plan.workers), start=1):
+        progress("decoding val", done, len(rows))
+    return HeldOutImages(views, job.dataset.labels[rows])
+
+
+def _answer_test(job: FinetuneJob, network: "Network", progress: Progress) -> Answers:
+    rows = job.split.test
+    images = [job.dataset.images[i] for i in rows]
+    found = scan(
+        [Candidate(image.path, image.file) for image in images],
+        network.preprocess,
+        network.logits,
+        workers=job.plan.workers,
+        progress=progress,
+        stage="answering test",
+    )
+    if found.skipped:
+        raise DataError(
+            f"{found.skipped[0].path} could be read at first and now cannot: {found.skipped[0].reason}",
+            hint="do not change the images while training runs",
+        )
+    return Answers("test", rows, softmax(found.vectors), selected_on=False)

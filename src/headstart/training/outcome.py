@@ -1,0 +1,29 @@
+"""What a finished run is."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from headstart.artifact.report import summary_sentence
+from headstart.evaluation.metrics import Evaluation
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """A finished run: where it is and what it found."""
+
+    run: Path
+    evaluation: Evaluation
+    metrics: dict[str, Any]  # as metrics.json holds it
+    notes: tuple[str, ...]  # what the owner should know
+    interrupted: bool
+
+    @property
+    def model(self) -> Path:
+        """The bundle."""
+        return self.run / "model"
+
+    @property
+    def summary(self) -> str:
+        """The claim in one sentence."""
+        return summary_sentence(self.evaluation)

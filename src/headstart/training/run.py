@@ -1,0 +1,80 @@
+"""`train`: from DATA and settings to a finished run folder."""
+
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+
+from headstart.data.sources import Sources
+from headstart.errors import SettingsError, explains_missing_packages
+from headstart.progress import Progress, silent
+from headstart.settings import TrainSettings
+from headstart.training.fitting import fit_sources, open_splits
+from headstart.training.outcome import Trained
+from headstart.training.run_folder import RunFolder, check_output, new_run_folder, resumed_run_folder
+
+
+@explains_missing_packages("training")
+def train(
+    data: str | Path | None,
+    settings: TrainSettings | None = None,
+    *,
+    output: Path | None = None,
+    overwrite: bool = False,
+    resume: Path | None = None,
+    progress: Progress = silent,
+) -> Trained:
+    """Trains on DATA and writes a run folder. With `resume` an unfinished run goes on; DATA and settings are then its own.
+
+    Raises HeadstartError where data or settings do not allow it. Ctrl-C while fine-tuning finishes the folder with the best
+    epoch so far, `Trained.interrupted`.
+    """
+    settings = settings or TrainSettings()
+    if resume is not None:
+        return _resume(data, settings, resume, progress)
+    if data is None:
+        raise SettingsError("there is no DATA to train on", hint="headstart train FOLDER")
+    if output is not None:
+        check_output(output, overwrite=overwrite)  # said before any work is done
+    with ExitStack() as stack:
+        sources = open_splits(stack, data, settings, progress)
+        folder = new_run_folder(output, sources[0].name, settings.strategy, overwrite=overwrite)
+        return _train_in(folder, str(data), sources, settings, progress)
+
+
+def _resume(data: str | Path | None, settings: TrainSettings, run: Path, progress: Progress) -> Trained:
+    folder, kept_data, kept_settings = resumed_run_folder(run)
+    if data is not None and Path(data) != Path(kept_data):
+        raise SettingsError(f"{run} was started on {kept_data}, not {data}", hint="leave DATA out, or give the same")
+    default = TrainSettings()
+    different = [name for name, value in settings if value != getattr(default, name) and value != getattr(kept_settings, name)]
+    if different:
+        raise SettingsError(
+            f"--{different[0].replace('_', '-')} differs from what {run} was started with",
+            hint="a resumed run keeps its settings: leave them out",
+        )
+    with ExitStack() as stack:
+        sources = open_splits(stack, kept_data, kept_settings, progress)
+        return _train_in(folder, kept_data, sources, kept_settings, progress)
+
+
+def _train_in(
+    folder: RunFolder,
+    data: str,
+    sources: Sequence[Sources],
+    settings: TrainSettings,
+    progress: Progress,
+) -> Trained:
+    from headstart.training.writing import write_run  # draws: matplotlib and jinja2 come with it
+
+    try:
+        fit = fit_sources(
+            sources,
+            settings,
+            checkpoints=folder.checkpoints,
+            on_dataset=lambda dataset: folder.note_start(data, settings, [image.sha256 for image in dataset.images]),
+            progress=progress,
+        )
+        return write_run(folder, fit, settings, progress)
+    except BaseException:
+        folder.abandon()
+        raise

@@ -1,0 +1,117 @@
+"""The folder of a run: built aside as `RUN.partial`, put in place when it is finished, gone on from when it was killed."""
+
+import json
+import re
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from headstart.errors import DataError, HeadstartError, SettingsError
+from headstart.settings import TrainSettings
+from headstart.storage import replace_folder, sha256_of_bytes, write_json
+
+STATE, CHECKPOINTS, METRICS = "run.json", "checkpoints", "metrics.json"
+
+
+@dataclass(frozen=True, slots=True)
+class RunFolder:
+    """Where a run will be, and where it is built until then."""
+
+    place: Path
+    partial: Path
+    resumed: bool = False
+
+    @property
+    def checkpoints(self) -> Path:
+        """Where the state after each epoch is kept."""
+        return self.partial / CHECKPOINTS
+
+    def note_start(self, data: str, settings: TrainSettings, image_digests: list[str]) -> None:
+        """Records what the run is of; where it is resumed, checks that the images are the same. Raises DataError."""
+        digest = sha256_of_bytes("\n".join(image_digests).encode())
+        if self.resumed:
+            if json.loads((self.partial / STATE).read_text(encoding="utf-8"))["images_sha256"] != digest:
+                raise DataError("the images have changed since the run was started", hint="start a new run")
+            return
+        write_json(self.partial / STATE, {"data": data, "settings": settings.as_json(), "images_sha256": digest})
+
+    def finish(self, *, interrupted: bool) -> None:
+        """Puts the run in its place. An interrupted one keeps its checkpoints, so that it can be resumed."""
+        if not interrupted:
+            shutil.rmtree(self.checkpoints, ignore_errors=True)
+            (self.partial / STATE).unlink(missing_ok=True)
+        replace_folder(self.partial, self.place)
+
+    def abandon(self) -> None:
+        """Removes what was built, unless an epoch was finished that a resume can go on from."""
+        if not any(self.checkpoints.glob("*/state.json")):
+            shutil.rmtree(self.partial, ignore_errors=True)
+
+
+def new_run_folder(output: Path | None, name: str, strategy: str, *, overwrite: bool) -> RunFolder:
+    """A folder for a new run: `output`, else the next free `runs/<name>-<strategy>-<n>`. Raises SettingsError."""
+    if output is None:
+        safe = re.sub(r"[^\w.-]+", "_", name).strip("._")
+        stem = f"{safe or 'data'}-{strategy}"
+        for n in range(1, 1_000_000):
+            place = Path("runs") / f"{stem}-{n}"
+            if not place.exists() and not _partial(place).exists():
+                break
+    else:
+        place = output
+        check_output(place, overwrite=overwrite)
+        if overwrite and _partial(place).exists():
+            shutil.rmtree(_partial(place))
+    try:
+        _partial(place).mkdir(parents=True)
+    except OSError as error:
+        raise SettingsError(f"{_partial(place)} cannot be made: {error.strerror}", hint="choose another --output") from error
+    return RunFolder(place, _partial(place))
+
+
+def check_output(place: Path, *, overwrite: bool) -> None:
+    """Raises SettingsError where a run cannot be put at `place`; nothing but an earlier run is ever replaced."""
+    if place.exists():
+        is_run = place.is_dir() and ((place / METRICS).is_file() or not any(place.iterdir()))
+        if not is_run:
+            raise SettingsError(f"{place} exists and is not a run", hint="choose another --output")
+        if not overwrite and any(place.iterdir()):
+            raise SettingsError(f"{place} exists", hint="choose another --output, or pass --overwrite")
+    if _partial(place).exists() and not overwrite:
+        raise SettingsError(
+            f"there is an unfinished run at {_partial(place)}",
+            hint=f"go on with --resume {place}, or start anew with --overwrite",
+        )
+
+
+def resumed_run_folder(run: Path) -> tuple[RunFolder, str, TrainSettings]:
+    """The folder, DATA and settings of a run that was killed or interrupted. Raises HeadstartError."""
+    place = run.with_name(run.name.removesuffix(".partial"))
+    partial = _partial(place)
+    if not partial.exists() and (place / STATE).is_file():  # ended by Ctrl-C: complete, with its checkpoints
+        shutil.copytree(place, partial)
+    if not partial.exists():
+        finished = (place / METRICS).is_file()
+        raise SettingsError(
+            f"{place} is finished: there is nothing to resume" if finished else f"there is no run {place} to resume",
+            hint="start a new run" if finished else f"{partial} would hold an unfinished one",
+        )
+    try:
+        state = json.loads((partial / STATE).read_text(encoding="utf-8"))
+        settings = TrainSettings.of(**state["settings"])
+        data = str(state["data"])
+    except (OSError, ValueError, KeyError, TypeError, HeadstartError) as error:
+        raise SettingsError(
+            f"{partial} cannot be resumed: it had not got far enough, or is damaged", hint="start anew with --overwrite"
+        ) from error
+    return RunFolder(place, partial, resumed=True), data, settings
+
+
+def as_metrics(values: dict[str, Any], folder: RunFolder) -> dict[str, Any]:
+    """The values of metrics.json with the places the run will have when it is finished."""
+    return values | {"run": folder.place.as_posix(), "model": (folder.place / "model").as_posix()}
+
+
+def _partial(place: Path) -> Path:
+    return place.with_name(place.name + ".partial")

@@ -1,0 +1,28 @@
+"""What this process says of itself."""
+
+import time
+
+import numpy as np
+import psutil
+
+from headstart.machine import peak_rss_mb, seconds_since_start
+
+
+def test_seconds_count_from_the_start_of_the_process() -> None:
+    """The clock includes the interpreter's start-up and goes on with the wall's."""
+    first = seconds_since_start()
+    time.sleep(0.05)
+    second = seconds_since_start()
+    assert 0 < first < 86_400
+    assert 0.04 < second - first < 5
+
+
+def test_peak_memory_is_in_mebibytes_and_never_falls() -> None:
+    """The peak is at least what is used now, grows with a large array and stays when it is gone."""
+    assert peak_rss_mb() >= 0.9 * psutil.Process().memory_info().rss / 2**20
+    used = psutil.Process().memory_info().rss / 2**20
+    block = np.ones(64 << 20, np.uint8)
+    assert peak_rss_mb() >= used + 60
+    peak = peak_rss_mb()
+    del block
+    assert peak_rss_mb() >= peak

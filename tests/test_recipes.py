@@ -1,0 +1,103 @@
+"""Facts in, numbers out: the recipes as tables."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from headstart.recipes import (
+    Facts,
+    default_batch_size,
+    default_epochs,
+    default_precision,
+    default_workers,
+    finetune_plan,
+    plan_for,
+    tutorial_plan,
+)
+from headstart.settings import TrainSettings
+
+LAPTOP = Facts(n_train=244, n_classes=2, image_size=224, device="cpu", bf16=False, cores=2)
+SERVER = replace(LAPTOP, device="cuda:0", bf16=True, cores=64)
+
+
+@pytest.mark.parametrize(
+    ("n_train", "on_gpu", "epochs"),
+    [(2, False, 6), (599, False, 6), (600, False, 4), (2_999, False, 4), (3_000, False, 3), (1_999, True, 12), (2_000, True, 8)],
+)
+def test_epochs(n_train: int, on_gpu: bool, epochs: int) -> None:
+    """Small sets get more passes than large ones, a GPU more than a CPU."""
+    assert default_epochs(n_train, on_gpu=on_gpu) == epochs
+
+
+@pytest.mark.parametrize(
+    ("n_train", "device", "batch_size"),
+    [(20_000, "cpu", 16), (999, "cuda:0", 16), (1_000, "cuda:0", 32), (4_999, "mps", 32), (5_000, "cuda:0", 64)],
+)
+def test_batch_size(n_train: int, device: str, batch_size: int) -> None:
+    """A CPU takes 16 images a step, a GPU more where there are enough."""
+    assert default_batch_size(replace(LAPTOP, n_train=n_train, device=device)) == batch_size
+
+
+@pytest.mark.parametrize(
+    ("device", "bf16", "precision"),
+    [("cpu", False, "fp32"), ("cpu", True, "bf16"), ("cuda:1", True, "bf16"), ("cuda", False, "fp16"), ("mps", False, "fp32")],
+)
+def test_precision(device: str, bf16: bool, precision: str) -> None:
+    """bfloat16 where it is fast, float16 on older NVIDIA GPUs, else float32."""
+    assert default_precision(replace(LAPTOP, device=device, bf16=bf16)) == precision
+
+
+@pytest.mark.parametrize(("cores", "workers"), [(0, 1), (1, 1), (2, 2), (16, 16), (128, 16)])
+def test_workers(cores: int, workers: int) -> None:
+    """One decoding thread a core, at least one, at most sixteen."""
+    assert default_workers(cores) == workers
+
+
+def test_finetune_starts_from_the_fitted_head() -> None:
+    """The default recipe is LP-FT with frozen batch norm, the best epoch by accuracy and then by loss."""
+    plan = plan_for(TrainSettings.of(strategy="finetune"), LAPTOP)
+    assert plan == finetune_plan(TrainSettings.of(strategy="finetune"), LAPTOP)
+    assert (plan.start, plan.batch_norm, plan.best_by) == ("fitted head", "frozen", "accuracy, then loss")
+    assert (plan.optimizer, plan.schedule, plan.augment, plan.image_size) == ("adamw", "cosine", "standard", 224)
+    assert plan.learning_rate == pytest.approx(1e-4)
+    assert plan.head_learning_rate == pytest.approx(5e-4)
+
+
+def test_learning_rate_grows_with_the_root_of_the_batch() -> None:
+    """Four times the batch, twice the rate."""
+    small, large = (finetune_plan(TrainSettings.of(batch_size=size), LAPTOP) for size in (16, 64))
+    assert large.learning_rate == pytest.approx(2 * small.learning_rate)
+
+
+@pytest.mark.parametrize("strategy", ["probe", "finetune"])
+@pytest.mark.parametrize("facts", [LAPTOP, SERVER])
+def test_tutorial_is_the_classic_procedure(strategy: str, facts: Facts) -> None:
+    """The tutorial recipe has the tutorial's numbers whatever the strategy and the hardware."""
+    plan = plan_for(TrainSettings.of(strategy=strategy, recipe="tutorial"), facts)
+    assert plan.strategy == strategy
+    assert (plan.optimizer, plan.learning_rate, plan.head_learning_rate, plan.weight_decay) == ("sgd", 0.001, 0.001, 0)
+    assert (plan.schedule, plan.step_epochs, plan.epochs, plan.batch_size) == ("step", 7, 25, 4)
+    assert (plan.start, plan.batch_norm, plan.best_by, plan.precision) == ("random head", "train", "accuracy", "fp32")
+    assert (plan.image_size, plan.crop_scale, plan.augment) == (224, (0.08, 1.0), "standard")
+    assert (plan.warmup_share, plan.label_smoothing, plan.clip_norm) == (0, 0, None)
+
+
+@pytest.mark.parametrize("make_plan", [finetune_plan, tutorial_plan])
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("schedule", "one-cycle"),
+        ("epochs", 1),
+        ("batch_size", 7),
+        ("learning_rate", 0.02),
+        ("augment", "no-flip"),
+        ("image_size", 96),
+        ("freeze", 3),
+        ("workers", 5),
+        ("seed", 9),
+    ],
+)
+def test_what_is_set_wins(make_plan: Any, name: str, value: Any) -> None:
+    """A setting that was given is never replaced by the recipe's choice."""
+    assert getattr(make_plan(TrainSettings.of(**{name: value}), SERVER), name) == value

@@ -1,0 +1,112 @@
+"""What is kept is whole or not there, and named by what it holds."""
+
+import hashlib
+import json
+import math
+import sys
+from pathlib import Path
+
+import pytest
+
+from headstart.storage import (
+    CHUNK_BYTES,
+    atomic_write,
+    home,
+    replace_folder,
+    sha256_of_bytes,
+    sha256_of_file,
+    write_json,
+    write_text,
+)
+
+
+def names_in(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_home_is_where_the_variable_says(own_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """HEADSTART_HOME decides where things are kept, and ~ in it means the user's folder."""
+    assert home() == own_home
+    monkeypatch.setenv("HEADSTART_HOME", "~/kept")
+    assert home() == Path.home() / "kept"
+
+
+@pytest.mark.skipif(sys.platform in ("win32", "darwin"), reason="the XDG folders are Linux's")
+def test_home_without_the_variable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without HEADSTART_HOME the platform's cache folder is used."""
+    monkeypatch.delenv("HEADSTART_HOME")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert home() == tmp_path / "headstart"
+    monkeypatch.setenv("XDG_CACHE_HOME", "")
+    assert home() == Path.home() / ".cache" / "headstart"
+
+
+@pytest.mark.parametrize("size", [0, 1, CHUNK_BYTES, CHUNK_BYTES + 1])
+def test_digest_of_file_and_bytes_agree(tmp_path: Path, size: int) -> None:
+    """A file's digest is that of its bytes, however many pieces it is read in."""
+    data = bytes(i % 251 for i in range(size))
+    (tmp_path / "file").write_bytes(data)
+    assert sha256_of_file(tmp_path / "file") == sha256_of_bytes(data) == hashlib.sha256(data).hexdigest()
+
+
+def test_failed_write_leaves_the_old_file(tmp_path: Path) -> None:
+    """A write that fails leaves what was there before and nothing beside it."""
+    write_text(tmp_path / "a.txt", "old")
+    with pytest.raises(RuntimeError), atomic_write(tmp_path / "a.txt") as aside:
+        aside.write_text("half")
+        raise RuntimeError
+    assert (tmp_path / "a.txt").read_text() == "old"
+    assert names_in(tmp_path) == ["a.txt"]
+
+
+def test_write_is_seen_only_when_done(tmp_path: Path) -> None:
+    """Until the block ends the place is empty; the folders above it are made."""
+    place = tmp_path / "new" / "folder" / "a.bin"
+    with atomic_write(place) as aside:
+        aside.write_bytes(b"whole")
+        assert not place.exists()
+        assert aside.parent == place.parent
+    assert place.read_bytes() == b"whole"
+    assert names_in(place.parent) == ["a.bin"]
+
+
+def test_text_is_utf8_with_newlines_kept(tmp_path: Path) -> None:
+    """Text files are UTF-8 with \\n on every platform."""
+    write_text(tmp_path / "a.txt", "Käfer\n🐞\n")
+    assert (tmp_path / "a.txt").read_bytes() == "Käfer\n🐞\n".encode()
+
+
+def test_json_is_readable_and_strict(tmp_path: Path) -> None:
+    """JSON keeps umlauts readable, and NaN is refused without touching the old file."""
+    write_json(tmp_path / "a.json", {"Käfer": [1, 2.5]})
+    text = (tmp_path / "a.json").read_text(encoding="utf-8")
+    assert "Käfer" in text
+    assert json.loads(text) == {"Käfer": [1, 2.5]}
+    with pytest.raises(ValueError, match="JSON compliant"):
+        write_json(tmp_path / "a.json", {"loss": math.nan})
+    assert (tmp_path / "a.json").read_text(encoding="utf-8") == text
+
+
+@pytest.mark.parametrize("there_before", [False, True])
+def test_replace_folder(tmp_path: Path, there_before: bool) -> None:
+    """The new folder takes the place as a whole: nothing of the old one is mixed in or left beside it."""
+    new, place = tmp_path / "new", tmp_path / "place"
+    new.mkdir()
+    (new / "new.txt").write_text("new")
+    if there_before:
+        place.mkdir()
+        (place / "old.txt").write_text("old")
+    replace_folder(new, place)
+    assert names_in(place) == ["new.txt"]
+    assert names_in(tmp_path) == ["place"]
+
+
+def test_replace_folder_that_fails_puts_the_old_one_back(tmp_path: Path) -> None:
+    """Where the new folder cannot be moved, the old one stays."""
+    place = tmp_path / "place"
+    place.mkdir()
+    (place / "old.txt").write_text("old")
+    with pytest.raises(OSError, match="missing"):
+        replace_folder(tmp_path / "missing", place)
+    assert names_in(place) == ["old.txt"]
+    assert names_in(tmp_path) == ["place"]
