@@ -60,7 +60,7 @@ def save_figure(figure: Figure, file: Path) -> None:
 def history_figure(history: Sequence[Epoch], best_epoch: int) -> Figure:
     """Loss and accuracy of train and val over the epochs, the kept epoch marked."""
     with _drawing():
-        figure = Figure(figsize=(9, 3.6), layout="constrained")
+        figure = Figure(figsize=(9, 3.9), layout="constrained")
         for axes, name in zip(figure.subplots(1, 2), ("loss", "accuracy"), strict=True):
             epochs = [row.epoch for row in history]
             train = [getattr(row, f"train_{name}") for row in history]
@@ -74,7 +74,7 @@ def history_figure(history: Sequence[Epoch], best_epoch: int) -> Figure:
             axes.grid(alpha=0.25)
             if name == "loss":
                 axes.set_ylim(bottom=0)
-            axes.legend(frameon=False, fontsize=9)
+        figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=3, frameon=False)
     return figure
 
 

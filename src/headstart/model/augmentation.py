@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from torchvision.transforms.v2 import InterpolationMode
-from torchvision.transforms.v2.functional import resized_crop
+from torchvision.transforms.v2.functional import resize
 
 from headstart.settings import Augment
 
@@ -48,12 +48,9 @@ def draw_view(
 
 def apply_view(pixels: np.ndarray, view: RandomView, size_px: int, interpolation: str) -> np.ndarray:
     """(height, width, 3) uint8 pixels -> the view at (size_px, size_px, 3) uint8."""
-    cut = resized_crop(
-        torch.from_numpy(pixels).permute(2, 0, 1),
-        view.top,
-        view.left,
-        view.height,
-        view.width,
+    rows, columns = slice(view.top, view.top + view.height), slice(view.left, view.left + view.width)
+    cut = resize(
+        torch.from_numpy(pixels[rows, columns].copy()).permute(2, 0, 1),
         [size_px, size_px],
         interpolation=InterpolationMode(interpolation),
         antialias=True,

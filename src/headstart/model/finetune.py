@@ -214,7 +214,9 @@ class _Loop:
                 enabled=plan.precision != "fp32",
             ):
                 logits = module(inputs)
-            loss = torch.nn.functional.cross_entropy(logits.float(), targets, label_smoothing=plan.label_smoothing)
+            logits = logits.float()
+            plain = torch.nn.functional.cross_entropy(logits, targets)  # what is reported: comparable with val's
+            loss = torch.nn.functional.cross_entropy(logits, targets, label_smoothing=plan.label_smoothing)
             if not torch.isfinite(loss):
                 raise TrainingError(
                     f"the loss became {loss.item()} in epoch {epoch}, step {step}",
@@ -222,7 +224,7 @@ class _Loop:
                 )
             lr = self.optimizer.param_groups[0]["lr"]
             self._step(loss)
-            total_loss += loss.item() * len(targets)
+            total_loss += plain.item() * len(targets)
             n_right += int((logits.argmax(dim=1) == targets).sum())
             self.progress(f"epoch {epoch} of {plan.epochs}", step, self.n_steps)
         return lr, total_loss / len(self.train.labels), n_right / len(self.train.labels)

@@ -9,7 +9,7 @@ class Epoch:
 
     epoch: int
     lr: float  # the body's learning rate in the epoch's last step
-    train_loss: float
+    train_loss: float  # mean cross-entropy of the augmented images while training went on, labels not smoothed
     train_accuracy: float
     val_loss: float | None  # None: trained without a val split
     val_accuracy: float | None
