@@ -31,7 +31,9 @@ if TYPE_CHECKING:
 def __getattr__(name: str) -> Any:
     if name not in _HOME_OF:
         raise AttributeError(f"module 'headstart' has no attribute {name!r}")
-    return getattr(import_module(_HOME_OF[name]), name)
+    from headstart.errors import explains_missing_packages
+
+    return getattr(explains_missing_packages(f"headstart.{name}")(import_module)(_HOME_OF[name]), name)
 
 
 def __dir__() -> list[str]:

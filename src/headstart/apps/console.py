@@ -11,7 +11,7 @@ from typing import Any, ParamSpec, TextIO
 
 import typer
 
-from headstart.errors import HeadstartError
+from headstart.errors import HeadstartError, explains_missing_packages
 from headstart.progress import Progress, silent
 
 P = ParamSpec("P")
@@ -41,7 +41,7 @@ def command(function: Callable[P, None]) -> Callable[P, None]:
         _speak_utf8()
         warnings.showwarning = _show_warning
         try:
-            function(*args, **kwargs)
+            explains_missing_packages("this command")(function)(*args, **kwargs)
             sys.stdout.flush()
         except HeadstartError as error:
             print(f"error: {error.message}", file=sys.stderr)

@@ -11,6 +11,7 @@ from PIL import Image
 from headstart.data.images import DecodedImage, decode
 from headstart.storage import sha256_of_bytes
 
+WHOLE_PIXELS = 1 << 24  # an image is resized as a whole up to this many pixels, 50 MB; only strips come out larger
 FILTERS = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
 
 
@@ -37,14 +38,18 @@ class Preprocess:
     def view(self, image: Image.Image) -> np.ndarray:
         """The pixels the network sees: (size_px, size_px, 3) uint8.
 
-        Resizing only the cut-out gives the very pixels of resizing all and cutting then: Pillow takes a fractional box and
-        lets the filter reach beyond it. It costs less, and an image of 100,000 x 10 pixels stays harmless.
+        Resized whole and cut then, to be timm's very pixels: resizing only the cut-out can make Pillow take rows and columns
+        in the other order, which moves single pixels of hard contrast by up to 20 levels. A strip of 100,000 x 10 pixels, whose
+        whole would take gigabytes, is resized that way nevertheless.
         """
         size = (self.size_px, self.size_px)
         if self.crop == "squash":
             return np.asarray(image.resize(size, FILTERS[self.interpolation]))
         width, height = resized_size(image.width, image.height, self.resize_px)
         left, top = centre_offset(width, self.size_px), centre_offset(height, self.size_px)
+        if width * height <= WHOLE_PIXELS:
+            whole = image.resize((width, height), FILTERS[self.interpolation])
+            return np.asarray(whole.crop((left, top, left + self.size_px, top + self.size_px)))
         scale_x, scale_y = image.width / width, image.height / height
         box = (left * scale_x, top * scale_y, (left + self.size_px) * scale_x, (top + self.size_px) * scale_y)
         box = (box[0], box[1], min(box[2], image.width), min(box[3], image.height))  # rounding must not leave the image

@@ -105,14 +105,14 @@ def image_candidates(stack: ExitStack, paths: Iterable[Path]) -> Iterator[Candid
     """
     for path in paths:
         if path.is_dir():
-            yield from (Candidate(str(file), file) for file in _files_below(path))
+            yield from (Candidate(printable(str(file)), file) for file in _files_below(path))
         elif is_archive(path):
             folder = Path(stack.enter_context(TemporaryDirectory(prefix="headstart-")))
             unpack(path, folder)
             for file in _files_below(folder):
-                yield Candidate(f"{path}!{file.relative_to(folder).as_posix()}", file)
+                yield Candidate(printable(f"{path}!{file.relative_to(folder).as_posix()}"), file)
         else:
-            yield Candidate(str(path), path)
+            yield Candidate(printable(str(path)), path)
 
 
 def natural_order(name: str) -> list[tuple[bool, int, str]]:
