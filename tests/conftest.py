@@ -12,6 +12,7 @@ import pytest
 from PIL import Image, ImageDraw
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"
+TINY = "timm/test_resnet"  # the smallest network of timm that has batch norm and one linear layer at its end
 COLOURS = {"circles": (200, 60, 40), "squares": (40, 80, 200), "triangles": (60, 160, 60)}
 
 
@@ -24,6 +25,33 @@ def own_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monke
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     monkeypatch.delenv("HEADSTART_HYMENOPTERA", raising=False)
     return home
+
+
+def pytest_configure() -> None:
+    """Two threads for torch, in this process and in those that tests start: others compute on the same machine."""
+    os.environ.setdefault("OMP_NUM_THREADS", "2")
+
+
+@pytest.fixture(scope="session")
+def tiny_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Weights for TINY: random, the same in every run, with batch statistics as drawn shapes have them."""
+    import safetensors.torch
+    import timm
+    import torch
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        module = timm.create_model(TINY.removeprefix("timm/"))
+    rng = np.random.default_rng(0)
+    drawn = [np.asarray(draw_shape(label, rng, (64, 64))) for label in sorted(COLOURS) for _ in range(16)]
+    for part in module.modules():
+        if isinstance(part, torch.nn.BatchNorm2d):
+            part.momentum = None  # the plain mean of what passes through
+    with torch.no_grad():
+        module.train()(torch.from_numpy(np.stack(drawn)).permute(0, 3, 1, 2).float() / 127.5 - 1)
+    file = tmp_path_factory.mktemp("tiny") / "tiny.safetensors"
+    safetensors.torch.save_file(module.state_dict(), file)
+    return file
 
 
 @pytest.fixture

@@ -23,7 +23,15 @@ SERVER = replace(LAPTOP, device="cuda:0", bf16=True, cores=64)
 
 @pytest.mark.parametrize(
     ("n_train", "on_gpu", "epochs"),
-    [(2, False, 6), (599, False, 6), (600, False, 4), (2_999, False, 4), (3_000, False, 3), (1_999, True, 12), (2_000, True, 8)],
+    [
+        (2, False, 6),
+        (599, False, 6),
+        (600, False, 4),
+        (2_999, False, 4),
+        (3_000, False, 3),
+        (1_999, True, 12),
+        (2_000, True, 8),
+    ],
 )
 def test_epochs(n_train: int, on_gpu: bool, epochs: int) -> None:
     """Small sets get more passes than large ones, a GPU more than a CPU."""

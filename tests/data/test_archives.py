@@ -126,7 +126,9 @@ def test_no_safe_name_leads_out(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "kind", [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.CHRTYPE, tarfile.BLKTYPE, tarfile.FIFOTYPE], ids=["sym", "hard", "chr", "blk", "fifo"]
+    "kind",
+    [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.CHRTYPE, tarfile.BLKTYPE, tarfile.FIFOTYPE],
+    ids=["sym", "hard", "chr", "blk", "fifo"],
 )
 def test_links_and_devices_in_tar(tmp_path: Path, inside: Path, kind: bytes) -> None:
     """Links, devices and pipes are never made, so nothing can be written or read through them."""
@@ -189,7 +191,7 @@ def test_encrypted_zip(tmp_path: Path, inside: Path) -> None:
     data[6] |= 1
     data[data.index(b"PK\x01\x02") + 8] |= 1
     archive.write_bytes(data)
-    with pytest.raises(DataError, match="a.zip cannot be unpacked: .*encrypted") as caught:
+    with pytest.raises(DataError, match=r"a.zip cannot be unpacked: .*encrypted") as caught:
         unpack(archive, inside)
     assert caught.value.hint == "unpack it by hand and give the folder"
 
@@ -204,7 +206,7 @@ def test_damaged_zip(tmp_path: Path, inside: Path, compression: int) -> None:
     """A zip with flipped bytes in a member is an error, whatever its decompressor raises."""
     archive = make_zip(tmp_path / "a.zip", [("a", NOISE)], compression)
     archive.write_bytes(damaged(archive.read_bytes()))
-    with pytest.raises(DataError, match="a.zip cannot be unpacked"):
+    with pytest.raises(DataError, match=r"a.zip cannot be unpacked"):
         unpack(archive, inside)
 
 
@@ -235,7 +237,9 @@ def archives(tmp_path_factory: pytest.TempPathFactory) -> None:
     st.lists(st.tuples(st.floats(0, 1, exclude_max=True), st.integers(0, 255)), max_size=6),
     st.floats(0, 1),
 )
-def test_any_damage(tmp_path_factory: pytest.TempPathFactory, number: int, changes: list[tuple[float, int]], kept: float) -> None:
+def test_any_damage(
+    tmp_path_factory: pytest.TempPathFactory, number: int, changes: list[tuple[float, int]], kept: float
+) -> None:
     """However an archive is damaged: it is unpacked, or an error with a sentence, or no archive."""
     folder = tmp_path_factory.mktemp("damage")
     data = bytearray(ARCHIVES[number])

@@ -99,7 +99,8 @@ def test_modes(data: bytes, mode: str, expected: tuple[int, ...]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("ink", "expected"), [((0, 255, 255, 0), RED), ((0, 0, 0, 255), (0, 0, 0)), ((0, 0, 0, 0), WHITE), ((255, 255, 0, 0), (0, 0, 255))]
+    ("ink", "expected"),
+    [((0, 255, 255, 0), RED), ((0, 0, 0, 255), (0, 0, 0)), ((0, 0, 0, 0), WHITE), ((255, 255, 0, 0), (0, 0, 255))],
 )
 def test_cmyk_jpeg_is_not_inverted(ink: tuple[int, ...], expected: tuple[int, ...]) -> None:
     """A CMYK JPEG, as layout programs write it, keeps its colours."""
@@ -225,7 +226,9 @@ def test_reduced_decoding_keeps_the_files_size(orientation: int) -> None:
     assert (decoded.width, decoded.height) == ((801, 803) if orientation == 6 else (803, 801))
 
 
-@pytest.mark.parametrize("exif", [b"Exif\0\0garbage", b"Exif\0\0II*\0\xff\xff\xff\xff", b"Exif\0\0MM\0*\0\0\0\x08\xff\xff\x01\x12"])
+@pytest.mark.parametrize(
+    "exif", [b"Exif\0\0garbage", b"Exif\0\0II*\0\xff\xff\xff\xff", b"Exif\0\0MM\0*\0\0\0\x08\xff\xff\x01\x12"]
+)
 def test_broken_exif_does_not_cost_the_image(exif: bytes) -> None:
     """Good pixels with broken metadata are read, and taken as upright."""
     decoded = decode(encode(quadrants(), "JPEG", exif=exif))
@@ -281,9 +284,7 @@ def zipped() -> bytes:
         pytest.param(b"<svg xmlns=''/>", "an SVG drawing, not pixels", id="SVG"),
         pytest.param(b"8BPS\0\x01" + bytes(30), "a Photoshop file, not a flat image", id="Photoshop"),
         pytest.param(b"\0\0\x01\0" + bytes(30), "an icon file, not a photograph", id="icon"),
-        pytest.param(
-            b"\0" * 4096, "not an image in a format that is read (JPEG, PNG, WebP, BMP, TIFF, PPM, AVIF)", id="zeros"
-        ),
+        pytest.param(b"\0" * 4096, "not an image in a format that is read (JPEG, PNG, WebP, BMP, TIFF, PPM, AVIF)", id="zeros"),
     ],
 )
 def test_not_an_image(data: bytes, reason: str) -> None:

@@ -85,7 +85,9 @@ def test_without_margin_everything_is_decoded_in_full(kind: str) -> None:
     assert replace(LITE0, decode_margin=0).decode(encode(noise(2400, 1800), kind)).rgb.size == (2400, 1800)
 
 
-@pytest.mark.parametrize(("margin", "expected"), [(2.0, (1200, 900)), (1.0, (600, 450)), (0.5, (300, 225)), (4.0, (2400, 1800))])
+@pytest.mark.parametrize(
+    ("margin", "expected"), [(2.0, (1200, 900)), (1.0, (600, 450)), (0.5, (300, 225)), (4.0, (2400, 1800))]
+)
 def test_margin_decides_the_decode_scale(margin: float, expected: tuple[int, int]) -> None:
     """A JPEG is decoded no smaller than `decode_margin` times what it is resized to."""
     assert replace(LITE0, decode_margin=margin).decode(encode(noise(2400, 1800), "JPEG")).rgb.size == expected
@@ -131,7 +133,12 @@ def test_a_strip_is_viewed_like_any_image(size: tuple[int, int]) -> None:
     assert np.abs(LITE0.view(image).astype(int) - np.asarray(expected)).mean() < 1
 
 
-@given(st.integers(1, 700), st.integers(1, 700), st.sampled_from([s.preprocess for s in NAMED.values()]), st.sampled_from([32, 97, 224]))
+@given(
+    st.integers(1, 700),
+    st.integers(1, 700),
+    st.sampled_from([s.preprocess for s in NAMED.values()]),
+    st.sampled_from([32, 97, 224]),
+)
 def test_every_size_has_a_view(width: int, height: int, preprocess: Preprocess, size_px: int) -> None:
     """Whatever the image's and the network's size, the view is a full square of the image's own colour."""
     view = preprocess.at_size(size_px).view(Image.new("RGB", (width, height), (200, 100, 50)))
@@ -151,7 +158,9 @@ def test_at_size_keeps_the_share(size_px: int, resize_px: int) -> None:
     assert LITE0.at_size(size_px) == replace(LITE0, size_px=size_px, resize_px=resize_px)
 
 
-@pytest.mark.parametrize("spec", [*(spec.preprocess for spec in NAMED.values()), replace(LITE0, crop="squash", decode_margin=0)])
+@pytest.mark.parametrize(
+    "spec", [*(spec.preprocess for spec in NAMED.values()), replace(LITE0, crop="squash", decode_margin=0)]
+)
 def test_json_round_trip(spec: Preprocess) -> None:
     """A spec written to JSON comes back equal, with the same digest."""
     back = Preprocess.from_json(json.loads(json.dumps(spec.as_json())))
@@ -188,7 +197,8 @@ def test_digest_covers_every_field(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("size", "expected"), [((500, 375), (341, 256)), ((375, 500), (256, 341)), ((1, 1), (256, 256)), ((3000, 40), (19_200, 256))]
+    ("size", "expected"),
+    [((500, 375), (341, 256)), ((375, 500), (256, 341)), ((1, 1), (256, 256)), ((3000, 40), (19_200, 256))],
 )
 def test_resized_size(size: tuple[int, int], expected: tuple[int, int]) -> None:
     """The shorter side is met exactly, the longer one rounded down."""

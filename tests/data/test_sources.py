@@ -56,7 +56,12 @@ def test_class_folders(tmp_path: Path) -> None:
     data = make(tmp_path / "set", "bees/10.jpg", "bees/2.jpg", "ants/deep/er/1.jpg", "ants/1.jpg")
     sources = read(data)
     assert sources.name == "set"
-    assert rows(sources) == [("1.jpg", "ants", None), ("1.jpg", "ants", None), ("2.jpg", "bees", None), ("10.jpg", "bees", None)]
+    assert rows(sources) == [
+        ("1.jpg", "ants", None),
+        ("1.jpg", "ants", None),
+        ("2.jpg", "bees", None),
+        ("10.jpg", "bees", None),
+    ]
     assert [c.path for c in sources.candidates][1] == str(data / "ants" / "deep" / "er" / "1.jpg")
     assert sources.candidates[2].read() == b"bees/2.jpg"
     assert sources.skipped == sources.empty_classes == ()
@@ -113,7 +118,14 @@ def test_wrapped_folder(tmp_path: Path, inner: str) -> None:
 
 def test_hidden_and_system_files(tmp_path: Path) -> None:
     """What tools and systems leave behind never becomes a class or an image."""
-    litter = ["__MACOSX/ants/._1.jpg", ".ipynb_checkpoints/1.jpg", ".DS_Store", "ants/.DS_Store", "ants/Thumbs.db", "ants/._1.jpg"]
+    litter = [
+        "__MACOSX/ants/._1.jpg",
+        ".ipynb_checkpoints/1.jpg",
+        ".DS_Store",
+        "ants/.DS_Store",
+        "ants/Thumbs.db",
+        "ants/._1.jpg",
+    ]
     nested = ["ants/.thumbnails/1.jpg", "ants/__MACOSX/1.jpg", "$RECYCLE.BIN/1.jpg", "System Volume Information/1.jpg"]
     sources = read(make(tmp_path / "set", "ants/1.jpg", "bees/1.jpg", *litter, *nested))
     assert rows(sources) == [("1.jpg", "ants", None), ("1.jpg", "bees", None)]
@@ -127,7 +139,16 @@ def test_hidden_folder_above_does_not_matter(tmp_path: Path) -> None:
 
 def test_loose_files(tmp_path: Path) -> None:
     """Images beside the class folders are left out by name, in an order every run repeats; other files are no matter."""
-    data = make(tmp_path / "set", "train/ants/1.jpg", "val/ants/1.jpg", "z.png", "train/b.JPG", "train/notes.txt", "val/a.tif", "README.md")
+    data = make(
+        tmp_path / "set",
+        "train/ants/1.jpg",
+        "val/ants/1.jpg",
+        "z.png",
+        "train/b.JPG",
+        "train/notes.txt",
+        "val/a.tif",
+        "README.md",
+    )
     sources = read(data)
     assert [s.path for s in sources.skipped] == [str(data / name) for name in ("z.png", "train/b.JPG", "val/a.tif")]
     assert {s.reason for s in sources.skipped} == {"lies outside the class folders"}
@@ -141,7 +162,15 @@ def test_empty_class(tmp_path: Path) -> None:
     assert read(data).empty_classes == (("val", "bees"),)
 
 
-NAMES = ["Käfer größer/ä ö.jpg", "🐞 ladybird/🐞.jpg", "with space/a b (1).jpg", "日本/1.jpg", "5²/①.jpg", "a,b;c/d.jpg", "ev'il\"/x.jpg"]
+NAMES = [
+    "Käfer größer/ä ö.jpg",
+    "🐞 ladybird/🐞.jpg",
+    "with space/a b (1).jpg",
+    "日本/1.jpg",
+    "5²/①.jpg",
+    "a,b;c/d.jpg",
+    "ev'il\"/x.jpg",
+]
 
 
 def test_every_name_people_use(tmp_path: Path) -> None:
@@ -231,7 +260,7 @@ def test_absolute_paths(tmp_path: Path) -> None:
 
 
 def test_rows_that_are_no_candidates(tmp_path: Path) -> None:
-    """Rows without path or label and second rows of a file are left out with their number; a missing file stays to be skipped."""
+    """Rows without path or label and second rows of a file are left out by number; a missing file stays."""
     text = "path,label\na.jpg,ants\n\n,ants\nb.jpg,\nx/../a.jpg,bees\nmissing.jpg,ants\n"
     file = table(tmp_path, text)
     sources = read(file)
@@ -265,18 +294,24 @@ def test_tables_that_are_none(tmp_path: Path, text: str | bytes, sentence: str) 
     assert caught.value.hint
 
 
-def parquet(path: Path, **columns: list[object]) -> Path:
-    pyarrow = pytest.importorskip("pyarrow")
+def parquet(place: Path, **columns: list[object]) -> Path:
+    pytest.importorskip("pyarrow")
+    import pyarrow
     import pyarrow.parquet
 
-    pyarrow.parquet.write_table(pyarrow.table(columns), path)
-    return path
+    pyarrow.parquet.write_table(pyarrow.table(columns), place)
+    return place
 
 
 def test_parquet(tmp_path: Path) -> None:
     """A Parquet table reads like a CSV, numbers as labels and missing values included."""
     path = parquet(
-        tmp_path / "labels.parquet", Path=["a.jpg", "b.jpg"], label=[1, 2], split=["train", "test"], group=[None, "g"], extra=[[1], [2]]
+        tmp_path / "labels.parquet",
+        Path=["a.jpg", "b.jpg"],
+        label=[1, 2],
+        split=["train", "test"],
+        group=[None, "g"],
+        extra=[[1], [2]],
     )
     sources = read(path)
     assert rows(sources) == [("a.jpg", "1", "train"), ("b.jpg", "2", "test")]
@@ -372,7 +407,7 @@ def test_incomplete_archive(tmp_path: Path, ending: str) -> None:
     """The first half of a downloaded archive is told to be damaged, not to be something else."""
     archive = zipped(make(tmp_path / "content", "ants/1.jpg", "bees/1.jpg"), tmp_path / f"a{ending}")
     archive.write_bytes(archive.read_bytes()[:100])
-    with pytest.raises(DataError, match="cannot be opened: it is damaged or incomplete") as caught:
+    with pytest.raises(DataError, match="cannot be opened: it is damaged, incomplete or may not be read") as caught:
         read(archive)
     assert caught.value.hint == "copy or download it again"
 

@@ -80,16 +80,16 @@ def hymenoptera_folder(*, offline: bool = False, progress: Progress = silent, ur
     except DownloadError as error:
         raise DataError(f"the data set hymenoptera cannot be fetched: {error.message}", hint=hint) from error
     place.parent.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(dir=place.parent, prefix=".hymenoptera-") as folder:
-        if not is_archive(archive):
-            archive.unlink()
-            raise DataError(f"what {url} sent is no zip archive", hint=hint)
-        unpack(archive, Path(folder))
-        root = Path(folder) / "hymenoptera_data"
-        counts = {place: len(list(root.joinpath(*place).glob("*"))) for place in HYMENOPTERA_FILES}
-        if counts != HYMENOPTERA_FILES:
-            archive.unlink()
-            raise DataError(f"what {url} sent is not the data set of the tutorial", hint=hint)
-        replace_folder(root, place)
-    archive.unlink()
+    try:
+        with TemporaryDirectory(dir=place.parent, prefix=".hymenoptera-") as folder:
+            if not is_archive(archive):
+                raise DataError(f"what {url} sent is no zip archive", hint=hint)
+            unpack(archive, Path(folder))
+            root = Path(folder) / "hymenoptera_data"
+            counts = {place: len(list(root.joinpath(*place).glob("*"))) for place in HYMENOPTERA_FILES}
+            if counts != HYMENOPTERA_FILES:
+                raise DataError(f"what {url} sent is not the data set of the tutorial", hint=hint)
+            replace_folder(root, place)
+    finally:
+        archive.unlink()  # unpacked, or wrong and not to be taken for a part of the next try
     return place

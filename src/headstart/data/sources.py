@@ -137,7 +137,9 @@ def _sources_in(data: Path, shown: str, below: Path | None = None) -> Sources:
     if data.suffix.lower() in TABLE_ENDINGS:
         return _table_sources(data, shown if below else str(data.parent), below or data.parent)
     if data.name.lower().endswith(ENDINGS):
-        raise DataError(f"{data} cannot be opened: it is damaged or incomplete", hint="copy or download it again")
+        raise DataError(
+            f"{data} cannot be opened: it is damaged, incomplete or may not be read", hint="copy or download it again"
+        )
     raise DataError(
         f"{data} is neither a folder, a CSV or Parquet file, nor a .zip or .tar archive",
         hint="put the images into one folder per class, and give the folder that holds these",
@@ -147,9 +149,15 @@ def _sources_in(data: Path, shown: str, below: Path | None = None) -> Sources:
 def _content_of(folder: Path) -> Path:
     """What an unpacked archive holds: its only table, else the folder itself."""
     root = _unwrap(folder)
-    tables = [path for path in _entries(root) if path.is_file() and path.suffix.lower() in TABLE_ENDINGS]
+    if len(_entries(root)) == 1 and any(_names_paths(table) for inner in _visible_folders(root) for table in _tables_in(inner)):
+        root = _entries(root)[0]  # the only folder holds a table and its images, not a class
+    tables = _tables_in(root)
     has_classes = any(any(_files_below(path)) for path in _visible_folders(root))
     return tables[0] if len(tables) == 1 and (not has_classes or _names_paths(tables[0])) else folder
+
+
+def _tables_in(folder: Path) -> list[Path]:
+    return [path for path in _entries(folder) if path.is_file() and path.suffix.lower() in TABLE_ENDINGS]
 
 
 def _names_paths(table: Path) -> bool:

@@ -4,6 +4,7 @@ import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,9 @@ OUTSIDE_BLOCKS = {
     "_bn1": "bn2",
     "_fc": "classifier",
 }
+
+
+DEVICES = ("cpu", "cuda", "mps", "xpu")
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,8 +124,9 @@ class Network:
         return [names for names in ordered if names]
 
     def state(self) -> dict[str, torch.Tensor]:
-        """Every tensor of the network in plain memory layout, on the CPU, by timm's names."""
-        return {name: tensor.detach().cpu().contiguous() for name, tensor in self.module.state_dict().items()}
+        """A copy of every tensor of the network in plain memory layout, on the CPU, by timm's names."""
+        copies = {name: tensor.detach().cpu() for name, tensor in self.module.state_dict().items()}
+        return {name: tensor.clone(memory_format=torch.contiguous_format) for name, tensor in copies.items()}
 
     def save(self, file: Path) -> None:
         """Writes every tensor, last layer included, as safetensors; whole or not at all."""
@@ -159,12 +164,20 @@ def complete_spec(spec: BackboneSpec) -> BackboneSpec:
     """The spec with what timm knows of a `timm/<name>` backbone: licence and where its weights are. Raises BackboneError."""
     if not spec.name.startswith("timm/"):
         return spec
-    if not timm.is_model(spec.timm_name):
-        plain = spec.timm_name.split(".")[0]
+    plain = spec.timm_name.split(".")[0]
+    if not timm.is_model(plain):
+        near = get_close_matches(plain, timm.list_models(), n=1)
         raise BackboneError(
-            f"timm has no model called {spec.timm_name!r}", hint=did_you_mean(plain, timm.list_models(f"{plain[:3]}*"))
+            f"timm has no model called {plain!r}",
+            hint=f"did you mean timm/{near[0]}?" if near else "timm.list_models() names them all",
         )
-    known = get_pretrained_cfg(spec.timm_name)
+    try:
+        known = get_pretrained_cfg(spec.timm_name)
+    except RuntimeError as error:
+        raise BackboneError(
+            f"timm knows no weights called {spec.timm_name!r}",
+            hint=did_you_mean(spec.timm_name, timm.list_models(plain, pretrained=True)),
+        ) from error
     if known is None:
         return replace(spec, licence="unknown")
     url = known.url if isinstance(known.url, str) else ""
@@ -180,14 +193,17 @@ def read_state(file: Path) -> dict[str, torch.Tensor]:
     except (OSError, safetensors.SafetensorError) as error:
         raise BackboneError(f"{file} cannot be read: {error}", hint="is the file complete?") from error
     except Exception as error:  # torch.load raises anything on a file that is not its own, and refuses pickled code
+        # Not torch's own words: they advise to load the file without the check.
         raise BackboneError(
-            f"{file} is not a file of plain tensors: {str(error).splitlines()[0]}",
+            f"{file} is damaged, or holds more than plain tensors: Python objects are never loaded",
             hint="save the model's state_dict(), not the model itself; .safetensors is best",
         ) from error
     for key in ("state_dict", "model", "state_dict_ema"):  # what training scripts wrap a state dict in
         if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
             content = content[key]
-    if not isinstance(content, Mapping) or not all(isinstance(value, torch.Tensor) for value in content.values()):
+    if not isinstance(content, Mapping) or not all(
+        isinstance(name, str) and isinstance(value, torch.Tensor) for name, value in content.items()
+    ):
         raise BackboneError(f"{file} holds no state dict", hint="save the model's state_dict()")
     return {name.removeprefix("module."): tensor for name, tensor in content.items()}
 
@@ -245,13 +261,14 @@ def find_hardware(device: str = "auto") -> Hardware:
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     if device == "auto":
         device = "cuda:0" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    if device.split(":")[0] not in DEVICES:
+        raise SettingsError(f"--device cannot be {device!r}", hint=f"one of: auto, {', '.join(DEVICES)}")
     try:
         kind = torch.device(device)
         torch.empty(1, device=kind)
     except (RuntimeError, AssertionError) as error:  # torch without CUDA asserts
-        raise SettingsError(
-            f"there is no device {device!r} here: {str(error).splitlines()[0]}", hint="--device cpu works everywhere"
-        ) from error
+        reason = str(error).splitlines()[0].split(". ")[0]  # torch goes on for pages
+        raise SettingsError(f"there is no device {device!r} here: {reason}", hint="--device cpu works everywhere") from error
     if kind.type == "cuda":
         return Hardware(f"cuda:{kind.index or 0}", torch.cuda.is_bf16_supported(including_emulation=False), cores)
     native = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")

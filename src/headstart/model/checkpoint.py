@@ -98,7 +98,7 @@ def load_checkpoint(
         saved = json.loads(place.read_text(encoding="utf-8"))
         now = json.loads(json.dumps(signature))  # tuples become lists, as in the file
         if saved["signature"] != now:
-            changed = sorted(key for key in now if saved["signature"].get(key) != now[key])
+            changed = sorted(key for key in now | saved["signature"] if saved["signature"].get(key) != now.get(key))
             raise TrainingError(
                 f"the run cannot go on: {', '.join(changed)} would differ from when it started",
                 hint="resume it on the same machine and versions, or start a new run",

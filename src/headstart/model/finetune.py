@@ -73,7 +73,7 @@ def fine_tune(
         kept = Checkpoint((start,), 0, network.state(), torch.from_numpy(loop.validate()[0]))
     interrupted = False
     try:
-        for epoch in range(kept.history[-1].epoch + 1 if kept else 1, (stop_after or plan.epochs) + 1):
+        for epoch in range(kept.history[-1].epoch + 1 if kept else 1, (plan.epochs if stop_after is None else stop_after) + 1):
             row, probabilities = loop.run_epoch(epoch)
             if kept is None or _is_better(row, kept.best, plan):
                 kept = Checkpoint((*(kept.history if kept else ()), row), epoch, network.state(), probabilities)
@@ -97,7 +97,7 @@ def frozen_parameters(network: Network, plan: TrainingPlan) -> list[str]:
     blocks = network.blocks()
     if plan.strategy == "probe":
         return [name for names in blocks for name in names]
-    if plan.freeze >= len(blocks):
+    if plan.freeze >= len(blocks) - 1:
         raise SettingsError(
             f"--freeze {plan.freeze} leaves nothing to train: {network.spec.name} has {len(blocks) - 1} blocks",
             hint=f"freeze at most {len(blocks) - 2}, or use --strategy probe",

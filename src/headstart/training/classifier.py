@@ -89,6 +89,8 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
                     raise SettingsError("fit needs labels for a list of paths", hint="fit(paths, labels), or fit(folder)")
                 sources = open_splits(stack, X, settings, silent)
                 names = np.unique([c.label for source in sources for c in source.candidates if c.label])
+            elif self.val is not None or self.test is not None:
+                raise SettingsError("val and test go with a folder, not with a list of paths", hint="fit(folder)")
             else:
                 names = np.unique(np.asarray(y))
                 sources = [_labelled_sources(X, y)]
@@ -96,7 +98,10 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             if y is not None and fit.dataset.skipped:
                 first = fit.dataset.skipped[0]
                 raise DataError(f"{first.path} cannot be read: {first.reason}", hint="leave it out of the list")
-        _warn_of(fit.dataset)
+        _warn_of(fit.dataset, fit.fitted.notes)
+        if fit.fitted.interrupted:
+            message = f"training was interrupted: epoch {fit.fitted.best_epoch} is kept, the best until then"
+            warnings.warn(message, HeadstartWarning, stacklevel=2)
         self.classes_ = names
         self._fit: Fit | None = fit
         self._settings = settings
@@ -167,8 +172,8 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         return classifier
 
 
-def _warn_of(dataset: Dataset) -> None:
-    for note in dataset.notes:
+def _warn_of(dataset: Dataset, notes: Sequence[str] = ()) -> None:
+    for note in (*dataset.notes, *notes):
         warnings.warn(note, HeadstartWarning, stacklevel=3)
     if dataset.skipped:
         first = dataset.skipped[0]

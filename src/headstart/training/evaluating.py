@@ -1,6 +1,5 @@
 """`evaluate`: how good a saved model is on labelled images."""
 
-from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -48,16 +47,16 @@ def evaluate_model(
     dataset = labelled_dataset(sources.name, found.images, (*sources.skipped, *found.skipped), predictor.classes)
     known = [i for i, image in enumerate(found.images) if image.label in predictor.classes]
     probabilities = softmax(found.vectors[known])
-    split_of = {digest: name for name, digests in manifest.images.items() for digest in digests}
-    seen = Counter(split_of.get(image.sha256) for image in dataset.images)
-    trained_on = seen["train"] + (seen["val"] if manifest.refit else 0)
+    val_digests = set(manifest.images.get("val", ()))
+    train_digests = set(manifest.images.get("train", ())) | (val_digests if manifest.refit else set())
+    trained_on = sum(image.sha256 in train_digests for image in dataset.images)
     chose_epoch_on_val = "best_by" in manifest.plan
     evaluation = evaluate_predictions(
         probabilities,
         dataset.labels,
         dataset.classes,
         split=chosen,
-        selected_on=chose_epoch_on_val and seen["val"] > 0,
+        selected_on=chose_epoch_on_val and any(image.sha256 in val_digests for image in dataset.images),
     )
     notes = dataset.notes
     if trained_on:

@@ -51,18 +51,22 @@ def run_finetune(job: FinetuneJob, settings: TrainSettings, progress: Progress) 
     pixels = _pixels_of(job, both if settings.refit else split.train, network.preprocess, progress)
     tuned = _train(job, network, pixels, split.train, _held_out(job, network, progress), progress, "run")
     answers = [Answers("val", split.val, tuned.probabilities, selected_on=True)]
-    final, refit, notes = network, False, []
-    if settings.refit and not tuned.interrupted:
-        final = job.new_network()
-        again = _train(job, final, pixels, both, None, progress, "refit", stop_after=tuned.best_epoch)
-        refit = not again.interrupted
-        final = final if refit else network
-        if not refit:
+    final, refit, interrupted = network, False, tuned.interrupted
+    notes: list[str] = []
+    if settings.refit and not interrupted:
+        refitted = job.new_network()
+        again = _train(job, refitted, pixels, both, None, progress, "refit", stop_after=tuned.best_epoch)
+        interrupted, refit = again.interrupted, not again.interrupted
+        if refit:
+            final = refitted
+        else:
             notes.append("interrupted while refitting: the saved model is the one trained on train alone")
     if split.test.size:
         answers.insert(0, _answer_test(job, final, progress))
+    if tuned.best_epoch == 0 and not tuned.interrupted:
+        notes.append("no epoch of fine-tuning did better on val than the fitted head: the saved model is the probe")
     plan_values = asdict(plan) | {"best_epoch": tuned.best_epoch}
-    return Fitted(final, tuned.history, tuned.best_epoch, plan_values, tuple(answers), tuned.interrupted, refit, tuple(notes))
+    return Fitted(final, tuned.history, tuned.best_epoch, plan_values, tuple(answers), interrupted, refit, tuple(notes))
 
 
 def _train(

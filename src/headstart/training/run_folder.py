@@ -59,7 +59,7 @@ def new_run_folder(output: Path | None, name: str, strategy: str, *, overwrite: 
             if not place.exists() and not _partial(place).exists():
                 break
     else:
-        place = output
+        place = _named(output)
         check_output(place, overwrite=overwrite)
         if overwrite and _partial(place).exists():
             shutil.rmtree(_partial(place))
@@ -87,6 +87,7 @@ def check_output(place: Path, *, overwrite: bool) -> None:
 
 def resumed_run_folder(run: Path) -> tuple[RunFolder, str, TrainSettings]:
     """The folder, DATA and settings of a run that was killed or interrupted. Raises HeadstartError."""
+    run = _named(run)
     place = run.with_name(run.name.removesuffix(".partial"))
     partial = _partial(place)
     if not partial.exists() and (place / STATE).is_file():  # ended by Ctrl-C: complete, with its checkpoints
@@ -113,5 +114,14 @@ def as_metrics(values: dict[str, Any], folder: RunFolder) -> dict[str, Any]:
     return values | {"run": folder.place.as_posix(), "model": (folder.place / "model").as_posix()}
 
 
+def _named(place: Path) -> Path:
+    """`place` with a name that ".partial" can be put behind, which "." and ".." lack. Raises SettingsError for a root."""
+    place = place.resolve() if place.name in ("", "..") else place
+    if not place.name:
+        raise SettingsError(f"{place} cannot be a run", hint="give a folder in it")
+    return place
+
+
 def _partial(place: Path) -> Path:
+    place = _named(place)
     return place.with_name(place.name + ".partial")

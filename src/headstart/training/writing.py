@@ -115,7 +115,9 @@ def answer_tiles(images: Sequence[LabelledImage], probabilities: np.ndarray, fit
     """Tiles of labelled images with what the model says of them."""
     preprocess, classes = fit.fitted.network.preprocess, fit.dataset.classes
     return [
-        prediction_tile(read_bytes(image.file), Prediction(image.path, classes, row), image.label, preprocess)
+        prediction_tile(
+            read_bytes(image.file), Prediction(image.path, classes, row), image.label, preprocess, Path(image.path).name
+        )
         for image, row in zip(images, probabilities, strict=True)
     ]
 

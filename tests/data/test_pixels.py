@@ -1,0 +1,111 @@
+"""Pixels for training: decoded once or each time, the same picture either way."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from headstart.data import pixels
+from headstart.data.dataset import LabelledImage
+from headstart.data.pixels import CachedPixels, DecodedPixels, allocate, decode_again, kept_size
+from headstart.data.preprocess import Preprocess
+from headstart.errors import DataError
+
+SMALL = Preprocess(32, 40, "bilinear", (0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
+
+
+def saved(path: Path, size: tuple[int, int]) -> LabelledImage:
+    image = Image.fromarray(np.random.default_rng(size).integers(0, 256, (size[1], size[0], 3), dtype=np.uint8))
+    image.save(path)
+    return LabelledImage(path.name, path, "a", None, None, path.name, *size)
+
+
+@pytest.mark.parametrize(
+    ("size", "expected"),
+    [
+        ((80, 60), (53, 40)),
+        ((60, 80), (40, 53)),
+        ((10, 10), (40, 40)),
+        ((300, 100), (120, 40)),
+        ((301, 100), (120, 40)),
+        ((3000, 40), (120, 40)),
+        ((40, 3000), (40, 120)),
+        ((1, 1), (40, 40)),
+    ],
+)
+def test_kept_size(size: tuple[int, int], expected: tuple[int, int]) -> None:
+    """The shorter side is met, and of a strip only three times that is kept."""
+    assert kept_size(*size, 40) == expected
+
+
+def test_decoded_pixels_are_the_files(tmp_path: Path) -> None:
+    """Without a cache each image comes in full size, as often as it is asked for."""
+    image = saved(tmp_path / "a.png", (80, 60))
+    source = DecodedPixels([image], SMALL)
+    expected = np.asarray(Image.open(image.file))
+    assert (source[0] == expected).all()
+    assert (source[0] == expected).all()
+
+
+def test_cached_pixels_in_any_order(tmp_path: Path) -> None:
+    """Images of all shapes are kept at the shorter side that crops are cut from, each in its own place."""
+    sizes = [(80, 60), (60, 80), (40, 40), (7, 9)]
+    images = [saved(tmp_path / f"{i}.png", size) for i, size in enumerate(sizes)]
+    cache = CachedPixels(images, SMALL)
+    for i in (2, 0, 3, 1):
+        cache.put(i, Image.open(images[i].file))
+    for i, size in enumerate(sizes):
+        expected = Image.open(images[i].file).resize(kept_size(*size, 40), Image.Resampling.BICUBIC)
+        assert (cache[i] == np.asarray(expected)).all()
+        assert cache[i].dtype == np.uint8
+
+
+@pytest.mark.parametrize(("size", "box"), [((400, 40), (140, 0, 260, 40)), ((40, 400), (0, 140, 40, 260))])
+def test_of_a_strip_the_middle_is_kept(tmp_path: Path, size: tuple[int, int], box: tuple[int, int, int, int]) -> None:
+    """A panorama is kept as its middle, undistorted."""
+    image = saved(tmp_path / "a.png", size)
+    cache = CachedPixels([image], SMALL)
+    cache.put(0, Image.open(image.file))
+    assert (cache[0] == np.asarray(Image.open(image.file).crop(box))).all()
+
+
+def test_reduced_image_fits_the_recorded_size(tmp_path: Path) -> None:
+    """A picture that was decoded at a quarter fills the place that its full size reserved."""
+    image = saved(tmp_path / "a.jpg", (1201, 803))
+    decoded = SMALL.decode(image.file.read_bytes())
+    assert decoded.rgb.width < 400
+    cache = CachedPixels([image], SMALL)
+    cache.put(0, decoded.rgb)
+    whole = Image.open(image.file).resize(kept_size(1201, 803, 40), Image.Resampling.BICUBIC)
+    assert np.abs(cache[0].astype(int) - np.asarray(whole)).mean() < 8
+
+
+@pytest.mark.parametrize("change", ["removed", "damaged"])
+def test_file_that_changes_while_training_runs(tmp_path: Path, change: str) -> None:
+    """A file that could be read at first and now cannot stops the run with its path; nothing takes its place."""
+    image = saved(tmp_path / "a.png", (80, 60))
+    assert decode_again(image, SMALL).size == (80, 60)
+    image.file.unlink() if change == "removed" else image.file.write_bytes(b"")
+    reason = "there is no such file" if change == "removed" else "the file is empty"
+    with pytest.raises(DataError) as caught:
+        decode_again(image, SMALL)
+    assert caught.value.message == f"a.png could be read at first and now cannot: {reason}"
+    assert caught.value.hint == "do not change the images while training runs"
+
+
+def test_large_arrays_go_to_a_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Beyond the limit pixels lie in an unnamed temporary file, written and read like memory."""
+    assert type(allocate((10,))) is np.ndarray
+    monkeypatch.setattr(pixels, "MEMORY_BYTES", 99)
+    array = allocate((10, 10))
+    assert isinstance(array, np.memmap)
+    array[:] = 7
+    assert (array.shape, array.dtype, int(array.sum())) == ((10, 10), np.uint8, 700)
+
+
+def test_no_room_for_the_pixels() -> None:
+    """Pixels that no disk can hold are an error with the ways out."""
+    with pytest.raises(DataError, match="GiB of pixels do not fit into") as caught:
+        allocate((1 << 62,))
+    assert "--image-size" in caught.value.hint

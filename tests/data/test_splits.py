@@ -1,0 +1,215 @@
+"""What is held out: a fair sample, and nothing that was seen in training."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from headstart.data.dataset import Dataset, LabelledImage
+from headstart.data.splits import fold_count, folds, groups_of, hold_out, split_dataset
+from headstart.errors import DataError
+
+
+def image(
+    number: int, label: str = "a", split: str | None = None, group: str | None = None, sha256: str | None = None
+) -> LabelledImage:
+    return LabelledImage(f"{number}.jpg", Path(f"{number}.jpg"), label, split, group, sha256 or str(number), 40, 30)
+
+
+def dataset(*images: LabelledImage) -> Dataset:
+    return Dataset("set", images, tuple(sorted({i.label for i in images})), ())
+
+
+def two_classes(n: int) -> list[LabelledImage]:
+    return [image(i, "ab"[i % 2]) for i in range(2 * n)]
+
+
+def alone(labels: np.ndarray) -> np.ndarray:
+    return np.arange(len(labels))
+
+
+def test_stratified() -> None:
+    """Each class gives its share, however large or small the class is."""
+    labels = np.repeat([0, 1, 2], [100, 10, 3])
+    held = hold_out(labels, alone(labels), 0.2, 0, "abc")
+    assert np.bincount(labels[held]).tolist() == [20, 2, 1]
+
+
+def test_seeded() -> None:
+    """The same seed gives the same split, another seed another one."""
+    labels = np.repeat([0, 1], 50)
+    first, again, other = (hold_out(labels, alone(labels), 0.2, seed, "ab") for seed in (0, 0, 1))
+    assert (first == again).all()
+    assert (first != other).any()
+
+
+def test_every_image_has_its_chance() -> None:
+    """No image is always or never held out: the choice is random, not by position."""
+    labels = np.repeat([0, 1], 10)
+    held = np.mean([hold_out(labels, alone(labels), 0.3, seed, "ab") for seed in range(200)], axis=0)
+    assert held.min() > 0.15
+    assert held.max() < 0.45
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 2), st.integers(0, 8)), min_size=6, max_size=80),
+    st.floats(0.05, 0.9),
+    st.integers(0, 99),
+)
+def test_groups_within_classes(members: list[tuple[int, int]], fraction: float, seed: int) -> None:
+    """No group is divided, every class is on both sides, and a class's share is met to within its largest group."""
+    classes = sorted({label for label, _ in members})
+    labels = np.array([classes.index(label) for label, _ in members])
+    groups = np.unique([10 * label + group for label, group in members], return_inverse=True)[1]
+    sizes = [np.bincount(groups[labels == label]) for label in range(len(classes))]
+    if min((size > 0).sum() for size in sizes) < 2:
+        with pytest.raises(DataError):
+            hold_out(labels, groups, fraction, seed, [str(label) for label in classes])
+        return
+    held = hold_out(labels, groups, fraction, seed, [str(label) for label in classes])
+    assert not set(groups[held]) & set(groups[~held])
+    for label, size in enumerate(sizes):
+        n_held, n = held[labels == label].sum(), (labels == label).sum()
+        assert 0 < n_held < n
+        assert abs(n_held - fraction * n) <= size.max() + 0.5
+
+
+def test_a_giant_group_is_not_held_out() -> None:
+    """Where one group is most of a class, the small ones are held out, whatever the seed."""
+    labels = np.repeat([0, 1], [100, 100])
+    groups = np.concatenate([np.zeros(80, int), np.arange(1, 21), np.arange(21, 121)])
+    for seed in range(20):
+        assert hold_out(labels, groups, 0.2, seed, "ab")[:100].sum() == 20
+
+
+def test_of_large_groups_the_smallest_is_held_out() -> None:
+    """Where every group is larger than the share, the smallest comes nearest to it."""
+    labels = np.repeat([0, 1], [100, 10])
+    groups = np.concatenate([np.repeat([0, 1], [60, 40]), np.arange(2, 12)])
+    for seed in range(5):
+        assert hold_out(labels, groups, 0.1, seed, "ab")[:100].sum() == 40
+
+
+def test_group_of_several_classes_stays_whole() -> None:
+    """A group that spans classes goes to one side with all its images, and no class loses its last one."""
+    labels = np.array([0, 0, 0, 1, 1, 1])
+    groups = np.array([0, 1, 2, 0, 3, 4])
+    for seed in range(20):
+        held = hold_out(labels, groups, 0.34, seed, "ab")
+        assert held[0] == held[3]
+        assert all(0 < held[labels == label].sum() < 3 for label in (0, 1))
+
+
+@pytest.mark.parametrize(("count", "words"), [(1, "1 image;"), (0, "0 images;")])
+def test_class_too_small_to_divide(count: int, words: str) -> None:
+    """A class of one image cannot be on both sides: an error with the way out."""
+    labels = np.repeat([0, 1], [5, count])
+    with pytest.raises(DataError) as caught:
+        hold_out(labels, alone(labels), 0.2, 0, ("ants", "bees"))
+    assert caught.value.message == f"class 'bees' has {words} 2 are needed to hold one out"
+    assert caught.value.hint == "add images, or pass --val-fraction 0"
+
+
+def test_class_that_is_one_group() -> None:
+    """A class of one group cannot be divided either."""
+    with pytest.raises(DataError) as caught:
+        hold_out(np.array([0, 0, 1, 1]), np.array([0, 0, 1, 2]), 0.5, 0, ("ants", "bees"))
+    assert caught.value.message == "class 'ants' is all one group; a group cannot be on both sides of a split"
+    assert caught.value.hint == "give a val split, or pass --val-fraction 0"
+
+
+def test_groups_by_column_and_by_bytes() -> None:
+    """Images of one group, or of the very same bytes, or linked through both, are one group."""
+    images = [
+        image(0, group="g", sha256="x"),
+        image(1, sha256="x"),
+        image(2, group="g"),
+        image(3, sha256="y"),
+        image(4, group="h", sha256="y"),
+        image(5),
+        image(6, group=""),
+    ]
+    assert groups_of(images).tolist() == [0, 0, 0, 1, 1, 2, 3]
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_copies_are_never_on_both_sides(seed: int) -> None:
+    """Copies of a file under other names are held out together or not at all."""
+    images = [image(i, "ab"[i % 2], sha256=str(i // 4) + "ab"[i % 2]) for i in range(40)]
+    split = split_dataset(dataset(*images), val_fraction=0.2, needs_val=True, seed=seed)
+    digests = [{images[i].sha256 for i in side} for side in (split.train, split.val)]
+    assert not digests[0] & digests[1]
+    assert len(split.val) == 8
+
+
+def test_val_of_the_data_wins() -> None:
+    """A val that came with the data is used as it is, also where an image of it is in train too."""
+    found = split_dataset(
+        dataset(image(0, "a", "train"), image(1, "b", "train"), image(2, "a", "val"), image(0, "b", "val")),
+        val_fraction=0.2,
+        needs_val=True,
+        seed=0,
+    )
+    assert found.val_from == "data"
+    assert {name: side.tolist() for name, side in found.as_dict().items()} == {"train": [0, 1], "val": [2, 3], "test": []}
+
+
+@pytest.mark.parametrize(
+    ("has_test", "needs_val", "val_fraction", "val_from", "n_val"),
+    [
+        (False, False, 0.2, "train", 4),
+        (False, True, 0.2, "train", 4),
+        (True, False, 0.2, "none", 0),
+        (True, True, 0.2, "train", 4),
+        (False, False, 0.0, "none", 0),
+        (True, True, 0.0, "none", 0),
+    ],
+)
+def test_when_a_val_is_split_off(has_test: bool, needs_val: bool, val_fraction: float, val_from: str, n_val: int) -> None:
+    """Without a val one is split off train, unless a test split serves, or none is wanted."""
+    images = [image(i, "ab"[i % 2], "train" if has_test else None) for i in range(20)]
+    tested = [image(20, "a", "test"), image(21, "b", "test")] if has_test else []
+    split = split_dataset(dataset(*images, *tested), val_fraction=val_fraction, needs_val=needs_val, seed=0)
+    assert (split.val_from, len(split.val), len(split.train)) == (val_from, n_val, 20 - n_val)
+    assert split.test.tolist() == ([20, 21] if has_test else [])
+    assert sorted([*split.train, *split.val]) == list(range(20))
+    assert (np.diff(split.train) > 0).all()
+
+
+@pytest.mark.parametrize("grouped", [False, True])
+def test_folds_hold_each_image_out_once(grouped: bool) -> None:
+    """Over the folds every image is held out exactly once, classes are in proportion, groups whole."""
+    pytest.importorskip("sklearn")
+    labels = np.repeat([0, 1], [40, 20])
+    groups = np.arange(60) // 2 if grouped else alone(labels)
+    parts = list(folds(labels, groups, 5, seed=0))
+    assert sorted(np.concatenate([held for _, held in parts])) == list(range(60))
+    for fit, held in parts:
+        assert not set(fit) & set(held)
+        assert not set(groups[fit]) & set(groups[held])
+        assert np.bincount(labels[held]).tolist() == [8, 4]
+
+
+def test_folds_are_seeded() -> None:
+    """The same seed gives the same folds, another seed others."""
+    pytest.importorskip("sklearn")
+    labels = np.repeat([0, 1], 20)
+    first, again, other = ([held.tolist() for _, held in folds(labels, alone(labels), 4, seed)] for seed in (0, 0, 1))
+    assert first == again
+    assert first != other
+
+
+@pytest.mark.parametrize(
+    ("labels", "groups", "count"),
+    [
+        ([0] * 10 + [1] * 10, list(range(20)), 5),
+        ([0] * 10 + [1] * 3, list(range(13)), 3),
+        ([0] * 4 + [1] * 4, [0, 0, 1, 1, 2, 3, 4, 5], 2),
+        ([0] * 4 + [1], list(range(5)), 1),
+    ],
+)
+def test_fold_count(labels: list[int], groups: list[int], count: int) -> None:
+    """As many folds as the smallest class has groups, at most five."""
+    assert fold_count(np.array(labels), np.array(groups)) == count

@@ -1,0 +1,142 @@
+"""Metrics against numbers worked out by hand, and at the edges where libraries warn or divide by zero."""
+
+import json
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from headstart.evaluation.intervals import wilson_interval
+from headstart.evaluation.metrics import Evaluation, evaluate_predictions, expected_calibration_error
+
+
+def probabilities_for(predicted: list[int], n_classes: int, sure: float = 0.8) -> np.ndarray:
+    """Rows that predict `predicted` with probability `sure`, the rest shared evenly."""
+    rows = np.full((len(predicted), n_classes), (1 - sure) / (n_classes - 1))
+    rows[np.arange(len(predicted)), predicted] = sure
+    return rows
+
+
+def evaluate(predicted: list[int], labels: list[int], classes: str = "abc") -> Evaluation:
+    return evaluate_predictions(probabilities_for(predicted, len(classes)), np.array(labels), list(classes), split="val")
+
+
+def test_by_hand() -> None:
+    """Six images of three classes, every figure worked out on paper."""
+    found = evaluate(predicted=[0, 0, 1, 1, 1, 2], labels=[0, 0, 0, 1, 1, 2])
+    assert (found.split, found.n, found.selected_on) == ("val", 6, False)
+    assert found.accuracy == pytest.approx(5 / 6)
+    assert found.accuracy_ci95 == wilson_interval(5, 6)
+    assert found.balanced_accuracy == pytest.approx((2 / 3 + 1 + 1) / 3)
+    assert found.macro_f1 == pytest.approx((0.8 + 0.8 + 1) / 3)
+    assert found.log_loss == pytest.approx(-(5 * math.log(0.8) + math.log(0.1)) / 6)
+    assert found.ece == pytest.approx((5 * 0.2 + 0.8) / 6)
+    assert found.confusion.tolist() == [[2, 1, 0], [0, 2, 0], [0, 0, 1]]
+    first = found.per_class[0]
+    assert (first.name, first.n, first.precision, first.recall) == ("a", 3, 1.0, pytest.approx(2 / 3))
+    assert first.f1 == pytest.approx(0.8)
+
+
+def test_class_without_images() -> None:
+    """A class without images has no recall and no F1, and the means are over the classes present."""
+    found = evaluate(predicted=[0, 1, 2], labels=[0, 1, 1])
+    absent = found.per_class[2]
+    assert (absent.n, absent.precision, absent.recall, absent.f1) == (0, 0.0, None, None)
+    assert found.balanced_accuracy == pytest.approx((1 + 0.5) / 2)
+    assert found.macro_f1 == pytest.approx((1 + 2 / 3) / 2)
+    assert found.confusion.shape == (3, 3)
+
+
+def test_class_never_predicted() -> None:
+    """A class that was never predicted has no precision; its recall and F1 are 0."""
+    found = evaluate(predicted=[0, 0, 0], labels=[0, 0, 1], classes="ab")
+    missed = found.per_class[1]
+    assert (missed.n, missed.precision, missed.recall, missed.f1) == (1, None, 0.0, 0.0)
+    assert found.macro_f1 == pytest.approx(0.8 / 2)
+
+
+@pytest.mark.parametrize("label", [0, 1])
+def test_one_image(label: int) -> None:
+    """A single image has all metrics, with an interval as wide as that deserves."""
+    found = evaluate(predicted=[0], labels=[label], classes="ab")
+    assert found.accuracy == 1 - label
+    assert found.accuracy_ci95[1] - found.accuracy_ci95[0] > 0.7
+    assert found.log_loss == pytest.approx(-math.log(0.2 if label else 0.8))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_certain_and_wrong(dtype: type) -> None:
+    """A probability of exactly 0 for the truth gives a large and finite log loss."""
+    probabilities = np.array([[1, 0], [0, 1]], dtype=dtype)
+    found = evaluate_predictions(probabilities, np.array([0, 0]), ["a", "b"], split="test", selected_on=True)
+    assert 5 < found.log_loss < 100
+    assert found.ece == 0.5
+    assert found.selected_on
+
+
+def test_json_is_complete() -> None:
+    """metrics.json holds every figure under its name, as JSON's own types."""
+    values = evaluate(predicted=[0, 1, 1], labels=[0, 1, 0]).as_json()
+    assert json.loads(json.dumps(values, allow_nan=False)) == values
+    assert list(values) == [
+        "split",
+        "n",
+        "selected_on",
+        "accuracy",
+        "accuracy_ci95",
+        "balanced_accuracy",
+        "macro_f1",
+        "log_loss",
+        "ece",
+        "per_class",
+        "confusion",
+    ]
+    assert values["per_class"][2] == {"class": "c", "n": 0, "precision": None, "recall": None, "f1": None}
+    assert sum(map(sum, values["confusion"])) == 3
+
+
+@pytest.mark.parametrize(
+    ("sure", "n_right", "expected"), [(0.8, 80, 0.0), (0.8, 60, 0.2), (0.8, 100, 0.2), (0.6, 60, 0.0), (1.0, 50, 0.5)]
+)
+def test_calibration_of_one_confidence(sure: float, n_right: int, expected: float) -> None:
+    """With one confidence for all and right answers spread evenly, the error is the distance to the share that is right."""
+    labels = np.zeros(100, int)
+    predicted = [int((i * n_right) // 100 == ((i + 1) * n_right) // 100) for i in range(100)]
+    assert predicted.count(0) == n_right
+    assert expected_calibration_error(probabilities_for(predicted, 2, sure), labels, n_bins=5) == pytest.approx(expected)
+
+
+def test_calibration_bins_have_equal_size() -> None:
+    """Overconfidence in one half and underconfidence in the other do not cancel out."""
+    probabilities = np.vstack([probabilities_for([0] * 50, 2, 0.9), probabilities_for([0] * 50, 2, 0.6)])
+    labels = np.array(([0, 1] * 25) + [0] * 50)
+    assert expected_calibration_error(probabilities, labels, n_bins=2) == pytest.approx((0.4 + 0.4) / 2)
+    assert expected_calibration_error(probabilities, labels, n_bins=1) == pytest.approx(0.0)
+
+
+def test_calibrated_predictions_have_a_small_error() -> None:
+    """Labels drawn from the very probabilities give an error that is sampling noise only."""
+    rng = np.random.default_rng(0)
+    first = rng.uniform(0, 1, 20_000)
+    probabilities = np.stack([first, 1 - first], axis=1)
+    labels = (rng.uniform(0, 1, 20_000) > first).astype(int)
+    assert expected_calibration_error(probabilities, labels) < 0.02
+    assert expected_calibration_error(probabilities, 1 - labels) > 0.3
+
+
+@given(st.lists(st.tuples(st.integers(0, 3), st.lists(st.integers(1, 100), min_size=4, max_size=4)), min_size=1, max_size=30))
+def test_any_predictions(rows: list[tuple[int, list[int]]]) -> None:
+    """Whatever the predictions, all figures are finite, within their limits, and agree with the confusion matrix."""
+    weights = np.array([row for _, row in rows], np.float64)
+    labels = np.array([label for label, _ in rows])
+    found = evaluate_predictions(weights / weights.sum(axis=1, keepdims=True), labels, list("abcd"), split="val")
+    assert found.accuracy == pytest.approx(np.trace(found.confusion) / found.confusion.sum())
+    assert found.confusion.sum(axis=1).tolist() == [c.n for c in found.per_class]
+    low, high = found.accuracy_ci95
+    assert 0 <= low <= found.accuracy <= high <= 1
+    for value in (found.balanced_accuracy, found.macro_f1, found.ece):
+        assert 0 <= value <= 1
+    assert 0 < found.log_loss < 10
+    json.dumps(found.as_json(), allow_nan=False)
