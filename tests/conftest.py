@@ -143,3 +143,40 @@ def file_server() -> Iterator[FileServer]:
         yield state
         server.shutdown()
         thread.join()
+
+
+@dataclass(frozen=True)
+class SavedRun:
+    """A finished run and the images it was trained on."""
+
+    data: Path  # train/ and val/ with three classes each; train holds two files that are no images
+    run: Path
+    labels: dict[str, str]  # path of each readable val image -> its label
+
+    @property
+    def model(self) -> Path:
+        """The bundle."""
+        return self.run / "model"
+
+
+@pytest.fixture(scope="session")
+def saved_run(tmp_path_factory: pytest.TempPathFactory, tiny_weights: Path) -> SavedRun:
+    """A probe of TINY, trained once on drawn shapes; copy it before you change it. Some labels are wrong, so that it is unsure."""
+    from headstart.settings import TrainSettings
+    from headstart.training.run import train
+
+    root = tmp_path_factory.mktemp("saved run ä 🙂")
+    data, rng = root / "shapes", np.random.default_rng(0)
+    for split, count in (("train", 12), ("val", 7)):
+        for label, other in zip(COLOURS, [*list(COLOURS)[1:], "circles"], strict=True):
+            (data / split / label).mkdir(parents=True)
+            for i in range(count):
+                draw_shape(other if i % 6 == 5 else label, rng).save(data / split / label / f"{label} {i}.png")
+    (data / "train" / "circles" / "notes.jpg").write_text("not an image")
+    (data / "train" / "squares" / "empty.png").touch()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HEADSTART_HOME", str(root / "home"))
+        patch.setenv("HF_HUB_OFFLINE", "1")
+        train(data, TrainSettings.of(backbone=TINY, weights=tiny_weights, seed=0), output=root / "run")
+    labels = {str(file): file.parent.name for file in sorted((data / "val").glob("*/*.png"))}
+    return SavedRun(data, root / "run", labels)

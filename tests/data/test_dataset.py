@@ -1,12 +1,13 @@
 """The rules that labels and splits must keep, each with its sentence."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from headstart.data.dataset import Dataset, LabelledImage, labelled_dataset, training_dataset
-from headstart.data.sources import Candidate, Skipped, Sources
+from headstart.data.sources import Candidate, Skipped, Sources, open_sources
 from headstart.errors import DataError
 
 
@@ -156,3 +157,15 @@ def test_labelled_dataset_of_other_classes() -> None:
     with pytest.raises(DataError, match="set has no readable image of the model's classes") as caught:
         labelled_dataset("set", [image("cats"), image("dogs")], [], ["ants", "bees"])
     assert caught.value.hint == "the model knows ants, bees; the data has cats, dogs"
+
+
+def test_empty_class_folder_in_test_is_told(draw_classes: Callable[..., Path]) -> None:
+    """An empty class folder in test is a class that test lacks: a note, not an error."""
+    draw_classes({"circles": 2, "squares": 2}, "shapes/train")
+    folder = draw_classes({"circles": 2}, "shapes/test").parent
+    (folder / "test" / "squares").mkdir()
+    with open_sources(folder) as sources:
+        images = [LabelledImage(c.path, c.file, c.label or "", c.split, None, c.path, 96, 80) for c in sources.candidates]
+        dataset = training_dataset("shapes", images, (), [sources])
+    assert dataset.classes == ("circles", "squares")
+    assert "test has no image of the class 'squares'" in dataset.notes[0]

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from headstart.data.archives import ENDINGS
-from headstart.data.sources import Sources, image_candidates, is_hidden, natural_order, open_sources, printable, with_split
+from headstart.data.sources import Sources, find_images, is_hidden, natural_order, open_sources, printable, with_split
 from headstart.errors import DataError
 
 
@@ -477,12 +477,12 @@ def test_with_split_of_what_is_split(tmp_path: Path) -> None:
     assert caught.value.hint == "give the folder with the classes, such as set/val"
 
 
-def test_image_candidates(tmp_path: Path) -> None:
+def test_find_images(tmp_path: Path) -> None:
     """Files are taken as given, folders and archives searched to their leaves without what is hidden."""
     folder = make(tmp_path / "f", "10.jpg", "2.jpg", "a/b/c.jpg", ".hidden/x.jpg", "Thumbs.db")
     archive = zipped(folder, tmp_path / "f.zip")
     with ExitStack() as stack:
-        found = list(image_candidates(stack, [tmp_path / "missing.jpg", folder, archive, folder / "2.jpg"]))
+        found, left_out = find_images(stack, [tmp_path / "missing.jpg", folder, archive, folder / "2.jpg"])
         names = ["2.jpg", "10.jpg", "a/b/c.jpg"]
         assert [candidate.path for candidate in found] == [
             str(tmp_path / "missing.jpg"),
@@ -516,3 +516,14 @@ def test_natural_order(names: list[str], expected: list[str]) -> None:
 def test_is_hidden(name: str, hidden: bool) -> None:
     """A leading dot or a system's own name hides a file, nothing else does."""
     assert is_hidden(Path("somewhere") / name) is hidden
+
+
+def test_linked_folders_are_followed_once(draw_classes: Callable[..., Path]) -> None:
+    """Images in a linked folder count; a link that leads back to its own folder ends the walk, not the program."""
+    folder = draw_classes({"circles": 2, "squares": 2})
+    elsewhere = draw_classes({"circles": 3}, "elsewhere")
+    (folder / "circles" / "more").symlink_to(elsewhere / "circles", target_is_directory=True)
+    (folder / "squares" / "back").symlink_to(folder / "squares", target_is_directory=True)
+    with open_sources(folder) as sources:
+        labels = [candidate.label for candidate in sources.candidates]
+    assert (labels.count("circles"), labels.count("squares")) == (5, 2)

@@ -14,7 +14,7 @@ from typing import Any, ParamSpec, TextIO
 
 import typer
 
-from headstart.errors import HeadstartError, explains_missing_packages
+from headstart.errors import HeadstartError, SettingsError, explains_missing_packages
 from headstart.progress import Progress, silent
 
 P = ParamSpec("P")
@@ -33,7 +33,28 @@ def note(text: str) -> None:
 
 def print_json(value: Any) -> None:
     """Exactly one JSON object, on stdout."""
-    print(json.dumps(value, ensure_ascii=False, allow_nan=False))
+    print(json_line(value, sys.stdout))
+
+
+def json_line(value: Any, file: TextIO) -> str:
+    """`value` as JSON on one line; in ASCII alone where `file` cannot hold every letter, as a Windows pipe cannot."""
+    takes_all = (file.encoding or "utf-8").lower().replace("-", "").startswith("utf")
+    return json.dumps(value, ensure_ascii=not takes_all, allow_nan=False)
+
+
+def as_argument(value: object) -> str:
+    """A path as it is typed on a command line: quoted where it holds spaces or signs that mean something to a shell."""
+    return subprocess.list2cmdline([str(value)]) if sys.platform == "win32" else shlex.quote(str(value))
+
+
+def check_target(target: Path | None, inputs: Iterable[Path]) -> None:
+    """Raises SettingsError where a result cannot be written to `target`, or would replace what it is made from."""
+    if target is None:
+        return
+    if target.is_dir():
+        raise SettingsError(f"{target} is a folder", hint="give the name of a file for the result")
+    if target.resolve() in {path.resolve() for path in inputs}:
+        raise SettingsError(f"{target} is one of the images or tables that are read", hint="choose another name for the result")
 
 
 def command(function: Callable[P, None]) -> Callable[P, None]:
@@ -57,6 +78,11 @@ def command(function: Callable[P, None]) -> Callable[P, None]:
         except BrokenPipeError:
             # The reader has seen enough (`| head`). Nothing more can be written, not even by the interpreter's last flush.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise typer.Exit(EXIT_ERROR) from None
+        except OSError as error:  # a full disk, a name that is too long, a folder that may not be written to
+            place = f"{error.filename}: " if error.filename else ""
+            print(f"error: {place}{error.strerror or error}", file=sys.stderr)
+            print(" hint: check the path, its permissions and the space on the disk", file=sys.stderr)
             raise typer.Exit(EXIT_ERROR) from None
 
     return call
@@ -91,16 +117,14 @@ def progress_bars(*, quiet: bool = False) -> Iterator[Progress]:
 
 
 @contextmanager
-def output_file(path: "os.PathLike[str] | None") -> Iterator[TextIO]:
+def output_file(path: Path | None) -> Iterator[TextIO]:
     """stdout, or a file that is written whole or not at all."""
     if path is None:
         yield sys.stdout
         return
-    from pathlib import Path
-
     from headstart.storage import atomic_write
 
-    with atomic_write(Path(path)) as aside, aside.open("w", encoding="utf-8", newline="") as file:
+    with atomic_write(path) as aside, aside.open("w", encoding="utf-8", newline="") as file:
         yield file
 
 

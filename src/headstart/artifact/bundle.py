@@ -121,7 +121,7 @@ def read_bundle(model: Path) -> Bundle:
     file = folder / MANIFEST
     try:
         values = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise BundleError(f"{file} cannot be read: {error}", hint="is the copy complete?") from error
     found = values.get("format") if isinstance(values, dict) else None
     if not isinstance(found, int):

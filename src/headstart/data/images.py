@@ -95,12 +95,13 @@ def decode(data: bytes, *, shorter_side_px: int = 0) -> DecodedImage:
         raise UnreadableImage("the file is empty")
     try:
         image = Image.open(io.BytesIO(data), formats=FORMATS)
-        kind, mode, (width, height) = image.format or "", image.mode, image.size
-        if width * height > MAX_PIXELS:
-            raise UnreadableImage(f"{width} x {height} pixels: more than {MAX_PIXELS // 10**6} million")
+        kind, mode, full = image.format or "", image.mode, image.size
+        if full[0] * full[1] > MAX_PIXELS:
+            raise UnreadableImage(f"{full[0]} x {full[1]} pixels: more than {MAX_PIXELS // 10**6} million")
         if shorter_side_px and kind in ("JPEG", "MPO"):
-            ratio = shorter_side_px / min(width, height)
-            image.draft(None, (max(1, round(width * ratio)), max(1, round(height * ratio))))
+            ratio = shorter_side_px / min(full)
+            image.draft(None, (max(1, round(full[0] * ratio)), max(1, round(full[1] * ratio))))
+        reduced = image.size != full
         image.load()
         orientation = _orientation(image)
         rgb = to_rgb(image, kind)
@@ -115,8 +116,8 @@ def decode(data: bytes, *, shorter_side_px: int = 0) -> DecodedImage:
     except Exception as error:
         # A damaged file can make a decoder raise anything; each becomes the file's reason.
         raise UnreadableImage(f"the image is damaged: {error or type(error).__name__}") from error
-    if 5 <= orientation <= 8:  # a quarter turn
-        width, height = height, width
+    # Pillow itself turns a TIFF upright while loading, so what was decoded in full tells its own upright size.
+    width, height = rgb.size if not reduced else full[::-1] if 5 <= orientation <= 8 else full
     return DecodedImage(rgb=rgb, format=kind, mode=mode, width=width, height=height)
 
 

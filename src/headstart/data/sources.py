@@ -1,7 +1,5 @@
 """Where the images are and what is known of each before it is opened: path, label, split, group."""
 
-import csv
-import io
 import os
 import re
 import unicodedata
@@ -14,6 +12,7 @@ from typing import NoReturn
 
 from headstart.data.archives import ENDINGS, is_archive, unpack
 from headstart.data.images import read_bytes
+from headstart.data.tables import TABLE_ENDINGS, read_table
 from headstart.errors import DataError
 
 SPLIT_NAMES = {
@@ -28,7 +27,6 @@ SPLIT_NAMES = {
 # Left by operating systems and tools beside people's files: never a class, never an image.
 SYSTEM_NAMES = {"__macosx", "__pycache__", "thumbs.db", "desktop.ini", "$recycle.bin", "system volume information"}
 IMAGE_ENDINGS = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".ppm", ".pgm", ".avif", ".gif", ".heic"}
-TABLE_ENDINGS = {".csv", ".tsv", ".parquet"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,21 +96,25 @@ def with_split(sources: Sources, split: str) -> Sources:
     )
 
 
-def image_candidates(stack: ExitStack, paths: Iterable[Path]) -> Iterator[Candidate]:
-    """The files among `paths`, all files below folders, all members of archives; hidden ones are left out.
+def find_images(stack: ExitStack, paths: Iterable[Path]) -> tuple[list[Candidate], list[Skipped]]:
+    """The files among `paths`, all files below folders, all members of archives, hidden ones left out; and what an archive
+    holds that may not be unpacked.
 
     Archives stay unpacked until `stack` closes. A path that does not exist is a candidate too: reading it tells why.
     """
+    candidates: list[Candidate] = []
+    skipped: list[Skipped] = []
     for path in paths:
         if path.is_dir():
-            yield from (Candidate(printable(str(file)), file) for file in _files_below(path))
+            candidates += (Candidate(printable(str(file)), file) for file in _files_below(path))
         elif is_archive(path):
             folder = Path(stack.enter_context(TemporaryDirectory(prefix="headstart-")))
-            unpack(path, folder)
+            skipped += (Skipped(printable(f"{path}!{member}"), reason) for member, reason in unpack(path, folder))
             for file in _files_below(folder):
-                yield Candidate(printable(f"{path}!{file.relative_to(folder).as_posix()}"), file)
+                candidates.append(Candidate(printable(f"{path}!{file.relative_to(folder).as_posix()}"), file))
         else:
-            yield Candidate(printable(str(path)), path)
+            candidates.append(Candidate(printable(str(path)), path))
+    return candidates, skipped
 
 
 def natural_order(name: str) -> list[tuple[bool, int, str]]:
@@ -163,7 +165,7 @@ def _tables_in(folder: Path) -> list[Path]:
 def _names_paths(table: Path) -> bool:
     """Whether a table has the columns of a data set: a list of image paths beside folders of images is what counts then."""
     try:
-        return {"path", "label"} <= set(_read_table(table)[0])
+        return {"path", "label"} <= set(read_table(table)[0])
     except DataError:
         return False
 
@@ -196,7 +198,15 @@ def _visible_folders(folder: Path) -> list[Path]:
 
 
 def _files_below(folder: Path) -> Iterator[Path]:
-    for parent, folders, files in os.walk(folder, onerror=_refuse):
+    """All files below, in natural order; links to folders are followed, each folder once and never back up."""
+    root = Path(folder).resolve()
+    walked: set[Path] = set()
+    for parent, folders, files in os.walk(folder, onerror=_refuse, followlinks=True):
+        place = Path(parent).resolve()
+        if place in walked or (place != root and root.is_relative_to(place)):
+            folders.clear()
+            continue
+        walked.add(place)
         folders[:] = sorted((name for name in folders if not is_hidden(Path(name))), key=natural_order)
         yield from (Path(parent, name) for name in sorted(files, key=natural_order) if not is_hidden(Path(name)))
 
@@ -239,7 +249,7 @@ def _folder_sources(folder: Path, shown: str, below: Path, name: str) -> Sources
 
 
 def _table_sources(table: Path, shown: str, below: Path) -> Sources:
-    names, rows = _read_table(table)
+    names, rows = read_table(table)
     missing = [name for name in ("path", "label") if name not in names]
     if missing:
         raise DataError(
@@ -300,37 +310,3 @@ def _file_of(folder: Path, given: str) -> Path:
 
 def _stays_below(file: Path, folder: Path) -> bool:
     return "\0" not in str(file) and file.resolve().is_relative_to(folder.resolve())
-
-
-def _read_table(table: Path) -> tuple[list[str], list[dict[str, str]]]:
-    """Column names in lower case, and the rows as text. Raises DataError."""
-    try:
-        if table.suffix.lower() == ".parquet":
-            return _read_parquet(table)
-        text = table.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise DataError(f"{table} is not UTF-8 text", hint="save it as CSV with UTF-8 encoding") from error
-    except OSError as error:
-        raise DataError(f"{table} cannot be read: {error.strerror or error}", hint="is it a table?") from error
-    header = text.split("\n", 1)[0]
-    delimiter = max(",;\t", key=header.count)  # spreadsheets of half the world write semicolons
-    try:
-        lines = list(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True))
-    except csv.Error as error:
-        raise DataError(f"{table} is not a CSV table: {error}", hint="columns are path, label, split, group") from error
-    names = [name.strip().lower() for name in lines[0]] if lines else []
-    return names, [dict(zip(names, (cell.strip() for cell in line), strict=False)) for line in lines[1:]]
-
-
-def _read_parquet(table: Path) -> tuple[list[str], list[dict[str, str]]]:
-    import pyarrow
-    import pyarrow.parquet
-
-    try:
-        content = pyarrow.parquet.read_table(table)
-    except pyarrow.ArrowException as error:
-        raise DataError(f"{table} is not a Parquet file: {error}", hint="write it again") from error
-    names = [name.strip().lower() for name in content.column_names]
-    wanted = [i for i, name in enumerate(names) if name in ("path", "label", "split", "group")]
-    columns = {names[i]: ["" if v is None else str(v).strip() for v in content.column(i).to_pylist()] for i in wanted}
-    return names, [dict(zip(columns, cells, strict=True)) for cells in zip(*columns.values(), strict=True)]

@@ -73,14 +73,16 @@ def new_run_folder(output: Path | None, name: str, strategy: str, *, overwrite: 
 def check_output(place: Path, *, overwrite: bool) -> None:
     """Raises SettingsError where a run cannot be put at `place`; nothing but an earlier run is ever replaced."""
     if place.exists():
-        is_run = place.is_dir() and ((place / METRICS).is_file() or not any(place.iterdir()))
-        if not is_run:
+        if not (_is_empty(place) or _is_finished_run(place)):
             raise SettingsError(f"{place} exists and is not a run", hint="choose another --output")
         if not overwrite and any(place.iterdir()):
             raise SettingsError(f"{place} exists", hint="choose another --output, or pass --overwrite")
-    if _partial(place).exists() and not overwrite:
+    partial = _partial(place)
+    if partial.exists() and not (_is_empty(partial) or (partial / STATE).is_file() or _is_finished_run(partial)):
+        raise SettingsError(f"{partial} is where the run would be built, and is no run", hint="choose another --output")
+    if partial.exists() and not overwrite:
         raise SettingsError(
-            f"there is an unfinished run at {_partial(place)}",
+            f"there is an unfinished run at {partial}",
             hint=f"go on with --resume {place}, or start anew with --overwrite",
         )
 
@@ -112,6 +114,19 @@ def resumed_run_folder(run: Path) -> tuple[RunFolder, str, TrainSettings]:
 def as_metrics(values: dict[str, Any], folder: RunFolder) -> dict[str, Any]:
     """The values of metrics.json with the places the run will have when it is finished."""
     return values | {"run": folder.place.as_posix(), "model": (folder.place / "model").as_posix()}
+
+
+def _is_empty(folder: Path) -> bool:
+    return folder.is_dir() and not any(folder.iterdir())
+
+
+def _is_finished_run(folder: Path) -> bool:
+    """Whether a folder's metrics.json is ours; other tools write files of this name too."""
+    try:
+        metrics = json.loads((folder / METRICS).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return isinstance(metrics, dict) and {"format", "strategy", "evaluation", "model"} <= set(metrics)
 
 
 def _named(place: Path) -> Path:

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from headstart.apps.console import command, note, progress_bars, say
+from headstart.apps.console import as_argument, command, note, progress_bars, say
 from headstart.data.catalog import NAMES, find_hymenoptera, open_data
 from headstart.errors import DataError
 from headstart.progress import Progress
@@ -41,7 +41,7 @@ def demo(
     say(f"report   {trained.run / 'report.html'}")
     say(f"grid     {grid}")
     say(f"model    {trained.model}")
-    say(f"next     headstart predict {trained.run} {example}")
+    say(f"next     headstart predict {as_argument(trained.run)} {as_argument(example)}")
 
 
 def _choose_data(offline: bool, progress: Progress) -> str:
@@ -55,8 +55,8 @@ def _choose_data(offline: bool, progress: Progress) -> str:
         return "elpv"
 
 
-def _draw_grid(data: str, model: Path, grid: Path) -> str:
-    """Predicts some held-out images in the same way `headstart predict` does; returns the path of one."""
+def _draw_grid(data: str, model: Path, grid: Path) -> Path:
+    """Predicts some held-out images in the same way `headstart predict` does; returns one, or the archive it is in."""
     from headstart.artifact.figures import grid_figure, save_figure
     from headstart.artifact.predictor import Predictor
     from headstart.artifact.tiles import prediction_tile
@@ -75,4 +75,5 @@ def _draw_grid(data: str, model: Path, grid: Path) -> str:
             for c, prediction in zip(chosen, predictions, strict=True)
         ]
         save_figure(grid_figure(tiles, 6), grid)
-        return str(chosen[0].path)
+        shown = Path(chosen[0].path)
+    return shown if shown.exists() else Path(str(find_hymenoptera()))  # a member of the zip that was given

@@ -1,7 +1,6 @@
 """`headstart predict`."""
 
 import csv
-import json
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -10,11 +9,11 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TextIO
 import numpy as np
 import typer
 
-from headstart.apps.console import EXIT_ERROR, command, note, output_file, progress_bars
+from headstart.apps.console import EXIT_ERROR, check_target, command, json_line, note, output_file, progress_bars
 from headstart.artifact.predictor import Prediction, Predictor
 from headstart.artifact.tables import prediction_cells, prediction_header
-from headstart.data.sources import Candidate, image_candidates
-from headstart.errors import SettingsError
+from headstart.data.sources import Candidate, find_images
+from headstart.errors import DataError
 
 if TYPE_CHECKING:
     from headstart.artifact.figures import Tile
@@ -48,18 +47,20 @@ def predict(
       headstart predict runs/photos-probe-1 new/ --format csv --output answers.csv
     """
     with ExitStack() as stack:
-        candidates = list(image_candidates(stack, paths))
-        files = {candidate.file.resolve() for candidate in candidates}
+        candidates, left_out = find_images(stack, paths)
+        if not candidates:
+            raise DataError(f"there is no file in {', '.join(map(str, paths))}", hint="give images, or folders that hold some")
         for target in (grid, output):
-            if target is not None and target.resolve() in files:
-                raise SettingsError(f"{target} is one of the images", hint="choose another name for the result")
+            check_target(target, [*paths, *(candidate.file for candidate in candidates)])
         predictor = Predictor.load(model, device)
         progress = stack.enter_context(progress_bars(quiet=output is None))
         predictions = predictor.predict_candidates(candidates)
         tiles: list[Tile] = []
-        n_read = n_failed = 0
+        n_read, n_failed = 0, len(left_out)
         with output_file(output) as file:
             write = _writer(format, file, predictor.classes, top_k)
+            for entry in left_out:
+                write(Prediction(entry.path, predictor.classes, None, entry.reason))
             for done, (candidate, prediction) in enumerate(zip(candidates, predictions, strict=True), start=1):
                 write(prediction)
                 n_read += prediction.probabilities is not None
@@ -87,7 +88,7 @@ def _writer(format: Format, file: TextIO, classes: tuple[str, ...], top_k: int) 
 
         return write_row
     if format == "jsonl":
-        return lambda prediction: file.write(json.dumps(_as_json(prediction, top_k), ensure_ascii=False) + "\n")
+        return lambda prediction: file.write(json_line(_as_json(prediction, top_k), file) + "\n")
     return lambda prediction: file.write(_as_line(prediction, top_k) + "\n")
 
 

@@ -5,10 +5,10 @@ from typing import Annotated
 
 import typer
 
-from headstart.apps.console import command, note, say
+from headstart.apps.console import check_target, command, note, say
 from headstart.data.catalog import open_data
 from headstart.data.sources import Skipped, Sources
-from headstart.errors import SettingsError, explains_missing_packages
+from headstart.errors import explains_missing_packages
 from headstart.model.catalog import default_preprocess
 from headstart.recipes import CROP_SCALES
 from headstart.settings import Augment, Recipe, TrainSettings, help_for
@@ -34,8 +34,7 @@ def preview(
       headstart preview digits --augment no-flip --output digits.png
     """
     with open_data(data) as sources:
-        if output.resolve() in {candidate.file.resolve() for candidate in sources.candidates}:
-            raise SettingsError(f"{output} is one of the images", hint="choose another --output")
+        check_target(output, [Path(data), *(candidate.file for candidate in sources.candidates)])
         skipped = _draw(output, sources, augment, recipe, images, seed)
     for entry in skipped:
         note(f"skipped {entry.path}: {entry.reason}")

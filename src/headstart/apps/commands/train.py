@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from headstart.apps.console import EXIT_INTERRUPTED, command, note, print_json, progress_bars, say
+from headstart.apps.console import EXIT_INTERRUPTED, as_argument, command, note, print_json, progress_bars, say
 from headstart.errors import SettingsError
 from headstart.settings import Augment, Recipe, Schedule, Strategy, TrainSettings, help_for
 
@@ -97,6 +97,6 @@ def train(
         say(trained.summary)
         say(f"  report  {trained.run / 'report.html'}")
         say(f"  model   {trained.model}")
-        say(f"  next    headstart predict {trained.run} IMAGE...")
+        say(f"  next    headstart predict {as_argument(trained.run)} IMAGE...")
     if trained.interrupted:
         raise typer.Exit(EXIT_INTERRUPTED)
