@@ -1,6 +1,7 @@
 """Fixtures of the whole suite: a home of its own for each test, drawn images, and the real ones where they are at hand."""
 
 import os
+import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -97,9 +98,20 @@ def draw_classes(tmp_path: Path) -> Callable[..., Path]:
 
 
 @pytest.fixture
-def can_read_all() -> bool:
-    """Whether this process may read files that permissions deny, as root may."""
-    return hasattr(os, "geteuid") and os.geteuid() == 0
+def folder_of_nobody() -> Iterator[Path]:
+    """A folder to work in as a user whom permissions bind: root becomes nobody for the length of the test."""
+    if not hasattr(os, "geteuid"):
+        pytest.skip("permissions are POSIX's")
+    is_root = os.geteuid() == 0
+    with tempfile.TemporaryDirectory(prefix="headstart-nobody-") as name:
+        if is_root:
+            os.chmod(name, 0o777)
+            os.seteuid(65534)
+        try:
+            yield Path(name)
+        finally:
+            if is_root:
+                os.seteuid(0)
 
 
 @dataclass

@@ -147,7 +147,9 @@ def test_a_manifest_of_other_bytes(model: Path, content: bytes) -> None:
         read_bundle(model)
 
 
-@pytest.mark.parametrize("content", ["[]", "{}", '"format"', "null", "7", '{"format": "1"}', '{"format": null}', '{"format": true}'])
+@pytest.mark.parametrize(
+    "content", ["[]", "{}", '"format"', "null", "7", '{"format": "1"}', '{"format": null}', '{"format": true}']
+)
 def test_json_that_is_no_manifest(model: Path, content: str) -> None:
     """JSON of something else is refused as not ours."""
     (model / MANIFEST).write_text(content, encoding="utf-8")

@@ -264,3 +264,25 @@ def test_what_is_no_archive(tmp_path: Path, content: bytes) -> None:
     assert not is_archive(tmp_path / "a.zip")
     assert not is_archive(tmp_path / "missing.zip")
     assert not is_archive(tmp_path)
+
+
+def test_zip_behind_a_jpeg_is_a_jpeg(tmp_path: Path) -> None:
+    """A JPEG with a zip archive behind its last byte is an image, as its first bytes say."""
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.writestr("x.txt", "x")
+    both = tmp_path / "both.jpg"
+    both.write_bytes(b"\xff\xd8\xff\xe0" + b"\0" * 100 + (tmp_path / "a.zip").read_bytes())
+    assert zipfile.is_zipfile(both)
+    assert not is_archive(both)
+
+
+def test_bomb_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An archive that unpacks to far more than images could is refused before it fills the disk."""
+    monkeypatch.setattr("headstart.data.archives.HARMLESS_BYTES", 1 << 20)
+    bomb = tmp_path / "bomb.zip"
+    with zipfile.ZipFile(bomb, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("a/1.jpg", b"\0" * (50 << 20))
+    (tmp_path / "out").mkdir()
+    with pytest.raises(DataError, match="unpacks to more than"):
+        unpack(bomb, tmp_path / "out")
+    assert sum(file.stat().st_size for file in (tmp_path / "out").rglob("*.jpg")) <= 8 << 20

@@ -435,11 +435,9 @@ def test_what_is_no_data_set(tmp_path: Path, make_data: Callable[[Path], Path], 
 
 
 @pytest.mark.parametrize("locked", ["", "ants", "ants/deep"])
-def test_folder_that_may_not_be_read(tmp_path: Path, locked: str, can_read_all: bool) -> None:
+def test_folder_that_may_not_be_read(folder_of_nobody: Path, locked: str) -> None:
     """A folder without permission is an error that names it: its images are not silently missing."""
-    if can_read_all:
-        pytest.skip("this user may read every folder")
-    data = make(tmp_path / "set", "ants/1.jpg", "ants/deep/1.jpg", "bees/1.jpg")
+    data = make(folder_of_nobody / "set", "ants/1.jpg", "ants/deep/1.jpg", "bees/1.jpg")
     (data / locked).chmod(0)
     try:
         with pytest.raises(DataError, match="cannot be read: Permission denied"):
@@ -527,3 +525,12 @@ def test_linked_folders_are_followed_once(draw_classes: Callable[..., Path]) -> 
     with open_sources(folder) as sources:
         labels = [candidate.label for candidate in sources.candidates]
     assert (labels.count("circles"), labels.count("squares")) == (5, 2)
+
+
+def test_folder_with_a_table_and_no_classes(tmp_path: Path) -> None:
+    """A folder of images beside their table is refused with the table's name, not taken for one class."""
+    make(tmp_path / "set", "images/1.jpg", "images/2.jpg")
+    (tmp_path / "set" / "labels.csv").write_text("path,label\nimages/1.jpg,a\nimages/2.jpg,b\n")
+    with pytest.raises(DataError, match="but a table") as caught:
+        read(tmp_path / "set")
+    assert caught.value.hint == f"give the table: {tmp_path / 'set' / 'labels.csv'}"

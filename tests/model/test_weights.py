@@ -325,5 +325,3 @@ def test_no_network_at_all(tmp_path: Path) -> None:
     found = locate_in_process(tmp_path, endpoint="http://127.0.0.1:9")
     assert found["message"].startswith("the weights of net are not on this machine (Hugging Face: ")
     assert "headstart backbones --fetch net" in found["hint"]
-
-

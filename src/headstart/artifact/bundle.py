@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError, field_validator
 
 from headstart.data.preprocess import Preprocess
 from headstart.errors import BackboneError, BundleError
@@ -18,6 +18,7 @@ from headstart.model.catalog import find_backbone
 from headstart.storage import sha256_of_file, write_json
 
 FORMAT = 1
+Deviation = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 MANIFEST, WEIGHTS = "manifest.json", "weights.safetensors"
 RECORDED_PACKAGES = ("headstart", "numpy", "pillow", "torch", "torchvision", "timm", "scikit-learn", "safetensors")
 
@@ -42,8 +43,8 @@ class PreprocessEntry(BaseModel):
     size_px: int = Field(ge=1, le=4096)
     resize_px: int = Field(ge=1, le=8192)
     interpolation: str = Field(pattern="^(bilinear|bicubic)$")
-    mean: tuple[float, float, float]
-    std: tuple[float, float, float]
+    mean: tuple[FiniteFloat, FiniteFloat, FiniteFloat]
+    std: tuple[Deviation, Deviation, Deviation]
     crop: str = Field(pattern="^(center|squash)$")
     decode_margin: float = Field(ge=0)
 
@@ -53,7 +54,7 @@ class Manifest(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    format: int
+    format: int = Field(ge=1)
     strategy: str
     recipe: str
     classes: tuple[str, ...] = Field(min_length=2)
@@ -69,6 +70,13 @@ class Manifest(BaseModel):
     interrupted: bool
     versions: dict[str, str]
     created: str  # UTC, ISO 8601
+
+    @field_validator("classes")
+    @classmethod
+    def _distinct(cls, classes: tuple[str, ...]) -> tuple[str, ...]:
+        if len(set(classes)) < len(classes):
+            raise ValueError("a class is named twice")
+        return classes
 
     def preprocessing(self) -> Preprocess:
         """The Preprocess this model was trained with."""
@@ -124,7 +132,7 @@ def read_bundle(model: Path) -> Bundle:
     except (OSError, ValueError, RecursionError) as error:
         raise BundleError(f"{file} cannot be read: {error}", hint="is the copy complete?") from error
     found = values.get("format") if isinstance(values, dict) else None
-    if not isinstance(found, int):
+    if not isinstance(found, int) or isinstance(found, bool):
         raise BundleError(f"{file} is not a headstart manifest", hint="give the folder of a run")
     if found > FORMAT:
         raise BundleError(

@@ -12,12 +12,19 @@ from headstart.errors import DataError
 
 ENDINGS = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
 CHUNK_BYTES = 1 << 20
+HARMLESS_BYTES = 1 << 30  # an archive may unpack to this much, or to MAX_RATIO times its own size if that is more:
+MAX_RATIO = 100  # images hardly shrink when packed, so what grows more was made to fill a disk
 
 
 def is_archive(path: Path) -> bool:
     """Whether the content (not the name) of a file is a zip or tar archive."""
     try:
-        return path.is_file() and (zipfile.is_zipfile(path) or tarfile.is_tarfile(path))
+        if not path.is_file():
+            return False
+        with path.open("rb") as file:
+            start = file.read(2)
+        # A zip may hide behind another file's bytes; what begins as an image is that image.
+        return (start == b"PK" and zipfile.is_zipfile(path)) or tarfile.is_tarfile(path)
     except (OSError, EOFError):  # it may not be read, or is cut off in the first member
         return False
 
@@ -29,7 +36,8 @@ def unpack(archive: Path, folder: Path) -> list[tuple[str, str]]:
     is damaged, encrypted, or larger than the disk can take.
     """
     left_out: list[tuple[str, str]] = []
-    room = shutil.disk_usage(folder).free - (256 << 20)  # a full disk harms more than this run
+    allowed = max(HARMLESS_BYTES, MAX_RATIO * archive.stat().st_size)
+    room = min(allowed, shutil.disk_usage(folder).free - (256 << 20))  # a full disk harms more than this run
     try:
         members = _zip_members(archive) if zipfile.is_zipfile(archive) else _tar_members(archive)
         for name, content, reason in members:
@@ -49,7 +57,7 @@ def unpack(archive: Path, folder: Path) -> list[tuple[str, str]]:
                     room -= len(chunk)
                     if room < 0:
                         raise DataError(
-                            f"{archive} does not fit on the disk when unpacked",
+                            f"{archive} unpacks to more than the disk has room for, or than any archive of images does",
                             hint="unpack it elsewhere and give the folder",
                         )
                     file.write(chunk)

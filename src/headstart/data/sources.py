@@ -240,6 +240,9 @@ def _folder_sources(folder: Path, shown: str, below: Path, name: str) -> Sources
     if is_split:
         extra = [path for path in folders if path not in split_folders]
         skipped += [Skipped(path_of(path), "a folder beside train, val and test is not used") for path in extra]
+    tables = [path for path in _entries(folder) if path.suffix.lower() in TABLE_ENDINGS and _names_paths(path)]
+    if tables and len({candidate.label for candidate in candidates}) < 2:
+        raise DataError(f"{shown.rstrip('!')} has no class folders, but a table", hint=f"give the table: {path_of(tables[0])}")
     if not candidates and not empty:
         raise DataError(
             f"{shown.rstrip('!')} has no class folders",

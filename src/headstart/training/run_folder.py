@@ -3,7 +3,9 @@
 import json
 import re
 import shutil
+from contextlib import suppress
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -51,20 +53,28 @@ class RunFolder:
 
 def new_run_folder(output: Path | None, name: str, strategy: str, *, overwrite: bool) -> RunFolder:
     """A folder for a new run: `output`, else the next free `runs/<name>-<strategy>-<n>`. Raises SettingsError."""
-    if output is None:
-        safe = re.sub(r"[^\w.-]+", "_", name).strip("._")
-        stem = f"{safe or 'data'}-{strategy}"
-        for n in range(1, 1_000_000):
-            place = Path("runs") / f"{stem}-{n}"
-            if not place.exists() and not _partial(place).exists():
-                break
-    else:
-        place = _named(output)
-        check_output(place, overwrite=overwrite)
-        if overwrite and _partial(place).exists():
-            shutil.rmtree(_partial(place))
+    if output is not None:
+        check_output(output, overwrite=overwrite)
+        if overwrite and _partial(output).exists():
+            shutil.rmtree(_partial(output))
+        try:
+            return _begin(output)
+        except FileExistsError as error:
+            raise SettingsError(f"another run is being built at {_partial(output)}", hint="choose another --output") from error
+    safe = re.sub(r"[^\w.-]+", "_", name).strip("._") or "data"
+    for n in count(1):
+        place = Path("runs") / f"{safe}-{strategy}-{n}"
+        if not place.exists():
+            with suppress(FileExistsError):  # another process has just taken this number
+                return _begin(place)
+    raise AssertionError("count() ends never")
+
+
+def _begin(place: Path) -> RunFolder:
     try:
         _partial(place).mkdir(parents=True)
+    except FileExistsError:  # for the caller, who knows whether that matters
+        raise
     except OSError as error:
         raise SettingsError(f"{_partial(place)} cannot be made: {error.strerror}", hint="choose another --output") from error
     return RunFolder(place, _partial(place))
