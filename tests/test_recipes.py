@@ -68,8 +68,8 @@ def test_finetune_starts_from_the_fitted_head() -> None:
     assert plan == finetune_plan(TrainSettings.of(strategy="finetune"), LAPTOP)
     assert (plan.start, plan.batch_norm, plan.best_by) == ("fitted head", "frozen", "accuracy, then loss")
     assert (plan.optimizer, plan.schedule, plan.augment, plan.image_size) == ("adamw", "cosine", "standard", 224)
-    assert plan.learning_rate == pytest.approx(1e-4)
-    assert plan.head_learning_rate == pytest.approx(5e-4)
+    assert plan.learning_rate == pytest.approx(2e-4)
+    assert plan.head_learning_rate == pytest.approx(1e-3)
 
 
 def test_learning_rate_grows_with_the_root_of_the_batch() -> None:

@@ -62,6 +62,7 @@ def tile_of(*lines: str, right: bool | None = None, seed: int = 0) -> Tile:
 
 def assert_nothing_is_cut_off(figure: Figure, file: Path) -> None:
     """All that is drawn lies on the canvas, and the picture's edge is blank."""
+    figure.set_dpi(DOTS_PER_INCH)  # so that letters are measured at the size they are drawn
     save_figure(figure, file)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph", category=UserWarning)
@@ -80,11 +81,10 @@ def assert_nothing_is_cut_off(figure: Figure, file: Path) -> None:
 
 
 def label_boxes(figure: Figure) -> list[tuple[float, float, float, float]]:
-    """Left, bottom, right, top of the text below each tile, in pixels."""
+    """Left, bottom, right, top of the text below each tile of a figure that was drawn, in pixels."""
     renderer = FigureCanvasAgg(figure).get_renderer()
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph", category=UserWarning)
-        figure.canvas.draw()
         boxes = [axes.xaxis.label.get_window_extent(renderer) for axes in figure.axes if axes.xaxis.label.get_text()]
     return [(box.x0, box.y0, box.x1, box.y1) for box in boxes]
 
@@ -140,8 +140,9 @@ def test_history(tmp_path: Path, history: list[Epoch], best: int) -> None:
     assert (f"kept: epoch {best}" in legend, "val" in legend) == (True, history[0].val_loss is not None)
 
 
-@pytest.mark.parametrize("count", [1, 2, 5, 6, 7, 12, 48])
-@pytest.mark.parametrize("title", ["", "the first 48 of 60 images"])
+@pytest.mark.parametrize(
+    ("count", "title"), [(1, ""), (1, "one"), (2, ""), (5, ""), (6, "six"), (7, ""), (48, "the first 48 of 60 images")]
+)
 def test_grid_of_any_size(tmp_path: Path, count: int, title: str) -> None:
     """A grid of one image and of many is drawn whole, each with its lines."""
     tiles = [tile_of("circles 99%", f"image {i}.png", right=None, seed=i) for i in range(count)]
@@ -151,7 +152,7 @@ def test_grid_of_any_size(tmp_path: Path, count: int, title: str) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES.values(), ids=NAMES.keys())
-@pytest.mark.parametrize("count", [1, 8])
+@pytest.mark.parametrize("count", [1, 4])
 def test_grid_with_any_name(tmp_path: Path, name: str, count: int) -> None:
     """Names of any length and script stand below their own picture: not cut off, and not over their neighbour's."""
     tiles = [tile_of(f"{name} 100%", f"true: {name}", f"{name}.jpg", right=i % 2 == 0, seed=i) for i in range(count)]

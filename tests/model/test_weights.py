@@ -270,9 +270,11 @@ def hugging_face(status: int = 200, sends: int | None = None) -> Iterator[tuple[
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
-        yield f"http://127.0.0.1:{server.server_port}", asked
-        server.shutdown()
-        thread.join()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}", asked
+        finally:
+            server.shutdown()
+            thread.join()
 
 
 def test_download_from_hugging_face(tmp_path: Path) -> None:
@@ -306,7 +308,7 @@ def test_hugging_face_refuses(tmp_path: Path, status: int) -> None:
 @pytest.mark.slow
 def test_hugging_face_breaks_off(tmp_path: Path) -> None:
     """A download that breaks off again and again ends in the same sentence, not in a traceback."""
-    with hugging_face(sends=1000) as (endpoint, _):
+    with hugging_face(sends=0) as (endpoint, _):
         found = locate_in_process(tmp_path, endpoint=endpoint)
     assert found["message"].startswith("the weights of net are not on this machine (Hugging Face: ")
 

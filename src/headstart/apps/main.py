@@ -16,7 +16,7 @@ COMMANDS = {
     "preview": "Draw a labelled sample of images, raw and augmented.",
     "predict": "Classify images with a trained model.",
     "evaluate": "Measure a trained model on labelled images.",
-    "backbones": "List the pretrained networks, and whether their weights are here.",
+    "backbones": "List the backbones, and whether their weights are here.",
 }
 EPILOG = "Start with: headstart demo, or headstart train FOLDER, where FOLDER holds one folder of images per class."
 

@@ -13,7 +13,9 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties
 from matplotlib.layout_engine import ConstrainedLayoutEngine
+from matplotlib.textpath import text_to_path
 from matplotlib.ticker import MaxNLocator
 
 from headstart.evaluation.metrics import Evaluation
@@ -31,6 +33,7 @@ STYLE: Any = {
 }
 MAX_NUMBERED_CLASSES = 25  # with more, the cells of a confusion matrix are too small for numbers
 MAX_NAMED_CLASSES = 60
+TILE_WIDTH, LINE_WIDTH, NAME_WIDTH = 1.75, 1.6, 1.5  # inches: of a tile, of a line below it, of a class beside the matrix
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,8 +92,8 @@ def confusion_figure(evaluation: Evaluation, classes: Sequence[str]) -> Figure:
         axes = figure.subplots()
         picture = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
         if n <= MAX_NAMED_CLASSES:
-            names = [shorten(name, 20) for name in classes]
             size = 10 if n <= 12 else 8 if n <= 30 else 6
+            names = [fit(name, NAME_WIDTH, size) for name in classes]
             axes.set_xticks(range(n), names, rotation=0 if _are_short(names, n) else 45, fontsize=size)
             if not _are_short(names, n):
                 for label in axes.get_xticklabels():
@@ -116,11 +119,11 @@ def grid_figure(tiles: Sequence[Tile], columns: int, title: str = "") -> Figure:
     columns = min(columns, len(tiles))
     rows = math.ceil(len(tiles) / columns)
     n_lines = max(len(tile.lines) for tile in tiles)
-    width, height = 1.75 * columns, (1.7 + 0.19 * n_lines) * rows + (0.45 if title else 0.1)
+    width, height = max(TILE_WIDTH * columns, 3.5), (1.7 + 0.19 * n_lines) * rows + (0.45 if title else 0.1)
     with _drawing():
-        figure = Figure(figsize=(max(width, 3.5), height), layout=ConstrainedLayoutEngine(w_pad=0.04, h_pad=0.05))
+        figure = Figure(figsize=(width, height), layout=ConstrainedLayoutEngine(w_pad=0.04, h_pad=0.05))
         if title:
-            figure.suptitle(title, fontsize=11, x=0.01, ha="left")
+            figure.suptitle(fit(title, width - 0.2, 11), fontsize=11, x=0.01, ha="left")
         axes = figure.subplots(rows, columns, squeeze=False).ravel()
         for place, tile in zip(axes, tiles, strict=False):
             _draw_tile(place, tile)
@@ -131,15 +134,27 @@ def grid_figure(tiles: Sequence[Tile], columns: int, title: str = "") -> Figure:
 
 def _draw_tile(axes: Axes, tile: Tile) -> None:
     axes.imshow(tile.pixels)
+    axes.set_anchor("N")  # what room is left belongs below the lines, not above the picture
     axes.set_xticks([])
     axes.set_yticks([])
     mark = {True: "\u2713 ", False: "\u2717 ", None: ""}[tile.right]
     colour = {True: GREEN, False: ORANGE, None: "black"}[tile.right]
     lines = (mark + tile.lines[0], *tile.lines[1:]) if tile.lines else ()
-    axes.set_xlabel("\n".join(shorten(line, 24) for line in lines), fontsize=8.5, color=colour, labelpad=3)
+    axes.set_xlabel("\n".join(fit(line, LINE_WIDTH, 8.5) for line in lines), fontsize=8.5, color=colour, labelpad=3)
     axes.spines[:].set(
         visible=True, color="#BBBBBB" if tile.right is None else colour, linewidth=1 if tile.right is None else 2.5
     )
+
+
+def fit(text: str, width: float, points: float) -> str:
+    """The text on one line, shortened until it is at most `width` inches wide in a font of this size."""
+    text, font = " ".join(text.split()), FontProperties(size=points)
+    for length in range(min(len(text), 250), 1, -1):
+        shortened = shorten(text, length)
+        text_width = text_to_path.get_text_width_height_descent(shortened, font, ismath=False)[0] / 72
+        if text_width <= 0.95 * width:  # on whole pixels, letters are drawn up to 4 % wider
+            return shortened
+    return shorten(text, 1)
 
 
 def shorten(text: str, length: int) -> str:

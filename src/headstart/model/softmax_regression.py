@@ -70,7 +70,7 @@ def fit_path(points: np.ndarray, labels: np.ndarray, n_classes: int, strengths: 
     targets = np.zeros((n, n_classes), np.float32)
     targets[np.arange(n), labels] = 1
     energy = np.append((points**2).sum(axis=0, dtype=np.float64), n)
-    spread = (1 - 1 / n_classes) / n_classes  # p (1 - p) at uniform probabilities
+    spread = 1 / n_classes  # of diag(p) - p p^T at uniform p; with its diagonal, two classes would step twice too far
     parameters = np.zeros((n_classes, rank + 1), np.float32)  # the last column is the bias
     for strength in strengths:
         penalty = np.append(np.ones(rank), 0.0)

@@ -76,15 +76,15 @@ def fetch_weights(spec: BackboneSpec, progress: Progress = silent) -> WeightsFil
         except DownloadError as error:
             failures.append(error.message)
     if spec.hf_repo:
-        from huggingface_hub import hf_hub_download
-        from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled
+        from huggingface_hub import get_hf_file_metadata, hf_hub_download, hf_hub_url
 
         progress(f"downloading {spec.name}", 0, 1)
         try:
+            get_hf_file_metadata(hf_hub_url(spec.hf_repo, HF_FILE), timeout=10)  # fails at once, the download after 20 s
             path = Path(hf_hub_download(spec.hf_repo, HF_FILE, etag_timeout=10))
             return WeightsFile(path, sha256_of_file(path), f"downloaded from Hugging Face, {spec.hf_repo}")
-        except (HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled, OSError) as error:
-            failures.append(f"Hugging Face: {str(error).splitlines()[0]}")
+        except Exception as error:  # its own, or one of its HTTP library's, which differs from version to version
+            failures.append(f"Hugging Face: {(str(error) or type(error).__name__).splitlines()[0]}")
     raise _not_at_hand(spec, "; ".join(failures))
 
 

@@ -111,7 +111,8 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
     def predict(self, X: Paths) -> np.ndarray:
         """(n,) the most probable class of each image, of the type the labels had. Raises DataError for an unreadable one."""
-        return self.classes_[self.predict_proba(X).argmax(axis=1)]
+        probabilities = self.predict_proba(X)
+        return self.classes_[probabilities.argmax(axis=1)]
 
     def predict_proba(self, X: Paths) -> np.ndarray:
         """(n, n_classes) float64 probabilities in the order of `classes_`. Raises DataError for an unreadable image."""

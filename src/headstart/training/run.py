@@ -64,9 +64,9 @@ def _train_in(
     settings: TrainSettings,
     progress: Progress,
 ) -> Trained:
-    from headstart.training.writing import write_run  # draws: matplotlib and jinja2 come with it
-
     try:
+        from headstart.training.writing import write_run  # draws: matplotlib and jinja2 come with it
+
         fit = fit_sources(
             sources,
             settings,

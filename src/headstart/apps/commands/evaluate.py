@@ -47,7 +47,7 @@ def evaluate(
     say(summary_sentence(evaluation))
     say(f"  macro-F1 {evaluation.macro_f1:.3f}   log loss {evaluation.log_loss:.3f}   ECE {evaluation.ece:.3f}")
     width = max(len("class"), *(len(c.name) for c in evaluation.per_class))
-    say(f"  {'class':<{width}}  images  precision  recall     F1")
+    say(f"  {'class':<{width}}  images  {'  '.join(f'{name:>9}' for name in ('precision', 'recall', 'F1'))}")
     for c in evaluation.per_class:
-        figures = ("    –" if value is None else f"{value:.3f}" for value in (c.precision, c.recall, c.f1))
-        say(f"  {c.name:<{width}}  {c.n:>6}  {'  '.join(f'{figure:>9}'[-9:] for figure in figures)}")
+        figures = ("–" if value is None else f"{value:.3f}" for value in (c.precision, c.recall, c.f1))
+        say(f"  {c.name:<{width}}  {c.n:>6}  {'  '.join(f'{figure:>9}' for figure in figures)}")

@@ -26,7 +26,7 @@ MAX_TILES, GRID_COLUMNS = 48, 6
 def predict(
     model: Annotated[Path, typer.Argument(metavar="MODEL", help="A run folder, or the model folder in it.")],
     paths: Annotated[
-        list[Path], typer.Argument(metavar="PATH...", help="Images, folders (searched to their leaves), archives.")
+        list[Path], typer.Argument(metavar="PATH", help="Images, folders (searched to their leaves), archives.")
     ],
     format: Annotated[Format, typer.Option(help="How each line looks.")] = "table",
     top_k: Annotated[int, typer.Option(min=1, help="Show the K most probable classes (table, jsonl).")] = 1,

@@ -1,0 +1,133 @@
+"""The command line is a contract: names of commands, options and their defaults are the design's (section 6)."""
+
+from collections.abc import Callable
+from typing import Any, get_args
+
+import pytest
+import typer
+from apps.conftest import Result
+
+from headstart.apps.main import COMMANDS, build_app
+from headstart.settings import Augment, Recipe, Schedule, Strategy, TrainSettings
+
+# What design.md names, and behind the bar what was added since.
+OPTIONS = {
+    "demo": "| --output --offline",
+    "train": "--strategy --recipe --backbone --weights --offline --val --test --val-fraction --augment --schedule --epochs "
+    "--learning-rate --batch-size --image-size --freeze --device --workers --seed --output --overwrite --resume --refit "
+    "--json --quiet |",
+    "preview": "--augment --output | --recipe --images --seed",
+    "predict": "--format --top-k --grid --output | --device",
+    "evaluate": "--split --json | --device",
+    "backbones": "--fetch |",
+}
+ARGUMENTS = {
+    "demo": {},
+    "train": {"DATA": False},  # --resume needs none
+    "preview": {"DATA": True},
+    "predict": {"MODEL": True, "PATH": True},
+    "evaluate": {"MODEL": True, "DATA": True},
+    "backbones": {},
+}
+NOT_SETTINGS = {"output", "overwrite", "resume", "json", "quiet"}  # of train: where and how, not what
+DEFAULTS: dict[tuple[str, str], Any] = {
+    ("predict", "format"): "table",
+    ("predict", "top_k"): 1,
+    ("predict", "grid"): None,
+    ("predict", "output"): None,
+    ("predict", "device"): "cpu",
+    ("evaluate", "split"): None,
+    ("evaluate", "json"): False,
+    ("evaluate", "device"): "cpu",
+    ("preview", "augment"): "standard",
+    ("demo", "output"): None,
+    ("demo", "offline"): False,
+    ("backbones", "fetch"): None,
+    ("train", "output"): None,
+    ("train", "resume"): None,
+    ("train", "overwrite"): False,
+    ("train", "json"): False,
+    ("train", "quiet"): False,
+}
+CHOICES = {
+    ("train", "strategy"): get_args(Strategy),
+    ("train", "recipe"): get_args(Recipe),
+    ("train", "augment"): get_args(Augment),
+    ("train", "schedule"): get_args(Schedule),
+    ("preview", "augment"): get_args(Augment),
+    ("preview", "recipe"): get_args(Recipe),
+    ("predict", "format"): ("table", "csv", "jsonl"),
+    ("evaluate", "split"): ("val", "test", "all"),
+}
+
+
+def commands() -> dict[str, Any]:
+    """The commands as click knows them."""
+    group: Any = typer.main.get_command(build_app())
+    return dict(group.commands)
+
+
+def options_of(name: str) -> dict[str, Any]:
+    """The options of a command by the name of their parameter."""
+    return {p.name: p for p in commands()[name].params if p.param_type_name == "option" and p.name != "help"}
+
+
+def test_commands() -> None:
+    """The commands are the design's, no fewer and no more, each with a summary."""
+    assert set(commands()) == set(COMMANDS) == set(OPTIONS)
+    assert all(summary.endswith(".") for summary in COMMANDS.values())
+
+
+@pytest.mark.parametrize("name", OPTIONS)
+def test_option_names(name: str) -> None:
+    """A command has exactly the options of the contract, under these very names."""
+    wanted = sorted(OPTIONS[name].replace("|", "").split())
+    assert sorted(flag for option in options_of(name).values() for flag in option.opts) == wanted
+    assert not [option.name for option in options_of(name).values() if option.secondary_opts], "a --no- form was not agreed on"
+
+
+@pytest.mark.parametrize("name", ARGUMENTS)
+def test_arguments(name: str) -> None:
+    """A command takes the arguments of the contract; only train's DATA may be left out."""
+    found = {p.metavar: p.required for p in commands()[name].params if p.param_type_name == "argument"}
+    assert found == ARGUMENTS[name]
+
+
+def test_train_s_options_are_the_settings() -> None:
+    """Every setting is an option of train and every other option is known: there is one list of settings."""
+    assert set(options_of("train")) - NOT_SETTINGS == set(TrainSettings.model_fields)
+
+
+@pytest.mark.parametrize("name", TrainSettings.model_fields)
+def test_train_s_defaults(name: str) -> None:
+    """An option's default and help text are the setting's."""
+    option, field = options_of("train")[name], TrainSettings.model_fields[name]
+    assert option.default == field.default
+    assert option.help == field.description
+
+
+@pytest.mark.parametrize(("command", "name"), DEFAULTS)
+def test_other_defaults(command: str, name: str) -> None:
+    """The defaults of the other options are the contract's."""
+    assert options_of(command)[name].default == DEFAULTS[command, name]
+
+
+@pytest.mark.parametrize(("command", "name"), CHOICES)
+def test_choices(headstart: Callable[..., Result], monkeypatch: pytest.MonkeyPatch, command: str, name: str) -> None:
+    """An option with choices names them in the help, and names them again where something else is given."""
+    monkeypatch.setenv("COLUMNS", "200")
+    assert f"--{name} <{'|'.join(CHOICES[command, name])}>" in " ".join(headstart(command, "--help").out.split()).replace(
+        "[", "<"
+    ).replace("]", ">")
+    refused = headstart(command, "a", "b", f"--{name}", "none of these")
+    assert refused.code == 2
+    assert all(repr(choice) in refused.err for choice in CHOICES[command, name])
+
+
+@pytest.mark.parametrize("name", OPTIONS)
+def test_every_option_is_explained(name: str) -> None:
+    """Each option and argument has a help text, and each command an example that calls it."""
+    command = commands()[name]
+    assert all(getattr(parameter, "help", "") for parameter in command.params)
+    assert "Example" in command.help
+    assert f"headstart {name}" in command.help

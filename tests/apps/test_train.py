@@ -1,0 +1,491 @@
+"""`headstart train`: one command from a folder to a model, its numbers and its pictures; or one sentence that says why not."""
+
+import json
+import signal
+import sys
+import time
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from apps.conftest import Result, assert_explained, snapshot
+from conftest import TINY
+
+Command = Callable[..., Result]
+Draw = Callable[..., Path]
+
+KEYS = {
+    "format": int,
+    "strategy": str,
+    "requested": str,
+    "recipe": str,
+    "backbone": dict,
+    "classes": list,
+    "images": dict,
+    "evaluation": dict,
+    "seconds": dict,
+    "peak_rss_mb": float,
+    "interrupted": bool,
+    "run": str,
+    "model": str,
+}
+EVALUATION_KEYS = {"split", "n", "selected_on", "accuracy", "accuracy_ci95", "macro_f1", "log_loss", "ece", "per_class"}
+
+
+@pytest.fixture
+def quick(headstart: Command, tiny_weights: Path) -> Command:
+    """Trains the smallest network in this process: a second or less."""
+    return lambda *arguments: headstart("train", *arguments, "--backbone", TINY, "--weights", tiny_weights)
+
+
+def only_json(result: Result) -> dict[str, Any]:
+    """The one JSON object that stdout is."""
+    assert result.code == 0, result
+    assert result.out.count("\n") == 1 and result.out.endswith("\n")
+    values: dict[str, Any] = json.loads(result.out)
+    return values
+
+
+def without_times(metrics: dict[str, Any]) -> dict[str, Any]:
+    """Metrics without what may differ between two equal runs: times, paths, memory."""
+    return {name: value for name, value in metrics.items() if name not in ("seconds", "peak_rss_mb", "run", "model")}
+
+
+@pytest.mark.slow
+def test_the_default_backbone_in_a_process_of_its_own(process: Command, draw_classes: Draw, tmp_path: Path) -> None:
+    """`train FOLDER --json` prints metrics.json as one object on stdout, all else on stderr, and fills runs/NAME-probe-1."""
+    data = draw_classes({"circles": 8, "squares": 8, "triangles": 8}, "Meine Förmchen 🙂")
+    before = snapshot(data)
+    metrics = only_json(process("train", data, "--json"))
+    run = tmp_path / "runs" / "Meine_Förmchen-probe-1"
+    assert metrics["run"] == run.relative_to(tmp_path).as_posix()
+    assert metrics == json.loads((run / "metrics.json").read_text(encoding="utf-8"))
+    assert metrics["backbone"]["name"] == "efficientnet_lite0"
+    assert metrics["evaluation"]["accuracy"] >= 5 / 6  # drawn shapes of three colours
+    assert 0 < metrics["seconds"]["total"] < 120
+    assert snapshot(data) == before
+    found = sorted(path.relative_to(run).as_posix() for path in run.rglob("*") if path.is_file())
+    tables = ["history.csv", "metrics.json", "predictions.csv", "report.html", "skipped.csv"]
+    assert [name for name in found if not name.startswith("figures/")] == sorted(
+        ["model/manifest.json", "model/weights.safetensors", *tables]
+    )
+    assert {"figures/confusion.png", "figures/samples.png"} <= set(found)
+
+
+def test_json_keys(quick: Command, draw_classes: Draw, here: Path) -> None:
+    """The JSON object has the contract's keys and kinds of values, down to each class."""
+    data = draw_classes({"circles": 6, "squares": 6})
+    metrics = only_json(quick(data, "--json"))
+    assert {name: type(metrics[name]) for name in KEYS} == KEYS
+    assert metrics["format"] == 1
+    assert (metrics["strategy"], metrics["requested"], metrics["recipe"]) == ("probe", "probe", "default")
+    assert set(metrics["backbone"]) == {"name", "weights_sha256"}
+    assert metrics["classes"] == ["circles", "squares"]
+    assert metrics["images"] == {"train": 10, "val": 2, "test": 0, "skipped": 0}
+    evaluation = metrics["evaluation"]
+    assert set(evaluation) >= EVALUATION_KEYS
+    assert (evaluation["split"], evaluation["n"], evaluation["selected_on"]) == ("val", 2, False)
+    low, high = evaluation["accuracy_ci95"]
+    assert 0 <= low <= evaluation["accuracy"] <= high <= 1
+    assert [entry["class"] for entry in evaluation["per_class"]] == ["circles", "squares"]
+    assert all(set(entry) == {"class", "n", "precision", "recall", "f1"} for entry in evaluation["per_class"])
+    assert metrics["interrupted"] is False
+    assert Path(metrics["model"]).joinpath("manifest.json").is_file()
+
+
+def test_without_json(quick: Command, draw_classes: Draw, here: Path) -> None:
+    """Without --json, stdout is the claim in one sentence, where report and model are, and the command to type next."""
+    result = quick(draw_classes({"circles": 5, "squares": 5}), "--output", here / "my run")
+    assert result.code == 0
+    first, *lines = result.out.splitlines()
+    assert "validation images are classified correctly (95 % interval" in first
+    assert [line.split()[0] for line in lines] == ["report", "model", "next"]
+    assert f"headstart predict '{here / 'my run'}' IMAGE..." in result.out
+    assert (here / "my run" / "report.html").is_file()
+
+
+def test_quiet(quick: Command, draw_classes: Draw, here: Path) -> None:
+    """--quiet prints nothing where all goes well; the run folder is there all the same."""
+    assert quick(draw_classes({"circles": 5, "squares": 5}), "--quiet", "--output", "r") == Result(0, "", "")
+    assert (here / "r" / "metrics.json").is_file()
+
+
+def test_skipped_files_are_told(quick: Command, draw_classes: Draw, here: Path) -> None:
+    """Files that cannot be used are counted in the JSON, told on stderr, and listed with reasons in skipped.csv."""
+    data = draw_classes({"circles": 5, "squares": 5})
+    (data / "circles" / "text.jpg").write_text("hello")
+    (data / "squares" / "empty.png").touch()
+    (data / ".ipynb_checkpoints").mkdir()
+    result = quick(data, "--json", "--output", "r")
+    assert only_json(result)["images"]["skipped"] == 2
+    assert only_json(result)["classes"] == ["circles", "squares"]
+    assert "2 files were skipped" in result.err
+    assert "skipped.csv" in result.err
+    table = (here / "r" / "skipped.csv").read_text(encoding="utf-8")
+    assert 'text.jpg,"a text file, not an image"' in table
+    assert "empty.png,the file is empty" in table
+
+
+def test_runs_are_numbered(quick: Command, draw_classes: Draw, here: Path) -> None:
+    """A second run does not touch the first: it gets the next number."""
+    data = draw_classes({"circles": 5, "squares": 5})
+    first = only_json(quick(data, "--json"))
+    before = snapshot(here / first["run"])
+    assert only_json(quick(data, "--json"))["run"] == "runs/shapes-probe-2"
+    assert snapshot(here / first["run"]) == before
+
+
+def test_the_same_seed_gives_the_same_metrics(quick: Command, draw_classes: Draw, here: Path) -> None:
+    """Two runs with one seed differ in times, paths and memory alone; their pictures and predictions are the same bytes."""
+    data = draw_classes({"circles": 8, "squares": 8})
+    first, second = (only_json(quick(data, "--json", "--seed", 3, "--output", name)) for name in ("a", "b"))
+    assert without_times(first) == without_times(second)
+    for name in ("predictions.csv", "history.csv", "figures/confusion.png", "figures/samples.png", "model/weights.safetensors"):
+        assert (here / "a" / name).read_bytes() == (here / "b" / name).read_bytes(), name
+
+
+def test_another_seed_splits_anew(quick: Command, draw_classes: Draw, here: Path) -> None:
+    """Another seed holds out other images."""
+    data = draw_classes({"circles": 10, "squares": 10})
+    for seed in (0, 1):
+        quick(data, "--seed", seed, "--output", f"run{seed}")
+    tables = [(here / f"run{seed}" / "predictions.csv").read_text(encoding="utf-8").splitlines() for seed in (0, 1)]
+    assert {line.split(",")[0] for line in tables[0]} != {line.split(",")[0] for line in tables[1]}
+
+
+@pytest.mark.parametrize("form", ["zip", "csv", "splits"])
+def test_forms_of_data(quick: Command, draw_classes: Draw, here: Path, form: str) -> None:
+    """An archive, a table and split folders are trained on as they are, and nothing in them changes."""
+    folder = draw_classes({"circles": 6, "squares": 6}, "all/train" if form == "splits" else "all")
+    data: Path = here.parent / "all"
+    if form == "zip":
+        data = here / "set ä.zip"
+        with zipfile.ZipFile(data, "w") as archive:
+            for file in sorted(folder.rglob("*.png")):
+                archive.write(file, file.relative_to(folder))
+    elif form == "csv":
+        data = folder / "labels.csv"
+        rows = [f"{file.relative_to(folder).as_posix()},{file.parent.name}" for file in sorted(folder.rglob("*.png"))]
+        data.write_text("\n".join(["path,label", *rows]), encoding="utf-8")
+    else:
+        draw_classes({"circles": 3, "squares": 3}, "all/val")
+        draw_classes({"circles": 2, "squares": 2}, "all/test")
+    before = snapshot(folder.parent), data.read_bytes() if data.is_file() else b""
+    metrics = only_json(quick(data, "--json", "--output", here / "run"))
+    expected = {"splits": {"train": 12, "val": 6, "test": 4, "skipped": 0}}
+    assert metrics["images"] == expected.get(form, {"train": 10, "val": 2, "test": 0, "skipped": 0})
+    assert metrics["evaluation"]["split"] == ("test" if form == "splits" else "val")
+    after = snapshot(folder.parent), data.read_bytes() if data.is_file() else b""
+    assert {k: v for k, v in after[0].items() if not k.startswith("here")} == {
+        k: v for k, v in before[0].items() if not k.startswith("here")
+    }
+    assert after[1] == before[1]
+    if form == "zip":
+        predictions = (here / "run" / "predictions.csv").read_text(encoding="utf-8").splitlines()
+        assert all(line.startswith(f"{data}!") for line in predictions[1:])
+
+
+@pytest.mark.slow
+def test_finetune(quick: Command, draw_classes: Draw, here: Path) -> None:
+    """Fine-tuning writes a history of every epoch, draws its curves, and says that its number was selected on."""
+    data = draw_classes({"circles": 10, "squares": 10})
+    metrics = only_json(quick(data, "--strategy", "finetune", "--epochs", 2, "--json", "--output", "r"))
+    assert metrics["evaluation"]["selected_on"] is True
+    history = (here / "r" / "history.csv").read_text(encoding="utf-8").splitlines()
+    assert history[0] == "epoch,lr,train_loss,train_accuracy,val_loss,val_accuracy,seconds"
+    assert [row.split(",")[0] for row in history[1:]] == ["0", "1", "2"]
+    assert (here / "r" / "figures" / "history.png").is_file()
+    assert not (here / "r" / "checkpoints").exists()
+
+
+def test_settings_without_effect_are_told(quick: Command, draw_classes: Draw, here: Path) -> None:
+    """A setting that a probe has no use for is told, not silently dropped."""
+    result = quick(draw_classes({"circles": 5, "squares": 5}), "--epochs", 3, "--output", "r")
+    assert "--epochs has no effect" in result.err
+
+
+# What is wrong with DATA -> what makes it so, and words of the sentence.
+def _nothing(folder: Path) -> Path:
+    return folder / "nowhere"
+
+
+def _empty(folder: Path) -> Path:
+    return folder
+
+
+def _one_class(folder: Path) -> Path:
+    draw_into(folder / "ants", 3)
+    return folder
+
+
+def _case_twins(folder: Path) -> Path:
+    for name in ("Ants", "ants", "bees"):
+        draw_into(folder / name, 3)
+    if len(list(folder.iterdir())) < 3:
+        pytest.skip("this file system does not tell case apart")
+    return folder
+
+
+def _one_image(folder: Path) -> Path:
+    draw_into(folder / "ants", 1)
+    draw_into(folder / "bees", 3)
+    return folder
+
+
+def _empty_class(folder: Path) -> Path:
+    _one_class(folder)
+    (folder / "bees").mkdir()
+    return folder
+
+
+def _nothing_readable(folder: Path) -> Path:
+    for name in ("ants", "bees"):
+        (folder / name).mkdir()
+        (folder / name / "a.jpg").write_text("hello")
+    return folder
+
+
+def _loose_images(folder: Path) -> Path:
+    draw_into(folder, 3)
+    return folder
+
+
+def _text_file(folder: Path) -> Path:
+    (folder / "labels.txt").write_text("a.jpg ants")
+    return folder / "labels.txt"
+
+
+def _one_picture(folder: Path) -> Path:
+    draw_into(folder, 1)
+    return folder / "0.png"
+
+
+def _corrupt_zip(folder: Path) -> Path:
+    draw_into(folder / "ants", 3)
+    with zipfile.ZipFile(folder / "set.zip", "w") as archive:
+        for file in sorted(folder.rglob("*.png")):
+            archive.write(file)
+    whole = (folder / "set.zip").read_bytes()
+    (folder / "set.zip").write_bytes(whole[: len(whole) // 2])
+    return folder / "set.zip"
+
+
+def _damaged_member(folder: Path) -> Path:
+    _one_class(folder)
+    with zipfile.ZipFile(folder / "set.zip", "w") as archive:
+        archive.write(folder / "ants" / "0.png", "ants/0.png")
+    content = bytearray((folder / "set.zip").read_bytes())
+    content[60] ^= 255  # behind the member's header and name
+    (folder / "set.zip").write_bytes(content)
+    return folder / "set.zip"
+
+
+def _not_a_zip(folder: Path) -> Path:
+    (folder / "set.zip").write_text("not found")
+    return folder / "set.zip"
+
+
+def _wrong_columns(folder: Path) -> Path:
+    (folder / "t.csv").write_text("file,class\na.png,ants\n")
+    return folder / "t.csv"
+
+
+def _empty_table(folder: Path) -> Path:
+    (folder / "t.csv").touch()
+    return folder / "t.csv"
+
+
+def _unlike_val(folder: Path) -> Path:
+    for name in ("train/ants", "train/bees", "val/ants", "val/wasps"):
+        draw_into(folder / name, 2)
+    return folder
+
+
+def _long_name(folder: Path) -> Path:
+    return folder / ("x" * 300)
+
+
+def draw_into(folder: Path, count: int) -> None:
+    """Some images of one colour each."""
+    from PIL import Image
+
+    folder.mkdir(parents=True, exist_ok=True)
+    for i in range(count):
+        Image.new("RGB", (40, 40), (40 * i, 90, 200)).save(folder / f"{i}.png")
+
+
+BAD_DATA = [
+    (_nothing, "there is no"),
+    (_empty, "no class folders"),
+    (_one_class, "only one class"),
+    (_case_twins, "differ only in case"),
+    (_one_image, "has 1 image"),
+    (_empty_class, "'bees' has no files"),
+    (_nothing_readable, "no image that can be read"),
+    (_loose_images, "no class folders"),
+    (_text_file, "neither a folder"),
+    (_one_picture, "neither a folder"),
+    (_corrupt_zip, "damaged"),
+    (_damaged_member, "cannot be unpacked"),
+    (_not_a_zip, "damaged"),
+    (_wrong_columns, "no column path"),
+    (_empty_table, "no column path"),
+    (_unlike_val, "'wasps'"),
+    (_long_name, "name too long"),
+]
+
+
+@pytest.mark.parametrize(("make", "word"), BAD_DATA, ids=[make.__name__.strip("_") for make, _ in BAD_DATA])
+def test_bad_data(quick: Command, tmp_path: Path, here: Path, make: Callable[[Path], Path], word: str) -> None:
+    """DATA that cannot be trained on: a sentence and a hint, exit code 1; DATA is as it was and no run is left behind."""
+    folder = tmp_path / "daten ä"
+    folder.mkdir()
+    data = make(folder)
+    before = snapshot(folder)
+    assert_explained(quick(data, "--json"), word)
+    assert snapshot(folder) == before
+    assert not [path for path in here.rglob("*") if path.is_file() or path.name.endswith(".partial")]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--val-fraction", "2"], ["--val-fraction cannot be 2"]),
+        (["--val-fraction", "-0.1"], ["--val-fraction"]),
+        (["--val-fraction", "nan"], ["--val-fraction"]),
+        (["--epochs", "0"], ["--epochs cannot be 0", "greater than or equal to 1"]),
+        (["--learning-rate", "0"], ["--learning-rate"]),
+        (["--learning-rate", "inf"], ["--learning-rate"]),
+        (["--batch-size", "0"], ["--batch-size"]),
+        (["--image-size", "7"], ["--image-size"]),
+        (["--freeze", "-1"], ["--freeze"]),
+        (["--workers", "0"], ["--workers"]),
+        (["--seed", "-1"], ["--seed"]),
+        (["--seed", "99999999999"], ["--seed"]),
+        (["--device", "cuda:99"], ["no device 'cuda:99'", "--device cpu"]),
+        (["--device", "toaster"], ["--device cannot be 'toaster'", "cpu"]),
+        (["--backbone", "efficentnet_lite0"], ["efficentnet_lite0", "did you mean efficientnet_lite0?"]),
+        (["--backbone", ""], ["--backbone"]),
+        (["--backbone", "timm/"], ["no backbone called 'timm/'"]),
+        (["--backbone", "timm/no_such_net"], ["no_such_net"]),
+        (["--backbone", "resnet18", "--offline"], ["--weights", "package", "cache", "--fetch"]),
+        (["--weights", "missing.pth"], ["no weights file missing.pth"]),
+        (["--weights", "text.pth"], ["text.pth"]),
+        (["--weights", "text.safetensors"], ["text.safetensors", "cannot be read"]),
+        (["--val", "nowhere"], ["nowhere"]),
+        (["--test", "nowhere"], ["nowhere"]),
+        (["--strategy", "finetune", "--val-fraction", "0"], ["val"]),
+        (["--resume", "nowhere"], ["no run nowhere to resume"]),
+        (["--output", "a file"], ["exists and is not a run"]),
+        (["--output", "a file/run"], ["cannot be made"]),
+        (["--output", "a folder"], ["exists and is not a run"]),
+        (["--output", "a folder", "--overwrite"], ["exists and is not a run"]),
+    ],
+    ids=" ".join,
+)
+def test_bad_settings(headstart: Command, draw_classes: Draw, here: Path, arguments: list[str], words: list[str]) -> None:
+    """A setting that cannot be used: a sentence that names it and a hint, exit code 1; no file is made or changed."""
+    data = draw_classes({"circles": 5, "squares": 5})
+    for name in ("text.pth", "text.safetensors", "a file"):
+        (here / name).write_text("hello")
+    (here / "a folder").mkdir()
+    (here / "a folder" / "thesis.txt").write_text("years of work")
+    before = {name: value for name, value in snapshot(here).items() if name != "runs"}
+    assert_explained(headstart("train", data, *arguments), *words)
+    assert {name: value for name, value in snapshot(here).items() if name != "runs"} == before
+
+
+@pytest.mark.skipif("__import__('torch').cuda.is_available()", reason="this machine has CUDA")
+def test_cuda_where_there_is_none(headstart: Command, draw_classes: Draw, here: Path) -> None:
+    """--device cuda on a machine without CUDA is a sentence, not an assertion of torch."""
+    data = draw_classes({"circles": 5, "squares": 5})
+    assert_explained(headstart("train", data, "--device", "cuda"), "no device 'cuda'", "--device cpu")
+
+
+def test_without_data(headstart: Command) -> None:
+    """`headstart train` alone says what is missing and what to type."""
+    assert_explained(headstart("train"), "no DATA", "headstart train FOLDER")
+
+
+def test_output_exists(quick: Command, draw_classes: Draw, here: Path) -> None:
+    """An earlier run is left as it is unless --overwrite is given, and then it is replaced whole."""
+    data = draw_classes({"circles": 5, "squares": 5})
+    assert quick(data, "--output", "r").code == 0
+    before = snapshot(here / "r")
+    assert_explained(quick(data, "--output", "r"), "r exists", "--overwrite")
+    assert snapshot(here / "r") == before
+    (here / "r" / "old figure.png").touch()
+    assert quick(data, "--output", "r", "--overwrite", "--seed", 1).code == 0
+    assert not (here / "r" / "old figure.png").exists()
+    assert json.loads((here / "r" / "model" / "manifest.json").read_text(encoding="utf-8"))["seed"] == 1
+    assert [path.name for path in here.iterdir()] == ["r"]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [{"thesis.txt": "years"}, {"metrics.json": '{"accuracy": 0.9}', "thesis.txt": "years"}, {"metrics.json": "nonsense"}],
+    ids=["no run", "another tool's metrics.json", "a damaged metrics.json"],
+)
+def test_overwrite_replaces_nothing_but_runs(quick: Command, draw_classes: Draw, here: Path, content: dict[str, str]) -> None:
+    """--overwrite on a folder that is not a run of ours is refused, and nothing in it is touched."""
+    (here / "mine").mkdir()
+    for name, text in content.items():
+        (here / "mine" / name).write_text(text)
+    before = snapshot(here)
+    data = draw_classes({"circles": 5, "squares": 5})
+    assert_explained(quick(data, "--output", "mine", "--overwrite"), "mine exists and is not a run")
+    assert snapshot(here) == before
+
+
+@pytest.mark.parametrize("overwrite", [[], ["--overwrite"]], ids=["plain", "overwrite"])
+def test_a_folder_of_the_user_named_partial(quick: Command, draw_classes: Draw, here: Path, overwrite: list[str]) -> None:
+    """A folder of the user's that happens to be called OUTPUT.partial is never removed."""
+    (here / "mine.partial").mkdir()
+    (here / "mine.partial" / "thesis.txt").write_text("years")
+    before = snapshot(here)
+    data = draw_classes({"circles": 5, "squares": 5})
+    assert_explained(quick(data, "--output", "mine", *overwrite), "mine.partial")
+    assert snapshot(here) == before
+
+
+def test_output_may_be_an_empty_folder(quick: Command, draw_classes: Draw, here: Path) -> None:
+    """An empty folder that was made beforehand is taken as --output."""
+    (here / "r").mkdir()
+    assert quick(draw_classes({"circles": 5, "squares": 5}), "--output", "r").code == 0
+    assert (here / "r" / "report.html").is_file()
+
+
+def test_data_is_never_the_output(quick: Command, draw_classes: Draw, here: Path) -> None:
+    """The folder of the images cannot be given as --output, not even with --overwrite."""
+    data = draw_classes({"circles": 5, "squares": 5})
+    before = snapshot(data)
+    assert_explained(quick(data, "--output", data, "--overwrite"), "is not a run")
+    assert snapshot(data) == before
+
+
+def test_resume_of_a_finished_run(quick: Command, draw_classes: Draw, here: Path) -> None:
+    """A finished run cannot be resumed, and is told from one that is not there."""
+    data = draw_classes({"circles": 5, "squares": 5})
+    assert quick(data, "--output", "r").code == 0
+    assert_explained(quick("--resume", "r"), "r is finished: there is nothing to resume")
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="signals are POSIX")
+def test_interrupted(start: Callable[..., Any], draw_classes: Draw, tmp_path: Path) -> None:
+    """Ctrl-C while a probe computes ends with 130 and one word, without a traceback, and leaves no half run."""
+    data = draw_classes({"circles": 300, "squares": 300})
+    with start("train", data, "--json", "--output", tmp_path / "r") as process:
+        deadline = time.monotonic() + 60
+        while not (tmp_path / "r.partial").exists() and time.monotonic() < deadline:
+            time.sleep(0.02)
+        time.sleep(0.5)  # in the middle of it
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=60)
+    assert (process.returncode, out) == (130, "")
+    assert err.splitlines()[-1] == "interrupted"
+    assert "Traceback" not in err
+    assert not (tmp_path / "r").exists()
+    assert not (tmp_path / "r.partial").exists()

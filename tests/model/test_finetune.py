@@ -1,0 +1,393 @@
+"""The training loop on a tiny network: what moves, what stays, what is kept, and that a resumed run is the same run."""
+
+import math
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from conftest import COLOURS, TINY, draw_shape
+
+from headstart.errors import SettingsError, TrainingError
+from headstart.model.backbones import Network, pretrained_network
+from headstart.model.catalog import find_backbone
+from headstart.model.finetune import FineTuned, HeldOutImages, TrainingImages, fine_tune, frozen_parameters
+from headstart.model.head import cross_entropy, softmax
+from headstart.model.history import Epoch
+from headstart.model.probe import fit_probe
+from headstart.model.weights import WeightsFile
+from headstart.progress import silent
+from headstart.recipes import Facts, TrainingPlan, finetune_plan, tutorial_plan
+from headstart.settings import TrainSettings
+
+SIZE, N_TRAIN, N_VAL, BATCH = 48, 24, 12, 8
+N_STEPS = N_TRAIN // BATCH
+FACTS = Facts(n_train=N_TRAIN, n_classes=2, image_size=SIZE, device="cpu", bf16=False, cores=2)
+
+
+def drawn(n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    names = sorted(COLOURS)[:2]
+    pixels = np.stack([np.asarray(draw_shape(names[i % 2], rng, (SIZE, SIZE))) for i in range(n)])
+    return pixels, np.arange(n) % 2
+
+
+TRAIN = TrainingImages(*drawn(N_TRAIN, 1))
+VAL = HeldOutImages(*drawn(N_VAL, 2))
+
+
+def default_plan(**settings: Any) -> TrainingPlan:
+    chosen = {"epochs": 2, "batch_size": BATCH, "image_size": SIZE, "strategy": "finetune", "workers": 2} | settings
+    return finetune_plan(TrainSettings.of(**chosen), FACTS)
+
+
+def classic_plan(**settings: Any) -> TrainingPlan:
+    chosen = {"epochs": 2, "batch_size": BATCH, "image_size": SIZE, "strategy": "finetune", "workers": 2} | settings
+    return tutorial_plan(TrainSettings.of(**chosen), FACTS)
+
+
+@pytest.fixture
+def new_network(tiny_weights: Path) -> Callable[[], Network]:
+    def make() -> Network:
+        network = pretrained_network(find_backbone(TINY), WeightsFile(tiny_weights, "0" * 64, "test"))
+        network.preprocess = network.preprocess.at_size(SIZE)
+        network.set_random_head(2, seed=0)
+        return network
+
+    return make
+
+
+def fit_start(network: Network) -> Epoch:
+    """Puts a fitted head in and returns the history's row of it."""
+    views = np.stack([network.preprocess.view_of_pixels(TRAIN.pixels[i]) for i in range(N_TRAIN)])
+    vectors = network.features(views)
+    head = fit_probe(vectors, TRAIN.labels, np.arange(N_TRAIN), 2).head
+    network.set_head(head)
+    train, val = head.logits(vectors), network.logits(VAL.views)
+
+    def accuracy(logits: np.ndarray, labels: np.ndarray) -> float:
+        return float((logits.argmax(axis=1) == labels).mean())
+
+    losses = cross_entropy(train, TRAIN.labels), cross_entropy(val, VAL.labels)
+    return Epoch(0, 0.0, losses[0], accuracy(train, TRAIN.labels), losses[1], accuracy(val, VAL.labels), 0.0)
+
+
+def changed(before: dict[str, torch.Tensor], network: Network) -> set[str]:
+    after = network.state()
+    return {name for name in before if not torch.equal(before[name], after[name])}
+
+
+def same_weights(a: Network, b: Network) -> bool:
+    one, other = a.state(), b.state()
+    return all(torch.equal(one[name], other[name]) for name in one)
+
+
+def without_seconds(history: tuple[Epoch, ...]) -> list[Epoch]:
+    return [replace(row, seconds=0.0) for row in history]
+
+
+# What moves and what stays
+
+
+def test_default_recipe_trains_all_but_batch_statistics(new_network: Callable[[], Network]) -> None:
+    """By default every parameter is trained and no running statistic moves."""
+    network = new_network()
+    before = network.state()
+    fine_tune(network, TRAIN, None, default_plan())
+    assert changed(before, network) == set(dict(network.module.named_parameters()))
+    assert not network.module.training
+
+
+def test_tutorial_moves_batch_statistics(new_network: Callable[[], Network]) -> None:
+    """The classic procedure trains every parameter and its running statistics move."""
+    network = new_network()
+    before = network.state()
+    fine_tune(network, TRAIN, None, classic_plan())
+    assert changed(before, network) == set(before)
+
+
+def test_frozen_tutorial_trains_the_last_layer_alone(new_network: Callable[[], Network]) -> None:
+    """As a fixed feature extractor only the last layer is trained; running statistics move, as in the classic procedure."""
+    network = new_network()
+    before = network.state()
+    fine_tune(network, TRAIN, None, classic_plan(strategy="probe"))
+    moved = changed(before, network)
+    assert moved & set(dict(network.module.named_parameters())) == {"fc.weight", "fc.bias"}
+    assert "layer1.0.bn1.running_mean" in moved
+
+
+@pytest.mark.parametrize("freeze", [1, 3])
+def test_frozen_blocks_stay(freeze: int, new_network: Callable[[], Network]) -> None:
+    """--freeze N keeps stem and first N blocks to the bit and trains all that follows; afterwards nothing is marked frozen."""
+    network = new_network()
+    before = network.state()
+    fine_tune(network, TRAIN, None, default_plan(freeze=freeze))
+    frozen = {name for block in network.blocks()[: freeze + 1] for name in block}
+    assert changed(before, network) == set(dict(network.module.named_parameters())) - frozen
+    assert all(parameter.requires_grad for parameter in network.module.parameters())
+
+
+@pytest.mark.parametrize("freeze", [4, 5, 1000])
+def test_freezing_everything_is_refused(freeze: int, new_network: Callable[[], Network]) -> None:
+    """--freeze that leaves no block to train says how many blocks there are and how many can be frozen."""
+    with pytest.raises(SettingsError, match=f"--freeze {freeze} leaves nothing to train: .* has 4 blocks") as caught:
+        frozen_parameters(new_network(), default_plan(freeze=freeze))
+    assert caught.value.hint.startswith("freeze at most 3")
+
+
+def test_nothing_is_frozen_by_default(new_network: Callable[[], Network]) -> None:
+    """Without --freeze the stem is trained too."""
+    assert frozen_parameters(new_network(), default_plan()) == []
+
+
+# Schedules
+
+TOTAL = 4 * N_STEPS
+HIGHEST = 0.01
+SCHEDULES: dict[str, Callable[[int], float]] = {
+    # The rate at step s = 1, 2 ... The warm-up is a tenth of all 12 steps, rounded: step 1, at half the rate.
+    "cosine": lambda s: HIGHEST / 2 if s == 1 else HIGHEST / 2 * (1 + math.cos(math.pi * (s - 2) / (TOTAL - 1))),
+    "constant": lambda s: HIGHEST / 2 if s == 1 else HIGHEST,
+    "step": lambda s: HIGHEST * 0.1 ** ((s - 1) // N_STEPS),
+}
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES)
+def test_schedule(schedule: str, new_network: Callable[[], Network]) -> None:
+    """The learning rate recorded for an epoch is that of its last step, by the schedule's formula."""
+    plan = default_plan(schedule=schedule, learning_rate=HIGHEST, epochs=4)
+    tuned = fine_tune(new_network(), TRAIN, None, plan)
+    expected = [SCHEDULES[schedule](epoch * N_STEPS) for epoch in range(1, 5)]
+    assert [row.lr for row in tuned.history] == pytest.approx(expected)
+
+
+def test_one_cycle(new_network: Callable[[], Network]) -> None:
+    """One-cycle rises to the highest rate at three tenths of the steps and falls to almost nothing."""
+    tuned = fine_tune(new_network(), TRAIN, None, default_plan(schedule="one-cycle", learning_rate=HIGHEST, epochs=10))
+    rates = [row.lr for row in tuned.history]
+    assert rates.index(max(rates)) == 2
+    assert max(rates) == pytest.approx(HIGHEST, rel=0.02)
+    assert rates[0] < HIGHEST / 2
+    assert rates[-1] < HIGHEST / 50
+
+
+def test_tutorials_rates(new_network: Callable[[], Network]) -> None:
+    """The classic rates: 0.001, a tenth of it after each seven epochs."""
+    tuned = fine_tune(new_network(), TRAIN, None, classic_plan(epochs=15))
+    assert [row.lr for row in tuned.history] == pytest.approx([1e-3] * 7 + [1e-4] * 7 + [1e-5])
+
+
+# What is recorded and kept
+
+
+@pytest.fixture
+def noisy(new_network: Callable[[], Network]) -> tuple[Network, FineTuned]:
+    """A run whose rate is so high that its best epoch is not its last."""
+    network = new_network()
+    plan = classic_plan(epochs=6, learning_rate=0.05, schedule="constant", seed=0)
+    return network, fine_tune(network, TRAIN, VAL, plan)
+
+
+def test_each_epoch_is_recorded(noisy: tuple[Network, FineTuned]) -> None:
+    """The history has a row an epoch with finite loss and accuracy of both phases, and the time it took."""
+    _, tuned = noisy
+    assert [row.epoch for row in tuned.history] == list(range(1, 7))
+    for row in tuned.history:
+        assert row.val_loss is not None
+        assert row.val_accuracy is not None
+        assert np.isfinite([row.train_loss, row.val_loss]).all()
+        assert (row.train_accuracy * N_TRAIN) == pytest.approx(round(row.train_accuracy * N_TRAIN))
+        assert (row.val_accuracy * N_VAL) == pytest.approx(round(row.val_accuracy * N_VAL))
+        assert row.seconds > 0
+    assert not tuned.interrupted
+
+
+def test_best_epoch_is_kept_and_restored(noisy: tuple[Network, FineTuned]) -> None:
+    """The network ends with the weights of the best epoch: what it answers now is what was recorded then."""
+    network, tuned = noisy
+    accuracies = [row.val_accuracy for row in tuned.history]
+    assert tuned.best_epoch == 1 + accuracies.index(max(a for a in accuracies if a is not None))  # the first of equals
+    assert tuned.best_epoch != 6, "choose another seed: this run does not tell the best epoch from the last"
+    logits = network.logits(VAL.views)
+    np.testing.assert_allclose(softmax(logits), tuned.probabilities, atol=1e-6)
+    best = tuned.history[tuned.best_epoch - 1]
+    assert cross_entropy(logits, VAL.labels) == pytest.approx(best.val_loss, rel=1e-5)
+    assert (logits.argmax(axis=1) == VAL.labels).mean() == best.val_accuracy
+
+
+def test_ties_go_to_the_lower_loss(new_network: Callable[[], Network]) -> None:
+    """By default, among epochs of equal accuracy the one of the lowest validation loss is the best; the head is epoch 0."""
+    network = new_network()
+    start = fit_start(network)
+    tuned = fine_tune(network, TRAIN, VAL, default_plan(epochs=4), start=start)
+    assert tuned.history[0] == start
+    highest = max(row.val_accuracy or 0 for row in tuned.history)
+    among = [row for row in tuned.history if row.val_accuracy == highest]
+    assert tuned.best_epoch == min(among, key=lambda row: row.val_loss or 0).epoch
+
+
+def test_a_fitted_head_that_is_never_beaten_stays(new_network: Callable[[], Network]) -> None:
+    """Where every epoch makes it worse, the fitted head is what is kept, to the bit."""
+    network = new_network()
+    start = replace(fit_start(network), val_accuracy=1.0, val_loss=0.0)
+    before = network.state()
+    tuned = fine_tune(network, TRAIN, VAL, default_plan(), start=start)
+    assert tuned.best_epoch == 0
+    assert len(tuned.history) == 3
+    assert changed(before, network) == set()
+
+
+def test_without_val_the_last_epoch_counts(new_network: Callable[[], Network]) -> None:
+    """Without val nothing is selected: the last epoch is the result, and there are no probabilities."""
+    tuned = fine_tune(new_network(), TRAIN, None, default_plan(epochs=3))
+    assert tuned.best_epoch == 3
+    assert [(row.val_loss, row.val_accuracy) for row in tuned.history] == [(None, None)] * 3
+    assert tuned.probabilities.shape == (0, 2)
+
+
+@pytest.mark.parametrize("stop_after", [0, 1, 2])
+def test_stop_after(stop_after: int, new_network: Callable[[], Network]) -> None:
+    """A refit ends after the epochs that were best before, on the schedule of the whole plan; none at all is possible."""
+    network = new_network()
+    start = replace(fit_start(network), val_loss=None, val_accuracy=None)
+    before = network.state()
+    tuned = fine_tune(network, TRAIN, None, default_plan(epochs=5), start=start, stop_after=stop_after)
+    assert (tuned.best_epoch, len(tuned.history)) == (stop_after, stop_after + 1)
+    assert (changed(before, network) == set()) == (stop_after == 0)
+    if stop_after:
+        assert tuned.history[-1].lr > 0.4 * default_plan().learning_rate  # cosine over 5 epochs is not at its end
+
+
+def test_training_teaches(new_network: Callable[[], Network]) -> None:
+    """Fine-tuning from a random head learns two colours: the loss on train falls."""
+    tuned = fine_tune(new_network(), TRAIN, VAL, default_plan(epochs=8, learning_rate=1e-3, augment="none"))
+    assert tuned.history[-1].train_loss < tuned.history[0].train_loss / 2
+    assert max(row.val_accuracy or 0 for row in tuned.history) > 0.8
+
+
+# Repeatable, resumable, interruptible
+
+
+@pytest.mark.parametrize("make_plan", [default_plan, classic_plan])
+def test_same_seed_same_weights(make_plan: Callable[..., TrainingPlan], new_network: Callable[[], Network]) -> None:
+    """The same seed gives the same bits, whatever the number of threads that fetch pixels; another seed others."""
+    networks = []
+    for seed, workers in ((0, 1), (0, 4), (1, 1)):
+        networks.append(new_network())
+        fine_tune(networks[-1], TRAIN, VAL, make_plan(seed=seed, workers=workers, epochs=1))
+        torch.rand(3)  # torch's global random numbers do not matter
+    assert same_weights(networks[0], networks[1])
+    assert not same_weights(networks[0], networks[2])
+
+
+class Stop(Exception):
+    """Stands for a process that is killed."""
+
+
+def stop_at(stage: str, step: int, error: type[BaseException]) -> Callable[[str, int, int], None]:
+    def progress(now: str, done: int, total: int) -> None:
+        if (now, done) == (stage, step):
+            raise error
+
+    return progress
+
+
+@pytest.mark.parametrize(
+    ("make_plan", "killed_in"),
+    [(default_plan, ("epoch 2 of 3", 2)), (default_plan, ("epoch 3 of 3", 3)), (classic_plan, ("epoch 3 of 3", 1))],
+)
+def test_a_resumed_run_is_the_same_run(
+    make_plan: Callable[..., TrainingPlan], killed_in: tuple[str, int], new_network: Callable[[], Network], tmp_path: Path
+) -> None:
+    """A run that was killed in the middle of an epoch and resumed ends with the same bits, history and answers."""
+    plan = make_plan(epochs=3)
+    whole, resumed = new_network(), new_network()
+    expected = fine_tune(whole, TRAIN, VAL, plan)
+    with pytest.raises(Stop):
+        fine_tune(new_network(), TRAIN, VAL, plan, checkpoints=tmp_path, progress=stop_at(*killed_in, Stop))
+    seen: list[str] = []
+    found = fine_tune(resumed, TRAIN, VAL, plan, checkpoints=tmp_path, progress=lambda stage, *_: seen.append(stage))
+    assert "epoch 1 of 3" not in seen
+    assert same_weights(whole, resumed)
+    assert without_seconds(found.history) == without_seconds(expected.history)
+    assert found.best_epoch == expected.best_epoch
+    assert np.array_equal(found.probabilities, expected.probabilities)
+
+
+def test_a_finished_run_is_not_trained_again(new_network: Callable[[], Network], tmp_path: Path) -> None:
+    """Resuming after the last epoch trains nothing and gives the same result."""
+    first, second = new_network(), new_network()
+    expected = fine_tune(first, TRAIN, VAL, default_plan(), checkpoints=tmp_path)
+    seen: list[str] = []
+    found = fine_tune(second, TRAIN, VAL, default_plan(), checkpoints=tmp_path, progress=lambda s, *_: seen.append(s))
+    assert seen == []
+    assert found.history == expected.history
+    assert same_weights(first, second)
+
+
+def test_checkpoints_of_another_plan_are_refused(new_network: Callable[[], Network], tmp_path: Path) -> None:
+    """A checkpoint written with other settings is never gone on from."""
+    fine_tune(new_network(), TRAIN, VAL, default_plan(), checkpoints=tmp_path)
+    with pytest.raises(TrainingError, match="learning_rate would differ"):
+        fine_tune(new_network(), TRAIN, VAL, replace(default_plan(), learning_rate=0.5), checkpoints=tmp_path)
+
+
+def test_interrupt_keeps_the_best_so_far(new_network: Callable[[], Network]) -> None:
+    """Ctrl-C in epoch 3 ends training with the best of the first two, marked as interrupted."""
+    network = new_network()
+    tuned = fine_tune(
+        network, TRAIN, VAL, default_plan(epochs=5), progress=stop_at("epoch 3 of 5", 2, KeyboardInterrupt)
+    )
+    assert tuned.interrupted
+    assert len(tuned.history) == 2
+    assert tuned.best_epoch in (1, 2)
+    np.testing.assert_allclose(softmax(network.logits(VAL.views)), tuned.probabilities, atol=1e-6)
+
+
+def test_interrupt_before_any_epoch(new_network: Callable[[], Network]) -> None:
+    """Ctrl-C in the first epoch leaves the fitted head where there is one, and is raised where there is nothing to keep."""
+    interrupt = stop_at("epoch 1 of 2", 1, KeyboardInterrupt)
+    with pytest.raises(KeyboardInterrupt):
+        fine_tune(new_network(), TRAIN, VAL, classic_plan(), progress=interrupt)
+    network = new_network()
+    start = fit_start(network)
+    before = network.state()
+    tuned = fine_tune(network, TRAIN, VAL, default_plan(), start=start, progress=interrupt)
+    assert (tuned.interrupted, tuned.best_epoch, tuned.history) == (True, 0, (start,))
+    assert changed(before, network) == set()
+
+
+@pytest.mark.parametrize(("learning_rate", "epoch"), [(50.0, r"\d")])
+def test_loss_that_is_not_finite(learning_rate: float, epoch: str, new_network: Callable[[], Network]) -> None:
+    """A diverging run stops with epoch and step in the sentence, and the hint is a lower rate."""
+    plan = replace(classic_plan(epochs=9, learning_rate=learning_rate, schedule="constant"), clip_norm=None)
+    with pytest.raises(TrainingError, match=rf"the loss became (nan|inf) in epoch {epoch}, step [1-3]$") as caught:
+        fine_tune(new_network(), TRAIN, VAL, plan)
+    assert caught.value.hint == "try a lower --learning-rate than 50"
+
+
+def test_progress_tells_of_both_phases(new_network: Callable[[], Network]) -> None:
+    """Progress counts the steps of each epoch and the images of each validation."""
+    steps: list[tuple[str, int, int]] = []
+    fine_tune(new_network(), TRAIN, VAL, default_plan(epochs=2), progress=lambda *step: steps.append(step))
+    training = [("epoch {} of 2", step, N_STEPS) for step in (1, 2, 3)]
+    expected = [(stage.format(epoch), *rest) for epoch in (1, 2) for stage, *rest in [*training, ("validating", 12, 12)]]
+    assert [tuple(step) for step in expected] == steps
+
+
+def test_every_image_once_an_epoch(new_network: Callable[[], Network]) -> None:
+    """Each epoch takes every image exactly once, in another order than the epoch before."""
+    asked: list[int] = []
+
+    class Recorded:
+        def __getitem__(self, i: int) -> np.ndarray:
+            asked.append(i)
+            return TRAIN.pixels[i]
+
+    fine_tune(new_network(), TrainingImages(Recorded(), TRAIN.labels), None, default_plan(workers=1), progress=silent)
+    first, second = asked[:N_TRAIN], asked[N_TRAIN:]
+    assert sorted(first) == sorted(second) == list(range(N_TRAIN))
+    assert first != second
