@@ -173,7 +173,7 @@ class SavedRun:
 
 @pytest.fixture(scope="session")
 def saved_run(tmp_path_factory: pytest.TempPathFactory, tiny_weights: Path) -> SavedRun:
-    """A probe of TINY, trained once on drawn shapes; copy it before you change it. Some labels are wrong, so that it is unsure."""
+    """A probe of TINY, trained once on drawn shapes, some with wrong labels, so that it is unsure. Copy it to change it."""
     from headstart.settings import TrainSettings
     from headstart.training.run import train
 

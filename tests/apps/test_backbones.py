@@ -5,8 +5,8 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
-from apps.conftest import Result, assert_explained
 
+from apps.conftest import Result, assert_explained
 from headstart.model.catalog import DEFAULT, NAMED
 
 Command = Callable[..., Result]

@@ -5,8 +5,8 @@ from typing import Any, get_args
 
 import pytest
 import typer
-from apps.conftest import Result
 
+from apps.conftest import Result
 from headstart.apps.main import COMMANDS, build_app
 from headstart.settings import Augment, Recipe, Schedule, Strategy, TrainSettings
 

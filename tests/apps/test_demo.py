@@ -8,8 +8,9 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
-from apps.conftest import Result, assert_explained, snapshot
 from PIL import Image
+
+from apps.conftest import Result, assert_explained, snapshot
 
 Command = Callable[..., Result]
 Draw = Callable[..., Path]

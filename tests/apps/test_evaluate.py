@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from apps.conftest import Result, assert_explained, snapshot
 from conftest import SavedRun
+
+from apps.conftest import Result, assert_explained, snapshot
 
 Command = Callable[..., Result]
 
@@ -158,9 +159,7 @@ def test_bad_options(headstart: Command, saved_run: SavedRun, arguments: list[st
         ("model", "model", "no class folders"),
     ],
 )
-def test_bad_arguments(
-    headstart: Command, saved_run: SavedRun, here: Path, model: str, data: str, word: str
-) -> None:
+def test_bad_arguments(headstart: Command, saved_run: SavedRun, here: Path, model: str, data: str, word: str) -> None:
     """MODEL or DATA that cannot be used: a sentence and a hint, exit code 1, nothing on stdout."""
     shutil.copytree(saved_run.model, here / "model")
     shutil.copytree(saved_run.data / "val", here / "data")

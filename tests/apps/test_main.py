@@ -8,9 +8,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from apps.conftest import Result
 
 import headstart as package
+from apps.conftest import Result
 from headstart.apps.main import COMMANDS
 
 HEAVY = ("torch", "torchvision", "timm", "numpy", "pydantic", "sklearn", "pyarrow", "matplotlib", "PIL", "rich", "jinja2")

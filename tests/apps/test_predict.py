@@ -11,9 +11,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from apps.conftest import Result, assert_explained, snapshot
 from conftest import SavedRun
 from PIL import Image
+
+from apps.conftest import Result, assert_explained, snapshot
 
 Command = Callable[..., Result]
 CLASSES = ["circles", "squares", "triangles"]

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from apps.conftest import Result, assert_explained, snapshot
 from PIL import Image
+
+from apps.conftest import Result, assert_explained, snapshot
 
 Command = Callable[..., Result]
 Draw = Callable[..., Path]

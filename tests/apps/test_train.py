@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from apps.conftest import Result, assert_explained, snapshot
 from conftest import TINY
+
+from apps.conftest import Result, assert_explained, snapshot
 
 Command = Callable[..., Result]
 Draw = Callable[..., Path]

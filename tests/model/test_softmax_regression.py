@@ -99,7 +99,9 @@ def test_the_whole_path_is_minimal(shape: str) -> None:
     doubled=st.booleans(),
     seed=st.integers(0, 2**16),
 )
-def test_any_problem(n: int, n_features: int, n_classes: int, strength: float, constant: bool, doubled: bool, seed: int) -> None:
+def test_any_problem(
+    n: int, n_features: int, n_classes: int, strength: float, constant: bool, doubled: bool, seed: int
+) -> None:
     """Whatever the shape, with constant features and doubled rows too, the fit is finite and no worse than no fit at all."""
     vectors, labels = problem(n, n_features, n_classes, noise=1.0, seed=seed)
     if constant:

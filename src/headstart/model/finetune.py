@@ -180,13 +180,13 @@ class _Loop:
         """One training and one validation phase: the row of the history, and the probabilities of val."""
         began = time.perf_counter()
         lr, train_loss, train_accuracy = self._train_phase(epoch)
-        probabilities, val_loss, val_accuracy = self.validate()
+        probabilities, val_loss, val_accuracy = self.validate(epoch)
         seconds = time.perf_counter() - began
         row = Epoch(epoch, lr, train_loss, train_accuracy, val_loss, val_accuracy, round(seconds, 3))
         return row, torch.from_numpy(probabilities)
 
-    def validate(self) -> tuple[np.ndarray, float | None, float | None]:
-        """Probabilities (n_val, n_classes) float64 in full precision, mean cross-entropy, accuracy."""
+    def validate(self, epoch: int = 0) -> tuple[np.ndarray, float | None, float | None]:
+        """Probabilities (n_val, n_classes) float64 in full precision, mean cross-entropy, accuracy. Raises TrainingError."""
         if self.val is None:
             return np.empty((0, self.network.last_layer.out_features)), None, None
         views, labels = self.val.views, self.val.labels
@@ -195,6 +195,11 @@ class _Loop:
             parts.append(self.network.logits(views[begin : begin + VALIDATION_BATCH]))
             self.progress("validating", min(begin + VALIDATION_BATCH, len(labels)), len(labels))
         logits = np.concatenate(parts)
+        if not np.isfinite(logits).all():
+            raise TrainingError(
+                f"the network's answers on val are no longer finite after epoch {epoch}, step {self.n_steps}",
+                hint=f"try a lower --learning-rate than {self.plan.learning_rate:g}",
+            )
         return softmax(logits), cross_entropy(logits, labels), float((logits.argmax(axis=1) == labels).mean())
 
     def _train_phase(self, epoch: int) -> tuple[float, float, float]:

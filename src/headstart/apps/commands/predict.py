@@ -25,9 +25,7 @@ MAX_TILES, GRID_COLUMNS = 48, 6
 @command
 def predict(
     model: Annotated[Path, typer.Argument(metavar="MODEL", help="A run folder, or the model folder in it.")],
-    paths: Annotated[
-        list[Path], typer.Argument(metavar="PATH", help="Images, folders (searched to their leaves), archives.")
-    ],
+    paths: Annotated[list[Path], typer.Argument(metavar="PATH", help="Images, folders (searched to their leaves), archives.")],
     format: Annotated[Format, typer.Option(help="How each line looks.")] = "table",
     top_k: Annotated[int, typer.Option(min=1, help="Show the K most probable classes (table, jsonl).")] = 1,
     grid: Annotated[Path | None, typer.Option(metavar="FILE.png", help="Draw the images with their answers.")] = None,
