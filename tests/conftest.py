@@ -105,7 +105,7 @@ def folder_of_nobody() -> Iterator[Path]:
     is_root = os.geteuid() == 0
     with tempfile.TemporaryDirectory(prefix="headstart-nobody-") as name:
         if is_root:
-            os.chmod(name, 0o777)
+            Path(name).chmod(0o777)
             os.seteuid(65534)
         try:
             yield Path(name)

@@ -489,6 +489,7 @@ def test_find_images(tmp_path: Path) -> None:
             str(folder / "2.jpg"),
         ]
         assert [candidate.read() for candidate in found[1:]] == [name.encode() for name in [*names, *names, "2.jpg"]]
+    assert left_out == []
     assert not found[4].file.exists()
 
 

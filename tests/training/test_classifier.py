@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from conftest import TINY
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.model_selection import cross_val_score
@@ -14,7 +15,6 @@ from sklearn.pipeline import Pipeline
 
 from headstart import HeadstartError, ImageClassifier, TrainSettings
 from headstart.errors import HeadstartWarning
-from training.conftest import TINY
 
 Draw = Callable[..., Path]
 

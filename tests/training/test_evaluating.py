@@ -6,10 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import TINY
 
 from headstart import HeadstartError, Trained, TrainSettings, train
 from headstart.training.evaluating import evaluate_model
-from training.conftest import TINY
 
 Draw = Callable[..., Path]
 
@@ -75,3 +75,14 @@ def test_selected_on_val_is_told(data: Path, tiny_weights: Path, tmp_path: Path)
     model = train(data, settings, output=tmp_path / "tuned").model
     assert evaluate_model(model, data, split="val").evaluation.selected_on is True
     assert evaluate_model(model, data / "train").evaluation.selected_on is False
+
+
+def test_split_off_val_is_found_again(draw_classes: Draw, tiny_weights: Path, tmp_path: Path) -> None:
+    """--split val on data that was split for the model takes the very images that were held out, by their bytes."""
+    data = draw_classes({"circles": 10, "squares": 10}, "whole")
+    settings = TrainSettings(backbone=TINY, weights=tiny_weights, device="cpu")
+    trained = train(data, settings, output=tmp_path / "split")
+    evaluated = evaluate_model(trained.run, data, split="val")
+    assert evaluated.metrics["evaluation"]["accuracy"] == trained.metrics["evaluation"]["accuracy"]
+    assert (evaluated.evaluation.n, evaluated.notes) == (4, ())
+    assert "--split val takes the 4 that were held out" in evaluate_model(trained.run, data).notes[0]

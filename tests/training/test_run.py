@@ -195,8 +195,8 @@ def test_the_report_is_one_file(trained: Trained) -> None:
     """report.html says the summary sentence and loads nothing from elsewhere."""
     text = (trained.run / "report.html").read_text(encoding="utf-8")
     assert f"{trained.metrics['evaluation']['accuracy']:.1%}".split(".")[0] in text
-    assert "src=\"http" not in text
-    assert "href=\"http" not in text
+    assert 'src="http' not in text
+    assert 'href="http' not in text
 
 
 # Splits
@@ -211,9 +211,7 @@ def split_shapes(draw_classes: Callable[..., Path]) -> Path:
 
 
 @pytest.mark.parametrize("strategy", ["probe", "finetune"])
-def test_test_is_reported(
-    strategy: str, split_shapes: Path, settings: Callable[..., TrainSettings], tmp_path: Path
-) -> None:
+def test_test_is_reported(strategy: str, split_shapes: Path, settings: Callable[..., TrainSettings], tmp_path: Path) -> None:
     """With a test split its accuracy is the reported one, selected on by nobody, and val's stands beside it."""
     run = run_of(strategy, split_shapes, settings, tmp_path / "run")
     metrics = run.metrics
@@ -233,6 +231,28 @@ def test_test_without_val(draw_classes: Callable[..., Path], settings: Callable[
     assert run.metrics["images"] == {"train": 24, "val": 0, "test": 9, "skipped": 0}
     assert run.metrics["evaluation"]["split"] == "test"
     assert run.metrics["other_evaluations"] == []
+
+
+def test_fine_tuning_with_test_splits_a_val_off(
+    draw_classes: Callable[..., Path], settings: Callable[..., TrainSettings], tmp_path: Path
+) -> None:
+    """Fine-tuning needs images to choose its epoch by: without val they come off train, never from test."""
+    draw_classes(dict.fromkeys(CLASSES, 10), "data/train")
+    draw_classes(dict.fromkeys(CLASSES, 3), "data/test")
+    run = headstart.train(tmp_path / "data", settings(strategy="finetune", epochs=1), output=tmp_path / "run")
+    assert run.metrics["images"] == {"train": 24, "val": 6, "test": 9, "skipped": 0}
+    assert (run.metrics["evaluation"]["split"], run.metrics["evaluation"]["selected_on"]) == ("test", False)
+
+
+def test_another_seed_splits_otherwise(
+    draw_classes: Callable[..., Path], settings: Callable[..., TrainSettings], tmp_path: Path
+) -> None:
+    """Another seed holds out other images."""
+    data = draw_classes(dict.fromkeys(CLASSES, 10))
+    runs = [headstart.train(data, settings(seed=seed), output=tmp_path / str(seed)) for seed in (0, 1)]
+    held_out = [set(read_bundle(run.model).manifest.images["val"]) for run in runs]
+    assert len(held_out[0]) == len(held_out[1]) == 6
+    assert held_out[0] != held_out[1]
 
 
 def test_without_held_out_images_cross_validation_reports(
@@ -279,7 +299,9 @@ def test_groups_are_never_divided(
     """With a group column every group is on one side of the split."""
     folder = draw_classes(dict.fromkeys(CLASSES[:2], 16))
     files = sorted(folder.rglob("*.png"))
-    lines = [f"{file.relative_to(folder).as_posix()},{file.parent.name},{file.parent.name}{i // 4}" for i, file in enumerate(files)]
+    lines = [
+        f"{file.relative_to(folder).as_posix()},{file.parent.name},{file.parent.name}{i // 4}" for i, file in enumerate(files)
+    ]
     (folder / "labels.csv").write_text("path,label,group\n" + "\n".join(lines) + "\n")
     group_of = {sha256_of_file(file): line.rsplit(",", 1)[1] for file, line in zip(files, lines, strict=True)}
     run = headstart.train(folder / "labels.csv", settings(val_fraction=0.3), output=tmp_path / "run")
@@ -345,7 +367,9 @@ def test_a_class_too_small_to_choose_by(
 
 
 @pytest.mark.parametrize("strategy", ["probe", "finetune"])
-def test_tutorial(strategy: str, draw_classes: Callable[..., Path], settings: Callable[..., TrainSettings], tmp_path: Path) -> None:
+def test_tutorial(
+    strategy: str, draw_classes: Callable[..., Path], settings: Callable[..., TrainSettings], tmp_path: Path
+) -> None:
     """--recipe tutorial selects on val and says so, for both strategies; its pixels are resized to 256 and cut to 224."""
     data = draw_classes(dict.fromkeys(CLASSES[:2], 6))
     chosen = settings(strategy=strategy, recipe="tutorial", epochs=1, image_size=None)
@@ -367,9 +391,9 @@ def test_image_size_that_a_backbone_cannot_take(
     import safetensors.torch
     import timm
 
-    safetensors.torch.save_file(timm.create_model("test_vit").state_dict(), tmp_path / "vit.safetensors")
-    chosen = settings(backbone="timm/test_vit", weights=tmp_path / "vit.safetensors", image_size=64)
-    with pytest.raises(SettingsError, match="timm/test_vit cannot take images of 64 px") as caught:
+    safetensors.torch.save_file(timm.create_model("test_coatnet").state_dict(), tmp_path / "w.safetensors")
+    chosen = settings(backbone="timm/test_coatnet", weights=tmp_path / "w.safetensors", image_size=64)
+    with pytest.raises(SettingsError, match="timm/test_coatnet cannot take images of 64 px") as caught:
         headstart.train(draw_classes(dict.fromkeys(CLASSES, 3)), chosen, output=tmp_path / "run")
     assert caught.value.hint == "leave out --image-size"
 
@@ -396,7 +420,7 @@ def test_nothing_but_a_run_is_replaced(
     """An output that exists is refused; --overwrite replaces a run and never anything else."""
     data = draw_classes(dict.fromkeys(CLASSES, 4))
     first = headstart.train(data, settings(), output=tmp_path / "run")
-    with pytest.raises(SettingsError, match="exists$") as caught:
+    with pytest.raises(SettingsError, match="run exists") as caught:
         headstart.train(data, settings(), output=tmp_path / "run")
     assert "--overwrite" in caught.value.hint
     second = headstart.train(data, settings(seed=1), output=tmp_path / "run", overwrite=True)
@@ -408,7 +432,7 @@ def test_nothing_but_a_run_is_replaced(
         assert sorted(data.rglob("*")) == before
 
 
-@pytest.mark.parametrize("output", [Path("."), Path("..")])
+@pytest.mark.parametrize("output", [Path(), Path("..")])
 def test_an_output_without_a_name(
     output: Path,
     draw_classes: Callable[..., Path],
@@ -445,3 +469,22 @@ def test_no_data() -> None:
     """Without DATA there is a sentence, not a traceback."""
     with pytest.raises(SettingsError, match="there is no DATA to train on"):
         headstart.train(None)
+
+
+def test_run_inside_the_data(draw_classes: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run is not written among the images, where the next run would take it for a class."""
+    data = draw_classes({"circles": 4, "squares": 4})
+    monkeypatch.chdir(data)
+    for output in (None, Path("out")):
+        with pytest.raises(SettingsError, match="would lie inside"):
+            headstart.train(".", TrainSettings(), output=output)
+    assert sorted(path.name for path in data.iterdir()) == ["circles", "squares"]
+
+
+def test_no_empty_runs_folder(draw_classes: Callable[..., Path], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A run that fails does not leave an empty runs/ behind."""
+    data = draw_classes({"circles": 4})
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(DataError, match="only one class"):
+        headstart.train(data, TrainSettings())
+    assert not (tmp_path / "runs").exists()

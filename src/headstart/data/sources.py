@@ -71,11 +71,11 @@ def open_sources(data: Path) -> Iterator[Sources]:
     if not data.exists():
         raise DataError(f"there is no {data}", hint="give a folder, a CSV or Parquet file, a .zip or .tar, or a catalog name")
     if not is_archive(data):
-        yield _sources_in(data, shown=str(data))
+        yield _sources_in(data, shown=printable(str(data)))
         return
     with TemporaryDirectory(prefix="headstart-") as folder:
         left_out = unpack(data, Path(folder))
-        sources = _sources_in(_content_of(Path(folder)), shown=f"{data}!", below=Path(folder))
+        sources = _sources_in(_content_of(Path(folder)), shown=f"{printable(str(data))}!", below=Path(folder))
         name = re.sub("|".join(re.escape(ending) + "$" for ending in ENDINGS), "", data.name, flags=re.IGNORECASE)
         odd = tuple(Skipped(f"{data}!{member}", reason) for member, reason in left_out)
         yield replace(sources, name=name, skipped=odd + sources.skipped)

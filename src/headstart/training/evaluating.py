@@ -6,9 +6,11 @@ from typing import Any
 
 import numpy as np
 
+from headstart.artifact.bundle import Manifest
 from headstart.artifact.predictor import Predictor
 from headstart.data.catalog import open_data
 from headstart.data.dataset import Dataset, labelled_dataset
+from headstart.data.images import UnreadableImage
 from headstart.data.sources import Candidate, Sources
 from headstart.errors import BundleError, DataError, explains_missing_packages
 from headstart.evaluation.metrics import Evaluation, evaluate_predictions
@@ -16,6 +18,7 @@ from headstart.machine import peak_rss_mb, seconds_since_start
 from headstart.model.features import scan
 from headstart.model.head import softmax
 from headstart.progress import Progress, silent
+from headstart.storage import sha256_of_bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +45,7 @@ def evaluate_model(
     if manifest is None:
         raise BundleError(f"{model} has no manifest", hint="give the folder of a run")
     with open_data(data, progress=progress) as sources:
-        chosen, candidates = choose_split(sources, split)
+        chosen, candidates = choose_split(sources, split, manifest)
         found = scan(candidates, predictor.preprocess, predictor.logits, progress=progress, stage="evaluating")
     dataset = labelled_dataset(sources.name, found.images, (*sources.skipped, *found.skipped), predictor.classes)
     known = [i for i, image in enumerate(found.images) if image.label in predictor.classes]
@@ -61,6 +64,9 @@ def evaluate_model(
     notes = dataset.notes
     if trained_on:
         flattering = f"{trained_on} of these {len(dataset.images)} images were trained on: the numbers flatter the model"
+        n_held_out = sum(image.sha256 in val_digests - train_digests for image in dataset.images)
+        if chosen == "all" and n_held_out:
+            flattering += f"; --split val takes the {n_held_out} that were held out"
         notes = (flattering, *notes)
     counts = {"train": 0, "val": 0, "test": 0, "skipped": len(dataset.skipped), "trained_on": trained_on}
     metrics = {
@@ -82,15 +88,29 @@ def evaluate_model(
     return Evaluated(evaluation, dataset, probabilities, metrics, notes)
 
 
-def choose_split(sources: Sources, split: str | None) -> tuple[str, list[Candidate]]:
-    """The name of what is evaluated and its candidates. Raises DataError where the data lacks the split."""
+def choose_split(sources: Sources, split: str | None, manifest: Manifest) -> tuple[str, list[Candidate]]:
+    """The name of what is evaluated and its candidates. Raises DataError where the data lacks the split.
+
+    Data that is not split itself may hold the images that were split off for this very model: their digests tell.
+    """
     said = {candidate.split for candidate in sources.candidates if candidate.split}
     if split is None:
         split = next((name for name in ("test", "val") if name in said), "all")
     if split == "all":
         return "all", list(sources.candidates)
-    if split not in said:
+    if split in said:
+        return split, [candidate for candidate in sources.candidates if candidate.split == split]
+    held_out = set() if said else set(manifest.images.get(split, ()))
+    chosen = [candidate for candidate in sources.candidates if _digest(candidate) in held_out] if held_out else []
+    if not chosen:
         raise DataError(
             f"{sources.name} has no {split} split", hint=f"it has {', '.join(sorted(said))}" if said else "use --split all"
         )
-    return split, [candidate for candidate in sources.candidates if candidate.split == split]
+    return split, chosen
+
+
+def _digest(candidate: Candidate) -> str:
+    try:
+        return sha256_of_bytes(candidate.read())
+    except UnreadableImage:
+        return ""

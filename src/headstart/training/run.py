@@ -10,7 +10,7 @@ from headstart.progress import Progress, silent
 from headstart.settings import TrainSettings
 from headstart.training.fitting import fit_sources, open_splits
 from headstart.training.outcome import Trained
-from headstart.training.run_folder import RunFolder, check_output, new_run_folder, resumed_run_folder
+from headstart.training.run_folder import DEFAULT_PARENT, RunFolder, check_output, new_run_folder, resumed_run_folder
 
 
 @explains_missing_packages("training")
@@ -35,6 +35,10 @@ def train(
         raise SettingsError("there is no DATA to train on", hint="headstart train FOLDER")
     if output is not None:
         check_output(output, overwrite=overwrite)  # said before any work is done
+    if Path(data).is_dir() and (output or DEFAULT_PARENT).resolve().is_relative_to(Path(data).resolve()):
+        raise SettingsError(
+            f"the run would lie inside {data} and be taken for a class next time", hint="choose an --output outside of it"
+        )
     with ExitStack() as stack:
         sources = open_splits(stack, data, settings, progress)
         folder = new_run_folder(output, sources[0].name, settings.strategy, overwrite=overwrite)

@@ -13,6 +13,7 @@ from headstart.errors import DataError, HeadstartError, SettingsError
 from headstart.settings import TrainSettings
 from headstart.storage import replace_folder, sha256_of_bytes, write_json
 
+DEFAULT_PARENT = Path("runs")
 STATE, CHECKPOINTS, METRICS = "run.json", "checkpoints", "metrics.json"
 
 
@@ -49,6 +50,9 @@ class RunFolder:
         """Removes what was built, unless an epoch was finished that a resume can go on from."""
         if not any(self.checkpoints.glob("*/state.json")):
             shutil.rmtree(self.partial, ignore_errors=True)
+            if self.place.parent == DEFAULT_PARENT:
+                with suppress(OSError):  # it holds other runs
+                    DEFAULT_PARENT.rmdir()
 
 
 def new_run_folder(output: Path | None, name: str, strategy: str, *, overwrite: bool) -> RunFolder:
@@ -63,7 +67,7 @@ def new_run_folder(output: Path | None, name: str, strategy: str, *, overwrite: 
             raise SettingsError(f"another run is being built at {_partial(output)}", hint="choose another --output") from error
     safe = re.sub(r"[^\w.-]+", "_", name).strip("._") or "data"
     for n in count(1):
-        place = Path("runs") / f"{safe}-{strategy}-{n}"
+        place = DEFAULT_PARENT / f"{safe}-{strategy}-{n}"
         if not place.exists():
             with suppress(FileExistsError):  # another process has just taken this number
                 return _begin(place)
