@@ -26,7 +26,7 @@ ROOMS = {  # outside package -> the only modules that may import it
     "jinja2": ("artifact.report",),
     "matplotlib": ("artifact.figures",),
     "psutil": ("machine",),
-    "pyarrow": ("data.sources",),
+    "pyarrow": ("data.tables",),
     "pydantic": ("settings", "artifact.bundle"),
     "rich": ("apps.",),
     "safetensors": ("model.backbones", "model.checkpoint"),
@@ -125,11 +125,11 @@ def test_heavy_packages_have_one_room(module: str, target: str) -> None:
 
 @pytest.mark.parametrize("module", MODULES)
 def test_files_stay_readable(module: str) -> None:
-    """No file grows past 400 lines and no function past 50: what is longer wants splitting by noun."""
+    """No file grows past 400 lines and no function's body past 60: what is longer wants splitting by noun."""
     text = MODULES[module].read_text(encoding="utf-8")
     assert len(text.splitlines()) <= 400
     functions = (node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.FunctionDef))
-    # The body counts: a signature of twenty command-line options is a list, not logic.
+    # The body counts: a signature of twenty command-line options is a list, not logic. What nears 50 wants a look.
     long = {f.name: f.end_lineno - f.body[0].lineno + 1 for f in functions if f.end_lineno - f.body[0].lineno >= 60}  # type: ignore[operator]
     assert long == {}
 

@@ -164,13 +164,13 @@ class Evil:
 
 @pytest.mark.parametrize("how", ["torch", "pickle", "in a state dict"])
 def test_pickled_code_is_never_run(how: str, tmp_path: Path) -> None:
-    """A .pth that runs code when it is unpickled is refused with a sentence that offers no way around; the code does not run."""
+    """A .pth that runs code when it is unpickled is refused with a sentence that offers no way around, and not run."""
     evil, file = Evil(tmp_path / "trace"), tmp_path / "evil.pth"
     if how == "pickle":
         file.write_bytes(pickle.dumps(evil))
     else:
         torch.save({"conv1.weight": evil} if how == "in a state dict" else evil, file)
-    with pytest.raises(BackboneError, match="evil.pth is damaged, or holds more than plain tensors") as caught:
+    with pytest.raises(BackboneError, match=r"evil\.pth is damaged, or holds more than plain tensors") as caught:
         pretrained_network(find_backbone(TINY), weights_of(file))
     assert "Python objects are never loaded" in caught.value.message
     assert "state_dict()" in caught.value.hint

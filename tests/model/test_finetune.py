@@ -283,7 +283,7 @@ def test_same_seed_same_weights(make_plan: Callable[..., TrainingPlan], new_netw
     assert not same_weights(networks[0], networks[2])
 
 
-class Stop(Exception):
+class Stop(Exception):  # noqa: N818 - no failure of the program
     """Stands for a process that is killed."""
 
 

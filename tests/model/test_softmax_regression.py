@@ -41,12 +41,12 @@ def objective(weight: np.ndarray, bias: np.ndarray, points: np.ndarray, labels: 
 
 
 SHAPES = {
-    "more images than features": dict(n=300, n_features=20, n_classes=3, noise=2.0),
-    "more features than images": dict(n=60, n_features=400, n_classes=3, noise=3.0),
-    "as many": dict(n=50, n_features=50, n_classes=3, noise=2.0),
-    "separable": dict(n=100, n_features=30, n_classes=4, noise=0.1),
-    "many classes": dict(n=200, n_features=30, n_classes=20, noise=1.0),
-    "a point a class": dict(n=5, n_features=30, n_classes=5, noise=1.0),
+    "more images than features": {"n": 300, "n_features": 20, "n_classes": 3, "noise": 2.0},
+    "more features than images": {"n": 60, "n_features": 400, "n_classes": 3, "noise": 3.0},
+    "as many": {"n": 50, "n_features": 50, "n_classes": 3, "noise": 2.0},
+    "separable": {"n": 100, "n_features": 30, "n_classes": 4, "noise": 0.1},
+    "many classes": {"n": 200, "n_features": 30, "n_classes": 20, "noise": 1.0},
+    "a point a class": {"n": 5, "n_features": 30, "n_classes": 5, "noise": 1.0},
 }
 
 

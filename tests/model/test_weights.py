@@ -54,7 +54,7 @@ def test_a_given_file_wins(own_home: Path, shipping_package: WeightsPackage, tmp
 
 def test_a_given_file_that_is_not_there(tmp_path: Path) -> None:
     """A --weights file that does not exist is an error, never a reason to take another."""
-    with pytest.raises(BackboneError, match="there is no weights file .*none.pth"):
+    with pytest.raises(BackboneError, match=r"there is no weights file .*none\.pth"):
         locate_weights(NAMED["efficientnet_lite0"], given=tmp_path / "none.pth")
 
 

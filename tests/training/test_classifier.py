@@ -138,3 +138,27 @@ def test_gradient_steps(tiny: ImageClassifier, draw_classes: Draw, values: dict[
     paths, labels = paths_and_labels(draw_classes({"circles": 8, "squares": 8}))
     classifier = tiny.set_params(**values).fit(paths, labels)
     assert classifier.predict(paths).shape == (16,)
+
+
+def test_nothing_is_ignored_silently(tiny: ImageClassifier, draw_classes: Draw) -> None:
+    """A setting without effect is warned of; val beside a list of paths is refused, for nothing would read it."""
+    folder = draw_classes({"circles": 5, "squares": 5})
+    paths, labels = paths_and_labels(folder)
+    with pytest.warns(HeadstartWarning, match="--epochs has no effect"):
+        clone(tiny).set_params(epochs=3).fit(paths, labels)
+    with pytest.raises(HeadstartError, match="val and test go with a folder, not with a list of paths"):
+        clone(tiny).set_params(val=folder).fit(paths, labels)
+
+
+def test_interrupted_training_is_warned_of(tiny: ImageClassifier, draw_classes: Draw, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ctrl-C while fine-tuning keeps the best epoch so far, as scikit-learn's own networks do, and says so."""
+    from headstart.model import finetune
+
+    def interrupt(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(finetune._Loop, "_step", interrupt)
+    paths, labels = paths_and_labels(draw_classes({"circles": 8, "squares": 8}))
+    with pytest.warns(HeadstartWarning, match="training was interrupted: epoch 0 is kept"):
+        tiny.set_params(strategy="finetune", epochs=1).fit(paths, labels)
+    assert tiny.predict(paths).shape == (16,)

@@ -73,7 +73,7 @@ def epochs_of(run: Path) -> list[dict[str, str]]:
 @pytest.fixture(scope="module")
 def arguments(data: Path, tiny_weights: Path) -> list[str]:
     chosen = ["--strategy", "finetune", "--epochs", "3", "--backbone", TINY, "--weights", str(tiny_weights)]
-    return [str(data), *chosen, "--image-size", "128", "--device", "cpu", "--workers", "2", "--offline"]
+    return [str(data), *chosen, "--image-size", "96", "--device", "cpu", "--workers", "2", "--offline"]
 
 
 @pytest.fixture(scope="module")
@@ -130,17 +130,6 @@ def test_interrupted_and_resumed(arguments: list[str], uninterrupted: Path, tmp_
     assert epochs_of(run) == epochs_of(uninterrupted)
 
 
-@pytest.mark.slow
-def test_interrupted_before_anything(arguments: list[str], tmp_path: Path) -> None:
-    """Ctrl-C before the first epoch has begun leaves no folder behind and no traceback, exit code 130."""
-    process = start([*arguments, "--output", str(tmp_path / "out" / "run")], tmp_path / "home")
-    wait_for(tmp_path / "out" / "run.partial", process)
-    process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=PATIENCE_SECONDS)
-    assert (process.returncode, out, err) == (130, "", "interrupted\n")
-    assert list((tmp_path / "out").iterdir()) == []
-
-
 # The same within one process, for the cases that a signal cannot hit exactly
 
 
@@ -153,7 +142,7 @@ def settings(tiny_weights: Path) -> Callable[..., TrainSettings]:
     return make
 
 
-class Killed(Exception):
+class Killed(Exception):  # noqa: N818 - no failure of the program
     """Stands for a process that ends without a word."""
 
 
@@ -207,9 +196,9 @@ def test_ended_while_refitting(
     data = draw_classes({"circles": 6, "squares": 6}, "data/train").parent
     draw_classes({"circles": 3, "squares": 3}, "drawn")
     (data / "val").mkdir()
-    for label, other in (("circles", "squares"), ("squares", "circles")):  # a val by which any step beats the fitted head
+    for label, other in (("circles", "squares"), ("squares", "circles")):  # a val that the fitted head gets all wrong
         (tmp_path / "drawn" / label).rename(data / "val" / other)
-    chosen = settings(refit=True)
+    chosen = settings(refit=True, learning_rate=0.02)
     whole = headstart.train(data, chosen, output=tmp_path / "whole")
     assert whole.metrics["best_epoch"] > 0
     stages: list[str] = []
@@ -247,10 +236,10 @@ def test_settings_and_data_are_the_runs_own(
 ) -> None:
     """Other data or other settings beside --resume are refused by name; the same ones do no harm."""
     data, run = killed
-    with pytest.raises(SettingsError, match="run was started on .*shapes, not ") as caught:
+    with pytest.raises(SettingsError, match=r"run was started on .*shapes, not ") as caught:
         headstart.train(tmp_path / "other", resume=run)
     assert caught.value.hint == "leave DATA out, or give the same"
-    with pytest.raises(SettingsError, match="--learning-rate differs from what .*run was started with"):
+    with pytest.raises(SettingsError, match=r"--learning-rate differs from what .*run was started with"):
         headstart.train(None, TrainSettings.of(learning_rate=0.5), resume=run)
     assert headstart.train(data, settings(), resume=run).run == run
 
@@ -271,7 +260,7 @@ def test_nothing_to_resume(draw_classes: Callable[..., Path], settings: Callable
     done = headstart.train(data, settings(strategy="probe", epochs=None), output=tmp_path / "done")
     with pytest.raises(SettingsError, match="done is finished: there is nothing to resume"):
         headstart.train(None, resume=done.run)
-    with pytest.raises(SettingsError, match="there is no run .*none to resume") as caught:
+    with pytest.raises(SettingsError, match=r"there is no run .*none to resume") as caught:
         headstart.train(None, resume=tmp_path / "none")
     assert "none.partial" in caught.value.hint
 
@@ -279,7 +268,7 @@ def test_nothing_to_resume(draw_classes: Callable[..., Path], settings: Callable
 def test_an_unfinished_run_is_in_the_way(killed: tuple[Path, Path], settings: Callable[..., TrainSettings]) -> None:
     """A new run at the place of an unfinished one is refused, with both ways out; --overwrite starts anew."""
     data, run = killed
-    with pytest.raises(SettingsError, match="there is an unfinished run at .*run.partial") as caught:
+    with pytest.raises(SettingsError, match=r"there is an unfinished run at .*run.partial") as caught:
         headstart.train(data, settings(), output=run)
     assert caught.value.hint == f"go on with --resume {run}, or start anew with --overwrite"
     assert headstart.train(data, settings(seed=1), output=run, overwrite=True).run == run
@@ -291,13 +280,13 @@ def test_a_run_named_from_inside(name: str, tmp_path: Path, monkeypatch: pytest.
     """--resume . means the folder one is in: the answer is of that folder."""
     (tmp_path / "run").mkdir()
     monkeypatch.chdir(tmp_path / "run")
-    with pytest.raises(SettingsError, match="there is no run .*run to resume"):
+    with pytest.raises(SettingsError, match=r"there is no run .*run to resume"):
         resumed_run_folder(Path(name))
 
 
 def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
     """An output below a file cannot be made, and the sentence says which."""
     (tmp_path / "file").touch()
-    with pytest.raises(SettingsError, match="file/run.partial cannot be made") as caught:
+    with pytest.raises(SettingsError, match=r"file/run.partial cannot be made") as caught:
         new_run_folder(tmp_path / "file" / "run", "x", "probe", overwrite=False)
     assert caught.value.hint == "choose another --output"
