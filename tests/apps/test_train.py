@@ -2,6 +2,7 @@
 
 import json
 import signal
+import subprocess
 import sys
 import time
 import zipfile
@@ -490,3 +491,25 @@ def test_interrupted(start: Callable[..., Any], draw_classes: Draw, tmp_path: Pa
     assert "Traceback" not in err
     assert not (tmp_path / "r").exists()
     assert not (tmp_path / "r.partial").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="Ctrl-C is sent otherwise on Windows")
+@pytest.mark.parametrize("seconds", [0.0, 0.6, 1.5])
+def test_interrupted_while_loading(
+    seconds: float, draw_classes: Callable[..., Path], tmp_path: Path, tiny_weights: Path
+) -> None:
+    """Ctrl-C before anything is finished, also in the middle of an import: exit code 130, no traceback, nothing left."""
+    run = tmp_path / "run"
+    options = ["--backbone", TINY, "--weights", str(tiny_weights), "--output", str(run)]
+    command = [sys.executable, "-m", "headstart", "train", str(draw_classes({"circles": 200, "squares": 200})), *options]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    while not run.with_name("run.partial").exists():
+        assert process.poll() is None
+        time.sleep(0.005)
+    time.sleep(seconds)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, out) == (130, ""), err
+    assert "Traceback" not in err
+    assert list(tmp_path.glob("run*")) == []

@@ -3,13 +3,16 @@
 import json
 import os
 import shlex
+import signal
 import subprocess
 import sys
+import threading
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import wraps
 from pathlib import Path
+from types import FrameType
 from typing import Any, ParamSpec, TextIO
 
 import typer
@@ -64,14 +67,16 @@ def command(function: Callable[P, None]) -> Callable[P, None]:
     def call(*args: P.args, **kwargs: P.kwargs) -> None:
         _speak_utf8()
         warnings.showwarning = _show_warning
+        interrupts: list[int] = []
         try:
-            explains_missing_packages("this command")(function)(*args, **kwargs)
-            sys.stdout.flush()
+            with _noting(interrupts):
+                explains_missing_packages("this command")(function)(*args, **kwargs)
+                sys.stdout.flush()
         except HeadstartError as error:
             print(f"error: {error.message}", file=sys.stderr)
             if error.hint:
                 print(f" hint: {error.hint}", file=sys.stderr)
-            raise typer.Exit(EXIT_ERROR) from None
+            raise typer.Exit(EXIT_INTERRUPTED if interrupts else EXIT_ERROR) from None
         except KeyboardInterrupt:
             print("interrupted", file=sys.stderr)
             raise typer.Exit(EXIT_INTERRUPTED) from None
@@ -84,8 +89,32 @@ def command(function: Callable[P, None]) -> Callable[P, None]:
             print(f"error: {place}{error.strerror or error}", file=sys.stderr)
             print(" hint: check the path, its permissions and the space on the disk", file=sys.stderr)
             raise typer.Exit(EXIT_ERROR) from None
+        except Exception:
+            if not interrupts:
+                raise
+            # Ctrl-C while a package was being imported: some turn it into an error of their own.
+            print("interrupted", file=sys.stderr)
+            raise typer.Exit(EXIT_INTERRUPTED) from None
 
     return call
+
+
+@contextmanager
+def _noting(interrupts: list[int]) -> Iterator[None]:
+    """Ctrl-C raises KeyboardInterrupt as ever, and is noted in `interrupts`."""
+    if threading.current_thread() is not threading.main_thread():  # signals are the main thread's
+        yield
+        return
+
+    def note_and_raise(number: int, frame: FrameType | None) -> None:
+        interrupts.append(number)
+        signal.default_int_handler(number, frame)
+
+    before = signal.signal(signal.SIGINT, note_and_raise)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 @contextmanager

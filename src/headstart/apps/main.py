@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from headstart import __version__
+from headstart.apps.console import EXIT_INTERRUPTED
 
 # Command -> what `headstart --help` says of it. Each lives in apps/commands/<name>.py as a function of the same name.
 COMMANDS = {
@@ -52,7 +53,10 @@ def run(argv: Sequence[str] | None = None) -> None:
     """Runs the command line and exits the process with its code."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     called = next((argument for argument in arguments if not argument.startswith("-")), "")
-    build_app([called])(args=arguments, prog_name="headstart")
+    try:
+        build_app([called])(args=arguments, prog_name="headstart")
+    except KeyboardInterrupt:  # while the command's module was being loaded
+        sys.exit(EXIT_INTERRUPTED)
 
 
 def _stub() -> None:

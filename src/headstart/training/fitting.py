@@ -13,7 +13,7 @@ from headstart.data.catalog import open_data
 from headstart.data.dataset import Dataset, training_dataset
 from headstart.data.preprocess import Preprocess
 from headstart.data.sources import Candidate, Sources, with_split
-from headstart.data.splits import split_dataset
+from headstart.data.splits import Split, split_dataset
 from headstart.errors import BackboneError, DataError, SettingsError
 from headstart.model.catalog import find_backbone
 from headstart.model.features import scan
@@ -24,7 +24,7 @@ from headstart.settings import TrainSettings
 from headstart.training.fitted import Fit
 
 if TYPE_CHECKING:
-    from headstart.model.backbones import Network
+    from headstart.model.backbones import Hardware, Network
 
 TUTORIAL_RESIZE_PX, TUTORIAL_SIZE_PX = 256, 224
 
@@ -93,16 +93,9 @@ def fit_sources(
     if gradient_steps:
         from headstart.training.finetune_run import FinetuneJob, run_finetune
 
-        facts = Facts(
-            n_train=len(split.train),
-            n_classes=len(dataset.classes),
-            image_size=network.preprocess.size_px,
-            device=hardware.device,
-            bf16=hardware.bf16,
-            cores=hardware.cores,
-        )
-        plan = plan_for(settings, facts)
-        fitted = run_finetune(FinetuneJob(dataset, split, found.vectors, plan, new_network, checkpoints), settings, progress)
+        facts = facts_of(dataset, split, network, hardware)
+        job = FinetuneJob(dataset, split, found.vectors, plan_for(settings, facts), new_network, checkpoints)
+        fitted = run_finetune(job, settings, progress)
     else:
         from headstart.training.probe_run import run_probe
 
@@ -110,6 +103,18 @@ def fit_sources(
     ended = time.perf_counter()
     seconds = {"load": loaded - began, "scan": scanned - loaded, "fit": ended - scanned}
     return Fit(fitted, dataset, split, weights, seconds)
+
+
+def facts_of(dataset: Dataset, split: Split, network: "Network", hardware: "Hardware") -> Facts:
+    """What the recipe may look at."""
+    return Facts(
+        n_train=len(split.train),
+        n_classes=len(dataset.classes),
+        image_size=network.preprocess.size_px,
+        device=hardware.device,
+        bf16=hardware.bf16,
+        cores=hardware.cores,
+    )
 
 
 def preprocess_for(settings: TrainSettings, own: Preprocess) -> Preprocess:
