@@ -1,5 +1,6 @@
 """How the commands talk: results on stdout; progress, notes and errors on stderr; one sentence and a hint where it fails."""
 
+import _thread
 import json
 import os
 import shlex
@@ -22,6 +23,7 @@ from headstart.progress import Progress, silent
 
 P = ParamSpec("P")
 EXIT_ERROR, EXIT_INTERRUPTED = 1, 130
+ASK_AGAIN_SECONDS = 0.05  # after a Ctrl-C that came in the middle of an import
 
 
 def say(text: str = "") -> None:
@@ -101,13 +103,22 @@ def command(function: Callable[P, None]) -> Callable[P, None]:
 
 @contextmanager
 def _noting(interrupts: list[int]) -> Iterator[None]:
-    """Ctrl-C raises KeyboardInterrupt as ever, and is noted in `interrupts`."""
+    """Ctrl-C raises KeyboardInterrupt as ever, and is noted in `interrupts`; during an import it waits for the import's end.
+
+    Packages in C++ do not expect an exception while they set themselves up: torch's aborts the process, or makes CPython
+    believe that nobody handled the interrupt, so that it ends itself with a signal in place of the exit code.
+    """
     if threading.current_thread() is not threading.main_thread():  # signals are the main thread's
         yield
         return
 
     def note_and_raise(number: int, frame: FrameType | None) -> None:
         interrupts.append(number)
+        if _is_importing(frame):
+            again = threading.Timer(ASK_AGAIN_SECONDS, _interrupt_main)
+            again.daemon = True
+            again.start()
+            return
         signal.default_int_handler(number, frame)
 
     before = signal.signal(signal.SIGINT, note_and_raise)
@@ -115,6 +126,24 @@ def _noting(interrupts: list[int]) -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+def _interrupt_main() -> None:
+    """Ctrl-C anew; on POSIX as a true signal to the main thread, which also ends a call that waits."""
+    main = threading.main_thread().ident
+    if main is not None and hasattr(signal, "pthread_kill"):
+        signal.pthread_kill(main, signal.SIGINT)
+    else:
+        _thread.interrupt_main()
+
+
+def _is_importing(frame: FrameType | None) -> bool:
+    """Whether a call on the stack below `frame` is the import of a module."""
+    while frame is not None:
+        if frame.f_code.co_filename == "<frozen importlib._bootstrap>":
+            return True
+        frame = frame.f_back
+    return False
 
 
 @contextmanager

@@ -1,0 +1,37 @@
+"""How commands end: what is promised of Ctrl-C wherever it comes."""
+
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import typer
+
+from headstart.apps.console import EXIT_INTERRUPTED, command
+
+INTERRUPTS_ITSELF = "import signal\nsignal.raise_signal(signal.SIGINT)\nfinished = True\n"
+
+
+def test_ctrl_c_waits_for_the_end_of_an_import(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Ctrl-C in the middle of an import lets the module finish, then ends the command with 130 and one word."""
+    (tmp_path / "interrupts_itself.py").write_text(INTERRUPTS_ITSELF)
+    monkeypatch.syspath_prepend(tmp_path)
+    imported = []
+
+    @command
+    def loads_and_works() -> None:
+        import interrupts_itself  # type: ignore[import-not-found]
+
+        imported.append(interrupts_itself.finished)
+        time.sleep(30)
+
+    began = time.monotonic()
+    with pytest.raises(typer.Exit) as ended:
+        loads_and_works()
+    assert time.monotonic() - began < 10
+    assert ended.value.exit_code == EXIT_INTERRUPTED
+    assert imported == [True]
+    assert "interrupts_itself" in sys.modules
+    assert capsys.readouterr().err == "interrupted\n"
