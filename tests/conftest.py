@@ -17,10 +17,22 @@ TINY = "timm/test_resnet"  # the smallest network of timm that has batch norm an
 COLOURS = {"circles": (200, 60, 40), "squares": (40, 80, 200), "triangles": (60, 160, 60)}
 
 
+@pytest.fixture(scope="session")
+def compiled_forms(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Compiled networks are shared by all tests: each takes seconds to make, and none is ever changed."""
+    return tmp_path_factory.mktemp("compiled forms")
+
+
+def lend_compiled_forms(home: Path, compiled_forms: Path) -> None:
+    """Makes `home` keep its compiled networks with those of the other tests."""
+    (home / "compiled").symlink_to(compiled_forms, target_is_directory=True)
+
+
 @pytest.fixture(autouse=True)
-def own_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Nothing a test keeps is seen by another or by the user; no test reaches a model hub."""
+def own_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch, compiled_forms: Path) -> Path:
+    """Nothing else a test keeps is seen by another or by the user; no test reaches a model hub."""
     home = tmp_path_factory.mktemp("home")
+    lend_compiled_forms(home, compiled_forms)
     monkeypatch.setenv("HEADSTART_HOME", str(home))
     monkeypatch.setenv("TORCH_HOME", str(home / "torch"))
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
@@ -172,7 +184,7 @@ class SavedRun:
 
 
 @pytest.fixture(scope="session")
-def saved_run(tmp_path_factory: pytest.TempPathFactory, tiny_weights: Path) -> SavedRun:
+def saved_run(tmp_path_factory: pytest.TempPathFactory, tiny_weights: Path, compiled_forms: Path) -> SavedRun:
     """A probe of TINY, trained once on drawn shapes, some with wrong labels, so that it is unsure. Copy it to change it."""
     from headstart.settings import TrainSettings
     from headstart.training.run import train
@@ -186,6 +198,8 @@ def saved_run(tmp_path_factory: pytest.TempPathFactory, tiny_weights: Path) -> S
                 draw_shape(other if i % 6 == 5 else label, rng).save(data / split / label / f"{label} {i}.png")
     (data / "train" / "circles" / "notes.jpg").write_text("not an image")
     (data / "train" / "squares" / "empty.png").touch()
+    (root / "home").mkdir()
+    lend_compiled_forms(root / "home", compiled_forms)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("HEADSTART_HOME", str(root / "home"))
         patch.setenv("HF_HUB_OFFLINE", "1")

@@ -12,7 +12,7 @@ import pytest
 ROOT = Path(__file__).parents[1] / "src" / "headstart"
 
 STEPS = [  # lowest first
-    {"errors", "settings", "storage", "recipes", "progress", "machine", "download"},
+    {"errors", "settings", "storage", "recipes", "progress", "machine", "download", "threads"},
     {"data"},
     {"evaluation"},
     {"model"},
@@ -21,15 +21,17 @@ STEPS = [  # lowest first
     {"apps"},
 ]
 ROOMS = {  # outside package -> the only modules that may import it
-    "PIL": ("data.images", "data.preprocess", "data.pixels"),
+    "PIL": ("data.images", "data.facts", "data.preprocess", "data.pixels"),
     "huggingface_hub": ("model.weights",),
     "jinja2": ("artifact.report",),
     "matplotlib": ("artifact.figures",),
+    "onnxruntime": ("model.engines",),
+    "openvino": ("model.engines",),
     "psutil": ("machine",),
-    "pyarrow": ("data.tables",),
+    "pyarrow": ("data.tables", "model.feature_store"),
     "pydantic": ("settings", "artifact.bundle"),
     "rich": ("apps.",),
-    "safetensors": ("model.backbones", "model.checkpoint"),
+    "safetensors": ("model.backbones", "model.checkpoint", "model.frozen"),
     "sklearn": ("data.splits", "evaluation.", "training.classifier"),
     "timm": ("model.backbones",),
     "torch": ("model.backbones", "model.augmentation", "model.finetune", "model.checkpoint"),
@@ -43,7 +45,19 @@ LIGHT = [  # modules that must be importable without what HEAVY names
     *(f"headstart.evaluation.{path.stem}" for path in sorted((ROOT / "evaluation").glob("[a-z]*.py"))),
     *(
         f"headstart.model.{name}"
-        for name in ("catalog", "weights", "features", "probe", "head", "history", "softmax_regression")
+        for name in (
+            "catalog",
+            "weights",
+            "features",
+            "feature_store",
+            "compiled",
+            "engines",
+            "frozen",
+            "probe",
+            "head",
+            "history",
+            "softmax_regression",
+        )
     ),
     "headstart.artifact.bundle",
     "headstart.artifact.predictor",

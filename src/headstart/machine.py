@@ -1,9 +1,21 @@
 """What this process has used so far: seconds since it started, peak memory."""
 
+import ctypes
 import sys
 import time
+from typing import Any
 
 import psutil
+
+
+def has_cuda() -> bool:
+    """Whether there is an NVIDIA GPU and its driver, asked of the driver itself: torch would take seconds to answer."""
+    try:
+        driver: Any = ctypes.CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
+    except OSError:
+        return False
+    n_devices = ctypes.c_int(0)
+    return driver.cuInit(0) == 0 and driver.cuDeviceGetCount(ctypes.byref(n_devices)) == 0 and n_devices.value > 0
 
 
 def seconds_since_start() -> float:

@@ -10,6 +10,7 @@ from headstart.errors import SettingsError, did_you_mean
 Strategy = Literal["probe", "finetune"]
 Recipe = Literal["default", "tutorial"]
 Augment = Literal["standard", "no-flip", "none"]
+Precision = Literal["fp32", "bf16"]
 Schedule = Literal["cosine", "one-cycle", "step", "constant"]
 
 
@@ -43,6 +44,10 @@ class TrainSettings(BaseModel):
     batch_size: int | None = Field(None, ge=1, le=4096, description="Images a training step.")
     image_size: int | None = Field(None, ge=32, le=1024, description="Side of the network's input in pixels.")
     freeze: int = Field(0, ge=0, le=1000, description="Keep the stem and the first N blocks as they are (finetune).")
+    precision: Precision = Field(
+        "fp32",
+        description="Of a probe's features; bf16 (with OpenVINO) is faster and moves probabilities a little.",
+    )
     device: str = Field("auto", min_length=1, description="auto, cpu, cuda, cuda:1, mps ...")
     workers: int | None = Field(None, ge=1, le=256, description="Threads that decode images.")
     seed: int = Field(0, ge=0, le=2**31 - 1, description="Same seed, same machine: same result.")

@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 import sys
+import tempfile
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -50,6 +51,17 @@ def atomic_write(path: Path) -> Iterator[Path]:
         aside.replace(path)
     finally:
         aside.unlink(missing_ok=True)
+
+
+@contextmanager
+def atomic_folder(place: Path) -> Iterator[Path]:
+    """Yields an empty folder to fill; it takes `place`'s place when the block ends, and is removed if it fails."""
+    place.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=place.parent, prefix=f".{place.name}-") as aside:
+        new = Path(aside) / "new"
+        new.mkdir()
+        yield new
+        replace_folder(new, place)
 
 
 def write_text(path: Path, text: str) -> None:

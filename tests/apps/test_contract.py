@@ -8,14 +8,14 @@ import typer
 
 from apps.conftest import Result
 from headstart.apps.main import COMMANDS, build_app
-from headstart.settings import Augment, Recipe, Schedule, Strategy, TrainSettings
+from headstart.settings import Augment, Precision, Recipe, Schedule, Strategy, TrainSettings
 
 # What design.md names, and behind the bar what was added since.
 OPTIONS = {
     "demo": "| --output --offline",
     "train": "--strategy --recipe --backbone --weights --offline --val --test --val-fraction --augment --schedule --epochs "
     "--learning-rate --batch-size --image-size --freeze --device --workers --seed --output --overwrite --resume --refit "
-    "--json --quiet |",
+    "--json --quiet | --precision",
     "preview": "--augment --output | --recipe --images --seed",
     "predict": "--format --top-k --grid --output | --device",
     "evaluate": "--split --json | --device",
@@ -53,6 +53,7 @@ CHOICES = {
     ("train", "strategy"): get_args(Strategy),
     ("train", "recipe"): get_args(Recipe),
     ("train", "augment"): get_args(Augment),
+    ("train", "precision"): get_args(Precision),
     ("train", "schedule"): get_args(Schedule),
     ("preview", "augment"): get_args(Augment),
     ("preview", "recipe"): get_args(Recipe),

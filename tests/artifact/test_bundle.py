@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
+import pyarrow.parquet
 import pytest
 import safetensors.numpy
 from conftest import TINY, SavedRun
@@ -101,6 +103,11 @@ def test_no_pickle(saved_run: SavedRun) -> None:
         if file.suffix == ".safetensors":
             (header_bytes,) = struct.unpack("<Q", content[:8])
             assert isinstance(json.loads(content[8 : 8 + header_bytes]), dict)
+        elif file.suffix == ".onnx":
+            assert b"pickle" not in content
+            onnx.checker.check_model(file)
+        elif file.suffix == ".parquet":
+            pyarrow.parquet.read_table(file)
         elif file.suffix == ".png":
             assert content.startswith(b"\x89PNG\r\n")
         else:
@@ -230,7 +237,7 @@ def test_another_backbone(model: Path) -> None:
 def test_classes_edited(model: Path, classes: list[str]) -> None:
     """A list of classes that the last layer was not made for is refused."""
     edit(model, lambda values: values.update(classes=classes))
-    with pytest.raises(BundleError, match="does not fit the network"):
+    with pytest.raises(BundleError, match="does not fit the manifest"):
         Predictor.load(model)
 
 

@@ -13,8 +13,9 @@ from conftest import SavedRun
 from PIL import Image
 
 from headstart.artifact.bundle import read_bundle
-from headstart.artifact.predictor import BATCH_IMAGES, Prediction, Predictor
+from headstart.artifact.predictor import Prediction, Predictor
 from headstart.errors import BundleError, SettingsError
+from headstart.model.extractor import ENGINE_BATCH
 
 TOLERANCE = 1e-4  # design.md section 3: one answer
 
@@ -69,7 +70,7 @@ def test_answers_come_in_the_order_of_the_files(saved_run: SavedRun, predictor: 
     wanted = predictions_of(saved_run)
     rng = np.random.default_rng(1)
     files = [str(file) for file in rng.permutation(list(saved_run.labels) * 3)]
-    assert len(files) > 3 * BATCH_IMAGES
+    assert len(files) > 3 * ENGINE_BATCH
     answers = list(predictor.predict(files, workers=4))
     assert [answer.path for answer in answers] == files
     for answer in answers:
@@ -80,7 +81,7 @@ def test_answers_come_in_the_order_of_the_files(saved_run: SavedRun, predictor: 
         np.testing.assert_allclose(answer.probabilities, expected, rtol=0, atol=TOLERANCE)
 
 
-@pytest.mark.parametrize("count", [1, BATCH_IMAGES - 1, BATCH_IMAGES, BATCH_IMAGES + 1])
+@pytest.mark.parametrize("count", [1, ENGINE_BATCH - 1, ENGINE_BATCH, ENGINE_BATCH + 1])
 def test_no_file_is_lost_at_the_edge_of_a_batch(saved_run: SavedRun, predictor: Predictor, count: int) -> None:
     """As many answers come as files were given."""
     files = list(saved_run.labels)[:count]
@@ -130,7 +131,7 @@ def test_unreadable_files_between_others(saved_run: SavedRun, predictor: Predict
 
 def test_a_whole_batch_unreadable(predictor: Predictor, tmp_path: Path) -> None:
     """Where no file of a batch can be read the network is not asked, and each file has its reason."""
-    files = [tmp_path / f"{i}.png" for i in range(BATCH_IMAGES + 2)]
+    files = [tmp_path / f"{i}.png" for i in range(ENGINE_BATCH + 2)]
     answers = list(predictor.predict(files))
     assert len(answers) == len(files)
     assert all("no such file" in answer.error for answer in answers)
@@ -160,7 +161,7 @@ def test_a_predictor_is_lazy(saved_run: SavedRun, predictor: Predictor) -> None:
 
     answers = predictor.predict(endless(), workers=2)
     assert isinstance(next(answers), Prediction)
-    assert asked < 4 * BATCH_IMAGES
+    assert asked < 4 * ENGINE_BATCH
     answers.close()
 
 

@@ -32,6 +32,7 @@ from headstart.model.backbones import (
     to_timm_names,
 )
 from headstart.model.catalog import NAMED, find_backbone
+from headstart.model.extractor import Extractor
 from headstart.model.features import scan
 from headstart.model.head import Head
 from headstart.model.weights import WeightsFile, locate_weights
@@ -101,7 +102,7 @@ def test_the_port_is_right(shared: Path) -> None:
     spec = NAMED["efficientnet_lite0"]
     network = pretrained_network(spec, locate_weights(spec, offline=True))
     with open_sources(shared / "hymenoptera_data" / "val") as sources:
-        found = scan(sources.candidates, network.preprocess, network.logits)
+        found = scan(sources.candidates, network.preprocess, Extractor(network.logits))
     truth = np.array([ANT if image.label == "ants" else BEE for image in found.images])
     assert len(truth) == 153
     of_two = np.where(found.vectors[:, ANT] > found.vectors[:, BEE], ANT, BEE)
@@ -252,23 +253,6 @@ def test_what_a_file_may_lack(change: str, tiny_weights: Path, tiny: Network, tm
     safetensors.torch.save_file(state, tmp_path / "w.safetensors")
     network = pretrained_network(find_backbone(TINY), weights_of(tmp_path / "w.safetensors"))
     assert np.array_equal(network.features(some_views()), tiny.features(some_views()))
-
-
-# What is kept
-
-
-def test_converted_weights_are_kept(tmp_path: Path, tiny_weights: Path, own_home: Path) -> None:
-    """The first use keeps a safetensors file with timm's names in home; the second needs the original no more."""
-    original = tmp_path / "w.pth"
-    torch.save({"state_dict": read_state(tiny_weights)}, original)
-    weights = weights_of(original)
-    first = pretrained_network(find_backbone(TINY), weights)
-    kept = list((own_home / "weights").iterdir())
-    assert [file.name for file in kept] == [f"test_resnet-{weights.sha256[:16]}.safetensors"]
-    assert set(read_state(kept[0])) == set(first.module.state_dict())
-    original.unlink()
-    second = pretrained_network(find_backbone(TINY), weights)
-    assert np.array_equal(second.logits(some_views()), first.logits(some_views()))
 
 
 def test_other_weights_are_not_mixed_up(tmp_path: Path, tiny_weights: Path) -> None:

@@ -1,7 +1,6 @@
 """One pass over the files: nothing is lost, nothing is reordered, and batches change no vector."""
 
 import threading
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -13,7 +12,8 @@ from headstart.data.preprocess import Preprocess
 from headstart.data.sources import Candidate, open_sources
 from headstart.model.backbones import Network, pretrained_network
 from headstart.model.catalog import find_backbone
-from headstart.model.features import BATCH_IMAGES, map_in_threads, scan
+from headstart.model.extractor import ENGINE_BATCH, Extractor
+from headstart.model.features import scan
 from headstart.model.weights import WeightsFile
 from headstart.storage import sha256_of_file
 
@@ -38,7 +38,7 @@ def candidates(draw_classes: Callable[..., Path]) -> Sequence[Candidate]:
 @pytest.mark.parametrize("workers", [1, 2, 7, None])
 def test_order_is_kept(candidates: Sequence[Candidate], workers: int | None) -> None:
     """Images and vectors come in the order of the candidates, whatever the number of threads."""
-    found = scan(candidates, SQUARE, mean_colour, workers=workers)
+    found = scan(candidates, SQUARE, Extractor(mean_colour), workers=workers)
     unreadable = {entry.path for entry in found.skipped}
     assert [image.path for image in found.images] == [c.path for c in candidates if c.path not in unreadable]
     assert found.vectors.shape == (22, 3)
@@ -73,11 +73,11 @@ def test_without_a_network_nothing_is_computed(candidates: Sequence[Candidate]) 
 def test_nothing_readable(tmp_path: Path) -> None:
     """A list without one readable image is no error here: all are listed."""
     missing = [Candidate(f"{i}.png", tmp_path / f"{i}.png") for i in range(3)]
-    found = scan(missing, SQUARE, mean_colour)
+    found = scan(missing, SQUARE, Extractor(mean_colour))
     assert found.images == ()
     assert [entry.reason for entry in found.skipped] == ["there is no such file"] * 3
     assert found.vectors.shape == (0, 0)
-    assert scan([], SQUARE, mean_colour).skipped == ()
+    assert scan([], SQUARE, Extractor(mean_colour)).skipped == ()
 
 
 def test_batches_change_no_vector(candidates: Sequence[Candidate], tiny_weights: Path) -> None:
@@ -85,8 +85,8 @@ def test_batches_change_no_vector(candidates: Sequence[Candidate], tiny_weights:
     weights = WeightsFile(tiny_weights, sha256_of_file(tiny_weights), "test")
     network: Network = pretrained_network(find_backbone(TINY), weights)
     network.preprocess = network.preprocess.at_size(64)
-    together = scan(candidates, network.preprocess, network.features)
-    alone = [scan([c], network.preprocess, network.features).vectors for c in candidates]
+    together = scan(candidates, network.preprocess, network.extractor())
+    alone = [scan([c], network.preprocess, network.extractor()).vectors for c in candidates]
     expected = np.concatenate([vectors for vectors in alone if len(vectors)])
     np.testing.assert_allclose(together.vectors, expected, rtol=1e-5, atol=1e-5 * np.abs(expected).max())
 
@@ -99,14 +99,14 @@ def test_batches_are_bounded(candidates: Sequence[Candidate]) -> None:
         sizes.append(len(views))
         return mean_colour(views)
 
-    scan(candidates, SQUARE, compute)
-    assert sizes == [BATCH_IMAGES, 22 - BATCH_IMAGES]
+    scan(candidates, SQUARE, Extractor(compute))
+    assert sizes == [ENGINE_BATCH, 22 - ENGINE_BATCH]
 
 
 def test_progress_counts_files(candidates: Sequence[Candidate]) -> None:
     """Progress goes up by one for each file, readable or not, and ends at their number."""
     steps: list[tuple[str, int, int]] = []
-    scan(candidates, SQUARE, mean_colour, progress=lambda *step: steps.append(step), stage="looking")
+    scan(candidates, SQUARE, Extractor(mean_colour), progress=lambda *step: steps.append(step), stage="looking")
     assert steps == [("looking", done, 25) for done in range(1, 26)]
 
 
@@ -121,24 +121,6 @@ def test_progress_can_cancel(candidates: Sequence[Candidate], error: type[BaseEx
             raise error
 
     with pytest.raises(error):
-        scan(candidates, SQUARE, mean_colour, progress=cancel)
+        scan(candidates, SQUARE, Extractor(mean_colour), progress=cancel)
     assert done_until == [1, 2, 3]
-    assert not [thread for thread in threading.enumerate() if thread.name.startswith("headstart-decode")]
-
-
-def test_threads_stay_a_bounded_distance_ahead() -> None:
-    """However slow the consumer, only a few items per thread are worked on ahead: memory is bounded."""
-    started: list[int] = []
-    results = map_in_threads(lambda i: started.append(i) or i, range(1000), workers=2)
-    assert next(results) == 0
-    time.sleep(0.05)
-    assert len(started) <= 4 * 2 + 2
-    assert list(results) == list(range(1, 1000))
-
-
-def test_an_error_in_a_thread_is_raised() -> None:
-    """What a thread raises reaches the caller at the place of its item."""
-    results = map_in_threads(lambda i: 10 // (3 - i), range(10), workers=2)
-    assert [next(results) for _ in range(3)] == [3, 5, 10]
-    with pytest.raises(ZeroDivisionError):
-        next(results)
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("headstart")]

@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError,
 from headstart.data.preprocess import Preprocess
 from headstart.errors import BackboneError, BundleError
 from headstart.model.catalog import find_backbone
+from headstart.settings import Precision
 from headstart.storage import sha256_of_file, write_json
 
 FORMAT = 1
@@ -77,6 +78,16 @@ class Manifest(BaseModel):
         if len(set(classes)) < len(classes):
             raise ValueError("a class is named twice")
         return classes
+
+    @property
+    def has_pretrained_body(self) -> bool:
+        """Whether all but the last layer is the backbone as it was pretrained; the tutorial's frozen batch norm moves."""
+        return self.strategy == "probe" and self.recipe == "default"
+
+    @property
+    def precision(self) -> Precision:
+        """The precision its features were computed, and are to be computed, in."""
+        return "bf16" if self.has_pretrained_body and self.settings.get("precision") == "bf16" else "fp32"
 
     def preprocessing(self) -> Preprocess:
         """The Preprocess this model was trained with."""

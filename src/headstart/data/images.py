@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError, __version__, features
 
 FORMATS = (
     "JPEG",
@@ -22,6 +22,7 @@ FORMATS = (
     "AVIF",
 )  # the JPEG reader also takes MPO, the format of 3D and phone cameras
 MAX_PIXELS = 178_956_970  # as many as Pillow itself opens without an error; 0.5 GB as RGB
+DECODING = 1  # raised with every change here that changes a pixel
 EXIF_ORIENTATION = 0x0112
 # EXIF orientation -> what turns the picture upright (TIFF 6.0, tag 274)
 UPRIGHT = {
@@ -73,6 +74,11 @@ class DecodedImage:
     mode: str  # the file's own pixel mode: "RGB", "P", "I;16" ...
     width: int  # of the file, upright, pixels
     height: int
+
+
+def pixels_version() -> str:
+    """A name for all that turns a file's bytes into pixels: this module, Pillow, and the JPEG library Pillow was built with."""
+    return f"{DECODING}-pillow{__version__}-jpeg{features.version_codec('jpg')}"
 
 
 def read_bytes(path: Path) -> bytes:

@@ -31,9 +31,14 @@ class Preprocess:
     # `resize_px`; 0: always decoded in full. Twice the target keeps what the resize filter can still see.
     decode_margin: float = 2.0
 
+    @property
+    def decode_px(self) -> int:
+        """The shorter side that a JPEG decoded at reduced scale keeps at least; 0: all are decoded in full."""
+        return math.ceil(self.resize_px * self.decode_margin)
+
     def decode(self, data: bytes) -> DecodedImage:
         """The image in a file's bytes, at the scale this preprocessing wants. Raises UnreadableImage."""
-        return decode(data, shorter_side_px=math.ceil(self.resize_px * self.decode_margin))
+        return decode(data, shorter_side_px=self.decode_px)
 
     def view(self, image: Image.Image) -> np.ndarray:
         """The pixels the network sees: (size_px, size_px, 3) uint8.

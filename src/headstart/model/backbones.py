@@ -1,8 +1,11 @@
 """Builds the torch network of a backbone and loads its weights, every tensor's name and shape checked. The only timm import."""
 
-import os
+import io
+import logging
 import re
-from collections.abc import Mapping
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from pathlib import Path
@@ -19,9 +22,12 @@ from timm.models import get_pretrained_cfg, group_parameters
 from headstart.data.preprocess import Preprocess
 from headstart.errors import BackboneError, SettingsError, did_you_mean
 from headstart.model.catalog import BackboneSpec, find_backbone
+from headstart.model.engines import INPUT, OUTPUT
+from headstart.model.extractor import ENGINE_BATCH, GPU_BATCH, EngineName, Extractor, Frozen, Model
 from headstart.model.head import Head
-from headstart.model.weights import WeightsFile
-from headstart.storage import atomic_write, home
+from headstart.model.weights import WeightsFile, check_shapes
+from headstart.storage import atomic_write
+from headstart.threads import cores
 
 # In efficientnet_pytorch's naming the two kinds of block, with and without an expanding convolution, and outside of blocks.
 PLAIN_BLOCK = {"_depthwise_conv": "conv_dw", "_bn1": "bn1", "_project_conv": "conv_pw", "_bn2": "bn2"}
@@ -86,6 +92,47 @@ class Network:
         outputs = module.forward_head(module.forward_features(self.to_input(views)), pre_logits=True)
         return outputs.float().cpu().numpy()
 
+    def extractor(self, weights_sha256: str = "") -> Extractor:
+        """The network without its last layer as it is now, in torch and full precision."""
+        batch = ENGINE_BATCH if self.device.type == "cpu" else GPU_BATCH
+        engine = EngineName(f"torch-{self.device.type}", "fp32")
+        return Extractor(self.features, engine, batch, self.spec.timm_name, weights_sha256)
+
+    def model(self) -> Model:
+        """The network as a classifier in memory."""
+        return Model(self.spec, self.preprocess, self.extractor(), self.head(), self.save)
+
+    def frozen(self, weights_sha256: str) -> Frozen:
+        """The network as a backbone to put a head on."""
+
+        def with_head(head: Head) -> Model:
+            self.set_head(head)
+            return self.model()
+
+        return Frozen(self.spec, self.preprocess, self.extractor(weights_sha256), with_head)
+
+    def head(self) -> Head:
+        """A copy of the last layer."""
+        layer = self.last_layer
+        return Head(layer.weight.detach().cpu().numpy().copy(), layer.bias.detach().cpu().numpy().copy())
+
+    def export_graph(self, file: Path) -> None:
+        """Writes the network without its last layer as ONNX, from uint8 views to features, for any number of images."""
+        example = torch.zeros((2, self.preprocess.size_px, self.preprocess.size_px, 3), dtype=torch.uint8)
+        with warnings.catch_warnings(), _quiet():
+            warnings.simplefilter("ignore")  # the exporter warns of its own future
+            program = torch.onnx.export(
+                _Body(self).eval(),
+                (example,),
+                dynamo=True,
+                dynamic_shapes=({0: torch.export.Dim("n")},),
+                input_names=[INPUT],
+                output_names=[OUTPUT],
+                verbose=False,
+            )
+        assert program is not None  # with dynamo it is returned
+        program.save(file)
+
     @torch.inference_mode()
     def logits(self, views: np.ndarray) -> np.ndarray:
         """(n, size, size, 3) uint8 views -> (n, n_classes) float32."""
@@ -128,22 +175,51 @@ class Network:
         copies = {name: tensor.detach().cpu() for name, tensor in self.module.state_dict().items()}
         return {name: tensor.clone(memory_format=torch.contiguous_format) for name, tensor in copies.items()}
 
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """Every tensor's name and shape."""
+        return {name: tuple(tensor.shape) for name, tensor in self.module.state_dict().items()}
+
     def save(self, file: Path) -> None:
         """Writes every tensor, last layer included, as safetensors; whole or not at all."""
         with atomic_write(file) as aside:
             safetensors.torch.save_file(self.state(), aside)
 
 
+class _Body(torch.nn.Module):
+    """What is exported: normalisation and the network up to its last layer."""
+
+    def __init__(self, network: Network) -> None:
+        super().__init__()
+        self.network = network.module
+        for name, part in zip(("scale", "shift"), network.preprocess.scale_and_shift(), strict=True):
+            self.register_buffer(name, torch.from_numpy(part).view(1, 3, 1, 1))
+
+    def forward(self, views: torch.Tensor) -> torch.Tensor:
+        network: Any = self.network
+        scale, shift = self.get_buffer("scale"), self.get_buffer("shift")
+        inputs = views.permute(0, 3, 1, 2).float() * scale + shift
+        outputs: torch.Tensor = network.forward_head(network.forward_features(inputs), pre_logits=True)
+        return outputs
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keeps what the exporter logs and prints from the user, whose result this is not."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with redirect_stdout(io.StringIO()):
+            yield
+    finally:
+        logging.disable(before)
+
+
 def pretrained_network(spec: BackboneSpec, weights: WeightsFile, device: str = "cpu") -> Network:
     """The network with its pretrained weights and ImageNet head. Raises BackboneError where the file does not fit."""
     spec = complete_spec(spec)
-    kept = home() / "weights" / f"{spec.timm_name.replace('/', '_')}-{weights.sha256[:16]}.safetensors"
     module = _build(spec)
-    state = read_state(kept) if kept.is_file() else to_timm_names(read_state(weights.path), module)
+    state = to_timm_names(read_state(weights.path), module)
     check_state(module, state, _last_layer_prefix(module), weights.path)
-    if not kept.is_file():
-        with atomic_write(kept) as aside:
-            safetensors.torch.save_file({name: tensor.contiguous() for name, tensor in state.items()}, aside)
     _load_body_and_head(module, state)
     return Network(spec, module, _preprocess_of(spec, module), device)
 
@@ -235,30 +311,16 @@ def check_state(
     The last layer may be missing or another's unless `head_must_fit`, for it is replaced. Counters of batches, which old
     files lack, may be missing too.
     """
-    wanted = module.state_dict()
 
-    def matters(name: str) -> bool:
-        return head_must_fit or not name.startswith(f"{head}.")
+    def shapes(tensors: Mapping[str, torch.Tensor]) -> dict[str, tuple[int, ...]]:
+        return {n: tuple(t.shape) for n, t in tensors.items() if head_must_fit or not n.startswith(f"{head}.")}
 
-    missing = [n for n in wanted if n not in state and matters(n) and not n.endswith("num_batches_tracked")]
-    unknown = [name for name in state if name not in wanted and matters(name)]
-    shapes = [
-        f"{name} is {tuple(state[name].shape)}, not {tuple(wanted[name].shape)}"
-        for name in wanted
-        if name in state and matters(name) and state[name].shape != wanted[name].shape
-    ]
-    if missing or unknown or shapes:
-        problems = [f"{len(missing)} tensors are missing, {missing[0]} first"] if missing else []
-        problems += [f"{len(unknown)} are unknown, {unknown[0]} first"] if unknown else []
-        problems += [f"{len(shapes)} have another shape: {shapes[0]}"] if shapes else []
-        raise BackboneError(
-            f"{file} does not fit the network: {'; '.join(problems)}", hint="is it the file of this very backbone?"
-        )
+    wanted = shapes(module.state_dict())
+    check_shapes(shapes(state), {n: s for n, s in wanted.items() if n in state or not n.endswith("num_batches_tracked")}, file)
 
 
 def find_hardware(device: str = "auto") -> Hardware:
     """What `device` names, or the best there is for "auto". Raises SettingsError where the machine has no such device."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     if device == "auto":
         device = "cuda:0" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
     if device.split(":")[0] not in DEVICES:
@@ -270,10 +332,10 @@ def find_hardware(device: str = "auto") -> Hardware:
         reason = str(error).splitlines()[0].split(". ")[0]  # torch goes on for pages
         raise SettingsError(f"there is no device {device!r} here: {reason}", hint="--device cpu works everywhere") from error
     if kind.type == "cuda":
-        return Hardware(f"cuda:{kind.index or 0}", torch.cuda.is_bf16_supported(including_emulation=False), cores)
+        return Hardware(f"cuda:{kind.index or 0}", torch.cuda.is_bf16_supported(including_emulation=False), cores())
     native = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
     bf16 = kind.type == "cpu" and any(getattr(torch.cpu, name, lambda: False)() for name in native)
-    return Hardware(kind.type, bf16, cores)
+    return Hardware(kind.type, bf16, cores())
 
 
 def named_or_timm(name: str) -> BackboneSpec:

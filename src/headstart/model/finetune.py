@@ -14,11 +14,11 @@ from headstart.errors import SettingsError, TrainingError
 from headstart.model.augmentation import apply_view, draw_view, rng_for
 from headstart.model.backbones import Network
 from headstart.model.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
-from headstart.model.features import map_in_threads
 from headstart.model.head import cross_entropy, softmax
 from headstart.model.history import Epoch
 from headstart.progress import Progress, silent
 from headstart.recipes import TrainingPlan
+from headstart.threads import map_in_threads
 
 VALIDATION_BATCH = 16
 

@@ -2,6 +2,7 @@
 
 import os
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -86,6 +87,22 @@ def fetch_weights(spec: BackboneSpec, progress: Progress = silent) -> WeightsFil
         except Exception as error:  # its own, or one of its HTTP library's, which differs from version to version
             failures.append(f"Hugging Face: {(str(error) or type(error).__name__).splitlines()[0]}")
     raise _not_at_hand(spec, "; ".join(failures))
+
+
+def check_shapes(found: Mapping[str, tuple[int, ...]], wanted: Mapping[str, tuple[int, ...]], file: Path) -> None:
+    """Raises BackboneError unless the tensors found in `file` are those wanted, each in its shape, and no other."""
+    missing = [name for name in wanted if name not in found]
+    unknown = [name for name in found if name not in wanted]
+    wrong = [name for name in wanted if name in found and found[name] != wanted[name]]
+    if missing or unknown or wrong:
+        problems = [f"{len(missing)} tensors are missing, {missing[0]} first"] if missing else []
+        problems += [f"{len(unknown)} are unknown, {unknown[0]} first"] if unknown else []
+        problems += (
+            [f"{len(wrong)} have another shape: {wrong[0]} is {found[wrong[0]]}, not {wanted[wrong[0]]}"] if wrong else []
+        )
+        raise BackboneError(
+            f"{file} does not fit the network: {'; '.join(problems)}", hint="is it the file of this very backbone?"
+        )
 
 
 def _not_at_hand(spec: BackboneSpec, why: str) -> BackboneError:

@@ -17,6 +17,7 @@ from headstart.data.catalog import open_data
 from headstart.data.dataset import Dataset, labelled_dataset
 from headstart.data.sources import Candidate, Sources
 from headstart.errors import DataError, HeadstartWarning, SettingsError
+from headstart.model.feature_store import FeatureStore
 from headstart.model.features import scan
 from headstart.progress import silent
 from headstart.settings import TrainSettings
@@ -52,6 +53,7 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         batch_size: int | None = None,
         image_size: int | None = None,
         freeze: int = 0,
+        precision: str = "fp32",
         device: str = "auto",
         workers: int | None = None,
         seed: int = 0,
@@ -72,6 +74,7 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self.batch_size = batch_size
         self.image_size = image_size
         self.freeze = freeze
+        self.precision = precision
         self.device = device
         self.workers = workers
         self.seed = seed
@@ -105,8 +108,8 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self.classes_ = names
         self._fit: Fit | None = fit
         self._settings = settings
-        network = fit.fitted.network
-        self._predictor = Predictor(fit.dataset.classes, network.preprocess, network)
+        model = fit.fitted.model
+        self._predictor = Predictor(fit.dataset.classes, model.preprocess, model.extractor, model.head)
         return self
 
     def predict(self, X: Paths) -> np.ndarray:
@@ -138,11 +141,13 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         check_is_fitted(self, "classes_")
         predictor = self._predictor
         with open_data(data, offline=self.offline) as sources:
-            found = scan(sources.candidates, predictor.preprocess, predictor.logits, workers=self.workers)
+            found = scan(
+                sources.candidates, predictor.preprocess, predictor.extractor, store=FeatureStore(), workers=self.workers
+            )
         dataset = labelled_dataset(sources.name, found.images, found.skipped, predictor.classes)
         _warn_of(dataset)
         known = [i for i, image in enumerate(found.images) if image.label in predictor.classes]
-        return float(accuracy_score(dataset.labels, found.vectors[known].argmax(axis=1)))
+        return float(accuracy_score(dataset.labels, predictor.head.logits(found.vectors[known]).argmax(axis=1)))
 
     def save(self, folder: str | Path) -> Path:
         """Writes the model as a bundle that `headstart predict` and `ImageClassifier.load` read. Returns the folder."""

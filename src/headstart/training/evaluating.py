@@ -15,6 +15,7 @@ from headstart.data.sources import Candidate, Sources
 from headstart.errors import BundleError, DataError, explains_missing_packages
 from headstart.evaluation.metrics import Evaluation, evaluate_predictions
 from headstart.machine import peak_rss_mb, seconds_since_start
+from headstart.model.feature_store import FeatureStore
 from headstart.model.features import scan
 from headstart.model.head import softmax
 from headstart.progress import Progress, silent
@@ -40,16 +41,18 @@ def evaluate_model(
 
     Labels are bound by name. Images the model was trained on are counted and told. Raises HeadstartError.
     """
-    predictor = Predictor.load(model, device)
+    predictor = Predictor.load(model, device, progress)
     manifest = predictor.manifest
     if manifest is None:
         raise BundleError(f"{model} has no manifest", hint="give the folder of a run")
     with open_data(data, progress=progress) as sources:
         chosen, candidates = choose_split(sources, split, manifest)
-        found = scan(candidates, predictor.preprocess, predictor.logits, progress=progress, stage="evaluating")
+        found = scan(
+            candidates, predictor.preprocess, predictor.extractor, store=FeatureStore(), progress=progress, stage="evaluating"
+        )
     dataset = labelled_dataset(sources.name, found.images, (*sources.skipped, *found.skipped), predictor.classes)
     known = [i for i, image in enumerate(found.images) if image.label in predictor.classes]
-    probabilities = softmax(found.vectors[known])
+    probabilities = softmax(predictor.head.logits(found.vectors[known]))
     val_digests = set(manifest.images.get("val", ()))
     train_digests = set(manifest.images.get("train", ())) | (val_digests if manifest.refit else set())
     trained_on = sum(image.sha256 in train_digests for image in dataset.images)

@@ -13,11 +13,13 @@ from headstart.data.preprocess import Preprocess
 from headstart.data.sources import Candidate
 from headstart.data.splits import Split
 from headstart.errors import DataError
-from headstart.model.features import map_in_threads, scan
+from headstart.model.features import scan
 from headstart.model.head import softmax
 from headstart.progress import Progress
-from headstart.recipes import TrainingPlan
+from headstart.recipes import Facts, TrainingPlan, plan_for
 from headstart.settings import TrainSettings
+from headstart.threads import map_in_threads
+from headstart.training.backbone import Backbone
 from headstart.training.fitted import Answers, Fitted
 from headstart.training.probe_run import epoch_zero, feature_table
 
@@ -36,6 +38,35 @@ class FinetuneJob:
     plan: TrainingPlan
     new_network: Callable[[], "Network"]  # the pretrained network anew
     checkpoints: Path | None = None
+
+
+def finetune_job(
+    dataset: Dataset,
+    split: Split,
+    vectors: np.ndarray,
+    backbone: Backbone,
+    settings: TrainSettings,
+    checkpoints: Path | None,
+) -> FinetuneJob:
+    """The job that the settings ask for on this machine."""
+    from headstart.model.backbones import find_hardware, pretrained_network
+
+    hardware = find_hardware(settings.device)
+    facts = Facts(
+        n_train=len(split.train),
+        n_classes=len(dataset.classes),
+        image_size=backbone.preprocess.size_px,
+        device=hardware.device,
+        bf16=hardware.bf16,
+        cores=hardware.cores,
+    )
+
+    def new_network() -> "Network":
+        network = pretrained_network(backbone.spec, backbone.weights, hardware.device)
+        network.preprocess = backbone.preprocess
+        return network
+
+    return FinetuneJob(dataset, split, vectors, plan_for(settings, facts), new_network, checkpoints)
 
 
 def run_finetune(job: FinetuneJob, settings: TrainSettings, progress: Progress) -> Fitted:
@@ -66,7 +97,7 @@ def run_finetune(job: FinetuneJob, settings: TrainSettings, progress: Progress) 
     if tuned.best_epoch == 0 and not tuned.interrupted:
         notes.append("no epoch of fine-tuning did better on val than the fitted head: the saved model is the probe")
     plan_values = asdict(plan) | {"best_epoch": tuned.best_epoch}
-    return Fitted(final, tuned.history, tuned.best_epoch, plan_values, tuple(answers), interrupted, refit, tuple(notes))
+    return Fitted(final.model(), tuned.history, tuned.best_epoch, plan_values, tuple(answers), interrupted, refit, tuple(notes))
 
 
 def _train(
@@ -158,7 +189,7 @@ def _answer_test(job: FinetuneJob, network: "Network", progress: Progress) -> An
     found = scan(
         [Candidate(image.path, image.file) for image in images],
         network.preprocess,
-        network.logits,
+        network.extractor(),
         workers=job.plan.workers,
         progress=progress,
         stage="answering test",
@@ -168,4 +199,4 @@ def _answer_test(job: FinetuneJob, network: "Network", progress: Progress) -> An
             f"{found.skipped[0].path} could be read at first and now cannot: {found.skipped[0].reason}",
             hint="do not change the images while training runs",
         )
-    return Answers("test", rows, softmax(found.vectors), selected_on=False)
+    return Answers("test", rows, softmax(network.head().logits(found.vectors)), selected_on=False)

@@ -1,18 +1,17 @@
 """What a run hands over before anything is written."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from headstart.data.dataset import Dataset
 from headstart.data.splits import Split
 from headstart.evaluation.metrics import Evaluation, evaluate_predictions
+from headstart.model.extractor import Model
+from headstart.model.features import Work
 from headstart.model.history import Epoch
 from headstart.model.weights import WeightsFile
-
-if TYPE_CHECKING:
-    from headstart.model.backbones import Network
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,9 +32,9 @@ class Answers:
 
 @dataclass(frozen=True, slots=True)
 class Fitted:
-    """A trained network and what its run found out on the way."""
+    """A trained model and what its run found out on the way."""
 
-    network: "Network"
+    model: Model
     history: tuple[Epoch, ...]
     best_epoch: int
     plan: dict[str, Any]  # every number of the training, resolved
@@ -54,3 +53,4 @@ class Fit:
     split: Split
     weights: WeightsFile
     seconds: dict[str, float]  # stage -> seconds
+    work: Work  # what the pass over the files had to do

@@ -1,22 +1,19 @@
 """A probe: the head is fitted on features of the frozen backbone."""
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from headstart.data.dataset import Dataset
 from headstart.data.splits import Split, fold_count, groups_of
 from headstart.errors import DataError
+from headstart.model.extractor import Frozen
 from headstart.model.head import Head, cross_entropy, softmax
 from headstart.model.history import Epoch
 from headstart.model.probe import Probe, cross_validated_probabilities, fit_probe
 from headstart.progress import Progress
 from headstart.settings import TrainSettings
 from headstart.training.fitted import Answers, Fitted
-
-if TYPE_CHECKING:
-    from headstart.model.backbones import Network
 
 NEEDS_STEPS = ("epochs", "learning_rate", "schedule", "batch_size", "augment", "freeze")
 
@@ -45,7 +42,7 @@ def feature_table(dataset: Dataset, vectors: np.ndarray) -> FeatureTable:
 
 
 def run_probe(
-    network: "Network",
+    frozen: Frozen,
     dataset: Dataset,
     split: Split,
     vectors: np.ndarray,
@@ -54,7 +51,7 @@ def run_probe(
     needs_answers: bool = True,
     progress: Progress,
 ) -> Fitted:
-    """Fits the head on train, answers test and val (or train by cross-validation), and puts the head into `network`."""
+    """Fits the head on train, answers test and val (or train by cross-validation), and puts the head on the backbone."""
     table = feature_table(dataset, vectors)
     probe = table.fit(split.train, settings.seed, progress)
     val_answers = table.answer(probe.head, split.val, "val") if split.val.size else None
@@ -66,16 +63,17 @@ def run_probe(
     answers += [val_answers] if val_answers else []
     if not answers and needs_answers:
         answers = [_cross_validated(table, split.train, settings.seed, dataset, progress)]
-    network.set_head(probe.head)
     plan = {
         "strategy": "probe",
         "strength": probe.strength,
         "folds": probe.n_folds,
         "held_out_log_loss": [list(pair) for pair in probe.log_losses],
-        "image_size": network.preprocess.size_px,
+        "image_size": frozen.preprocess.size_px,
         "seed": settings.seed,
     }
-    return Fitted(network, (start,), 0, plan, tuple(answers), refit=refit, notes=_notes(settings, probe, split))
+    return Fitted(
+        frozen.with_head(probe.head), (start,), 0, plan, tuple(answers), refit=refit, notes=_notes(settings, probe, split)
+    )
 
 
 def epoch_zero(table: FeatureTable, split: Split, head: Head) -> Epoch:

@@ -53,7 +53,7 @@ def write_run(folder: RunFolder, fit: Fit, settings: TrainSettings, progress: Pr
             "strategy": settings.strategy,
             "requested": settings.strategy,
             "recipe": settings.recipe,
-            "backbone": {"name": fitted.network.spec.name, "weights_sha256": fit.weights.sha256},
+            "backbone": {"name": fitted.model.spec.name, "weights_sha256": fit.weights.sha256},
             "classes": list(dataset.classes),
             "images": image_counts(fit) | {"skipped": len(dataset.skipped)},
             "evaluation": reported.as_json(),
@@ -77,8 +77,8 @@ def write_model(folder: Path, fit: Fit, settings: TrainSettings, reported: Evalu
     """Writes the bundle."""
     folder.mkdir(parents=True, exist_ok=True)
     fitted, dataset = fit.fitted, fit.dataset
-    network = fitted.network
-    network.save(folder / WEIGHTS)
+    model = fitted.model
+    model.save(folder / WEIGHTS)
     write_manifest(
         folder,
         {
@@ -86,13 +86,13 @@ def write_model(folder: Path, fit: Fit, settings: TrainSettings, reported: Evalu
             "recipe": settings.recipe,
             "classes": dataset.classes,
             "backbone": {
-                "name": network.spec.name,
-                "timm_name": network.spec.timm_name,
+                "name": model.spec.name,
+                "timm_name": model.spec.timm_name,
                 "weights_sha256": fit.weights.sha256,
                 "weights_origin": fit.weights.origin,
-                "licence": network.spec.licence,
+                "licence": model.spec.licence,
             },
-            "preprocess": network.preprocess.as_json(),
+            "preprocess": model.preprocess.as_json(),
             "settings": settings.as_json(),
             "plan": json.loads(json.dumps(fitted.plan)),
             "seed": settings.seed,
@@ -113,7 +113,7 @@ def image_counts(fit: Fit) -> dict[str, int]:
 
 def answer_tiles(images: Sequence[LabelledImage], probabilities: np.ndarray, fit: Fit) -> list[Tile]:
     """Tiles of labelled images with what the model says of them."""
-    preprocess, classes = fit.fitted.network.preprocess, fit.dataset.classes
+    preprocess, classes = fit.fitted.model.preprocess, fit.dataset.classes
     return [
         prediction_tile(
             read_bytes(image.file), Prediction(image.path, classes, row), image.label, preprocess, Path(image.path).name
@@ -168,7 +168,7 @@ def _write_report(
     figures: tuple[ReportFigure, ...],
 ) -> None:
     dataset: Dataset = fit.dataset
-    network = fit.fitted.network
+    model = fit.fitted.model
     shown = {name: value for name, value in fit.fitted.plan.items() if name != "held_out_log_loss"}
     write_report(
         file,
@@ -176,7 +176,7 @@ def _write_report(
             name=dataset.name,
             strategy=settings.strategy,
             recipe=settings.recipe,
-            backbone=network.spec.name,
+            backbone=model.spec.name,
             classes=dataset.classes,
             counts=image_counts(fit),
             evaluation=reported,
@@ -186,14 +186,14 @@ def _write_report(
             tables=(
                 ("The plan, every number resolved", tuple(shown.items())),
                 ("Settings as asked for", tuple(settings.as_json().items())),
-                ("Preprocessing", tuple(network.preprocess.as_json().items())),
+                ("Preprocessing", tuple(model.preprocess.as_json().items())),
                 (
                     "Backbone",
                     (
-                        ("name", network.spec.name),
+                        ("name", model.spec.name),
                         ("weights", fit.weights.origin),
                         ("weights SHA-256", fit.weights.sha256),
-                        ("licence", network.spec.licence),
+                        ("licence", model.spec.licence),
                     ),
                 ),
                 ("Versions", tuple(installed_versions().items())),

@@ -50,8 +50,8 @@ def predict(
             raise DataError(f"there is no file in {', '.join(map(str, paths))}", hint="give images, or folders that hold some")
         for target in (grid, output):
             check_target(target, [*paths, *(candidate.file for candidate in candidates)])
-        predictor = Predictor.load(model, device)
         progress = stack.enter_context(progress_bars(quiet=output is None))
+        predictor = Predictor.load(model, device, progress)
         predictions = predictor.predict_candidates(candidates)
         tiles: list[Tile] = []
         n_read, n_failed = 0, len(left_out)

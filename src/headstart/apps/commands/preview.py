@@ -44,7 +44,7 @@ def preview(
 @explains_missing_packages("drawing")
 def _draw(output: Path, sources: Sources, augment: Augment, recipe: Recipe, n_images: int, seed: int) -> tuple[Skipped, ...]:
     from headstart.artifact.preview import write_preview
-    from headstart.training.fitting import preprocess_for
+    from headstart.training.backbone import preprocess_for
 
     settings = TrainSettings.of(augment=augment, recipe=recipe, strategy="finetune")
     preprocess = preprocess_for(settings, default_preprocess())

@@ -7,7 +7,7 @@ import typer
 
 from headstart.apps.console import EXIT_INTERRUPTED, as_argument, command, note, print_json, progress_bars, say
 from headstart.errors import SettingsError
-from headstart.settings import Augment, Recipe, Schedule, Strategy, TrainSettings, help_for
+from headstart.settings import Augment, Precision, Recipe, Schedule, Strategy, TrainSettings, help_for
 
 
 @command
@@ -33,6 +33,7 @@ def train(
     batch_size: Annotated[int | None, typer.Option(help=help_for("batch_size"))] = None,
     image_size: Annotated[int | None, typer.Option(help=help_for("image_size"))] = None,
     freeze: Annotated[int, typer.Option(metavar="N", help=help_for("freeze"))] = 0,
+    precision: Annotated[Precision, typer.Option(help=help_for("precision"))] = "fp32",
     device: Annotated[str, typer.Option(help=help_for("device"))] = "auto",
     workers: Annotated[int | None, typer.Option(help=help_for("workers"))] = None,
     seed: Annotated[int, typer.Option(help=help_for("seed"))] = 0,
@@ -73,6 +74,7 @@ def train(
         batch_size=batch_size,
         image_size=image_size,
         freeze=freeze,
+        precision=precision,
         device=device,
         workers=workers,
         seed=seed,

@@ -1,0 +1,70 @@
+"""What can be said of an image without knowing what it shows: form, brightness, sharpness, and hashes that find its twins."""
+
+import hashlib
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image
+
+from headstart.data.images import DecodedImage
+
+FACTS_VERSION = 1  # raised with every change here that changes a fact
+SHARPNESS_PX = 256  # longer side at which sharpness is measured: it depends on the scale
+MEAN_CELL_PX = 8  # colours are averaged over cells of this side first, which is fast
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """Facts of one image file, or the reason why it is none."""
+
+    problem: str = ""  # why it cannot be read; all else is empty then
+    format: str = ""  # by content: "JPEG", "PNG" ...
+    mode: str = ""  # the file's own pixel mode
+    width: int = 0  # upright, pixels
+    height: int = 0
+    pixels_sha256: str = ""  # of the decoded pixels: the same picture in another file
+    dhash: int = 0  # 64 bits: brighter or darker than the neighbour to the right, 8 rows of 8 (Krawetz 2013)
+    red: float = 0.0  # mean of each channel, 0 .. 255
+    green: float = 0.0
+    blue: float = 0.0
+    brightness: float = 0.0  # mean luma, 0 .. 255
+    contrast: float = 0.0  # standard deviation of luma
+    sharpness: float = 0.0  # variance of the Laplacian of luma at 256 px: low where blurred (Pech-Pacheco et al. 2000)
+
+
+def facts_of(decoded: DecodedImage) -> Facts:
+    """The facts of a decoded image. Hash and statistics are of the pixels as decoded, which may be at a reduced scale."""
+    rgb = decoded.rgb
+    ratio = min(1.0, SHARPNESS_PX / max(rgb.size))
+    size = (max(1, round(rgb.width * ratio)), max(1, round(rgb.height * ratio)))
+    luma = rgb.convert("L").resize(size, Image.Resampling.BOX)
+    levels = np.asarray(luma, dtype=np.float32)
+    red, green, blue = (float(value) for value in np.asarray(rgb.reduce(MEAN_CELL_PX)).mean(axis=(0, 1)))
+    return Facts(
+        format=decoded.format,
+        mode=decoded.mode,
+        width=decoded.width,
+        height=decoded.height,
+        pixels_sha256=hashlib.sha256(b"%d x %d:" % rgb.size + rgb.tobytes()).hexdigest(),
+        dhash=difference_hash(luma),
+        red=red,
+        green=green,
+        blue=blue,
+        brightness=float(levels.mean()),
+        contrast=float(levels.std()),
+        sharpness=_sharpness(levels),
+    )
+
+
+def difference_hash(luma: Image.Image) -> int:
+    """64 bits of an image of mode L: whether each of 8 x 8 cells is darker than the one to its right."""
+    cells = np.asarray(luma.resize((9, 8), Image.Resampling.BOX))
+    return int.from_bytes(np.packbits(cells[:, :-1] < cells[:, 1:]).tobytes(), "big")
+
+
+def _sharpness(luma: np.ndarray) -> float:
+    if min(luma.shape) < 3:
+        return 0.0
+    centre = luma[1:-1, 1:-1]
+    laplacian = luma[:-2, 1:-1] + luma[2:, 1:-1] + luma[1:-1, :-2] + luma[1:-1, 2:] - 4 * centre
+    return float(laplacian.var())

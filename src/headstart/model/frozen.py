@@ -1,0 +1,184 @@
+"""The pretrained backbone as a probe needs it: features from the compiled form, and its tensors to save with a new head.
+
+Nothing here loads torch, except to compile a backbone the first time it is used on this machine.
+"""
+
+import atexit
+import tempfile
+import threading
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import safetensors
+import safetensors.numpy
+
+from headstart.errors import BackboneError, HeadstartWarning, SettingsError
+from headstart.model.catalog import BackboneSpec
+from headstart.model.compiled import GRAPH, STATE, Compiled, compiled_folder, find_compiled, write_record
+from headstart.model.engines import Compute, fastest_engine, load_engine
+from headstart.model.extractor import EngineName, Extractor, Frozen, Model
+from headstart.model.head import Head
+from headstart.model.weights import WeightsFile, check_shapes
+from headstart.progress import Progress, silent
+from headstart.settings import Precision
+from headstart.storage import atomic_folder, atomic_write
+from headstart.threads import cores
+
+if TYPE_CHECKING:
+    from headstart.model.backbones import Network
+
+TOLERANCE = 1e-3  # of a feature's spread: how far a compiled form may be from torch. Seen: 1e-5
+TRIAL_IMAGES = 8
+
+
+class NotCompilable(BackboneError):  # noqa: N818 - a fact about a network
+    """The network has no compiled form that gives its features."""
+
+
+def frozen_backbone(
+    spec: BackboneSpec,
+    weights: WeightsFile,
+    *,
+    image_size: int | None = None,
+    precision: Precision = "fp32",
+    progress: Progress = silent,
+) -> Frozen:
+    """The backbone in its compiled form, compiled first where this machine has not done so yet. Raises HeadstartError."""
+    folder = compiled_folder(spec.timm_name, weights.sha256, image_size)
+    compiled = find_compiled(folder)
+    if compiled is None or not compiled.state.is_file():
+        compiled = _compile_backbone(spec, weights, image_size, folder, progress)
+    extractor = compiled_extractor(compiled, weights.sha256, precision)
+    known = compiled.spec  # completed by timm when it was compiled
+
+    def with_head(head: Head) -> Model:
+        def save(file: Path) -> None:
+            tensors = safetensors.numpy.load_file(compiled.state)
+            tensors |= {f"{compiled.last_layer}.weight": head.weight, f"{compiled.last_layer}.bias": head.bias}
+            with atomic_write(file) as aside:
+                safetensors.numpy.save_file(tensors, aside)
+
+        return Model(known, compiled.preprocess, extractor, head, save)
+
+    return Frozen(known, compiled.preprocess, extractor, with_head)
+
+
+def compiled_extractor(compiled: Compiled, weights_sha256: str, precision: Precision = "fp32") -> Extractor:
+    """Features from a compiled form; the engine is loaded when the first image comes."""
+    engine = compiled.engine if precision == "fp32" else "openvino"
+    compute = Deferred(engine, compiled.graph, precision)
+    return Extractor(compute, EngineName(engine, precision), 1, compiled.spec.timm_name, weights_sha256)
+
+
+def read_head(file: Path, compiled: Compiled) -> Head:
+    """The last layer in a file of a network's tensors, once all the others were seen to be there in their shapes.
+
+    Raises BackboneError.
+    """
+    names = f"{compiled.last_layer}.weight", f"{compiled.last_layer}.bias"
+    try:
+        with safetensors.safe_open(file, framework="numpy") as tensors:
+            found = {name: tuple(tensors.get_slice(name).get_shape()) for name in tensors.keys()}  # noqa: SIM118 - no dict
+            n_classes = found.get(names[1], (0,))[0]
+            check_shapes(found, compiled.tensors | {names[0]: (n_classes, compiled.n_features), names[1]: (n_classes,)}, file)
+            weight, bias = (np.asarray(tensors.get_tensor(name), np.float32) for name in names)
+    except safetensors.SafetensorError as error:
+        raise BackboneError(f"{file} cannot be read: {error}", hint="is the copy complete?") from error
+    if not (np.isfinite(weight).all() and np.isfinite(bias).all()):
+        raise BackboneError(f"{file} has a last layer with numbers that are not finite", hint="train the model again")
+    return Head(weight, bias)
+
+
+class Deferred:
+    """An engine that is loaded by the first call, and once."""
+
+    def __init__(self, engine: str, graph: Path, precision: Precision) -> None:
+        self._wanted = (engine, graph, precision)
+        self._lock = threading.Lock()
+        self._compute: Compute | None = None
+
+    def __call__(self, views: np.ndarray) -> np.ndarray:
+        """(n, size, size, 3) uint8 -> (n, n_features) float32."""
+        if self._compute is None:
+            with self._lock:
+                if self._compute is None:
+                    self._compute = load_engine(*self._wanted, threads=cores())
+        return self._compute(views)
+
+
+def compile_network(network: "Network", folder: Path, *, with_state: bool = False, progress: Progress = silent) -> Compiled:
+    """Makes the compiled form of a torch network at `folder`, once it was seen to give torch's features.
+
+    Where home() cannot be written to it lasts for this process. Raises NotCompilable where it does not agree, or where the
+    network cannot be exported.
+    """
+    progress("compiling", 0, 1)
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".writable-"):
+            pass
+    except OSError as error:
+        warnings.warn(f"the compiled network cannot be kept: {folder.parent}: {error.strerror}", HeadstartWarning, stacklevel=2)
+        aside = tempfile.TemporaryDirectory(prefix="headstart-")
+        atexit.register(aside.cleanup)
+        folder = Path(aside.name) / folder.name
+    with atomic_folder(folder) as new:
+        compiled = _compile(network, folder, new, with_state)
+    progress("compiling", 1, 1)
+    return compiled
+
+
+def _compile(network: "Network", folder: Path, new: Path, with_state: bool) -> Compiled:
+    size_px, head = network.preprocess.size_px, network.last_layer_name
+    try:
+        network.export_graph(new / GRAPH)
+        engine, measured = fastest_engine(new / GRAPH, size_px, cores())
+    except Exception as error:  # the exporter and the engines raise anything
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        raise NotCompilable(f"{network.spec.name} cannot be compiled ({reason})", hint="use another backbone") from error
+    _check_agreement(network, load_engine(engine, new / GRAPH, "fp32", cores()))
+    if with_state:
+        network.save(new / STATE)
+    tensors = {name: shape for name, shape in network.shapes().items() if not name.startswith(f"{head}.")}
+    found = Compiled(folder, network.spec, network.preprocess, head, tensors, network.n_features, engine, measured, {})
+    return write_record(found, new)
+
+
+def _compile_backbone(
+    spec: BackboneSpec, weights: WeightsFile, image_size: int | None, folder: Path, progress: Progress
+) -> Compiled:
+    from headstart.model.backbones import pretrained_network
+
+    network = pretrained_network(spec, weights)
+    if image_size is not None:
+        network.preprocess = network.preprocess.at_size(image_size)
+        check_image_size(network)
+    return compile_network(network, folder, with_state=True, progress=progress)
+
+
+def check_image_size(network: "Network") -> None:
+    """Raises SettingsError where the network cannot take images of the size of its preprocessing."""
+    size = network.preprocess.size_px
+    try:
+        network.features(np.zeros((1, size, size, 3), np.uint8))
+    except (AssertionError, RuntimeError, ValueError, BackboneError) as error:
+        raise SettingsError(
+            f"{network.spec.name} cannot take images of {size} px: {error}", hint="leave out --image-size"
+        ) from error
+
+
+def _check_agreement(network: "Network", compute: Compute) -> None:
+    """Noise, and noise that is the same over large cells: what networks answer differently to."""
+    size = network.preprocess.size_px
+    rng = np.random.default_rng(0)
+    fine = rng.integers(0, 256, (TRIAL_IMAGES // 2, size, size, 3), dtype=np.uint8)
+    coarse = rng.integers(0, 256, (TRIAL_IMAGES // 2, 8, 8, 3), dtype=np.uint8)
+    spread = -(-size // 8)
+    coarse = coarse.repeat(spread, axis=1).repeat(spread, axis=2)[:, :size, :size]
+    views = np.concatenate([fine, np.ascontiguousarray(coarse)])
+    expected, found = network.features(views), np.concatenate([compute(view[None]) for view in views])
+    allowed = TOLERANCE * max(float(expected.std()), 1e-6)
+    if found.shape != expected.shape or not np.abs(found - expected).max() <= allowed:
+        raise NotCompilable(f"the compiled form of {network.spec.name} does not agree with torch", hint="use another backbone")

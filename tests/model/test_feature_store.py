@@ -1,0 +1,301 @@
+"""The store gives back what was put in, mixes nothing up, and survives two writers, a kill and damage."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import fields, replace
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet
+import pytest
+
+from headstart.data.facts import FACTS_VERSION, Facts
+from headstart.data.preprocess import Preprocess
+from headstart.data.sources import open_sources
+from headstart.errors import HeadstartWarning, SettingsError
+from headstart.model.extractor import EngineName, Extractor
+from headstart.model.feature_store import (
+    FEATURES,
+    FactSpace,
+    FeatureSpace,
+    FeatureStore,
+    cache_limit,
+    clear_store,
+    store_size,
+)
+from headstart.model.features import Work, scan
+
+SPACE = FeatureSpace("net", "w" * 64, "p" * 16, "onnxruntime", "fp32", "1-pillow13-jpeg3")
+FACT_SPACE = FactSpace(FACTS_VERSION, 512, "1-pillow13-jpeg3")
+SQUARE = Preprocess(32, 36, "bilinear", (0.5,) * 3, (0.5,) * 3)
+
+
+def digests(n: int, first: int = 0) -> list[str]:
+    return [f"{i:064x}" for i in range(first, first + n)]
+
+
+def vectors(n: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).normal(size=(n, 7)).astype(np.float32)
+
+
+def mean_colour(views: np.ndarray) -> np.ndarray:
+    return views.mean(axis=(1, 2), dtype=np.float32)
+
+
+class Counting:
+    """An extractor's function that counts what it is asked for."""
+
+    def __init__(self) -> None:
+        self.n = 0
+
+    def __call__(self, views: np.ndarray) -> np.ndarray:
+        self.n += len(views)
+        return mean_colour(views)
+
+
+def test_what_was_put_in_comes_out() -> None:
+    """Another process's store, and the same one, give the very same numbers, in any order and for any part of them."""
+    writer = FeatureStore()
+    writer.add_vectors(SPACE, digests(5), vectors(5))
+    writer.add_vectors(SPACE, digests(3, first=5), vectors(3, seed=1))
+    wanted = dict(zip(digests(8), np.concatenate([vectors(5), vectors(3, seed=1)]), strict=True))
+    for store in (writer, FeatureStore()):
+        asked = [*digests(8)[::-1], *digests(2, first=90)]
+        found = store.vectors(SPACE, asked)
+        assert set(found) == set(wanted)
+        assert all(np.array_equal(found[digest], wanted[digest]) for digest in wanted)
+    assert FeatureStore().vectors(SPACE, []) == {}
+
+
+@pytest.mark.parametrize("field", [field.name for field in fields(FeatureSpace)])
+def test_each_ingredient_is_part_of_the_key(field: str) -> None:
+    """A vector of another backbone, weights, preprocessing, engine, precision or decoder is not found."""
+    FeatureStore().add_vectors(SPACE, digests(2), vectors(2))
+    assert FeatureStore().vectors(replace(SPACE, **{field: "another"}), digests(2)) == {}
+
+
+@pytest.mark.parametrize(("field", "value"), [("facts_version", 99), ("decode_px", 1), ("pixels_version", "another")])
+def test_facts_have_a_key_too(field: str, value: object) -> None:
+    """Facts of another version or another scale of decoding are not found; those that fit are the very same."""
+    facts = Facts(format="PNG", mode="RGB", width=3, height=4, pixels_sha256="a", dhash=2**63 + 1, red=0.1, sharpness=1e-9)
+    broken = Facts(problem="the file is empty")
+    FeatureStore().add_facts(FACT_SPACE, digests(2), [facts, broken])
+    assert FeatureStore().facts(FACT_SPACE, digests(2)) == dict(zip(digests(2), [facts, broken], strict=True))
+    assert FeatureStore().facts(replace(FACT_SPACE, **{field: value}), digests(2)) == {}
+
+
+def test_other_tools_read_it(own_home: Path) -> None:
+    """The tables are plain Parquet with the key in columns of their own."""
+    FeatureStore().add_vectors(SPACE, digests(3), vectors(3))
+    table = pyarrow.parquet.read_table(own_home / FEATURES)
+    assert table.column_names[:2] == ["image", "vector"]
+    assert table.column("engine").to_pylist() == ["onnxruntime"] * 3
+    assert np.array_equal(np.array(table.column("vector").to_pylist(), np.float32), vectors(3))
+
+
+@pytest.mark.parametrize("damage", ["cut", "bit", "empty", "text"])
+def test_a_damaged_part_is_told_and_left_out(damage: str, own_home: Path) -> None:
+    """A part that cannot be trusted is reported once and removed; what the other parts hold is still found."""
+    store = FeatureStore()
+    store.add_vectors(SPACE, digests(4), vectors(4))
+    (part,) = (own_home / FEATURES).iterdir()
+    store.add_vectors(SPACE, digests(2, first=4), vectors(2))
+    content = bytearray(part.read_bytes())
+    place = content.find(vectors(4).tobytes()[:8])
+    assert place > 0
+    content[place] ^= 1
+    damaged = {"cut": content[: len(content) // 2], "bit": content, "empty": b"", "text": b"hello"}
+    part.write_bytes(damaged[damage])
+    with pytest.warns(HeadstartWarning, match="a part of the store is damaged"):
+        found = FeatureStore().vectors(SPACE, digests(6))
+    assert set(found) == set(digests(2, first=4))
+    assert len(FeatureStore().vectors(SPACE, digests(6))) == 2  # and no second warning, which would be an error here
+
+
+def test_a_part_that_another_process_removed(own_home: Path) -> None:
+    """A part that is gone since it was indexed counts as not stored."""
+    store = FeatureStore()
+    store.add_vectors(SPACE, digests(4), vectors(4))
+    for part in (own_home / FEATURES).iterdir():
+        part.unlink()
+    assert store.vectors(SPACE, digests(4)) == {}
+
+
+def test_the_oldest_goes_first(own_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Above the limit the parts that were not used for longest are removed, never the newest."""
+    for number in range(4):
+        FeatureStore().add_vectors(SPACE, digests(50, first=100 * number), vectors(50))
+        for part in (own_home / FEATURES).iterdir():
+            os.utime(part, ns=(part.stat().st_atime_ns, part.stat().st_mtime_ns - 10**12))
+    one = next((own_home / FEATURES).iterdir()).stat().st_size
+    FeatureStore().vectors(SPACE, digests(50))  # the first part was used just now
+    monkeypatch.setenv("HEADSTART_CACHE_LIMIT", str(3 * one + one // 2))
+    FeatureStore().add_vectors(SPACE, digests(50, first=900), vectors(50))
+    left = [len(FeatureStore().vectors(SPACE, digests(50, first=first))) for first in (0, 100, 200, 300, 900)]
+    assert left == [50, 0, 0, 50, 50]
+
+
+@pytest.mark.parametrize(("given", "wanted"), [("", 10**10), ("500 MB", 5 * 10**8), ("1.5gb", 15 * 10**8), ("0", 0), ("7", 7)])
+def test_limits(given: str, wanted: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A limit is a number of bytes, perhaps with a unit; 10 GB without one."""
+    monkeypatch.setenv("HEADSTART_CACHE_LIMIT", given)
+    assert cache_limit() == wanted
+
+
+@pytest.mark.parametrize("given", ["much", "-1", "1 PB", "nan", "inf"])
+def test_limits_that_are_none(given: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Anything else is an error that shows how a limit looks."""
+    monkeypatch.setenv("HEADSTART_CACHE_LIMIT", given)
+    with pytest.raises(SettingsError, match="HEADSTART_CACHE_LIMIT"):
+        cache_limit()
+
+
+def test_size_and_clearing(own_home: Path) -> None:
+    """Sizes count files and bytes; clearing leaves nothing, not even what a killed process left half written."""
+    FeatureStore().add_vectors(SPACE, digests(4), vectors(4))
+    FeatureStore().add_facts(FACT_SPACE, digests(1), [Facts()])
+    (own_home / FEATURES / ".half.tmp").write_bytes(b"1234")
+    sizes = store_size()
+    assert (sizes["features"][0], sizes["facts"][0]) == (2, 1)
+    clear_store()
+    assert store_size() == {"features": (0, 0), "facts": (0, 0)}
+
+
+# Through the scan
+
+
+def extractor(compute: Callable[[np.ndarray], np.ndarray], batch_images: int = 1) -> Extractor:
+    return Extractor(compute, EngineName("test", "fp32"), batch_images, "colours", "c" * 64)
+
+
+@pytest.mark.parametrize("batch_images", [1, 4])
+def test_nothing_is_computed_twice(batch_images: int, draw_classes: Callable[..., Path]) -> None:
+    """A second scan computes nothing, one with new images computes those, and all give the same numbers."""
+    folder = draw_classes({"circles": 6, "squares": 6})
+    (folder / "circles" / "broken.png").write_bytes(b"\x89PNG")
+    first, second = Counting(), Counting()
+    with open_sources(folder) as sources:
+        one = scan(sources.candidates, SQUARE, extractor(first, batch_images), store=FeatureStore())
+        two = scan(sources.candidates, SQUARE, extractor(second, batch_images), store=FeatureStore())
+    assert (first.n, second.n) == (12, 0)
+    assert np.array_equal(one.vectors, two.vectors)
+    assert (one.images, one.skipped) == (two.images, two.skipped)
+    assert (two.work.computed, two.work.stored) == (0, 12)
+    draw_classes({"triangles": 3})
+    with open_sources(folder) as sources:
+        three = scan(sources.candidates, SQUARE, extractor(second, batch_images), store=FeatureStore())
+        plain = scan(sources.candidates, SQUARE, extractor(Counting(), batch_images))
+    assert second.n == 3
+    assert np.array_equal(three.vectors, plain.vectors)
+    assert three.images == plain.images
+
+
+def test_a_renamed_file_is_known(draw_classes: Callable[..., Path]) -> None:
+    """What counts is the content: a file under another name and label is not computed again."""
+    folder = draw_classes({"circles": 3, "squares": 3})
+    counting = Counting()
+    with open_sources(folder) as sources:
+        scan(sources.candidates, SQUARE, extractor(counting), store=FeatureStore())
+    (folder / "circles" / "circles-0.png").rename(folder / "squares" / "moved.png")
+    with open_sources(folder) as sources:
+        found = scan(sources.candidates, SQUARE, extractor(counting), store=FeatureStore())
+    assert counting.n == 6
+    assert [image.label for image in found.images].count("squares") == 4
+
+
+def test_what_was_done_before_ctrl_c_is_kept(draw_classes: Callable[..., Path]) -> None:
+    """Images that were computed when the scan is cancelled are not computed again."""
+
+    def cancel(stage: str, done: int, total: int) -> None:
+        if done == 4:
+            raise KeyboardInterrupt
+
+    counting = Counting()
+    with open_sources(draw_classes({"circles": 6, "squares": 6})) as sources:
+        with pytest.raises(KeyboardInterrupt):
+            scan(sources.candidates, SQUARE, extractor(counting), store=FeatureStore(), progress=cancel)
+        again = Counting()
+        scan(sources.candidates, SQUARE, extractor(again), store=FeatureStore())
+    assert again.n <= 8
+
+
+def test_a_home_that_cannot_be_written_to(
+    draw_classes: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The work goes on where nothing can be kept, and that is told once."""
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("HEADSTART_HOME", str(tmp_path / "file"))
+    data = draw_classes({"circles": 3, "squares": 3})
+    with open_sources(data) as sources, pytest.warns(HeadstartWarning, match="features are not kept") as told:
+        found = scan(sources.candidates, SQUARE, extractor(mean_colour), store=FeatureStore())
+    assert len(found.vectors) == 6
+    assert len(told) == 1
+
+
+@pytest.mark.parametrize(
+    ("work", "words"),
+    [
+        (Work(stored=7), ["all 7 images", "nothing was computed"]),
+        (Work(computed=8, stored=2, decode_seconds=1, network_seconds=3, wall_seconds=2), ["4 a second", "75%", "2 were"]),
+    ],
+)
+def test_the_work_in_words(work: Work, words: list[str]) -> None:
+    """How many images a second there were and what limits them is said in one sentence."""
+    assert all(word in work.sentence() for word in words)
+
+
+# Two processes, and a kill
+
+WRITER = """
+import sys
+import numpy as np
+from headstart.model.feature_store import FeatureStore
+sys.path.insert(0, sys.argv[2])
+from test_feature_store import SPACE, digests, vectors
+store = FeatureStore()
+print("ready", flush=True)
+for part in range(int(sys.argv[1])):
+    store.add_vectors(SPACE, digests(200, first=200 * part), vectors(200, seed=part))
+"""
+
+
+def start_writer(parts: int) -> "subprocess.Popen[str]":
+    command = [sys.executable, "-c", WRITER, str(parts), str(Path(__file__).parent)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+
+
+def assert_right(n_parts: int) -> int:
+    """Every stored vector is the right one; returns how many there are."""
+    found = FeatureStore().vectors(SPACE, digests(200 * n_parts))
+    for part in range(n_parts):
+        for digest, vector in zip(digests(200, first=200 * part), vectors(200, seed=part), strict=True):
+            assert digest not in found or np.array_equal(found[digest], vector)
+    return len(found)
+
+
+def test_two_processes_at_once() -> None:
+    """Two writers of the same images leave a store that has each of them, and right."""
+    writers = [start_writer(10) for _ in range(2)]
+    assert [writer.wait(timeout=60) for writer in writers] == [0, 0]
+    for writer in writers:
+        assert writer.stdout is not None
+        writer.stdout.close()
+    assert assert_right(10) == 2000
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="kill -9 is POSIX's")
+@pytest.mark.parametrize("seconds", [0.0, 0.01, 0.05, 0.1])
+def test_killed_in_the_middle_of_a_write(seconds: float) -> None:
+    """After kill -9 everything that is found is right, nothing is reported as damaged, and the rest can be added."""
+    with start_writer(100_000) as writer:
+        assert writer.stdout is not None
+        writer.stdout.readline()
+        time.sleep(seconds)
+        writer.send_signal(signal.SIGKILL)
+    assert_right(40)
+    FeatureStore().add_vectors(SPACE, digests(200), vectors(200))
+    assert assert_right(1) == 200
