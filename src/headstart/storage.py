@@ -81,10 +81,28 @@ def replace_folder(new: Path, place: Path) -> None:
         new.rename(place)
         return
     old = place.with_name(f".{place.name}.{uuid.uuid4().hex[:8]}.old")
-    place.rename(old)
+    try:
+        place.rename(old)
+    except OSError:
+        if not os.path.ismount(place):
+            raise
+        _replace_content(new, place)  # a mount point cannot be moved: what is in it changes places instead
+        return
     try:
         new.rename(place)
     except OSError:
         old.rename(place)
         raise
     shutil.rmtree(old)
+
+
+def _replace_content(new: Path, place: Path) -> None:
+    old = place / f".{uuid.uuid4().hex[:8]}.old"
+    before = list(place.iterdir())
+    old.mkdir()
+    for entry in before:
+        entry.rename(old / entry.name)
+    for entry in list(new.iterdir()):
+        shutil.move(entry, place / entry.name)
+    shutil.rmtree(old)
+    new.rmdir()

@@ -231,6 +231,44 @@ def archives(tmp_path_factory: pytest.TempPathFactory) -> None:
     ARCHIVES.extend(make_tar(path, members, mode).read_bytes() for mode in TAR_MODES.values())
 
 
+@pytest.mark.parametrize("ending", TAR_MODES)
+def test_a_tar_that_was_cut_off(tmp_path: Path, inside: Path, ending: str) -> None:
+    """A tar whose end is missing is an error, wherever it was cut: what is left of it is not taken for the whole."""
+    archive = make_tar(tmp_path / "a", [(f"a/{i}", NOISE[i : i + 700]) for i in range(9)], TAR_MODES[ending])
+    whole = archive.read_bytes()
+    if ending == ".tar":
+        whole = whole.rstrip(b"\0")
+    for share in (0.3, 0.6, 0.9):
+        archive.write_bytes(whole[: int(len(whole) * share)])
+        with pytest.raises(DataError, match="cannot be unpacked"):
+            unpack(archive, inside)
+
+
+def test_a_tar_with_a_damaged_header(tmp_path: Path, inside: Path) -> None:
+    """A damaged header in the middle is an error, not the end."""
+    archive = make_tar(tmp_path / "a.tar", [(f"{i}", NOISE[:100]) for i in range(9)])
+    content = bytearray(archive.read_bytes())
+    content[4 * 1024 + 20] ^= 0xFF
+    archive.write_bytes(content)
+    with pytest.raises(DataError, match="damaged or incomplete"):
+        unpack(archive, inside)
+
+
+def test_zeros_are_no_archive(tmp_path: Path) -> None:
+    """A file of zeros, as crashes leave it, is an unreadable image and not an empty archive."""
+    (tmp_path / "a.jpg").write_bytes(bytes(40_000))
+    assert not is_archive(tmp_path / "a.jpg")
+
+
+def test_a_name_that_is_too_long(tmp_path: Path, inside: Path) -> None:
+    """A member whose name the file system does not take is named; the others are unpacked."""
+    archive = make_zip(tmp_path / "a.zip", [("a/" + "x" * 300, b"1"), ("a/1", b"2")])
+    ((name, reason),) = unpack(archive, inside)
+    assert name.endswith("xxx")
+    assert "too long" in reason
+    assert files_in(inside) == {"a/1": b"2"}
+
+
 @settings(deadline=None, max_examples=150)
 @given(
     st.integers(0, 6),

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -430,6 +431,76 @@ def test_nothing_but_a_run_is_replaced(
         with pytest.raises(SettingsError, match="exists and is not a run"):
             headstart.train(data, settings(), output=taken, overwrite=True)
         assert sorted(data.rglob("*")) == before
+
+
+def test_a_folder_that_appears_meanwhile_is_left(
+    draw_classes: Callable[..., Path], settings: Callable[..., TrainSettings], tmp_path: Path
+) -> None:
+    """What something else puts at the output while the run computes stays, and so does the finished run."""
+    place = tmp_path / "run"
+
+    def interfere(stage: str, done: int, total: int) -> None:
+        place.mkdir(exist_ok=True)
+        (place / "thesis.txt").write_text("precious")
+
+    with pytest.raises(SettingsError, match="in the meantime") as caught:
+        headstart.train(draw_classes(dict.fromkeys(CLASSES, 4)), settings(), output=place, progress=interfere)
+    assert (place / "thesis.txt").read_text() == "precious"
+    assert str(tmp_path / "run.partial") in caught.value.hint
+    assert (tmp_path / "run.partial" / "metrics.json").is_file()
+
+
+def test_an_output_that_is_a_link(
+    draw_classes: Callable[..., Path], settings: Callable[..., TrainSettings], tmp_path: Path
+) -> None:
+    """A link to an empty folder stays a link, and the run is in the folder."""
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "real", target_is_directory=True)
+    headstart.train(draw_classes(dict.fromkeys(CLASSES, 4)), settings(), output=tmp_path / "link")
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "real" / "report.html").is_file()
+
+
+def test_an_output_that_cannot_be_moved(
+    draw_classes: Callable[..., Path],
+    settings: Callable[..., TrainSettings],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A mount point, which cannot be renamed, is filled; where that fails the finished run is kept and named."""
+    place, rename = tmp_path / "mounted", Path.rename
+    place.mkdir()
+
+    def busy(path: Path, target: Path) -> Path:
+        if place in (path, Path(target)):
+            raise OSError(16, "Device or resource busy")
+        return rename(path, target)
+
+    monkeypatch.setattr(Path, "rename", busy)
+    data = draw_classes(dict.fromkeys(CLASSES, 4))
+    with pytest.raises(SettingsError, match="Device or resource busy") as caught:
+        headstart.train(data, settings(), output=place)
+    assert "mounted.partial" in caught.value.hint
+    assert (tmp_path / "mounted.partial" / "metrics.json").is_file()
+    shutil.rmtree(tmp_path / "mounted.partial")
+    monkeypatch.setattr("os.path.ismount", lambda path: Path(path) == place)
+    headstart.train(data, settings(), output=place)
+    assert (place / "report.html").is_file()
+    assert not (tmp_path / "mounted.partial").exists()
+
+
+@pytest.mark.parametrize("option", ["val", "test"])
+def test_run_inside_held_out_images(option: str, split_shapes: Path, settings: Callable[..., TrainSettings]) -> None:
+    """A run is not put among the images of --val or --test either."""
+    held = split_shapes / "val"
+    with pytest.raises(SettingsError, match="would lie inside"):
+        headstart.train(split_shapes / "train", settings(**{option: held}), output=held / "run")
+
+
+def test_output_and_resume_exclude_each_other(tmp_path: Path) -> None:
+    """--output with --resume is an error, not ignored."""
+    with pytest.raises(SettingsError, match="exclude each other"):
+        headstart.train(None, resume=tmp_path / "a", output=tmp_path / "b")
 
 
 @pytest.mark.parametrize("output", [Path(), Path("..")])

@@ -10,7 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from headstart.data.preprocess import Preprocess
 from headstart.errors import BackboneError, BundleError
@@ -19,7 +19,8 @@ from headstart.settings import Precision
 from headstart.storage import sha256_of_file, write_json
 
 FORMAT = 1
-Deviation = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Level = Annotated[float, Field(ge=-100, le=100, allow_inf_nan=False)]  # of channels scaled to 0 .. 1
+Deviation = Annotated[float, Field(ge=1e-4, le=100, allow_inf_nan=False)]
 MANIFEST, WEIGHTS = "manifest.json", "weights.safetensors"
 RECORDED_PACKAGES = ("headstart", "numpy", "pillow", "torch", "torchvision", "timm", "scikit-learn", "safetensors")
 
@@ -44,10 +45,10 @@ class PreprocessEntry(BaseModel):
     size_px: int = Field(ge=1, le=4096)
     resize_px: int = Field(ge=1, le=8192)
     interpolation: str = Field(pattern="^(bilinear|bicubic)$")
-    mean: tuple[FiniteFloat, FiniteFloat, FiniteFloat]
+    mean: tuple[Level, Level, Level]
     std: tuple[Deviation, Deviation, Deviation]
     crop: str = Field(pattern="^(center|squash)$")
-    decode_margin: float = Field(ge=0)
+    decode_margin: float = Field(ge=0, le=100, allow_inf_nan=False)
 
 
 class Manifest(BaseModel):

@@ -94,8 +94,10 @@ def confusion_figure(evaluation: Evaluation, classes: Sequence[str]) -> Figure:
         if n <= MAX_NAMED_CLASSES:
             size = 10 if n <= 12 else 8 if n <= 30 else 6
             names = [fit(name, NAME_WIDTH, size) for name in classes]
-            axes.set_xticks(range(n), names, rotation=0 if _are_short(names, n) else 45, fontsize=size)
-            if not _are_short(names, n):
+            cell = 0.75 * side / n  # inches; the rest is names and the colour bar
+            side_by_side = all(text_width(name, size) < 0.85 * cell for name in names)
+            axes.set_xticks(range(n), names, rotation=0 if side_by_side else 45, fontsize=size)
+            if not side_by_side:
                 for label in axes.get_xticklabels():
                     label.set(horizontalalignment="right", rotation_mode="anchor")
             axes.set_yticks(range(n), names, fontsize=size)
@@ -148,13 +150,18 @@ def _draw_tile(axes: Axes, tile: Tile) -> None:
 
 def fit(text: str, width: float, points: float) -> str:
     """The text on one line, shortened until it is at most `width` inches wide in a font of this size."""
-    text, font = " ".join(text.split()), FontProperties(size=points)
+    text = " ".join(text.split())
     for length in range(min(len(text), 250), 1, -1):
         shortened = shorten(text, length)
-        text_width = text_to_path.get_text_width_height_descent(shortened, font, ismath=False)[0] / 72
-        if text_width <= 0.95 * width:  # on whole pixels, letters are drawn up to 4 % wider
+        if text_width(shortened, points) <= 0.95 * width:  # on whole pixels, letters are drawn up to 4 % wider
             return shortened
     return shorten(text, 1)
+
+
+def text_width(text: str, points: float) -> float:
+    """How wide a line of text is in a font of this size, in inches."""
+    width: float = text_to_path.get_text_width_height_descent(text, FontProperties(size=points), ismath=False)[0]
+    return width / 72
 
 
 def shorten(text: str, length: int) -> str:
@@ -163,7 +170,3 @@ def shorten(text: str, length: int) -> str:
         return text
     head = (length - 1) // 2
     return text[:head] + "…" + text[len(text) - (length - 1 - head) :]
-
-
-def _are_short(names: Sequence[str], n: int) -> bool:
-    return max(map(len, names)) * n <= 40 or max(map(len, names)) <= 2

@@ -111,7 +111,10 @@ class Predictor:
                 yield Prediction(opened.path, self.classes, None, opened.error)
                 continue
             vector = next(vectors)[None] if opened.vector is None else opened.vector
-            yield Prediction(opened.path, self.classes, softmax(self.head.logits(vector))[0])
+            logits = self.head.logits(vector)
+            if not np.isfinite(logits).all():
+                raise BundleError("the model's answers are no numbers", hint="train it again, at a lower learning rate")
+            yield Prediction(opened.path, self.classes, softmax(logits)[0])
 
 
 @dataclass(frozen=True, slots=True)

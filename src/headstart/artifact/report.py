@@ -46,13 +46,15 @@ class ReportFacts:
     tables: tuple[tuple[str, tuple[tuple[str, Any], ...]], ...]  # (title, rows of key and value)
 
 
-def summary_sentence(evaluation: Evaluation) -> str:
-    """The claim in one sentence: the share that is right, how sure that is, and whether anything was selected on it."""
+def summary_sentence(evaluation: Evaluation, n_trained_on: int = 0) -> str:
+    """The claim in one sentence: the share that is right, how sure that is, and whether the images were used before."""
     low, high = evaluation.accuracy_ci95
     sentence = (
         f"{evaluation.accuracy:.1%} of {evaluation.n} {SPLIT_IN_WORDS[evaluation.split]} are classified correctly "
         f"(95 % interval {low:.1%} to {high:.1%})"
     )
+    if n_trained_on:
+        return sentence + f"; {n_trained_on} of them were trained on, so the number flatters the model."
     if evaluation.selected_on:
         return sentence + "; the best epoch was chosen on these very images, so expect a little less on new ones."
     return sentence + "; nothing was selected on them."

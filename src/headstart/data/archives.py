@@ -1,17 +1,20 @@
 """Zip and tar files, unpacked into a temporary folder and nowhere else."""
 
+import errno
+import os
 import shutil
 import stat
 import tarfile
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath, PureWindowsPath
-from typing import IO
+from typing import IO, Any
 
 from headstart.errors import DataError
 
 ENDINGS = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
-CHUNK_BYTES = 1 << 20
+CHUNK_BYTES, BLOCK_BYTES = 1 << 20, 512  # a tar is made of blocks
+NAME_ERRORS = {errno.ENAMETOOLONG, errno.EINVAL, errno.EILSEQ}  # a name this file system does not take
 HARMLESS_BYTES = 1 << 30  # an archive may unpack to this much, or to MAX_RATIO times its own size if that is more:
 MAX_RATIO = 100  # images hardly shrink when packed, so what grows more was made to fill a disk
 
@@ -22,9 +25,9 @@ def is_archive(path: Path) -> bool:
         if not path.is_file():
             return False
         with path.open("rb") as file:
-            start = file.read(2)
-        # A zip may hide behind another file's bytes; what begins as an image is that image.
-        return (start == b"PK" and zipfile.is_zipfile(path)) or tarfile.is_tarfile(path)
+            start = file.read(BLOCK_BYTES)
+        # A zip may hide behind another file's bytes; what begins as an image is that image. Zeros are an empty tar to tarfile.
+        return (start[:2] == b"PK" and zipfile.is_zipfile(path)) or (any(start) and tarfile.is_tarfile(path))
     except (OSError, EOFError):  # it may not be read, or is cut off in the first member
         return False
 
@@ -48,11 +51,18 @@ def unpack(archive: Path, folder: Path) -> list[tuple[str, str]]:
                 left_out.append((name, reason))
                 continue
             target = folder.joinpath(*parts)
-            if target.exists() or any(parent.is_file() for parent in target.parents):
+            if os.path.lexists(target) or any(os.path.isfile(parent) for parent in target.parents):  # noqa: PTH113 - never raises
                 left_out.append((name, "a member of this name came before"))
                 continue
-            target.parent.mkdir(parents=True, exist_ok=True)
-            with content, target.open("xb") as file:
+            try:
+                target.parent.mkdir(parents=True, exist_ok=True)
+                opened = target.open("xb")
+            except OSError as error:
+                if error.errno not in NAME_ERRORS:
+                    raise
+                left_out.append((name, f"its name cannot be written here: {error.strerror}"))
+                continue
+            with content, opened as file:
                 while chunk := content.read(CHUNK_BYTES):
                     room -= len(chunk)
                     if room < 0:
@@ -111,3 +121,17 @@ def _tar_members(archive: Path) -> Iterator[tuple[str, IO[bytes] | None, str]]:
                 yield info.name, None, "a link or device, not a file"
             else:
                 yield info.name, file.extractfile(info) if safe_parts(info.name) else None, ""
+        _check_end(file, archive)
+
+
+def _check_end(file: tarfile.TarFile, archive: Path) -> None:
+    """Raises DataError where a tar does not end as tars do: tarfile takes a damaged or missing header for the end."""
+    stream: Any = file.fileobj
+    stream.seek(file.offset)
+    if stream.read(BLOCK_BYTES) != bytes(BLOCK_BYTES):
+        raise DataError(f"{archive} cannot be unpacked: it is damaged or incomplete", hint="copy or download it again")
+    n_bytes = 0
+    while chunk := stream.read(CHUNK_BYTES):  # to the end, where a compressed stream has its checksum
+        n_bytes += len(chunk)
+        if n_bytes > HARMLESS_BYTES:
+            raise DataError(f"{archive} cannot be unpacked: it goes on long after its end", hint="make the archive again")

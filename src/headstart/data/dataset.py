@@ -133,10 +133,25 @@ def _fitting_notes(images: Sequence[LabelledImage], classes: Sequence[str]) -> t
         raise DataError(
             f"train has {_listed(missing)}, which val lacks", hint="add images of every class to val, or give no val"
         )
+    notes = [note for split in ("val", "test") for note in _leak_notes(images, split)]
     absent = [label for label in classes if label not in present["test"]]
     if present["test"] and absent:
-        return (f"test has no image of {_listed(absent)}: its metrics are over the classes present",)
-    return ()
+        notes.append(f"test has no image of {_listed(absent)}: its metrics are over the classes present")
+    return tuple(notes)
+
+
+def _leak_notes(images: Sequence[LabelledImage], split: str) -> list[str]:
+    """What of a given split is in train too: the accuracy on it says less than it seems to."""
+    train = [image for image in images if image.split == "train"]
+    held = [image for image in images if image.split == split]
+    digests, groups = {image.sha256 for image in train}, {image.group for image in train if image.group}
+    n_same = sum(image.sha256 in digests for image in held)
+    n_group = sum(image.group in groups for image in held)
+    flatters = "the accuracy flatters the model"
+    notes = [f"{n_same} of the {len(held)} {split} images are in train, too: {flatters}"] if n_same else []
+    return notes + (
+        [f"{n_group} of the {len(held)} {split} images are of groups that train has: {flatters}"] if n_group else []
+    )
 
 
 def _listed(labels: Sequence[str]) -> str:

@@ -22,6 +22,7 @@ FORMATS = (
     "AVIF",
 )  # the JPEG reader also takes MPO, the format of 3D and phone cameras
 MAX_PIXELS = 178_956_970  # as many as Pillow itself opens without an error; 0.5 GB as RGB
+MAX_BYTES = 1 << 30  # of a file: more than the largest image takes uncompressed
 DECODING = 1  # raised with every change here that changes a pixel
 EXIF_ORIENTATION = 0x0112
 # EXIF orientation -> what turns the picture upright (TIFF 6.0, tag 274)
@@ -86,6 +87,8 @@ def read_bytes(path: Path) -> bytes:
     try:
         if not path.is_file():
             raise UnreadableImage("not a file" if path.exists() else "there is no such file")
+        if path.stat().st_size > MAX_BYTES:
+            raise UnreadableImage(f"larger than {MAX_BYTES >> 30} GiB: not an image that is read")
         return path.read_bytes()
     except (OSError, ValueError) as error:  # ValueError: a null byte in the name
         raise UnreadableImage(f"the file cannot be read: {getattr(error, 'strerror', None) or error}") from error

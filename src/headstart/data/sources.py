@@ -3,7 +3,7 @@
 import os
 import re
 import unicodedata
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -110,16 +110,20 @@ def find_images(stack: ExitStack, paths: Iterable[Path]) -> tuple[list[Candidate
         elif is_archive(path):
             folder = Path(stack.enter_context(TemporaryDirectory(prefix="headstart-")))
             skipped += (Skipped(printable(f"{path}!{member}"), reason) for member, reason in unpack(path, folder))
-            for file in _files_below(folder):
+            members = list(_files_below(folder))
+            if not members:
+                skipped.append(Skipped(printable(str(path)), "an archive that holds no file"))
+            for file in members:
                 candidates.append(Candidate(printable(f"{path}!{file.relative_to(folder).as_posix()}"), file))
         else:
             candidates.append(Candidate(printable(str(path)), path))
     return candidates, skipped
 
 
-def natural_order(name: str) -> list[tuple[bool, int, str]]:
+def natural_order(name: str) -> list[tuple[bool, int, str, str]]:
     """Sort key that puts 2 before 10."""
-    return [(part.isdecimal(), int(part) if part.isdecimal() else 0, part) for part in re.split(r"(\d+)", name)]
+    parts = [(part.isdecimal(), part.lstrip("0") if part.isdecimal() else "", part) for part in re.split(r"(\d+)", name)]
+    return [(is_number, len(number), number, part) for is_number, number, part in parts]
 
 
 def printable(name: str) -> str:
@@ -218,7 +222,7 @@ def _folder_sources(folder: Path, shown: str, below: Path, name: str) -> Sources
 
     folders = _visible_folders(folder)
     split_folders = {path: SPLIT_NAMES[path.name.lower()] for path in folders if path.name.lower() in SPLIT_NAMES}
-    is_split = "train" in split_folders.values() or (bool(folders) and len(split_folders) == len(folders))
+    is_split = _are_splits(folder, folders, split_folders)
     if is_split and len(set(split_folders.values())) < len(split_folders):
         raise DataError(
             f"{folder} has two folders for one split: {', '.join(sorted(path.name for path in split_folders))}",
@@ -249,6 +253,24 @@ def _folder_sources(folder: Path, shown: str, below: Path, name: str) -> Sources
             hint="put the images into one folder per class, and give the folder that holds these",
         )
     return Sources(name, tuple(candidates), tuple(skipped), tuple(empty))
+
+
+def _are_splits(folder: Path, folders: Sequence[Path], split_folders: dict[Path, str]) -> bool:
+    """Whether folders called train, val and test are splits, which hold class folders; else they are classes themselves.
+
+    Raises DataError where they can be neither.
+    """
+    holding_classes = [path for path in split_folders if _visible_folders(path)]
+    if any(split_folders[path] == "train" for path in holding_classes):
+        return True
+    if holding_classes and len(split_folders) == len(folders):
+        return True
+    if holding_classes:
+        raise DataError(
+            f"{holding_classes[0]} holds class folders and stands beside class folders: is it a split?",
+            hint="put the class folders beside it into a folder train/",
+        )
+    return False
 
 
 def _table_sources(table: Path, shown: str, below: Path) -> Sources:

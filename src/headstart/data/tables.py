@@ -1,7 +1,9 @@
 """Tables of images: CSV and Parquet, read as text cells by column name."""
 
+import codecs
 import csv
 import io
+import re
 from pathlib import Path
 
 from headstart.errors import DataError
@@ -14,11 +16,13 @@ def read_table(table: Path) -> tuple[list[str], list[dict[str, str]]]:
     try:
         if table.suffix.lower() == ".parquet":
             return _read_parquet(table)
-        text = table.read_text(encoding="utf-8-sig")
+        data = table.read_bytes()
+        text = data.decode("utf-16" if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8-sig")
     except UnicodeDecodeError as error:
         raise DataError(f"{table} is not UTF-8 text", hint="save it as CSV with UTF-8 encoding") from error
     except OSError as error:
         raise DataError(f"{table} cannot be read: {error.strerror or error}", hint="is it a table?") from error
+    text = re.sub(r"\A(\s*\n|sep=.\r?\n)+", "", text, flags=re.IGNORECASE)  # Excel writes its delimiter ahead of the header
     header = text.split("\n", 1)[0]
     delimiter = max(",;\t", key=header.count)  # spreadsheets of half the world write semicolons
     try:

@@ -218,7 +218,13 @@ class _Loop:
                 dtype=torch.float16 if plan.precision == "fp16" else torch.bfloat16,
                 enabled=plan.precision != "fp32",
             ):
-                logits = module(inputs)
+                try:
+                    logits = module(inputs)
+                except ValueError as error:  # batch norm with one value a channel
+                    raise SettingsError(
+                        f"{len(targets)} image(s) of {plan.image_size} px are too few for batch norm: {error}",
+                        hint="a larger --batch-size or --image-size",
+                    ) from error
             logits = logits.float()
             plain = torch.nn.functional.cross_entropy(logits, targets)  # what is reported: comparable with val's
             loss = torch.nn.functional.cross_entropy(logits, targets, label_smoothing=plan.label_smoothing)

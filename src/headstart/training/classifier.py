@@ -188,7 +188,10 @@ def _warn_of(dataset: Dataset, notes: Sequence[str] = ()) -> None:
 
 
 def _labelled_sources(X: Paths, y: Sequence[Any]) -> Sources:
-    files = [Path(path) for path in X] if not isinstance(X, str | Path) else [Path(X)]
+    try:
+        files = [Path(path) for path in X] if not isinstance(X, str | Path) else [Path(X)]
+    except TypeError as error:
+        raise DataError(f"the paths are no flat list of paths: {error}", hint="fit(list_of_paths, labels)") from error
     if len(files) != len(y):
         raise DataError(f"there are {len(files)} paths and {len(y)} labels", hint="give one label a path")
     candidates = (Candidate(str(file), file, str(label)) for file, label in zip(files, np.asarray(y), strict=True))

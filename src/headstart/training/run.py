@@ -30,19 +30,22 @@ def train(
     """
     settings = settings or TrainSettings()
     if resume is not None:
+        if output is not None:
+            raise SettingsError("--output and --resume exclude each other", hint="a resumed run stays where it is")
         return _resume(data, settings, resume, progress)
     if data is None:
         raise SettingsError("there is no DATA to train on", hint="headstart train FOLDER")
     if output is not None:
         check_output(output, overwrite=overwrite)  # said before any work is done
-    if Path(data).is_dir() and (output or DEFAULT_PARENT).resolve().is_relative_to(Path(data).resolve()):
-        raise SettingsError(
-            f"the run would lie inside {data} and be taken for a class next time", hint="choose an --output outside of it"
-        )
+    for folder in (Path(data), settings.val, settings.test):
+        if folder and folder.is_dir() and (output or DEFAULT_PARENT).resolve().is_relative_to(folder.resolve()):
+            raise SettingsError(
+                f"the run would lie inside {folder} and be taken for a class next time", hint="choose an --output outside of it"
+            )
     with ExitStack() as stack:
         sources = open_splits(stack, data, settings, progress)
-        folder = new_run_folder(output, sources[0].name, settings.strategy, overwrite=overwrite)
-        return _train_in(folder, str(data), sources, settings, progress)
+        run = new_run_folder(output, sources[0].name, settings.strategy, overwrite=overwrite)
+        return _train_in(run, str(data), sources, settings, progress)
 
 
 def _resume(data: str | Path | None, settings: TrainSettings, run: Path, progress: Progress) -> Trained:

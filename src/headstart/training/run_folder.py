@@ -4,7 +4,7 @@ import json
 import re
 import shutil
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,8 @@ class RunFolder:
     place: Path
     partial: Path
     resumed: bool = False
+    overwrite: bool = False  # an earlier run at `place` may be replaced
+    copied: bool = False  # `partial` is a copy of what is at `place`, which was interrupted
 
     @property
     def checkpoints(self) -> Path:
@@ -40,15 +42,28 @@ class RunFolder:
         write_json(self.partial / STATE, {"data": data, "settings": settings.as_json(), "images_sha256": digest})
 
     def finish(self, *, interrupted: bool) -> None:
-        """Puts the run in its place. An interrupted one keeps its checkpoints, so that it can be resumed."""
+        """Puts the run in its place. An interrupted one keeps its checkpoints, so that it can be resumed.
+
+        Raises SettingsError where the place is taken by then or cannot be written to; the finished run stays where it is.
+        """
+        try:
+            if self.place.exists() and not (_is_empty(self.place) or self.overwrite or self.copied):
+                raise FileExistsError(None, "it was made by something else in the meantime")
+            replace_folder(self.partial, self.place)
+        except OSError as error:
+            raise SettingsError(
+                f"the run cannot be put at {self.place}: {error.strerror or error}",
+                hint=f"it is finished and whole: move it from {self.partial}",
+            ) from error
         if not interrupted:
-            shutil.rmtree(self.checkpoints, ignore_errors=True)
-            (self.partial / STATE).unlink(missing_ok=True)
-        replace_folder(self.partial, self.place)
+            shutil.rmtree(self.place / CHECKPOINTS, ignore_errors=True)
+            (self.place / STATE).unlink(missing_ok=True)
 
     def abandon(self) -> None:
-        """Removes what was built, unless an epoch was finished that a resume can go on from."""
-        if not any(self.checkpoints.glob("*/state.json")):
+        """Removes what was built, unless it is finished, or an epoch was finished that a resume can go on from."""
+        if self.copied:
+            shutil.rmtree(self.partial, ignore_errors=True)
+        elif not (self.partial / METRICS).exists() and not any(self.checkpoints.glob("*/state.json")):
             shutil.rmtree(self.partial, ignore_errors=True)
             if self.place.parent == DEFAULT_PARENT:
                 with suppress(OSError):  # it holds other runs
@@ -62,7 +77,7 @@ def new_run_folder(output: Path | None, name: str, strategy: str, *, overwrite: 
         if overwrite and _partial(output).exists():
             shutil.rmtree(_partial(output))
         try:
-            return _begin(output)
+            return replace(_begin(output), overwrite=overwrite)
         except FileExistsError as error:
             raise SettingsError(f"another run is being built at {_partial(output)}", hint="choose another --output") from error
     safe = re.sub(r"[^\w.-]+", "_", name).strip("._") or "data"
@@ -70,7 +85,10 @@ def new_run_folder(output: Path | None, name: str, strategy: str, *, overwrite: 
         place = DEFAULT_PARENT / f"{safe}-{strategy}-{n}"
         if not place.exists():
             with suppress(FileExistsError):  # another process has just taken this number
-                return _begin(place)
+                folder = _begin(place)
+                if not place.exists():
+                    return folder
+                folder.partial.rmdir()  # and has finished in this very moment
     raise AssertionError("count() ends never")
 
 
@@ -81,7 +99,7 @@ def _begin(place: Path) -> RunFolder:
         raise
     except OSError as error:
         raise SettingsError(f"{_partial(place)} cannot be made: {error.strerror}", hint="choose another --output") from error
-    return RunFolder(place, _partial(place))
+    return RunFolder(_named(place), _partial(place))
 
 
 def check_output(place: Path, *, overwrite: bool) -> None:
@@ -106,7 +124,8 @@ def resumed_run_folder(run: Path) -> tuple[RunFolder, str, TrainSettings]:
     run = _named(run)
     place = run.with_name(run.name.removesuffix(".partial"))
     partial = _partial(place)
-    if not partial.exists() and (place / STATE).is_file():  # ended by Ctrl-C: complete, with its checkpoints
+    copied = not partial.exists() and (place / STATE).is_file()
+    if copied:  # ended by Ctrl-C: complete, with its checkpoints
         shutil.copytree(place, partial)
     if not partial.exists():
         finished = (place / METRICS).is_file()
@@ -122,7 +141,7 @@ def resumed_run_folder(run: Path) -> tuple[RunFolder, str, TrainSettings]:
         raise SettingsError(
             f"{partial} cannot be resumed: it had not got far enough, or is damaged", hint="start anew with --overwrite"
         ) from error
-    return RunFolder(place, partial, resumed=True), data, settings
+    return RunFolder(place, partial, resumed=True, copied=copied), data, settings
 
 
 def as_metrics(values: dict[str, Any], folder: RunFolder) -> dict[str, Any]:
@@ -145,7 +164,7 @@ def _is_finished_run(folder: Path) -> bool:
 
 def _named(place: Path) -> Path:
     """`place` with a name that ".partial" can be put behind, which "." and ".." lack. Raises SettingsError for a root."""
-    place = place.resolve() if place.name in ("", "..") else place
+    place = place.resolve() if place.name in ("", "..") or place.is_symlink() else place
     if not place.name:
         raise SettingsError(f"{place} cannot be a run", hint="give a folder in it")
     return place

@@ -13,7 +13,7 @@ from headstart.apps.console import EXIT_ERROR, check_target, command, json_line,
 from headstart.artifact.predictor import Prediction, Predictor
 from headstart.artifact.tables import prediction_cells, prediction_header
 from headstart.data.sources import Candidate, find_images
-from headstart.errors import DataError
+from headstart.errors import DataError, SettingsError
 
 if TYPE_CHECKING:
     from headstart.artifact.figures import Tile
@@ -48,6 +48,8 @@ def predict(
         candidates, left_out = find_images(stack, paths)
         if not candidates:
             raise DataError(f"there is no file in {', '.join(map(str, paths))}", hint="give images, or folders that hold some")
+        if grid is not None and output is not None and grid.resolve() == output.resolve():
+            raise SettingsError(f"--grid and --output are both {grid}", hint="give them different names")
         for target in (grid, output):
             check_target(target, [*paths, *(candidate.file for candidate in candidates)])
         progress = stack.enter_context(progress_bars(quiet=output is None))

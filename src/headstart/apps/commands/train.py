@@ -6,7 +6,6 @@ from typing import Annotated
 import typer
 
 from headstart.apps.console import EXIT_INTERRUPTED, as_argument, command, note, print_json, progress_bars, say
-from headstart.errors import SettingsError
 from headstart.settings import Augment, Precision, Recipe, Schedule, Strategy, TrainSettings, help_for
 
 
@@ -81,7 +80,7 @@ def train(
         refit=refit,
     )
     if data is None and resume is None:
-        raise SettingsError("there is no DATA to train on", hint="headstart train FOLDER; headstart train --help says more")
+        raise typer.BadParameter("there is none to train on; headstart train FOLDER", param_hint="DATA")
     from headstart.training.run import train as train_run  # after the settings are known to be good: it loads torch
 
     with progress_bars(quiet=quiet) as progress:
