@@ -28,7 +28,7 @@ ROOMS = {  # outside package -> the only modules that may import it
     "onnxruntime": ("model.engines",),
     "openvino": ("model.engines",),
     "psutil": ("machine",),
-    "pyarrow": ("data.tables", "model.feature_store"),
+    "pyarrow": ("data.tables", "model.feature_store", "artifact.embedding"),
     "pydantic": ("settings", "artifact.bundle"),
     "rich": ("apps.",),
     "safetensors": ("model.backbones", "model.checkpoint", "model.frozen"),

@@ -44,6 +44,8 @@ class TrainingPlan:
     augment: Augment
     crop_scale: tuple[float, float]  # smallest and largest share of the picture's area in a training crop
     image_size: int
+    small_size: int  # side of the network's input in the first `small_epochs`, pixels
+    small_epochs: int
     freeze: int
     batch_norm: Literal["frozen", "train"]  # frozen: running statistics stay the pretrained ones
     precision: Literal["fp32", "bf16", "fp16"]
@@ -78,6 +80,8 @@ def finetune_plan(settings: TrainSettings, facts: Facts) -> TrainingPlan:
         augment=settings.augment or "standard",
         crop_scale=CROP_SCALES["default"],
         image_size=settings.image_size or facts.image_size,
+        small_size=settings.image_size or facts.image_size,
+        small_epochs=0,
         freeze=settings.freeze,
         batch_norm="frozen",
         precision=default_precision(facts),
@@ -107,6 +111,8 @@ def tutorial_plan(settings: TrainSettings, facts: Facts) -> TrainingPlan:
         augment=settings.augment or "standard",
         crop_scale=CROP_SCALES["tutorial"],
         image_size=settings.image_size or 224,
+        small_size=settings.image_size or 224,
+        small_epochs=0,
         freeze=settings.freeze,
         batch_norm="train",
         precision="fp32",

@@ -19,6 +19,8 @@ OPTIONS = {
     "preview": "--augment --output | --recipe --images --seed",
     "predict": "--format --top-k --grid --output | --device",
     "evaluate": "--split --json | --device",
+    "embed": "--output | --backbone --weights --offline --image-size --precision --device --workers --quiet",
+    "cache": "--clear --all |",
     "backbones": "--fetch |",
 }
 ARGUMENTS = {
@@ -27,6 +29,8 @@ ARGUMENTS = {
     "preview": {"DATA": True},
     "predict": {"MODEL": True, "PATH": True},
     "evaluate": {"MODEL": True, "DATA": True},
+    "embed": {"DATA": True},
+    "cache": {},
     "backbones": {},
 }
 NOT_SETTINGS = {"output", "overwrite", "resume", "json", "quiet"}  # of train: where and how, not what
@@ -43,6 +47,11 @@ DEFAULTS: dict[tuple[str, str], Any] = {
     ("demo", "output"): None,
     ("demo", "offline"): False,
     ("backbones", "fetch"): None,
+    ("cache", "clear"): False,
+    ("cache", "all"): False,
+    ("embed", "backbone"): "efficientnet_lite0",
+    ("embed", "precision"): "fp32",
+    ("embed", "device"): "auto",
     ("train", "output"): None,
     ("train", "resume"): None,
     ("train", "overwrite"): False,
@@ -54,6 +63,7 @@ CHOICES = {
     ("train", "recipe"): get_args(Recipe),
     ("train", "augment"): get_args(Augment),
     ("train", "precision"): get_args(Precision),
+    ("embed", "precision"): get_args(Precision),
     ("train", "schedule"): get_args(Schedule),
     ("preview", "augment"): get_args(Augment),
     ("preview", "recipe"): get_args(Recipe),

@@ -9,17 +9,20 @@ import subprocess
 import sys
 import threading
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import wraps
 from pathlib import Path
 from types import FrameType
-from typing import Any, ParamSpec, TextIO
+from typing import TYPE_CHECKING, Any, ParamSpec, TextIO
 
 import typer
 
 from headstart.errors import HeadstartError, SettingsError, explains_missing_packages
 from headstart.progress import Progress, silent
+
+if TYPE_CHECKING:
+    from headstart.data.sources import Skipped
 
 P = ParamSpec("P")
 EXIT_ERROR, EXIT_INTERRUPTED = 1, 130
@@ -34,6 +37,14 @@ def say(text: str = "") -> None:
 def note(text: str) -> None:
     """Something the user should know, on stderr."""
     print(f"note: {text}", file=sys.stderr)
+
+
+def note_skipped(skipped: "Sequence[Skipped]") -> None:
+    """The first files that were not used with their reasons, and how many more there are."""
+    for entry in skipped[:5]:
+        note(f"skipped {entry.path}: {entry.reason}")
+    if len(skipped) > 5:
+        note(f"skipped {len(skipped) - 5} more")
 
 
 def print_json(value: Any) -> None:

@@ -17,6 +17,8 @@ COMMANDS = {
     "preview": "Draw a labelled sample of images, raw and augmented.",
     "predict": "Classify images with a trained model.",
     "evaluate": "Measure a trained model on labelled images.",
+    "embed": "Write the features of images as a Parquet table.",
+    "cache": "Show where features are kept and how much they take, or remove them.",
     "backbones": "List the backbones, and whether their weights are here.",
 }
 EPILOG = "Start with: headstart demo, or headstart train FOLDER, where FOLDER holds one folder of images per class."

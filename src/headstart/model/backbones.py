@@ -109,7 +109,7 @@ class Network:
             self.set_head(head)
             return self.model()
 
-        return Frozen(self.spec, self.preprocess, self.extractor(weights_sha256), with_head)
+        return Frozen(self.spec, self.preprocess, self.extractor(weights_sha256), self.n_features, with_head)
 
     def head(self) -> Head:
         """A copy of the last layer."""

@@ -66,6 +66,13 @@ def find_compiled(folder: Path) -> Compiled | None:
     return compiled
 
 
+def compiled_forms() -> list[tuple[Path, int]]:
+    """(folder, bytes) of every compiled network."""
+    root = home() / "compiled"
+    folders = sorted(path for path in root.iterdir() if path.is_dir()) if root.is_dir() else []
+    return [(folder, sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())) for folder in folders]
+
+
 def write_record(compiled: Compiled, folder: Path) -> Compiled:
     """Writes compiled.json into `folder`, beside the files it is about; returns what it says."""
     found = {name: sha256_of_file(folder / name) for name in (GRAPH, STATE) if (folder / name).is_file()}

@@ -51,4 +51,5 @@ class Frozen:
     spec: BackboneSpec
     preprocess: Preprocess
     extractor: Extractor
+    n_features: int
     with_head: Callable[[Head], Model]  # the classifier that a fitted head makes of it

@@ -263,11 +263,12 @@ class _Loop:
 
     def _view(self, pixels: np.ndarray, epoch: int, image: int) -> np.ndarray:
         plan, preprocess = self.plan, self.network.preprocess
+        size = plan.small_size if epoch <= plan.small_epochs else plan.image_size
         if plan.augment == "none":
-            return preprocess.view_of_pixels(pixels)
+            return preprocess.at_size(size).view_of_pixels(pixels)
         rng = rng_for(plan.seed, epoch, image)
         view = draw_view(pixels.shape[1], pixels.shape[0], plan.augment, plan.crop_scale, rng)
-        return apply_view(pixels, view, plan.image_size, preprocess.interpolation)
+        return apply_view(pixels, view, size, preprocess.interpolation)
 
 
 def _is_better(row: Epoch, best: Epoch, plan: TrainingPlan) -> bool:

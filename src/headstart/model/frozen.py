@@ -62,7 +62,7 @@ def frozen_backbone(
 
         return Model(known, compiled.preprocess, extractor, head, save)
 
-    return Frozen(known, compiled.preprocess, extractor, with_head)
+    return Frozen(known, compiled.preprocess, extractor, compiled.n_features, with_head)
 
 
 def compiled_extractor(compiled: Compiled, weights_sha256: str, precision: Precision = "fp32") -> Extractor:

@@ -6,6 +6,7 @@ from typing import Any
 
 from headstart.artifact.report import summary_sentence
 from headstart.evaluation.metrics import Evaluation
+from headstart.model.features import Work
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +18,7 @@ class Trained:
     metrics: dict[str, Any]  # as metrics.json holds it
     notes: tuple[str, ...]  # what the owner should know
     interrupted: bool
+    work: Work  # what the pass over the files had to do
 
     @property
     def model(self) -> Path:

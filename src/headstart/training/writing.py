@@ -70,7 +70,7 @@ def write_run(folder: RunFolder, fit: Fit, settings: TrainSettings, progress: Pr
     write_json(root / METRICS, metrics)
     folder.finish(interrupted=fitted.interrupted)
     progress("writing the run", 3, 3)
-    return Trained(folder.place, reported, metrics, notes, fitted.interrupted)
+    return Trained(folder.place, reported, metrics, notes, fitted.interrupted, fit.work)
 
 
 def write_model(folder: Path, fit: Fit, settings: TrainSettings, reported: Evaluation | None) -> None:

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from headstart.apps.console import command, note, print_json, progress_bars, say
+from headstart.apps.console import command, note, note_skipped, print_json, progress_bars, say
 
 
 @command
@@ -34,10 +34,7 @@ def evaluate(
         evaluated = evaluate_model(model, data, split=split, device=device, progress=progress)
     for text in evaluated.notes:
         note(text)
-    for entry in evaluated.dataset.skipped[:5]:
-        note(f"skipped {entry.path}: {entry.reason}")
-    if len(evaluated.dataset.skipped) > 5:
-        note(f"skipped {len(evaluated.dataset.skipped) - 5} more")
+    note_skipped(evaluated.dataset.skipped)
     if json:
         print_json(evaluated.metrics)
         return

@@ -88,6 +88,7 @@ def train(
     if not quiet:
         for text in trained.notes:
             note(text)
+        note(trained.work.sentence())
         skipped = trained.metrics["images"]["skipped"]
         if skipped:
             files = "1 file was" if skipped == 1 else f"{skipped} files were"

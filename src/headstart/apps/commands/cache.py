@@ -1,0 +1,59 @@
+"""`headstart cache`."""
+
+import shutil
+from typing import Annotated
+
+import typer
+
+from headstart.apps.console import command, say
+from headstart.errors import explains_missing_packages
+from headstart.model.compiled import compiled_forms
+from headstart.storage import home
+
+
+@command
+def cache(
+    clear: Annotated[bool, typer.Option("--clear", help="Remove all features and facts, without asking.")] = False,
+    all: Annotated[bool, typer.Option("--all", help="With --clear: the compiled networks, too.")] = False,
+) -> None:
+    """Show where features of images are kept and how much they take, or remove them.
+
+    Everything in it can be computed anew. HEADSTART_HOME moves it, HEADSTART_CACHE_LIMIT (10 GB) bounds it: what was not used
+    for longest goes first.
+
+    Examples:
+
+      headstart cache
+
+      headstart cache --clear
+    """
+    if all and not clear:
+        raise typer.BadParameter("it goes with --clear", param_hint="--all")
+    _show_or_clear(clear, all)
+
+
+@explains_missing_packages("the cache")
+def _show_or_clear(clear: bool, all: bool) -> None:
+    from headstart.model.feature_store import cache_limit, clear_store, store_size
+
+    sizes = store_size()
+    compiled = compiled_forms()
+    limit = cache_limit()
+    if clear:
+        clear_store()
+        freed = sum(n_bytes for _, n_bytes in sizes.values())
+        if all:
+            for folder, n_bytes in compiled:
+                shutil.rmtree(folder)
+                freed += n_bytes
+        say(f"removed  {_megabytes(freed)}")
+        return
+    say(f"place     {home()}")
+    for kind, (n_files, n_bytes) in sizes.items():
+        say(f"{kind:<9} {_megabytes(n_bytes):>10} in {n_files} file{'s' * (n_files != 1)}")
+    say(f"compiled  {_megabytes(sum(n for _, n in compiled)):>10} in {len(compiled)} network{'s' * (len(compiled) != 1)}")
+    say(f"limit     {_megabytes(limit):>10} of features and facts (HEADSTART_CACHE_LIMIT)")
+
+
+def _megabytes(n_bytes: int) -> str:
+    return f"{n_bytes / 1e6:,.1f} MB"
