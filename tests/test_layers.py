@@ -34,7 +34,7 @@ ROOMS = {  # outside package -> the only modules that may import it
     "safetensors": ("model.backbones", "model.checkpoint", "model.frozen"),
     "sklearn": ("data.splits", "evaluation.", "training.classifier"),
     "timm": ("model.backbones",),
-    "torch": ("model.backbones", "model.augmentation", "model.finetune", "model.checkpoint"),
+    "torch": ("model.backbones", "model.augmentation", "model.finetune", "model.checkpoint", "model.distributed"),
     "torchvision": ("model.backbones", "model.augmentation"),
     "typer": ("apps.",),
 }

@@ -1,6 +1,7 @@
 """What this process has used so far: seconds since it started, peak memory."""
 
 import ctypes
+import os
 import sys
 import time
 from typing import Any
@@ -16,6 +17,11 @@ def has_cuda() -> bool:
         return False
     n_devices = ctypes.c_int(0)
     return driver.cuInit(0) == 0 and driver.cuDeviceGetCount(ctypes.byref(n_devices)) == 0 and n_devices.value > 0
+
+
+def process_rank() -> int:
+    """This process's number among those that torchrun started for one training; 0 alone."""
+    return int(os.environ.get("RANK", "0")) if os.environ.get("WORLD_SIZE", "1") != "1" else 0
 
 
 def seconds_since_start() -> float:

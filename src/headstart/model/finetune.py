@@ -14,6 +14,7 @@ from headstart.errors import SettingsError, TrainingError
 from headstart.model.augmentation import apply_view, draw_view, rng_for
 from headstart.model.backbones import Network
 from headstart.model.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from headstart.model.distributed import World, joined_world
 from headstart.model.head import cross_entropy, softmax
 from headstart.model.history import Epoch
 from headstart.progress import Progress, silent
@@ -66,8 +67,15 @@ def fine_tune(
     counts as the best; `stop_after` ends earlier than the plan's schedule would. With `checkpoints` every finished epoch is
     saved there, and training goes on from what is saved there. Ctrl-C ends it with the best epoch so far, `interrupted`; where
     there is none yet it is raised. Raises TrainingError where the loss is not finite.
+
+    Under torchrun every process calls it with the same arguments, computes its share of each batch, and returns the same.
     """
-    loop = _Loop(network, train, val, plan, progress)
+    with joined_world() as world:
+        return _fine_tune(_Loop(network, train, val, plan, world, progress), start, checkpoints, stop_after)
+
+
+def _fine_tune(loop: "_Loop", start: Epoch | None, checkpoints: Path | None, stop_after: int | None) -> FineTuned:
+    network, plan = loop.network, loop.plan
     kept = loop.load(checkpoints) if checkpoints else None
     if kept is None and start is not None:
         kept = Checkpoint((start,), 0, network.state(), torch.from_numpy(loop.validate()[0]))
@@ -79,7 +87,7 @@ def fine_tune(
                 kept = Checkpoint((*(kept.history if kept else ()), row), epoch, network.state(), probabilities)
             else:
                 kept = Checkpoint((*kept.history, row), kept.best_epoch, kept.best_state, kept.best_probabilities)
-            if checkpoints:
+            if checkpoints and loop.world.rank == 0:
                 loop.save(checkpoints, kept)
     except KeyboardInterrupt:
         if kept is None:
@@ -149,13 +157,20 @@ class _Loop:
         train: TrainingImages,
         val: HeldOutImages | None,
         plan: TrainingPlan,
+        world: World,
         progress: Progress,
     ) -> None:
+        if world.size > 1 and plan.batch_norm == "train":
+            raise SettingsError("the tutorial's batch norm needs one process", hint="run it without torchrun")
         torch.backends.cudnn.benchmark = False  # picks kernels by timing them: another result each run
         torch.backends.cudnn.deterministic = True
         self.network, self.train, self.val, self.plan, self.progress = network, train, val, plan, progress
+        self.world = world
         for name in frozen_parameters(network, plan):
             network.module.get_parameter(name).requires_grad_(False)
+        self.parallel: torch.nn.Module = network.module
+        if world.size > 1:
+            self.parallel = torch.nn.parallel.DistributedDataParallel(network.module)
         self.n_steps = -(-len(train.labels) // plan.batch_size)
         self.optimizer = make_optimizer(network, plan)
         self.scheduler = make_scheduler(self.optimizer, plan, self.n_steps)
@@ -165,6 +180,7 @@ class _Loop:
             "torch": torch.__version__,
             "threads": torch.get_num_threads(),
             "device": network.device.type,
+            "processes": world.size,
         }
 
     def load(self, folder: Path) -> Checkpoint | None:
@@ -212,14 +228,14 @@ class _Loop:
                 if isinstance(part, torch.nn.modules.batchnorm._BatchNorm):
                     part.eval()
         total_loss, n_right, lr = 0.0, 0, 0.0
-        for step, (inputs, targets) in enumerate(self._batches(epoch), start=1):
+        for step, (inputs, targets, weight) in enumerate(self._batches(epoch), start=1):
             with torch.autocast(
                 self.network.device.type,
                 dtype=torch.float16 if plan.precision == "fp16" else torch.bfloat16,
                 enabled=plan.precision != "fp32",
             ):
                 try:
-                    logits = module(inputs)
+                    logits = self.parallel(inputs)
                 except ValueError as error:  # batch norm with one value a channel
                     raise SettingsError(
                         f"{len(targets)} image(s) of {plan.image_size} px are too few for batch norm: {error}",
@@ -228,6 +244,8 @@ class _Loop:
             logits = logits.float()
             plain = torch.nn.functional.cross_entropy(logits, targets)  # what is reported: comparable with val's
             loss = torch.nn.functional.cross_entropy(logits, targets, label_smoothing=plan.label_smoothing)
+            if self.world.size > 1:
+                loss = loss * weight  # the processes' mean is then the mean over the whole batch
             if not torch.isfinite(loss):
                 raise TrainingError(
                     f"the loss became {loss.item()} in epoch {epoch}, step {step}",
@@ -235,10 +253,12 @@ class _Loop:
                 )
             lr = self.optimizer.param_groups[0]["lr"]
             self._step(loss)
-            total_loss += plain.item() * len(targets)
-            n_right += int((logits.argmax(dim=1) == targets).sum())
+            if weight:
+                total_loss += plain.item() * len(targets)
+                n_right += int((logits.argmax(dim=1) == targets).sum())
             self.progress(f"epoch {epoch} of {plan.epochs}", step, self.n_steps)
-        return lr, total_loss / len(self.train.labels), n_right / len(self.train.labels)
+        total_loss, right = self.world.total(total_loss, n_right)
+        return lr, total_loss / len(self.train.labels), right / len(self.train.labels)
 
     def _step(self, loss: torch.Tensor) -> None:
         self.optimizer.zero_grad(set_to_none=True)
@@ -250,16 +270,21 @@ class _Loop:
         self.scaler.update()
         self.scheduler.step()
 
-    def _batches(self, epoch: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-        """Normalised batches of augmented training images in the epoch's own order."""
-        plan, labels = self.plan, self.train.labels
+    def _batches(self, epoch: int) -> Iterator[tuple[torch.Tensor, torch.Tensor, float]]:
+        """This process's share of the batches of augmented training images in the epoch's own order, normalised.
+
+        With each comes its weight: how many times the mean share it is; 0 where it is only there to take part.
+        """
+        plan, labels, world = self.plan, self.train.labels, self.world
         order = np.random.default_rng([plan.seed, epoch]).permutation(len(labels))
+        batches = [order[begin : begin + plan.batch_size] for begin in range(0, len(order), plan.batch_size)]
+        shares = [world.share(batch) for batch in batches]
         # Threads fetch the pixels; the views are cut here, because torch's own threads would compete with the network's.
-        pixels = map_in_threads(lambda i: self.train.pixels[int(i)], order, plan.workers)
-        for begin in range(0, len(order), plan.batch_size):
-            chosen = order[begin : begin + plan.batch_size]
+        pixels = map_in_threads(lambda i: self.train.pixels[int(i)], np.concatenate(shares), plan.workers)
+        for batch, chosen in zip(batches, shares, strict=True):
             views = np.stack([self._view(next(pixels), epoch, int(i)) for i in chosen])
-            yield self.network.to_input(views), torch.from_numpy(labels[chosen]).to(self.network.device)
+            weight = len(chosen) * world.size / len(batch) if world.counts(batch) else 0.0
+            yield self.network.to_input(views), torch.from_numpy(labels[chosen]).to(self.network.device), weight
 
     def _view(self, pixels: np.ndarray, epoch: int, image: int) -> np.ndarray:
         plan, preprocess = self.plan, self.network.preprocess

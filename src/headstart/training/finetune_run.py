@@ -50,8 +50,11 @@ def finetune_job(
 ) -> FinetuneJob:
     """The job that the settings ask for on this machine."""
     from headstart.model.backbones import find_hardware, pretrained_network
+    from headstart.model.distributed import current_world
 
     hardware = find_hardware(settings.device)
+    if settings.device == "auto" and hardware.device.startswith("cuda"):
+        hardware = find_hardware(f"cuda:{current_world().local_rank}")  # one GPU a process under torchrun
     facts = Facts(
         n_train=len(split.train),
         n_classes=len(dataset.classes),

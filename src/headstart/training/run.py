@@ -1,11 +1,14 @@
 """`train`: from DATA and settings to a finished run folder."""
 
+import os
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from headstart.data.sources import Sources
 from headstart.errors import SettingsError, explains_missing_packages
+from headstart.machine import process_rank
 from headstart.progress import Progress, silent
 from headstart.settings import TrainSettings
 from headstart.training.fitting import fit_sources, open_splits
@@ -25,17 +28,20 @@ def train(
 ) -> Trained:
     """Trains on DATA and writes a run folder. With `resume` an unfinished run goes on; DATA and settings are then its own.
 
+    Under torchrun each process computes its share of every batch; the first writes the run, the others nothing that stays.
     Raises HeadstartError where data or settings do not allow it. Ctrl-C while fine-tuning finishes the folder with the best
     epoch so far, `Trained.interrupted`.
     """
     settings = settings or TrainSettings()
     if resume is not None:
+        if os.environ.get("WORLD_SIZE", "1") != "1":
+            raise SettingsError("a run is resumed in one process", hint="run it without torchrun: the steps are the same")
         if output is not None:
             raise SettingsError("--output and --resume exclude each other", hint="a resumed run stays where it is")
         return _resume(data, settings, resume, progress)
     if data is None:
         raise SettingsError("there is no DATA to train on", hint="headstart train FOLDER")
-    if output is not None:
+    if output is not None and process_rank() == 0:
         check_output(output, overwrite=overwrite)  # said before any work is done
     for folder in (Path(data), settings.val, settings.test):
         if folder and folder.is_dir() and (output or DEFAULT_PARENT).resolve().is_relative_to(folder.resolve()):
@@ -43,6 +49,8 @@ def train(
                 f"the run would lie inside {folder} and be taken for a class next time", hint="choose an --output outside of it"
             )
     with ExitStack() as stack:
+        if process_rank() > 0:
+            output = Path(stack.enter_context(TemporaryDirectory(prefix="headstart-"))) / "run"
         sources = open_splits(stack, data, settings, progress)
         run = new_run_folder(output, sources[0].name, settings.strategy, overwrite=overwrite)
         return _train_in(run, str(data), sources, settings, progress)

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from headstart.apps.console import EXIT_INTERRUPTED, as_argument, command, note, print_json, progress_bars, say
+from headstart.machine import process_rank
 from headstart.settings import Augment, Precision, Recipe, Schedule, Strategy, TrainSettings, help_for
 
 
@@ -83,6 +84,8 @@ def train(
         raise typer.BadParameter("there is none to train on; headstart train FOLDER", param_hint="DATA")
     from headstart.training.run import train as train_run  # after the settings are known to be good: it loads torch
 
+    quiet = quiet or process_rank() > 0  # under torchrun the first process speaks for all
+    json = json and process_rank() == 0
     with progress_bars(quiet=quiet) as progress:
         trained = train_run(data, settings, output=output, overwrite=overwrite, resume=resume, progress=progress)
     if not quiet:
