@@ -1,9 +1,11 @@
-# make install | demo | test | fast | format | docs
+# make install | demo | test | fast | format | docs | bench | bench-full | bench-scaling
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: install demo test fast lint format docs clean
+PEERS := .venv-peers
+
+.PHONY: install demo test fast lint format docs bench bench-full bench-scaling clean
 
 install: $(VENV)/.installed
 
@@ -35,5 +37,22 @@ format: install
 docs: install
 	$(BIN)/python docs/build.py
 
+# headstart beside its peers, which have a virtual environment of their own. BENCH_DATA names other data sets.
+BENCH_DATA ?= hymenoptera
+
+$(PEERS)/.installed: benchmarks/peers/requirements.txt
+	test -x $(PEERS)/bin/python || $(PYTHON) -m venv $(PEERS)
+	$(PEERS)/bin/python -m pip install --quiet --requirement benchmarks/peers/requirements.txt
+	touch $@
+
+bench: install $(PEERS)/.installed
+	$(BIN)/python benchmarks/run.py $(BENCH_DATA) --peers $(PEERS)/bin/python
+
+bench-full: install $(PEERS)/.installed
+	$(BIN)/python benchmarks/run.py $(BENCH_DATA) --peers $(PEERS)/bin/python --full
+
+bench-scaling: install
+	$(BIN)/python benchmarks/scaling.py $(firstword $(BENCH_DATA))
+
 clean:
-	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) $(PEERS) build dist .pytest_cache .mypy_cache .ruff_cache

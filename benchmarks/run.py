@@ -67,7 +67,7 @@ def main() -> None:
     parser.add_argument("--full", action="store_true", help="run the tutorial's procedure to its end")
     parser.add_argument("--fastai-epochs", type=int, default=4)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--only-headstart", action="store_true")
+    parser.add_argument("--without-tutorial", action="store_true", help="leave out the slowest peer")
     options = parser.parse_args()
     RESULTS.mkdir(exist_ok=True)
     for data in options.data:
@@ -110,12 +110,12 @@ def contenders(data: Path, folder: Path, options: argparse.Namespace) -> Iterato
     shutil.rmtree(home / "features")
     tuned = [*headstart, "--strategy", "finetune", "--output", str(folder / "tuned")]
     yield headstart_timing("headstart finetune", tuned, environment)
-    if options.only_headstart:
-        return
     peers, seed = str(options.peers), ["--seed", str(options.seed)]
     yield peer_timing("usual script (timm, DataLoader, scikit-learn)", [peers, str(HERE / "peers/usual_script.py"), str(data)])
     fastai = [peers, str(HERE / "peers/fastai_learner.py"), str(data), "--epochs", str(options.fastai_epochs), *seed]
     yield peer_timing(f"fastai, fine_tune({options.fastai_epochs})", fastai)
+    if options.without_tutorial:
+        return
     tutorial = [peers, str(HERE / "peers/tutorial.py"), str(data), *seed, *([] if options.full else ["--epochs", "2"])]
     yield peer_timing("tutorial, frozen", [*tutorial, "--frozen"])
     yield peer_timing("tutorial, fine-tuned", tutorial)

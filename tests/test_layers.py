@@ -34,7 +34,14 @@ ROOMS = {  # outside package -> the only modules that may import it
     "safetensors": ("model.backbones", "model.checkpoint", "model.frozen"),
     "sklearn": ("data.splits", "evaluation.", "training.classifier"),
     "timm": ("model.backbones",),
-    "torch": ("model.backbones", "model.augmentation", "model.finetune", "model.checkpoint", "model.distributed"),
+    "torch": (
+        "model.backbones",
+        "model.augmentation",
+        "model.finetune",
+        "model.checkpoint",
+        "model.distributed",
+        "model.folding",
+    ),
     "torchvision": ("model.backbones", "model.augmentation"),
     "typer": ("apps.",),
 }

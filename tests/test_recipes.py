@@ -9,6 +9,7 @@ from headstart.recipes import (
     Facts,
     default_batch_size,
     default_epochs,
+    default_freeze,
     default_precision,
     default_workers,
     finetune_plan,
@@ -22,20 +23,21 @@ SERVER = replace(LAPTOP, device="cuda:0", bf16=True, cores=64)
 
 
 @pytest.mark.parametrize(
-    ("n_train", "on_gpu", "epochs"),
+    ("n_train", "device", "left_open", "epochs"),
     [
-        (2, False, 6),
-        (599, False, 6),
-        (600, False, 4),
-        (2_999, False, 4),
-        (3_000, False, 3),
-        (1_999, True, 12),
-        (2_000, True, 8),
+        (2, "cpu", 0.1, 3),
+        (599, "cpu", 0.3, 3),
+        (599, "cpu", 0.4, 6),
+        (600, "cpu", 0.1, 4),
+        (2_999, "cpu", 0.5, 8),
+        (3_000, "cpu", 0.1, 3),
+        (1_999, "cuda:0", 0.1, 12),
+        (2_000, "cuda:0", 0.9, 8),
     ],
 )
-def test_epochs(n_train: int, on_gpu: bool, epochs: int) -> None:
-    """Small sets get more passes than large ones, a GPU more than a CPU."""
-    assert default_epochs(n_train, on_gpu=on_gpu) == epochs
+def test_epochs(n_train: int, device: str, left_open: float, epochs: int) -> None:
+    """A CPU makes few passes over train, twice as many where the probe leaves much open; a GPU more."""
+    assert default_epochs(replace(LAPTOP, n_train=n_train, device=device, left_open=left_open)) == epochs
 
 
 @pytest.mark.parametrize(
@@ -54,6 +56,15 @@ def test_batch_size(n_train: int, device: str, batch_size: int) -> None:
 def test_precision(device: str, bf16: bool, precision: str) -> None:
     """bfloat16 where it is fast, float16 on older NVIDIA GPUs, else float32."""
     assert default_precision(replace(LAPTOP, device=device, bf16=bf16)) == precision
+
+
+@pytest.mark.parametrize(("n_blocks", "device", "freeze"), [(8, "cpu", 3), (4, "cpu", 1), (1, "cpu", 0), (8, "cuda:0", 0)])
+def test_freeze(n_blocks: int, device: str, freeze: int) -> None:
+    """A CPU leaves the first two fifths of the blocks as they are, a GPU none; what the user says counts, 0 too."""
+    facts = replace(LAPTOP, n_blocks=n_blocks, device=device)
+    assert default_freeze(facts) == freeze
+    assert finetune_plan(TrainSettings(), facts).freeze == freeze
+    assert finetune_plan(TrainSettings(freeze=0), facts).freeze == 0
 
 
 @pytest.mark.parametrize(("cores", "workers"), [(0, 1), (1, 1), (2, 2), (16, 16), (128, 16)])

@@ -43,7 +43,9 @@ class TrainSettings(BaseModel):
     learning_rate: float | None = Field(None, gt=0, le=100, description="The highest learning rate.")
     batch_size: int | None = Field(None, ge=1, le=4096, description="Images a training step.")
     image_size: int | None = Field(None, ge=32, le=1024, description="Side of the network's input in pixels.")
-    freeze: int = Field(0, ge=0, le=1000, description="Keep the stem and the first N blocks as they are (finetune).")
+    freeze: int | None = Field(
+        None, ge=0, le=1000, description="Keep the stem and the first N blocks as they are; 0: train all (finetune)."
+    )
     precision: Precision = Field(
         "fp32",
         description="Of a probe's features; bf16 (with OpenVINO) is faster and moves probabilities a little.",

@@ -18,7 +18,7 @@ COMMANDS = {
     "predict": "Classify images with a trained model.",
     "evaluate": "Measure a trained model on labelled images.",
     "embed": "Write the features of images as a Parquet table.",
-    "cache": "Show where features are kept and how much they take, or remove them.",
+    "cache": "Show or clear the features that are kept.",
     "backbones": "List the backbones, and whether their weights are here.",
 }
 EPILOG = "Start with: headstart demo, or headstart train FOLDER, where FOLDER holds one folder of images per class."

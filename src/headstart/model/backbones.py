@@ -333,7 +333,7 @@ def find_hardware(device: str = "auto") -> Hardware:
         raise SettingsError(f"there is no device {device!r} here: {reason}", hint="--device cpu works everywhere") from error
     if kind.type == "cuda":
         return Hardware(f"cuda:{kind.index or 0}", torch.cuda.is_bf16_supported(including_emulation=False), cores())
-    native = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
+    native = ("_is_amx_tile_supported",)  # AVX-512 alone computes bfloat16 no faster than float32
     bf16 = kind.type == "cpu" and any(getattr(torch.cpu, name, lambda: False)() for name in native)
     return Hardware(kind.type, bf16, cores())
 

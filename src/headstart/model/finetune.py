@@ -15,6 +15,7 @@ from headstart.model.augmentation import apply_view, draw_view, rng_for
 from headstart.model.backbones import Network
 from headstart.model.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from headstart.model.distributed import World, joined_world
+from headstart.model.folding import Folded, fold_batch_norms, plain_state, unfold
 from headstart.model.head import cross_entropy, softmax
 from headstart.model.history import Epoch
 from headstart.progress import Progress, silent
@@ -78,13 +79,13 @@ def _fine_tune(loop: "_Loop", start: Epoch | None, checkpoints: Path | None, sto
     network, plan = loop.network, loop.plan
     kept = loop.load(checkpoints) if checkpoints else None
     if kept is None and start is not None:
-        kept = Checkpoint((start,), 0, network.state(), torch.from_numpy(loop.validate()[0]))
+        kept = Checkpoint((start,), 0, loop.start_state, torch.from_numpy(loop.validate()[0]))
     interrupted = False
     try:
         for epoch in range(kept.history[-1].epoch + 1 if kept else 1, (plan.epochs if stop_after is None else stop_after) + 1):
             row, probabilities = loop.run_epoch(epoch)
             if kept is None or _is_better(row, kept.best, plan):
-                kept = Checkpoint((*(kept.history if kept else ()), row), epoch, network.state(), probabilities)
+                kept = Checkpoint((*(kept.history if kept else ()), row), epoch, loop.state(), probabilities)
             else:
                 kept = Checkpoint((*kept.history, row), kept.best_epoch, kept.best_state, kept.best_probabilities)
             if checkpoints and loop.world.rank == 0:
@@ -95,6 +96,7 @@ def _fine_tune(loop: "_Loop", start: Epoch | None, checkpoints: Path | None, sto
         interrupted = True
     if kept is None:
         raise SettingsError("there is nothing to train: no epoch, and no fitted head", hint="give --epochs 1 or more")
+    unfold(loop.folded)
     network.module.load_state_dict(kept.best_state)
     network.module.requires_grad_(True).eval()
     return FineTuned(kept.history, kept.best_epoch, kept.best_probabilities.numpy(), interrupted)
@@ -168,6 +170,12 @@ class _Loop:
         self.world = world
         for name in frozen_parameters(network, plan):
             network.module.get_parameter(name).requires_grad_(False)
+        self.start_state = network.state()
+        self.folded: list[Folded] = []
+        if plan.batch_norm == "frozen":
+            size = network.preprocess.size_px
+            noise = np.random.default_rng(0).integers(0, 256, (2, size, size, 3), dtype=np.uint8)
+            self.folded = fold_batch_norms(network.module, network.to_input(noise))
         self.parallel: torch.nn.Module = network.module
         if world.size > 1:
             self.parallel = torch.nn.parallel.DistributedDataParallel(network.module)
@@ -182,6 +190,10 @@ class _Loop:
             "device": network.device.type,
             "processes": world.size,
         }
+
+    def state(self) -> dict[str, torch.Tensor]:
+        """A copy of every tensor as the finished network will have it."""
+        return plain_state(self.network.state(), self.folded)
 
     def load(self, folder: Path) -> Checkpoint | None:
         return load_checkpoint(

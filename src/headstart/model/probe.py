@@ -3,6 +3,7 @@
 It ends as a plain linear layer, so that a probe and a fine-tuned network are the same kind of model.
 """
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,6 +26,10 @@ class Probe:
     strength: float  # inverse of the L2 penalty, as scikit-learn's C
     n_folds: int  # 0: too few images for cross-validation
     log_losses: tuple[tuple[float, float], ...]  # (strength, held-out log loss) of each strength tried
+
+    def left_open(self, n_classes: int) -> float:
+        """Log loss on held-out images as a share of guessing's; 0 where it was not measured."""
+        return min((loss for _, loss in self.log_losses), default=0.0) / math.log(n_classes)
 
 
 def fit_probe(

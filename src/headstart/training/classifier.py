@@ -52,7 +52,7 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         learning_rate: float | None = None,
         batch_size: int | None = None,
         image_size: int | None = None,
-        freeze: int = 0,
+        freeze: int | None = None,
         precision: str = "fp32",
         device: str = "auto",
         workers: int | None = None,

@@ -15,13 +15,14 @@ from headstart.data.splits import Split
 from headstart.errors import DataError
 from headstart.model.features import scan
 from headstart.model.head import softmax
+from headstart.model.probe import Probe
 from headstart.progress import Progress
 from headstart.recipes import Facts, TrainingPlan, plan_for
 from headstart.settings import TrainSettings
 from headstart.threads import map_in_threads
 from headstart.training.backbone import Backbone
 from headstart.training.fitted import Answers, Fitted
-from headstart.training.probe_run import epoch_zero, feature_table
+from headstart.training.probe_run import FeatureTable, epoch_zero, feature_table
 
 if TYPE_CHECKING:
     from headstart.model.backbones import Network
@@ -34,7 +35,8 @@ class FinetuneJob:
 
     dataset: Dataset
     split: Split
-    vectors: np.ndarray  # (n_images, n_features) float32; n_features is 0 for a random head
+    table: FeatureTable  # without features for a random head
+    probe: Probe | None  # of train; None for a random head
     plan: TrainingPlan
     new_network: Callable[[], "Network"]  # the pretrained network anew
     checkpoints: Path | None = None
@@ -47,14 +49,23 @@ def finetune_job(
     backbone: Backbone,
     settings: TrainSettings,
     checkpoints: Path | None,
+    progress: Progress,
 ) -> FinetuneJob:
     """The job that the settings ask for on this machine."""
     from headstart.model.backbones import find_hardware, pretrained_network
     from headstart.model.distributed import current_world
 
+    table = feature_table(dataset, vectors)
+    probe = table.fit(split.train, settings.seed, progress) if vectors.shape[1] else None
     hardware = find_hardware(settings.device)
     if settings.device == "auto" and hardware.device.startswith("cuda"):
         hardware = find_hardware(f"cuda:{current_world().local_rank}")  # one GPU a process under torchrun
+
+    def new_network() -> "Network":
+        network = pretrained_network(backbone.spec, backbone.weights, hardware.device)
+        network.preprocess = backbone.preprocess
+        return network
+
     facts = Facts(
         n_train=len(split.train),
         n_classes=len(dataset.classes),
@@ -62,14 +73,11 @@ def finetune_job(
         device=hardware.device,
         bf16=hardware.bf16,
         cores=hardware.cores,
+        n_blocks=len(new_network().blocks()) - 1,
+        left_open=probe.left_open(len(dataset.classes)) if probe else 0.0,
     )
 
-    def new_network() -> "Network":
-        network = pretrained_network(backbone.spec, backbone.weights, hardware.device)
-        network.preprocess = backbone.preprocess
-        return network
-
-    return FinetuneJob(dataset, split, vectors, plan_for(settings, facts), new_network, checkpoints)
+    return FinetuneJob(dataset, split, table, probe, plan_for(settings, facts), new_network, checkpoints)
 
 
 def run_finetune(job: FinetuneJob, settings: TrainSettings, progress: Progress) -> Fitted:
@@ -116,9 +124,10 @@ def _train(
     from headstart.model.finetune import TrainingImages, fine_tune
 
     start = None
-    if job.plan.start == "fitted head":
-        table = feature_table(job.dataset, job.vectors)
-        head = table.fit(rows, job.plan.seed, progress).head
+    if job.probe is not None:
+        table = job.table
+        probe = job.probe if rows is job.split.train else table.fit(rows, job.plan.seed, progress)
+        head = probe.head
         network.set_head(head)
         held = job.split.val if val is not None else np.empty(0, np.int64)
         start = epoch_zero(table, Split(rows, held, held, "none"), head)

@@ -72,7 +72,7 @@ def fit_sources(
     if gradient_steps:
         from headstart.training.finetune_run import finetune_job, run_finetune
 
-        job = finetune_job(dataset, split, found.vectors, backbone, settings, checkpoints)
+        job = finetune_job(dataset, split, found.vectors, backbone, settings, checkpoints, progress)
         fitted = run_finetune(job, settings, progress)
     else:
         from headstart.training.probe_run import run_probe

@@ -1,13 +1,16 @@
 """`headstart train`."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from headstart.apps.console import EXIT_INTERRUPTED, as_argument, command, note, print_json, progress_bars, say
 from headstart.machine import process_rank
 from headstart.settings import Augment, Precision, Recipe, Schedule, Strategy, TrainSettings, help_for
+
+if TYPE_CHECKING:
+    from headstart.training.outcome import Trained
 
 
 @command
@@ -32,7 +35,7 @@ def train(
     learning_rate: Annotated[float | None, typer.Option(help=help_for("learning_rate"))] = None,
     batch_size: Annotated[int | None, typer.Option(help=help_for("batch_size"))] = None,
     image_size: Annotated[int | None, typer.Option(help=help_for("image_size"))] = None,
-    freeze: Annotated[int, typer.Option(metavar="N", help=help_for("freeze"))] = 0,
+    freeze: Annotated[int | None, typer.Option(metavar="N", help=help_for("freeze"))] = None,
     precision: Annotated[Precision, typer.Option(help=help_for("precision"))] = "fp32",
     device: Annotated[str, typer.Option(help=help_for("device"))] = "auto",
     workers: Annotated[int | None, typer.Option(help=help_for("workers"))] = None,
@@ -58,28 +61,8 @@ def train(
 
       headstart train labels.csv --test held_out --json
     """
-    settings = TrainSettings.of(
-        strategy=strategy,
-        recipe=recipe,
-        backbone=backbone,
-        weights=weights,
-        offline=offline,
-        val=val,
-        test=test,
-        val_fraction=val_fraction,
-        augment=augment,
-        schedule=schedule,
-        epochs=epochs,
-        learning_rate=learning_rate,
-        batch_size=batch_size,
-        image_size=image_size,
-        freeze=freeze,
-        precision=precision,
-        device=device,
-        workers=workers,
-        seed=seed,
-        refit=refit,
-    )
+    options = locals()  # by name; those that are settings have the settings' names
+    settings = TrainSettings.of(**{name: options[name] for name in TrainSettings.model_fields})
     if data is None and resume is None:
         raise typer.BadParameter("there is none to train on; headstart train FOLDER", param_hint="DATA")
     from headstart.training.run import train as train_run  # after the settings are known to be good: it loads torch
@@ -88,20 +71,23 @@ def train(
     json = json and process_rank() == 0
     with progress_bars(quiet=quiet) as progress:
         trained = train_run(data, settings, output=output, overwrite=overwrite, resume=resume, progress=progress)
+    _tell(trained, as_json=json, quiet=quiet)
+    if trained.interrupted:
+        raise typer.Exit(EXIT_INTERRUPTED)
+
+
+def _tell(trained: "Trained", *, as_json: bool, quiet: bool) -> None:
     if not quiet:
-        for text in trained.notes:
+        for text in (*trained.notes, trained.work.sentence()):
             note(text)
-        note(trained.work.sentence())
         skipped = trained.metrics["images"]["skipped"]
         if skipped:
             files = "1 file was" if skipped == 1 else f"{skipped} files were"
             note(f"{files} skipped; {trained.run / 'skipped.csv'} says why")
-    if json:
+    if as_json:
         print_json(trained.metrics)
     elif not quiet:
         say(trained.summary)
         say(f"  report  {trained.run / 'report.html'}")
         say(f"  model   {trained.model}")
         say(f"  next    headstart predict {as_argument(trained.run)} IMAGE...")
-    if trained.interrupted:
-        raise typer.Exit(EXIT_INTERRUPTED)

@@ -1,0 +1,90 @@
+"""What was compiled and stored once needs no torch again, and what is stored no engine either."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from conftest import TINY, SavedRun
+
+from apps.conftest import Result
+
+BLOCKED = """
+import sys
+class Blocked:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in sys.argv[1].split(","):
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+sys.meta_path.insert(0, Blocked())
+from headstart.apps.main import run
+run(sys.argv[2:])
+"""
+
+
+@pytest.fixture
+def without() -> Callable[..., Result]:
+    """Runs the command in a process of its own in which some packages cannot be imported."""
+
+    def call(packages: str, *arguments: object) -> Result:
+        command = [sys.executable, "-c", BLOCKED, packages, *map(str, arguments)]
+        ran = subprocess.run(command, capture_output=True, encoding="utf-8", timeout=120, env=os.environ)
+        return Result(ran.returncode, ran.stdout, ran.stderr)
+
+    return call
+
+
+def test_a_warm_probe_loads_no_torch_and_no_engine(
+    headstart: Callable[..., Result],
+    without: Callable[..., Result],
+    draw_classes: Callable[..., Path],
+    tiny_weights: Path,
+    tmp_path: Path,
+) -> None:
+    """A second probe of the same images is fitted and written from what is stored; but for times it is the same."""
+    data = draw_classes({"circles": 8, "squares": 8})
+    options = ["--backbone", TINY, "--weights", tiny_weights, "--json"]
+    first = headstart("train", data, *options, "--output", tmp_path / "a")
+    again = without("torch,timm,torchvision,onnxruntime,openvino", "train", data, *options, "--output", tmp_path / "b")
+    assert (first.code, again.code) == (0, 0), again.err
+    one, two = json.loads(first.out), json.loads(again.out)
+    for key in ("seconds", "peak_rss_mb", "run", "model"):
+        del one[key], two[key]
+    assert one == two
+    assert (tmp_path / "a/predictions.csv").read_bytes() == (tmp_path / "b/predictions.csv").read_bytes()
+    assert (tmp_path / "a/model/weights.safetensors").read_bytes() == (tmp_path / "b/model/weights.safetensors").read_bytes()
+
+
+def test_new_images_need_an_engine_but_no_torch(
+    headstart: Callable[..., Result],
+    without: Callable[..., Result],
+    draw_classes: Callable[..., Path],
+    tiny_weights: Path,
+    tmp_path: Path,
+) -> None:
+    """Images that are not stored are computed by an engine; where there is none, that is one sentence."""
+    options = ["--backbone", TINY, "--weights", tiny_weights]
+    data = draw_classes({"circles": 8, "squares": 8})
+    assert headstart("train", data, *options, "--output", tmp_path / "a").code == 0
+    data = draw_classes({"circles": 10, "squares": 10}, seed=1)
+    torchless = without("torch,timm,torchvision", "train", data, *options, "--output", tmp_path / "b")
+    assert torchless.code == 0, torchless.err
+    data = draw_classes({"circles": 11, "squares": 11}, seed=2)
+    bare = without("torch,timm,torchvision,onnxruntime,openvino", "train", data, *options, "--output", tmp_path / "c")
+    assert bare.code == 1
+    assert "needs on" in bare.err or "needs openvino" in bare.err
+    assert "Traceback" not in bare.err
+
+
+def test_predicting_without_torch(saved_run: SavedRun, without: Callable[..., Result]) -> None:
+    """A bundle answers through its compiled form what training wrote to predictions.csv."""
+    answered = without("torch,timm,torchvision", "predict", saved_run.run, saved_run.data / "val", "--format", "jsonl")
+    assert (answered.code, answered.err) == (0, "")
+    found = {row["path"]: row["probability"] for row in map(json.loads, answered.out.splitlines())}
+    lines = (saved_run.run / "predictions.csv").read_text(encoding="utf-8").splitlines()[1:]
+    assert len(found) == len(lines)
+    for line in lines:
+        path, _, _, probability = line.split(",")[:4]
+        assert found[path] == pytest.approx(float(probability), abs=1e-4)

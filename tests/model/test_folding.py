@@ -1,0 +1,95 @@
+"""Folded batch norms change no answer, train, and leave a network of timm's own layout behind."""
+
+import pytest
+import timm
+import torch
+
+from headstart.model.folding import fold_batch_norms, plain_state, unfold
+
+NETWORKS = ["test_resnet", "tf_efficientnet_lite0", "resnet18", "densenet121", "test_vit"]
+
+
+def network(name: str) -> torch.nn.Module:
+    """A network with random weights and statistics, as a pretrained one has them."""
+    torch.manual_seed(0)
+    module = timm.create_model(name, num_classes=7).eval()
+    for part in module.modules():
+        if isinstance(part, torch.nn.BatchNorm2d):
+            torch.nn.init.uniform_(part.weight, 0.5, 1.5)
+            torch.nn.init.normal_(part.bias, std=0.2)
+            torch.nn.init.normal_(part.running_mean, std=0.2)
+            torch.nn.init.uniform_(part.running_var, 0.5, 2.0)
+    return module
+
+
+def images(name: str) -> torch.Tensor:
+    torch.manual_seed(1)
+    return torch.randn(2, 3, *([160, 160] if name.startswith("test_") else [64, 64]))
+
+
+def outputs(module: torch.nn.Module, name: str) -> torch.Tensor:
+    with torch.inference_mode():
+        return module.eval()(images(name)).clone()
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_no_answer_changes(name: str) -> None:
+    """Folded and put back, the network answers the same, and has the tensors it had."""
+    module = network(name)
+    before, names = outputs(module, name), list(module.state_dict())
+    folded = fold_batch_norms(module, images(name))
+    torch.testing.assert_close(outputs(module, name), before, rtol=1e-3, atol=1e-4)
+    state = plain_state({n: t.clone() for n, t in module.state_dict().items()}, folded)
+    unfold(folded)
+    torch.testing.assert_close(outputs(module, name), before, rtol=1e-3, atol=1e-4)
+    assert list(module.state_dict()) == names
+    assert set(state) == set(names)
+    fresh = network(name)
+    fresh.load_state_dict(state)
+    torch.testing.assert_close(outputs(fresh, name), before, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("name", "count", "left"),
+    [("test_resnet", 14, 1), ("tf_efficientnet_lite0", 49, 0), ("test_vit", 0, 0)],  # one follows a stem of several parts
+)
+def test_how_many_are_folded(name: str, count: int, left: int) -> None:
+    """Batch norms behind a convolution of the same parent are folded; a network without any is left as it is."""
+    module = network(name)
+    n_norms = sum(isinstance(part, torch.nn.BatchNorm2d) for part in module.modules())
+    assert len(fold_batch_norms(module, images(name))) == count == n_norms - left
+
+
+def test_what_was_frozen_stays_frozen() -> None:
+    """A folded convolution is trained where it was trained before, its shift where the norm's bias was."""
+    module = network("test_resnet")
+    for name, parameter in module.named_parameters():
+        parameter.requires_grad_(not name.startswith("conv1"))
+    folded = fold_batch_norms(module, images("test_resnet"))
+    for pair in folded:
+        assert pair.conv.weight.requires_grad == (not pair.conv_name.startswith("conv1"))
+        assert pair.conv.bias is not None
+
+
+class Swapped(torch.nn.Module):
+    """A batch norm that is defined behind the convolution and computed before it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = torch.nn.Conv2d(3, 3, 3, bias=False)
+        self.norm = torch.nn.BatchNorm2d(3)
+        torch.nn.init.uniform_(self.norm.weight, 0.5, 3.0)
+        torch.nn.init.normal_(self.norm.running_mean)
+        torch.nn.init.normal_(self.norm.bias)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.conv(self.norm(x)).mean(dim=(2, 3))
+
+
+def test_order_of_definition_is_not_trusted() -> None:
+    """Where folding would change the answers nothing is folded, and the network is as before."""
+    torch.manual_seed(0)
+    module = Swapped().eval()
+    before = outputs(module, "swapped")
+    assert fold_batch_norms(module, images("swapped")) == []
+    torch.testing.assert_close(outputs(module, "swapped"), before)
