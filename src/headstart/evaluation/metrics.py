@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from sklearn import metrics
 
 from headstart.evaluation.intervals import wilson_interval
 
@@ -62,6 +61,8 @@ def evaluate_predictions(
     probabilities: np.ndarray, labels: np.ndarray, classes: Sequence[str], *, split: str, selected_on: bool = False
 ) -> Evaluation:
     """Metrics of (n, n_classes) probabilities against (n,) labels in 0 .. n_classes - 1; n is at least 1."""
+    from sklearn import metrics  # takes most of a second, which `train` spends on something else meanwhile
+
     indices = np.arange(len(classes))
     predicted = probabilities.argmax(axis=1)
     present = np.unique(labels)

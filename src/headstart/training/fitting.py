@@ -15,6 +15,7 @@ from headstart.model.feature_store import FeatureStore
 from headstart.model.features import scan
 from headstart.progress import Progress, silent
 from headstart.settings import TrainSettings
+from headstart.threads import preloading
 from headstart.training.backbone import open_backbone
 from headstart.training.fitted import Fit
 
@@ -43,24 +44,30 @@ def fit_sources(
     needs_answers: bool = True,
     checkpoints: Path | None = None,
     on_dataset: Callable[[Dataset], None] = lambda dataset: None,
+    beside_the_scan: Sequence[str] = (),
     progress: Progress = silent,
 ) -> Fit:
-    """Scans, splits and fits. `needs_answers` False: a probe without val or test uses every image and reports nothing."""
+    """Scans, splits and fits; `beside_the_scan` names modules to be imported meanwhile.
+
+    `needs_answers` False: a probe without val or test uses every image and reports nothing.
+    """
     began = time.perf_counter()
     backbone = open_backbone(settings, progress)
     loaded = time.perf_counter()
     candidates: list[Candidate] = [candidate for source in sources for candidate in source.candidates]
-    found = scan(
-        candidates,
-        backbone.preprocess,
-        backbone.frozen.extractor if backbone.frozen else None,
-        store=FeatureStore(),
-        workers=settings.workers,
-        progress=progress,
-    )
+    gradient_steps = settings.strategy == "finetune" or settings.recipe == "tutorial"
+    # The scan itself imports nothing of these: two threads in one package's imports can see it half made.
+    with preloading("sklearn.metrics", *beside_the_scan, *(["headstart.model.finetune"] if gradient_steps else [])):
+        found = scan(
+            candidates,
+            backbone.preprocess,
+            backbone.frozen.extractor if backbone.frozen else None,
+            store=FeatureStore(),
+            workers=settings.workers,
+            progress=progress,
+        )
     skipped = (*(entry for source in sources for entry in source.skipped), *found.skipped)
     dataset = training_dataset(sources[0].name, found.images, skipped, sources)
-    gradient_steps = settings.strategy == "finetune" or settings.recipe == "tutorial"
     split = split_dataset(
         dataset,
         val_fraction=settings.val_fraction if needs_answers or gradient_steps else 0.0,

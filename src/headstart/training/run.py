@@ -80,15 +80,16 @@ def _train_in(
     progress: Progress,
 ) -> Trained:
     try:
-        from headstart.training.writing import write_run  # draws: matplotlib and jinja2 come with it
-
         fit = fit_sources(
             sources,
             settings,
             checkpoints=folder.checkpoints,
             on_dataset=lambda dataset: folder.note_start(data, settings, [image.sha256 for image in dataset.images]),
+            beside_the_scan=("headstart.training.writing",),
             progress=progress,
         )
+        from headstart.training.writing import write_run  # draws: matplotlib and jinja2 come with it
+
         return write_run(folder, fit, settings, progress)
     except BaseException:
         folder.abandon()
