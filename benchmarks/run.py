@@ -203,8 +203,9 @@ def render() -> None:
             place = (timing["seconds"], timing["accuracy_best"])
             # Slanted, as several stand side by side at nearly the same accuracy.
             axes.annotate(label, place, xytext=(2, 6), textcoords="offset points", fontsize=8, rotation=35)
-        axes.set(xscale="log", xlabel="seconds, whole process", ylabel="val accuracy", title=result["data"])
-        axes.margins(x=0.35, y=0.45)
+        axes.set(xscale="log", xlabel="seconds, whole process", ylabel="val accuracy")
+        axes.set_title(result["data"], pad=24)
+        axes.margins(x=0.45, y=0.45)
         axes.grid(alpha=0.25)
     figure.savefig(RESULTS / "accuracy-against-seconds.png", dpi=110)
 

@@ -153,7 +153,7 @@ def default_freeze(facts: Facts) -> int:
     """Blocks that stay as they are: on a CPU the first two fifths, whose edges and textures serve every picture.
 
     For EfficientNet-Lite0, 3 of 8: a step takes 11 ms an image in place of 24, and hand signs reach 0.993 in place of 0.990
-    after four epochs (`benchmarks/recipes.py`).
+    after four epochs (docs/performance.md).
     """
     return facts.n_blocks * 2 // 5 if facts.device == "cpu" else 0
 
