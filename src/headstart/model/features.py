@@ -243,10 +243,11 @@ def _row(candidate: Candidate, opened: _Opened) -> ScannedImage | Skipped:
 
 def _digests(candidates: Sequence[Candidate]) -> list[str]:
     """SHA-256 of each file's bytes; "" where they cannot be read, which opening it will explain."""
-    return [_digest(candidate) for candidate in candidates]
+    return [digest_of(candidate) for candidate in candidates]
 
 
-def _digest(candidate: Candidate) -> str:
+def digest_of(candidate: Candidate) -> str:
+    """SHA-256 of a file's bytes; "" where they cannot be read."""
     try:
         return sha256_of_bytes(candidate.read())
     except UnreadableImage:

@@ -10,16 +10,14 @@ from headstart.artifact.bundle import Manifest
 from headstart.artifact.predictor import Predictor
 from headstart.data.catalog import open_data
 from headstart.data.dataset import Dataset, labelled_dataset
-from headstart.data.images import UnreadableImage
 from headstart.data.sources import Candidate, Sources
 from headstart.errors import BundleError, DataError, explains_missing_packages
 from headstart.evaluation.metrics import Evaluation, evaluate_predictions
 from headstart.machine import peak_rss_mb, seconds_since_start
 from headstart.model.feature_store import FeatureStore
-from headstart.model.features import scan
+from headstart.model.features import digest_of, scan
 from headstart.model.head import softmax
 from headstart.progress import Progress, silent
-from headstart.storage import sha256_of_bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,16 +102,9 @@ def choose_split(sources: Sources, split: str | None, manifest: Manifest) -> tup
     if split in said:
         return split, [candidate for candidate in sources.candidates if candidate.split == split]
     held_out = set() if said else set(manifest.images.get(split, ()))
-    chosen = [candidate for candidate in sources.candidates if _digest(candidate) in held_out] if held_out else []
+    chosen = [candidate for candidate in sources.candidates if digest_of(candidate) in held_out] if held_out else []
     if not chosen:
         raise DataError(
             f"{sources.name} has no {split} split", hint=f"it has {', '.join(sorted(said))}" if said else "use --split all"
         )
     return split, chosen
-
-
-def _digest(candidate: Candidate) -> str:
-    try:
-        return sha256_of_bytes(candidate.read())
-    except UnreadableImage:
-        return ""
