@@ -2,6 +2,7 @@
 
 import math
 import warnings
+from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
-from matplotlib.layout_engine import ConstrainedLayoutEngine
+from matplotlib.patches import Rectangle
 from matplotlib.textpath import text_to_path
 from matplotlib.ticker import MaxNLocator
 
@@ -33,7 +34,10 @@ STYLE: Any = {
 }
 MAX_NUMBERED_CLASSES = 25  # with more, the cells of a confusion matrix are too small for numbers
 MAX_NAMED_CLASSES = 60
-TILE_WIDTH, LINE_WIDTH, NAME_WIDTH = 1.75, 1.6, 1.5  # inches: of a tile, of a line below it, of a class beside the matrix
+# Inches. Of a grid: from tile to tile, a picture's side, what is left empty, from a picture to its lines, of a line.
+TILE_WIDTH, TILE_SIDE, MARGIN, LINES_GAP, LINE_HEIGHT, LINE_WIDTH = 1.75, 1.62, 0.09, 0.05, 0.165, 1.6
+NAME_WIDTH = 1.5  # inches: of a class beside the confusion matrix
+PNG_COMPRESSION = 2  # of 9: photographs hardly get smaller with more, and it takes three times as long
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +61,8 @@ def save_figure(figure: Figure, file: Path) -> None:
     """Writes a PNG, whole or not at all. The same figure gives the same bytes."""
     with _drawing(), atomic_write(file) as aside:
         FigureCanvasAgg(figure)
-        figure.savefig(aside, format="png", dpi=DOTS_PER_INCH, metadata={"Software": None})
+        options = {"compress_level": PNG_COMPRESSION}
+        figure.savefig(aside, format="png", dpi=DOTS_PER_INCH, metadata={"Software": None}, pil_kwargs=options)
 
 
 def history_figure(history: Sequence[Epoch], best_epoch: int) -> Figure:
@@ -115,47 +120,57 @@ def confusion_figure(evaluation: Evaluation, classes: Sequence[str]) -> Figure:
 
 
 def grid_figure(tiles: Sequence[Tile], columns: int, title: str = "") -> Figure:
-    """Pictures in rows, each with its lines below. Raises ValueError without any."""
+    """Pictures in rows, each with its lines below. Raises ValueError without any.
+
+    All lies in one pair of axes whose unit is the inch: a pair a tile, laid out by Matplotlib, took four times as long.
+    """
     if not tiles:
         raise ValueError("a grid needs at least one picture")
     columns = min(columns, len(tiles))
     rows = math.ceil(len(tiles) / columns)
-    n_lines = max(len(tile.lines) for tile in tiles)
-    width, height = max(TILE_WIDTH * columns, 3.5), (1.7 + 0.19 * n_lines) * rows + (0.45 if title else 0.1)
+    title_height = 0.42 if title else 0.0
+    row_height = TILE_SIDE + LINES_GAP + LINE_HEIGHT * max(len(tile.lines) for tile in tiles) + MARGIN
+    width, height = max(TILE_WIDTH * columns, 3.5), row_height * rows + MARGIN + title_height
     with _drawing():
-        figure = Figure(figsize=(width, height), layout=ConstrainedLayoutEngine(w_pad=0.04, h_pad=0.05))
+        figure = Figure(figsize=(width, height))
+        axes = figure.add_axes((0, 0, 1, 1), xlim=(0, width), ylim=(height, 0))
+        axes.axis("off")
         if title:
-            figure.suptitle(fit(title, width - 0.2, 11), fontsize=11, x=0.01, ha="left")
-        axes = figure.subplots(rows, columns, squeeze=False).ravel()
-        for place, tile in zip(axes, tiles, strict=False):
-            _draw_tile(place, tile)
-        for place in axes[len(tiles) :]:
-            place.axis("off")
+            axes.text(MARGIN, MARGIN, fit(title, width - 2 * MARGIN, 11), fontsize=11, va="top")
+        left = (width - TILE_WIDTH * columns + TILE_WIDTH - TILE_SIDE) / 2
+        for i, tile in enumerate(tiles):
+            row, column = divmod(i, columns)
+            _draw_tile(axes, tile, left + column * TILE_WIDTH, MARGIN + title_height + row * row_height)
     return figure
 
 
-def _draw_tile(axes: Axes, tile: Tile) -> None:
-    axes.imshow(tile.pixels)
-    axes.set_anchor("N")  # what room is left belongs below the lines, not above the picture
-    axes.set_xticks([])
-    axes.set_yticks([])
+def _draw_tile(axes: Axes, tile: Tile, left: float, top: float) -> None:
+    right, bottom = left + TILE_SIDE, top + TILE_SIDE
+    axes.imshow(tile.pixels, extent=(left, right, bottom, top), aspect="auto")
     mark = {True: "\u2713 ", False: "\u2717 ", None: ""}[tile.right]
     colour = {True: GREEN, False: ORANGE, None: "black"}[tile.right]
+    edge, thickness = ("#BBBBBB", 1.0) if tile.right is None else (colour, 2.5)
+    axes.add_patch(Rectangle((left, top), TILE_SIDE, TILE_SIDE, fill=False, edgecolor=edge, linewidth=thickness))
     lines = (mark + tile.lines[0], *tile.lines[1:]) if tile.lines else ()
-    axes.set_xlabel("\n".join(fit(line, LINE_WIDTH, 8.5) for line in lines), fontsize=8.5, color=colour, labelpad=3)
-    axes.spines[:].set(
-        visible=True, color="#BBBBBB" if tile.right is None else colour, linewidth=1 if tile.right is None else 2.5
-    )
+    text = "\n".join(fit(line, LINE_WIDTH, 8.5) for line in lines)
+    axes.text((left + right) / 2, bottom + LINES_GAP, text, fontsize=8.5, color=colour, ha="center", va="top")
 
 
 def fit(text: str, width: float, points: float) -> str:
     """The text on one line, shortened until it is at most `width` inches wide in a font of this size."""
     text = " ".join(text.split())
-    for length in range(min(len(text), 250), 1, -1):
-        shortened = shorten(text, length)
-        if text_width(shortened, points) <= 0.95 * width:  # on whole pixels, letters are drawn up to 4 % wider
-            return shortened
-    return shorten(text, 1)
+
+    def too_wide(length: int) -> bool:
+        return text_width(shorten(text, length), points) > 0.95 * width  # on whole pixels, letters are drawn up to 4 % wider
+
+    longest = min(len(text), 250)
+    if not too_wide(longest):
+        return shorten(text, longest)
+    # Measuring is slow. Widths grow with the length all but strictly; where they do not, a letter more is left out.
+    length = bisect_left(range(longest), True, lo=1, key=too_wide) - 1
+    while length > 1 and too_wide(length):
+        length -= 1
+    return shorten(text, max(length, 1))
 
 
 def text_width(text: str, points: float) -> float:

@@ -151,7 +151,8 @@ def to_rgb(image: Image.Image, kind: str) -> Image.Image:
 def thumbnail(image: Image.Image, side_px: int) -> np.ndarray:
     """The whole image, made to fit into a white square: (side_px, side_px, 3) uint8."""
     ratio = side_px / max(image.size)
-    small = image.resize((max(1, round(image.width * ratio)), max(1, round(image.height * ratio))), Image.Resampling.LANCZOS)
+    size = (max(1, round(image.width * ratio)), max(1, round(image.height * ratio)))
+    small = image.resize(size, Image.Resampling.LANCZOS, reducing_gap=2)  # large ones are halved first: as good, and faster
     square = Image.new("RGB", (side_px, side_px), "white")
     square.paste(small, ((side_px - small.width) // 2, (side_px - small.height) // 2))
     return np.asarray(square)

@@ -20,6 +20,7 @@ from headstart.machine import peak_rss_mb, seconds_since_start
 from headstart.progress import Progress
 from headstart.settings import TrainSettings
 from headstart.storage import write_json
+from headstart.threads import map_in_threads
 from headstart.training.fitted import Answers, Fit
 from headstart.training.outcome import Trained
 from headstart.training.run_folder import METRICS, RunFolder, as_metrics
@@ -114,12 +115,13 @@ def image_counts(fit: Fit) -> dict[str, int]:
 def answer_tiles(images: Sequence[LabelledImage], probabilities: np.ndarray, fit: Fit) -> list[Tile]:
     """Tiles of labelled images with what the model says of them."""
     preprocess, classes = fit.fitted.model.preprocess, fit.dataset.classes
-    return [
-        prediction_tile(
-            read_bytes(image.file), Prediction(image.path, classes, row), image.label, preprocess, Path(image.path).name
-        )
-        for image, row in zip(images, probabilities, strict=True)
-    ]
+
+    def tile(shown: tuple[LabelledImage, np.ndarray]) -> Tile:
+        image, row = shown
+        answer = Prediction(image.path, classes, row)
+        return prediction_tile(read_bytes(image.file), answer, image.label, preprocess, Path(image.path).name)
+
+    return list(map_in_threads(tile, zip(images, probabilities, strict=True)))
 
 
 def _held_out_notes(fit: Fit, reported: Evaluation) -> tuple[str, ...]:
