@@ -8,12 +8,16 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import hypothesis
 import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 TINY = "timm/test_resnet"  # the smallest network of timm that has batch norm and one linear layer at its end
+# A machine that pauses for a second is no reason for a test to fail: what must be fast has a benchmark.
+hypothesis.settings.register_profile("headstart", deadline=None)
+hypothesis.settings.load_profile("headstart")
 COLOURS = {"circles": (200, 60, 40), "squares": (40, 80, 200), "triangles": (60, 160, 60)}
 
 

@@ -269,7 +269,7 @@ def test_a_name_that_is_too_long(tmp_path: Path, inside: Path) -> None:
     assert files_in(inside) == {"a/1": b"2"}
 
 
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 @given(
     st.integers(0, 6),
     st.lists(st.tuples(st.floats(0, 1, exclude_max=True), st.integers(0, 255)), max_size=6),

@@ -37,7 +37,7 @@ def test_no_flip_never_mirrors() -> None:
     assert 0.46 < np.mean([view.mirrored for view in standard]) < 0.54
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(
     width=st.one_of(st.integers(1, 40), st.integers(1, 20_000)),
     height=st.one_of(st.integers(1, 40), st.integers(1, 20_000)),

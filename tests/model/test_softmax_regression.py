@@ -89,7 +89,7 @@ def test_the_whole_path_is_minimal(shape: str) -> None:
         assert found <= best * (1 + 10 * TOLERANCE)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     n=st.integers(4, 40),
     n_features=st.integers(1, 60),
