@@ -73,7 +73,7 @@ def assert_nothing_is_cut_off(figure: Figure, file: Path) -> None:
     assert box.x1 <= width + slack and box.y1 <= height + slack, f"{box} leaves a canvas of {width} x {height} inches"
     with Image.open(file) as image:
         assert image.format == "PNG"
-        assert all(abs(px - inches * DOTS_PER_INCH) <= 1 for px, inches in zip(image.size, (width, height), strict=True))
+        assert image.size == tuple(int(inches * DOTS_PER_INCH) for inches in (width, height))
         pixels = np.asarray(image.convert("L"))
     edge = np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]])
     assert edge.min() > 250, "something touches the edge"

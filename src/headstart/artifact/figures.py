@@ -128,7 +128,7 @@ def grid_figure(tiles: Sequence[Tile], columns: int, title: str = "") -> Figure:
         raise ValueError("a grid needs at least one picture")
     columns = min(columns, len(tiles))
     rows = math.ceil(len(tiles) / columns)
-    title_height = 0.42 if title else 0.0
+    title_height = 0.425 if title else 0.0
     row_height = TILE_SIDE + LINES_GAP + LINE_HEIGHT * max(len(tile.lines) for tile in tiles) + MARGIN
     width, height = max(TILE_WIDTH * columns, 3.5), row_height * rows + MARGIN + title_height
     with _drawing():
@@ -166,11 +166,8 @@ def fit(text: str, width: float, points: float) -> str:
     longest = min(len(text), 250)
     if not too_wide(longest):
         return shorten(text, longest)
-    # Measuring is slow. Widths grow with the length all but strictly; where they do not, a letter more is left out.
-    length = bisect_left(range(longest), True, lo=1, key=too_wide) - 1
-    while length > 1 and too_wide(length):
-        length -= 1
-    return shorten(text, max(length, 1))
+    # Measuring is slow, so the length is searched by halves: what it ends on was measured, and fits.
+    return shorten(text, max(bisect_left(range(longest), True, lo=1, key=too_wide) - 1, 1))
 
 
 def text_width(text: str, points: float) -> float:
