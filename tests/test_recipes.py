@@ -83,6 +83,14 @@ def test_finetune_starts_from_the_fitted_head() -> None:
     assert plan.head_learning_rate == pytest.approx(1e-3)
 
 
+@pytest.mark.parametrize(("device", "batch_size", "micro_batch"), [("cpu", 16, 4), ("cpu", 3, 3), ("cuda:0", 16, 16)])
+def test_micro_batch(device: str, batch_size: int, micro_batch: int) -> None:
+    """A CPU computes four images at once, a GPU the whole batch; so does the tutorial, whose batch norm looks at all of it."""
+    facts, settings = replace(LAPTOP, device=device), TrainSettings.of(batch_size=batch_size)
+    assert finetune_plan(settings, facts).micro_batch == micro_batch
+    assert tutorial_plan(settings, facts).micro_batch == batch_size
+
+
 def test_learning_rate_grows_with_the_root_of_the_batch() -> None:
     """Four times the batch, twice the rate."""
     small, large = (finetune_plan(TrainSettings.of(batch_size=size), LAPTOP) for size in (16, 64))

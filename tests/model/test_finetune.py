@@ -291,6 +291,19 @@ def test_same_seed_same_weights(make_plan: Callable[..., TrainingPlan], new_netw
     assert not same_weights(networks[0], networks[2])
 
 
+@pytest.mark.parametrize("micro_batch", [1, 3, 4])
+def test_micro_batches_change_nothing_but_memory(micro_batch: int, new_network: Callable[[], Network]) -> None:
+    """A batch in pieces, the last one smaller or not, gives the losses and the weights of the whole batch."""
+    whole, pieces = new_network(), new_network()
+    plan = replace(default_plan(batch_size=8, epochs=1), optimizer="sgd")  # Adam's steps show the sign of rounding alone
+    expected = fine_tune(whole, TRAIN, VAL, replace(plan, micro_batch=8)).history
+    found = fine_tune(pieces, TRAIN, VAL, replace(plan, micro_batch=micro_batch)).history
+    assert found[-1].train_loss == pytest.approx(expected[-1].train_loss, abs=1e-5)
+    assert found[-1].train_accuracy == expected[-1].train_accuracy
+    for name, tensor in whole.state().items():
+        torch.testing.assert_close(pieces.state()[name], tensor, atol=1e-6, rtol=1e-4)
+
+
 class Stop(Exception):  # noqa: N818 - no failure of the program
     """Stands for a process that is killed."""
 
@@ -386,11 +399,12 @@ def test_answers_that_are_not_finite(new_network: Callable[[], Network]) -> None
 
 
 def test_progress_tells_of_both_phases(new_network: Callable[[], Network]) -> None:
-    """Progress counts the steps of each epoch and the images of each validation."""
+    """Progress counts the steps of each epoch and the images of each validation, a micro-batch at a time."""
     steps: list[tuple[str, int, int]] = []
     fine_tune(new_network(), TRAIN, VAL, default_plan(epochs=2), progress=lambda *step: steps.append(step))
     training = [("epoch {} of 2", step, N_STEPS) for step in (1, 2, 3)]
-    expected = [(stage.format(epoch), *rest) for epoch in (1, 2) for stage, *rest in [*training, ("validating", 12, 12)]]
+    validating = [("validating", done, 12) for done in (4, 8, 12)]
+    expected = [(stage.format(epoch), *rest) for epoch in (1, 2) for stage, *rest in [*training, *validating]]
     assert [tuple(step) for step in expected] == steps
 
 

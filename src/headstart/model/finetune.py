@@ -2,11 +2,13 @@
 
 import time
 from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
+from torch.nn.parallel import DistributedDataParallel
 from torch.optim import lr_scheduler
 
 from headstart.data.pixels import PixelSource
@@ -21,8 +23,6 @@ from headstart.model.history import Epoch
 from headstart.progress import Progress, silent
 from headstart.recipes import TrainingPlan
 from headstart.threads import map_in_threads
-
-VALIDATION_BATCH = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +150,15 @@ def make_scheduler(optimizer: torch.optim.Optimizer, plan: TrainingPlan, n_steps
     return lr_scheduler.SequentialLR(optimizer, [rise, rest], milestones=[warmup])
 
 
+@dataclass(frozen=True, slots=True)
+class _Share:
+    """What one process computes of a batch."""
+
+    views: np.ndarray  # (n, size, size, 3) uint8, augmented
+    labels: np.ndarray  # (n,) int64
+    weight: float  # how many times the processes' mean share it is; 0 where it is only there to take part
+
+
 class _Loop:
     """What lives from epoch to epoch."""
 
@@ -178,7 +187,7 @@ class _Loop:
             self.folded = fold_batch_norms(network.module, network.to_input(noise))
         self.parallel: torch.nn.Module = network.module
         if world.size > 1:
-            self.parallel = torch.nn.parallel.DistributedDataParallel(network.module)
+            self.parallel = DistributedDataParallel(network.module)
         self.n_steps = -(-len(train.labels) // plan.batch_size)
         self.optimizer = make_optimizer(network, plan)
         self.scheduler = make_scheduler(self.optimizer, plan, self.n_steps)
@@ -217,11 +226,11 @@ class _Loop:
         """Probabilities (n_val, n_classes) float64 in full precision, mean cross-entropy, accuracy. Raises TrainingError."""
         if self.val is None:
             return np.empty((0, self.network.last_layer.out_features)), None, None
-        views, labels = self.val.views, self.val.labels
+        views, labels, size = self.val.views, self.val.labels, self.plan.micro_batch
         parts = []
-        for begin in range(0, len(labels), VALIDATION_BATCH):
-            parts.append(self.network.logits(views[begin : begin + VALIDATION_BATCH]))
-            self.progress("validating", min(begin + VALIDATION_BATCH, len(labels)), len(labels))
+        for begin in range(0, len(labels), size):
+            parts.append(self.network.logits(views[begin : begin + size]))
+            self.progress("validating", min(begin + size, len(labels)), len(labels))
         logits = np.concatenate(parts)
         if not np.isfinite(logits).all():
             raise TrainingError(
@@ -240,41 +249,57 @@ class _Loop:
                 if isinstance(part, torch.nn.modules.batchnorm._BatchNorm):
                     part.eval()
         total_loss, n_right, lr = 0.0, 0, 0.0
-        for step, (inputs, targets, weight) in enumerate(self._batches(epoch), start=1):
-            with torch.autocast(
-                self.network.device.type,
-                dtype=torch.float16 if plan.precision == "fp16" else torch.bfloat16,
-                enabled=plan.precision != "fp32",
-            ):
-                try:
-                    logits = self.parallel(inputs)
-                except ValueError as error:  # batch norm with one value a channel
-                    raise SettingsError(
-                        f"{len(targets)} image(s) of {plan.image_size} px are too few for batch norm: {error}",
-                        hint="a larger --batch-size or --image-size",
-                    ) from error
-            logits = logits.float()
-            plain = torch.nn.functional.cross_entropy(logits, targets)  # what is reported: comparable with val's
-            loss = torch.nn.functional.cross_entropy(logits, targets, label_smoothing=plan.label_smoothing)
-            if self.world.size > 1:
-                loss = loss * weight  # the processes' mean is then the mean over the whole batch
-            if not torch.isfinite(loss):
-                raise TrainingError(
-                    f"the loss became {loss.item()} in epoch {epoch}, step {step}",
-                    hint=f"try a lower --learning-rate than {plan.learning_rate:g}",
-                )
+        for step, share in enumerate(self._shares(epoch), start=1):
             lr = self.optimizer.param_groups[0]["lr"]
-            self._step(loss)
-            if weight:
-                total_loss += plain.item() * len(targets)
-                n_right += int((logits.argmax(dim=1) == targets).sum())
+            self.optimizer.zero_grad(set_to_none=True)
+            share_loss, share_right = self._add_gradients(share, f"epoch {epoch}, step {step}")
+            self._step()
+            if share.weight:
+                total_loss, n_right = total_loss + share_loss, n_right + share_right
             self.progress(f"epoch {epoch} of {plan.epochs}", step, self.n_steps)
         total_loss, right = self.world.total(total_loss, n_right)
         return lr, total_loss / len(self.train.labels), right / len(self.train.labels)
 
-    def _step(self, loss: torch.Tensor) -> None:
-        self.optimizer.zero_grad(set_to_none=True)
-        self.scaler.scale(loss).backward()
+    def _add_gradients(self, share: "_Share", place: str) -> tuple[float, int]:
+        """Forward and backward, a micro-batch at a time. Returns the share's summed loss and how many it has right."""
+        plan, n = self.plan, len(share.labels)
+        summed_loss, n_right = 0.0, 0
+        for begin in range(0, n, plan.micro_batch):
+            views = share.views[begin : begin + plan.micro_batch]
+            targets = torch.from_numpy(share.labels[begin : begin + plan.micro_batch]).to(self.network.device)
+            parallel, more_follow = self.parallel, begin + plan.micro_batch < n
+            # The processes average their gradients once a step.
+            with parallel.no_sync() if more_follow and isinstance(parallel, DistributedDataParallel) else nullcontext():
+                logits = self._logits(views)
+                plain = torch.nn.functional.cross_entropy(logits, targets)  # what is reported: comparable with val's
+                loss = torch.nn.functional.cross_entropy(logits, targets, label_smoothing=plan.label_smoothing)
+                if not torch.isfinite(loss):
+                    raise TrainingError(
+                        f"the loss became {loss.item()} in {place}",
+                        hint=f"try a lower --learning-rate than {plan.learning_rate:g}",
+                    )
+                # The micro-batches' sum is the share's mean; the processes' mean is then the mean over the whole batch.
+                part = len(targets) / n * (share.weight if self.world.size > 1 else 1.0)
+                self.scaler.scale(loss * part).backward()
+            summed_loss += plain.item() * len(targets)
+            n_right += int((logits.argmax(dim=1) == targets).sum())
+        return summed_loss, n_right
+
+    def _logits(self, views: np.ndarray) -> torch.Tensor:
+        """(n, n_classes) float32, computed in the plan's precision. Raises SettingsError."""
+        plan = self.plan
+        dtype = torch.float16 if plan.precision == "fp16" else torch.bfloat16
+        with torch.autocast(self.network.device.type, dtype=dtype, enabled=plan.precision != "fp32"):
+            try:
+                return self.parallel(self.network.to_input(views)).float()
+            except ValueError as error:  # batch norm with one value a channel
+                raise SettingsError(
+                    f"{len(views)} image(s) of {plan.image_size} px are too few for batch norm: {error}",
+                    hint="a larger --batch-size or --image-size",
+                ) from error
+
+    def _step(self) -> None:
+        """Moves the weights along the gradients, and the learning rate along its schedule."""
         if self.plan.clip_norm is not None:
             self.scaler.unscale_(self.optimizer)
             torch.nn.utils.clip_grad_norm_(self.network.module.parameters(), self.plan.clip_norm)
@@ -282,11 +307,8 @@ class _Loop:
         self.scaler.update()
         self.scheduler.step()
 
-    def _batches(self, epoch: int) -> Iterator[tuple[torch.Tensor, torch.Tensor, float]]:
-        """This process's share of the batches of augmented training images in the epoch's own order, normalised.
-
-        With each comes its weight: how many times the mean share it is; 0 where it is only there to take part.
-        """
+    def _shares(self, epoch: int) -> Iterator["_Share"]:
+        """This process's share of each batch of augmented training images, in the epoch's own order."""
         plan, labels, world = self.plan, self.train.labels, self.world
         order = np.random.default_rng([plan.seed, epoch]).permutation(len(labels))
         batches = [order[begin : begin + plan.batch_size] for begin in range(0, len(order), plan.batch_size)]
@@ -295,8 +317,7 @@ class _Loop:
         pixels = map_in_threads(lambda i: self.train.pixels[int(i)], np.concatenate(shares), plan.workers)
         for batch, chosen in zip(batches, shares, strict=True):
             views = np.stack([self._view(next(pixels), epoch, int(i)) for i in chosen])
-            weight = len(chosen) * world.size / len(batch) if world.counts(batch) else 0.0
-            yield self.network.to_input(views), torch.from_numpy(labels[chosen]).to(self.network.device), weight
+            yield _Share(views, labels[chosen], len(chosen) * world.size / len(batch) if world.counts(batch) else 0.0)
 
     def _view(self, pixels: np.ndarray, epoch: int, image: int) -> np.ndarray:
         plan, preprocess = self.plan, self.network.preprocess

@@ -38,7 +38,8 @@ class FinetuneJob:
     table: FeatureTable  # without features for a random head
     probe: Probe | None  # of train; None for a random head
     plan: TrainingPlan
-    new_network: Callable[[], "Network"]  # the pretrained network anew
+    network: "Network"  # the pretrained network, to be trained
+    new_network: Callable[[], "Network"]  # the same anew, for a second training
     checkpoints: Path | None = None
 
 
@@ -66,6 +67,7 @@ def finetune_job(
         network.preprocess = backbone.preprocess
         return network
 
+    network = new_network()
     facts = Facts(
         n_train=len(split.train),
         n_classes=len(dataset.classes),
@@ -73,11 +75,10 @@ def finetune_job(
         device=hardware.device,
         bf16=hardware.bf16,
         cores=hardware.cores,
-        n_blocks=len(new_network().blocks()) - 1,
+        n_blocks=len(network.blocks()) - 1,
         left_open=probe.left_open(len(dataset.classes)) if probe else 0.0,
     )
-
-    return FinetuneJob(dataset, split, table, probe, plan_for(settings, facts), new_network, checkpoints)
+    return FinetuneJob(dataset, split, table, probe, plan_for(settings, facts), network, new_network, checkpoints)
 
 
 def run_finetune(job: FinetuneJob, settings: TrainSettings, progress: Progress) -> Fitted:
@@ -88,7 +89,7 @@ def run_finetune(job: FinetuneJob, settings: TrainSettings, progress: Progress) 
             "fine-tuning chooses its best epoch on val images, and there are none",
             hint="leave --val-fraction above 0, or use --strategy probe",
         )
-    network = job.new_network()
+    network = job.network
     both = np.sort(np.concatenate([split.train, split.val]))
     pixels = _pixels_of(job, both if settings.refit else split.train, network.preprocess, progress)
     tuned = _train(job, network, pixels, split.train, _held_out(job, network, progress), progress, "run")
