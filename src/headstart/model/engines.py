@@ -55,8 +55,8 @@ def openvino_engine(graph: Path, precision: Precision, threads: int) -> Compute:
             "CACHE_DIR": str(graph.parent / "openvino"),
         },
     )
-    # OpenVINO's bindings set up their access to NumPy at its first use. Two threads doing so at once wait for each other for ever,
-    # one with Python's lock in hand; so it is used here first, in one thread.
+    # OpenVINO's bindings set up their access to NumPy at its first use. Two threads doing so at once wait for each other,
+    # one with Python's lock in hand, for ever; so it is used here first, in one thread.
     _ = openvino.Tensor(np.empty(1, np.uint8)).data
     own = threading.local()  # a request answers one call at a time
 
