@@ -16,14 +16,16 @@ STEPS = [  # lowest first
     {"data"},
     {"evaluation"},
     {"model"},
+    {"audit"},
     {"artifact"},
     {"training"},
     {"apps"},
 ]
 ROOMS = {  # outside package -> the only modules that may import it
+    "cleanlab": ("audit.labels",),
     "PIL": ("data.images", "data.facts", "data.preprocess", "data.pixels"),
     "huggingface_hub": ("model.weights",),
-    "jinja2": ("artifact.report",),
+    "jinja2": ("artifact.page",),
     "matplotlib": ("artifact.figures",),
     "onnxruntime": ("model.engines",),
     "openvino": ("model.engines",),
@@ -32,7 +34,7 @@ ROOMS = {  # outside package -> the only modules that may import it
     "pydantic": ("settings", "artifact.bundle"),
     "rich": ("apps.",),
     "safetensors": ("model.backbones", "model.checkpoint", "model.frozen"),
-    "sklearn": ("data.splits", "evaluation.", "training.classifier"),
+    "sklearn": ("data.splits", "evaluation.", "audit.shortcuts", "training.classifier"),
     "timm": ("model.backbones",),
     "torch": (
         "model.backbones",
@@ -66,6 +68,7 @@ LIGHT = [  # modules that must be importable without what HEAVY names
             "softmax_regression",
         )
     ),
+    *(f"headstart.audit.{path.stem}" for path in sorted((ROOT / "audit").glob("[a-z]*.py"))),
     "headstart.artifact.bundle",
     "headstart.artifact.predictor",
     "headstart.training.run",

@@ -14,15 +14,17 @@ _HOME_OF = {
     "Predictor": "headstart.artifact.predictor",
     "TrainSettings": "headstart.settings",
     "Trained": "headstart.training.outcome",
+    "audit_images": "headstart.training.audit_run",
     "train": "headstart.training.run",
 }
 
-__all__ = ["HeadstartError", "ImageClassifier", "Predictor", "TrainSettings", "Trained", "__version__", "train"]
+__all__ = ["HeadstartError", "ImageClassifier", "Predictor", "TrainSettings", "Trained", "__version__", "audit_images", "train"]
 
 if TYPE_CHECKING:
     from headstart.artifact.predictor import Predictor
     from headstart.errors import HeadstartError
     from headstart.settings import TrainSettings
+    from headstart.training.audit_run import audit_images
     from headstart.training.classifier import ImageClassifier
     from headstart.training.outcome import Trained
     from headstart.training.run import train

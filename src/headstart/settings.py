@@ -32,6 +32,7 @@ class TrainSettings(BaseModel):
     offline: bool = Field(False, description="Never touch the network.")
     val: Path | None = Field(None, description="Validation images: any form of DATA.")
     test: Path | None = Field(None, description="Test images, never selected on: any form of DATA.")
+    exclude: Path | None = Field(None, description="A table of paths to leave out (path, reason), as audit writes one.")
     val_fraction: float = Field(
         0.2, ge=0, le=0.9, description="Share of train held out for validation where there is no val; 0: none."
     )

@@ -15,7 +15,9 @@ OPTIONS = {
     "demo": "| --output --offline",
     "train": "--strategy --recipe --backbone --weights --offline --val --test --val-fraction --augment --schedule --epochs "
     "--learning-rate --batch-size --image-size --freeze --device --workers --seed --output --overwrite --resume --refit "
-    "--json --quiet | --precision",
+    "--json --quiet --exclude | --precision",
+    "audit": "--output --fail-on | --overwrite --val --test --exclude --backbone --weights --offline --device --workers --seed "
+    "--json --quiet",
     "preview": "--augment --output | --recipe --images --seed",
     "predict": "--format --top-k --grid --output | --device",
     "evaluate": "--split --json | --device",
@@ -26,6 +28,7 @@ OPTIONS = {
 ARGUMENTS = {
     "demo": {},
     "train": {"DATA": False},  # --resume needs none
+    "audit": {"DATA": True},
     "preview": {"DATA": True},
     "predict": {"MODEL": True, "PATH": True},
     "evaluate": {"MODEL": True, "DATA": True},

@@ -132,13 +132,14 @@ def test_groups_by_column_and_by_bytes() -> None:
         image(6, group=""),
     ]
     assert groups_of(images).tolist() == [0, 0, 0, 1, 1, 2, 3]
+    assert groups_of(images, [(3, 6), (6, 5)]).tolist() == [0, 0, 0, 1, 1, 1, 1]
 
 
 @pytest.mark.parametrize("seed", range(5))
 def test_copies_are_never_on_both_sides(seed: int) -> None:
     """Copies of a file under other names are held out together or not at all."""
     images = [image(i, "ab"[i % 2], sha256=str(i // 4) + "ab"[i % 2]) for i in range(40)]
-    split = split_dataset(dataset(*images), val_fraction=0.2, needs_val=True, seed=seed)
+    split = split_dataset(dataset(*images), groups_of(images), val_fraction=0.2, needs_val=True, seed=seed)
     digests = [{images[i].sha256 for i in side} for side in (split.train, split.val)]
     assert not digests[0] & digests[1]
     assert len(split.val) == 8
@@ -146,8 +147,10 @@ def test_copies_are_never_on_both_sides(seed: int) -> None:
 
 def test_val_of_the_data_wins() -> None:
     """A val that came with the data is used as it is, also where an image of it is in train too."""
+    images = [image(0, "a", "train"), image(1, "b", "train"), image(2, "a", "val"), image(0, "b", "val")]
     found = split_dataset(
-        dataset(image(0, "a", "train"), image(1, "b", "train"), image(2, "a", "val"), image(0, "b", "val")),
+        dataset(*images),
+        groups_of(images),
         val_fraction=0.2,
         needs_val=True,
         seed=0,
@@ -171,7 +174,8 @@ def test_when_a_val_is_split_off(has_test: bool, needs_val: bool, val_fraction: 
     """Without a val one is split off train, unless a test split serves, or none is wanted."""
     images = [image(i, "ab"[i % 2], "train" if has_test else None) for i in range(20)]
     tested = [image(20, "a", "test"), image(21, "b", "test")] if has_test else []
-    split = split_dataset(dataset(*images, *tested), val_fraction=val_fraction, needs_val=needs_val, seed=0)
+    groups = groups_of([*images, *tested])
+    split = split_dataset(dataset(*images, *tested), groups, val_fraction=val_fraction, needs_val=needs_val, seed=0)
     assert (split.val_from, len(split.val), len(split.train)) == (val_from, n_val, 20 - n_val)
     assert split.test.tolist() == ([20, 21] if has_test else [])
     assert sorted([*split.train, *split.val]) == list(range(20))

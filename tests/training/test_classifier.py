@@ -146,7 +146,7 @@ def test_nothing_is_ignored_silently(tiny: ImageClassifier, draw_classes: Draw) 
     paths, labels = paths_and_labels(folder)
     with pytest.warns(HeadstartWarning, match="--epochs has no effect"):
         clone(tiny).set_params(epochs=3).fit(paths, labels)
-    with pytest.raises(HeadstartError, match="val and test go with a folder, not with a list of paths"):
+    with pytest.raises(HeadstartError, match="val, test and exclude go with a folder, not with a list of paths"):
         clone(tiny).set_params(val=folder).fit(paths, labels)
 
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from headstart.data.sources import Skipped
 
 P = ParamSpec("P")
-EXIT_ERROR, EXIT_INTERRUPTED = 1, 130
+EXIT_ERROR, EXIT_CHECK_FAILED, EXIT_INTERRUPTED = 1, 3, 130
 ASK_AGAIN_SECONDS = 0.05  # after a Ctrl-C that came in the middle of an import
 
 

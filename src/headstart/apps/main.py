@@ -14,6 +14,7 @@ from headstart.apps.console import EXIT_INTERRUPTED
 COMMANDS = {
     "demo": "The main job on a data set that is at hand.",
     "train": "Train an image classifier on a folder of labelled images.",
+    "audit": "Look for what is wrong with labelled images.",
     "preview": "Draw a labelled sample of images, raw and augmented.",
     "predict": "Classify images with a trained model.",
     "evaluate": "Measure a trained model on labelled images.",

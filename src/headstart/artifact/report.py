@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-
+from headstart.artifact.page import render_page, share
 from headstart.data.sources import Skipped
 from headstart.evaluation.metrics import Evaluation
 from headstart.storage import write_text
@@ -62,15 +61,8 @@ def summary_sentence(evaluation: Evaluation, n_trained_on: int = 0) -> str:
 
 def write_report(file: Path, facts: ReportFacts) -> None:
     """Writes the report as one self-contained file: its pictures are inside."""
-    environment = Environment(
-        loader=PackageLoader("headstart", "artifact"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["share"] = _share
-    page = environment.get_template("report.html.j2").render(
+    page = render_page(
+        "report.html.j2",
         name=facts.name,
         strategy=facts.strategy,
         recipe=facts.recipe,
@@ -100,19 +92,15 @@ def _numbers(evaluation: Evaluation) -> Sequence[tuple[str, str, str]]:
     return (
         (
             "accuracy",
-            _share(evaluation.accuracy),
-            f"95 % interval {_share(low)} to {_share(high)} (Wilson), n = {evaluation.n}",
+            share(evaluation.accuracy),
+            f"95 % interval {share(low)} to {share(high)} (Wilson), n = {evaluation.n}",
         ),
-        ("balanced accuracy", _share(evaluation.balanced_accuracy), "the mean recall of the classes: rare ones count as much"),
-        ("macro-F1", _share(evaluation.macro_f1), "the mean F1 of the classes"),
+        ("balanced accuracy", share(evaluation.balanced_accuracy), "the mean recall of the classes: rare ones count as much"),
+        ("macro-F1", share(evaluation.macro_f1), "the mean F1 of the classes"),
         ("log loss", f"{evaluation.log_loss:.3f}", "how wrong the probabilities are, in nats an image; 0 is best"),
         (
             "calibration error",
-            _share(evaluation.ece),
+            share(evaluation.ece),
             "mean gap between how sure and how often right (ECE, 15 equal-mass bins)",
         ),
     )
-
-
-def _share(value: float | None) -> str:
-    return "–" if value is None else f"{value:.3f}"

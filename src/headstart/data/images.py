@@ -158,6 +158,15 @@ def thumbnail(image: Image.Image, side_px: int) -> np.ndarray:
     return np.asarray(square)
 
 
+def encode_thumbnail(image: Image.Image, longer_side_px: int) -> bytes:
+    """The whole of an RGB image, made smaller where it is larger, as a JPEG file."""
+    small = image.copy()
+    small.thumbnail((longer_side_px, longer_side_px), reducing_gap=2.0)
+    file = io.BytesIO()
+    small.save(file, "JPEG", quality=80)
+    return file.getvalue()
+
+
 def _orientation(image: Image.Image) -> int:
     try:
         return int(image.getexif().get(EXIF_ORIENTATION, 1))

@@ -1,6 +1,6 @@
 """Which images are trained on and which are held out: stratified by class, groups kept together, the same for the same seed."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,12 +23,12 @@ class Split:
         return {"train": self.train, "val": self.val, "test": self.test}
 
 
-def split_dataset(dataset: Dataset, *, val_fraction: float, needs_val: bool, seed: int) -> Split:
+def split_dataset(dataset: Dataset, groups: np.ndarray, *, val_fraction: float, needs_val: bool, seed: int) -> Split:
     """The splits the data came with; where there is no val and one is needed or nothing else could be reported, one is
     split off train.
 
-    `needs_val`: something will be selected on it, so a test split does not replace it. Raises DataError where a class is
-    too small.
+    `groups` (n_images,) int64 are not divided. `needs_val`: something will be selected on it, so a test split does not
+    replace it. Raises DataError where a class is too small.
     """
     train, val, test = (dataset.indices_of(name) for name in ("train", "val", "test"))
     if not dataset.splits:
@@ -38,13 +38,16 @@ def split_dataset(dataset: Dataset, *, val_fraction: float, needs_val: bool, see
     if val_fraction == 0 or (test.size and not needs_val):
         return Split(train, val, test, "none")
     labels = dataset.labels[train]
-    groups = groups_of([dataset.images[i] for i in train])
-    held = hold_out(labels, groups, val_fraction, seed, dataset.classes)
+    held = hold_out(labels, groups[train], val_fraction, seed, dataset.classes)
     return Split(train[~held], train[held], test, "train")
 
 
-def groups_of(images: Sequence[LabelledImage]) -> np.ndarray:
-    """(n,) int64 group numbers: the `group` column where given; images with the very same bytes are one group too."""
+def groups_of(images: Sequence[LabelledImage], alike: Iterable[tuple[int, int]] = ()) -> np.ndarray:
+    """(n,) int64 group numbers: what belongs together in a split.
+
+    Images of one group of the `group` column, with the very same bytes, or paired in `alike` are in one group, and so is
+    everything that such pairs link.
+    """
     parent = list(range(len(images)))
 
     def root(i: int) -> int:
@@ -58,6 +61,8 @@ def groups_of(images: Sequence[LabelledImage]) -> np.ndarray:
         keys = [("bytes", image.sha256)] + ([("group", image.group)] if image.group else [])
         for key in keys:
             parent[root(i)] = root(first.setdefault(key, i))
+    for one, other in alike:
+        parent[root(one)] = root(other)
     return np.unique([root(i) for i in range(len(images))], return_inverse=True)[1]
 
 

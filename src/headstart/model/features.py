@@ -30,6 +30,7 @@ class Scan:
 
     images: tuple[LabelledImage, ...]  # the readable ones, in the order of the candidates
     skipped: tuple[Skipped, ...]
+    facts: tuple[Facts, ...]  # of the images; sizes alone where there was no store to keep them in
     vectors: np.ndarray  # (n_images, n_features) float32; n_features is 0 where nothing was computed
     work: "Work"
 
@@ -58,9 +59,10 @@ class Work:
 
 @dataclass(frozen=True, slots=True)
 class ScannedImage:
-    """One readable image and its feature vector."""
+    """One readable image, its facts and its feature vector."""
 
     image: LabelledImage
+    facts: Facts
     vector: np.ndarray  # (n_features,) float32; empty where nothing was computed
 
 
@@ -80,6 +82,7 @@ def scan(
     """
     images: list[LabelledImage] = []
     skipped: list[Skipped] = []
+    facts: list[Facts] = []
     vectors: list[np.ndarray] = []
     work = Work()
     rows = scan_rows(candidates, preprocess, extractor, store=store, workers=workers, progress=progress, stage=stage, work=work)
@@ -88,9 +91,10 @@ def scan(
             skipped.append(row)
         else:
             images.append(row.image)
+            facts.append(row.facts)
             vectors.append(row.vector)
     stacked = np.stack(vectors) if vectors else np.empty((0, 0), np.float32)
-    return Scan(tuple(images), tuple(skipped), stacked, work)
+    return Scan(tuple(images), tuple(skipped), tuple(facts), stacked, work)
 
 
 def scan_rows(
@@ -238,7 +242,7 @@ def _row(candidate: Candidate, opened: _Opened) -> ScannedImage | Skipped:
         width=opened.facts.width,
         height=opened.facts.height,
     )
-    return ScannedImage(image, opened.vector if opened.vector is not None else np.empty(0, np.float32))
+    return ScannedImage(image, opened.facts, opened.vector if opened.vector is not None else np.empty(0, np.float32))
 
 
 def _digests(candidates: Sequence[Candidate]) -> list[str]:

@@ -26,6 +26,7 @@ class Probe:
     strength: float  # inverse of the L2 penalty, as scikit-learn's C
     n_folds: int  # 0: too few images for cross-validation
     log_losses: tuple[tuple[float, float], ...]  # (strength, held-out log loss) of each strength tried
+    held_out: np.ndarray | None  # (n, n_classes) float32: logits of each image by a fit without its fold; None without folds
 
     def left_open(self, n_classes: int) -> float:
         """Log loss on held-out images as a share of guessing's; 0 where it was not measured."""
@@ -49,13 +50,14 @@ def fit_probe(
     rotated = rotate(vectors)
     n_folds = fold_count(labels, groups)
     log_losses: tuple[tuple[float, float], ...] = ()
+    held_out = None
     strength = DEFAULT_STRENGTH
     if n_folds >= 2:
-        log_losses = _held_out_log_losses(rotated.points, labels, groups, n_classes, n_folds, seed, progress)
+        log_losses, held_out = _held_out(rotated.points, labels, groups, n_classes, n_folds, seed, progress)
         strength = min(log_losses, key=lambda pair: pair[1])[0]
     # Fitted along the path, as in the folds: the start of each fit is part of what was chosen.
     *_, solution = fit_path(rotated.points, labels, n_classes, [s for s in STRENGTHS if s <= strength])
-    return Probe(rotated.to_head(solution), strength, n_folds if log_losses else 0, log_losses)
+    return Probe(rotated.to_head(solution), strength, n_folds if log_losses else 0, log_losses, held_out)
 
 
 def cross_validated_probabilities(
@@ -77,7 +79,7 @@ def cross_validated_probabilities(
     return probabilities
 
 
-def _held_out_log_losses(
+def _held_out(
     points: np.ndarray,
     labels: np.ndarray,
     groups: np.ndarray,
@@ -85,20 +87,23 @@ def _held_out_log_losses(
     n_folds: int,
     seed: int,
     progress: Progress,
-) -> tuple[tuple[float, float], ...]:
-    """(strength, log loss of held-out images) along the path, until it has clearly turned upwards."""
+) -> tuple[tuple[tuple[float, float], ...], np.ndarray]:
+    """(strength, log loss of held-out images) along the path until it has clearly turned upwards; the logits of the best."""
     parts = list(folds(labels, groups, n_folds, seed))
     paths = [fit_path(points[fit], labels[fit], n_classes, STRENGTHS) for fit, _ in parts]
     found: list[tuple[float, float]] = []
+    best_loss, best_logits = math.inf, np.zeros((len(labels), n_classes), np.float32)
     for number, strength in enumerate(STRENGTHS, start=1):
-        losses = [
-            cross_entropy(next(path).logits(points[held]), labels[held]) * len(held)
-            for path, (_, held) in zip(paths, parts, strict=True)
-        ]
-        found.append((strength, sum(losses) / len(labels)))
+        logits = np.empty_like(best_logits)
+        for path, (_, held) in zip(paths, parts, strict=True):
+            logits[held] = next(path).logits(points[held])
+        loss = cross_entropy(logits, labels)
+        found.append((strength, loss))
         progress("choosing the strength", number, len(STRENGTHS))
+        if loss < best_loss:
+            best_loss, best_logits = loss, logits
         best = min(range(len(found)), key=lambda i: found[i][1])
         if len(found) - 1 - best >= PATIENCE:
             break
     progress("choosing the strength", len(STRENGTHS), len(STRENGTHS))
-    return tuple(found)
+    return tuple(found), best_logits

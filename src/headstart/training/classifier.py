@@ -45,6 +45,7 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         offline: bool = False,
         val: str | Path | None = None,
         test: str | Path | None = None,
+        exclude: str | Path | None = None,
         val_fraction: float = 0.2,
         augment: str | None = None,
         schedule: str | None = None,
@@ -66,6 +67,7 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self.offline = offline
         self.val = val
         self.test = test
+        self.exclude = exclude
         self.val_fraction = val_fraction
         self.augment = augment
         self.schedule = schedule
@@ -92,8 +94,8 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
                     raise SettingsError("fit needs labels for a list of paths", hint="fit(paths, labels), or fit(folder)")
                 sources = open_splits(stack, X, settings, silent)
                 names = np.unique([c.label for source in sources for c in source.candidates if c.label])
-            elif self.val is not None or self.test is not None:
-                raise SettingsError("val and test go with a folder, not with a list of paths", hint="fit(folder)")
+            elif any(given is not None for given in (self.val, self.test, self.exclude)):
+                raise SettingsError("val, test and exclude go with a folder, not with a list of paths", hint="fit(folder)")
             else:
                 names = np.unique(np.asarray(y))
                 sources = [_labelled_sources(X, y)]

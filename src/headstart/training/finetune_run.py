@@ -22,7 +22,7 @@ from headstart.settings import TrainSettings
 from headstart.threads import map_in_threads
 from headstart.training.backbone import Backbone
 from headstart.training.fitted import Answers, Fitted
-from headstart.training.probe_run import FeatureTable, epoch_zero, feature_table
+from headstart.training.probe_run import FeatureTable, epoch_zero
 
 if TYPE_CHECKING:
     from headstart.model.backbones import Network
@@ -46,7 +46,7 @@ class FinetuneJob:
 def finetune_job(
     dataset: Dataset,
     split: Split,
-    vectors: np.ndarray,
+    table: FeatureTable,
     backbone: Backbone,
     settings: TrainSettings,
     checkpoints: Path | None,
@@ -56,8 +56,7 @@ def finetune_job(
     from headstart.model.backbones import find_hardware, pretrained_network
     from headstart.model.distributed import current_world
 
-    table = feature_table(dataset, vectors)
-    probe = table.fit(split.train, settings.seed, progress) if vectors.shape[1] else None
+    probe = table.fit(split.train, settings.seed, progress) if table.vectors.shape[1] else None
     hardware = find_hardware(settings.device)
     if settings.device == "auto" and hardware.device.startswith("cuda"):
         hardware = find_hardware(f"cuda:{current_world().local_rank}")  # one GPU a process under torchrun

@@ -1,10 +1,13 @@
 """What a run hands over before anything is written."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
+from headstart.audit.copies import leaked
+from headstart.audit.findings import Checked
+from headstart.audit.twins import Twins
 from headstart.data.dataset import Dataset
 from headstart.data.splits import Split
 from headstart.evaluation.metrics import Evaluation, evaluate_predictions
@@ -51,6 +54,15 @@ class Fit:
     fitted: Fitted
     dataset: Dataset
     split: Split
+    twins: Twins  # no pair of these is divided by a split made here; a split that came with the data may divide them
+    checked: tuple[Checked, ...]  # what the cheap checks of an audit say
     weights: WeightsFile
     seconds: dict[str, float]  # stage -> seconds
     work: Work  # what the pass over the files had to do
+
+    def without_leaks(self, answers: Answers) -> Answers | None:
+        """The answers for images that have no twin in train; None where that is all of them, or none."""
+        kept = ~np.isin(answers.indices, leaked(self.twins, self.dataset.images, answers.split))
+        if kept.all() or not kept.any():
+            return None
+        return replace(answers, indices=answers.indices[kept], probabilities=answers.probabilities[kept])

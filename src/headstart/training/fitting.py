@@ -6,10 +6,14 @@ from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
+from headstart.audit.checks import CHEAP_CHECKS, run_checks
+from headstart.audit.evidence import Evidence
+from headstart.audit.twins import find_twins
 from headstart.data.catalog import open_data
 from headstart.data.dataset import Dataset, training_dataset
+from headstart.data.exclusions import without_excluded
 from headstart.data.sources import Candidate, Sources, with_split
-from headstart.data.splits import split_dataset
+from headstart.data.splits import groups_of, split_dataset
 from headstart.errors import DataError
 from headstart.model.feature_store import FeatureStore
 from headstart.model.features import scan
@@ -18,6 +22,7 @@ from headstart.settings import TrainSettings
 from headstart.threads import preloading
 from headstart.training.backbone import open_backbone
 from headstart.training.fitted import Fit
+from headstart.training.probe_run import FeatureTable
 
 
 def open_splits(stack: ExitStack, data: str | Path, settings: TrainSettings, progress: Progress) -> list[Sources]:
@@ -34,7 +39,7 @@ def open_splits(stack: ExitStack, data: str | Path, settings: TrainSettings, pro
     if len(sources) > 1:
         unsplit = [replace(c, split=c.split or "train") for c in main.candidates]
         sources[0] = replace(main, candidates=tuple(unsplit))
-    return sources
+    return without_excluded(sources, settings.exclude) if settings.exclude else sources
 
 
 def fit_sources(
@@ -68,8 +73,11 @@ def fit_sources(
         )
     skipped = (*(entry for source in sources for entry in source.skipped), *found.skipped)
     dataset = training_dataset(sources[0].name, found.images, skipped, sources)
+    twins = find_twins(dataset.images, found.facts, found.vectors)
+    table = FeatureTable(found.vectors, dataset.labels, groups_of(dataset.images, twins.pairs()), len(dataset.classes))
     split = split_dataset(
         dataset,
+        table.groups,
         val_fraction=settings.val_fraction if needs_answers or gradient_steps else 0.0,
         needs_val=gradient_steps,
         seed=settings.seed,
@@ -79,14 +87,15 @@ def fit_sources(
     if gradient_steps:
         from headstart.training.finetune_run import finetune_job, run_finetune
 
-        job = finetune_job(dataset, split, found.vectors, backbone, settings, checkpoints, progress)
+        job = finetune_job(dataset, split, table, backbone, settings, checkpoints, progress)
         fitted = run_finetune(job, settings, progress)
     else:
         from headstart.training.probe_run import run_probe
 
         assert backbone.frozen is not None  # only the tutorial has no features
         frozen = backbone.frozen
-        fitted = run_probe(frozen, dataset, split, found.vectors, settings, needs_answers=needs_answers, progress=progress)
+        fitted = run_probe(frozen, dataset, split, table, settings, needs_answers=needs_answers, progress=progress)
     ended = time.perf_counter()
     seconds = {"load": loaded - began, "scan": scanned - loaded, "fit": ended - scanned}
-    return Fit(fitted, dataset, split, backbone.weights, seconds, found.work)
+    checked = run_checks(Evidence(dataset, found.facts, found.vectors, twins, None), CHEAP_CHECKS)
+    return Fit(fitted, dataset, split, twins, checked, backbone.weights, seconds, found.work)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from headstart.data.dataset import Dataset
-from headstart.data.splits import Split, fold_count, groups_of
+from headstart.data.splits import Split, fold_count
 from headstart.errors import DataError
 from headstart.model.extractor import Frozen
 from headstart.model.head import Head, cross_entropy, softmax
@@ -36,23 +36,17 @@ class FeatureTable:
         return Answers(split, rows, softmax(head.logits(self.vectors[rows])), selected_on=False)
 
 
-def feature_table(dataset: Dataset, vectors: np.ndarray) -> FeatureTable:
-    """The table of a data set whose images have these feature vectors."""
-    return FeatureTable(vectors, dataset.labels, groups_of(dataset.images), len(dataset.classes))
-
-
 def run_probe(
     frozen: Frozen,
     dataset: Dataset,
     split: Split,
-    vectors: np.ndarray,
+    table: FeatureTable,
     settings: TrainSettings,
     *,
     needs_answers: bool = True,
     progress: Progress,
 ) -> Fitted:
     """Fits the head on train, answers test and val (or train by cross-validation), and puts the head on the backbone."""
-    table = feature_table(dataset, vectors)
     probe = table.fit(split.train, settings.seed, progress)
     val_answers = table.answer(probe.head, split.val, "val") if split.val.size else None
     start = epoch_zero(table, split, probe.head)

@@ -13,6 +13,7 @@ from headstart.artifact.predictor import Prediction
 from headstart.artifact.report import ReportFacts, ReportFigure, write_report
 from headstart.artifact.tables import write_history, write_predictions, write_skipped
 from headstart.artifact.tiles import prediction_tile
+from headstart.audit.findings import Checked
 from headstart.data.dataset import Dataset, LabelledImage
 from headstart.data.images import read_bytes
 from headstart.evaluation.metrics import Evaluation
@@ -34,7 +35,10 @@ def write_run(folder: RunFolder, fit: Fit, settings: TrainSettings, progress: Pr
     fitted, dataset = fit.fitted, fit.dataset
     evaluations = [answers.evaluate(dataset.labels, dataset.classes) for answers in fitted.answers]
     reported, answers = evaluations[0], fitted.answers[0]
-    notes = dataset.notes + fitted.notes + _held_out_notes(fit, reported)
+    clean = fit.without_leaks(answers)
+    clean_evaluation = clean.evaluate(dataset.labels, dataset.classes) if clean else None
+    notes = dataset.notes + _leak_notes(reported, clean_evaluation) + fitted.notes + _held_out_notes(fit, reported)
+    notes += _audit_notes(fit.checked)
     root = folder.partial
     progress("writing the run", 0, 3)
     write_model(root / "model", fit, settings, reported)
@@ -58,6 +62,7 @@ def write_run(folder: RunFolder, fit: Fit, settings: TrainSettings, progress: Pr
             "classes": list(dataset.classes),
             "images": image_counts(fit) | {"skipped": len(dataset.skipped)},
             "evaluation": reported.as_json(),
+            "without_leaks": clean_evaluation and clean_evaluation.as_json(),
             "other_evaluations": [evaluation.as_json() for evaluation in evaluations[1:]],
             "best_epoch": fitted.best_epoch,
             "refit": fitted.refit,
@@ -122,6 +127,28 @@ def answer_tiles(images: Sequence[LabelledImage], probabilities: np.ndarray, fit
         return prediction_tile(read_bytes(image.file), answer, image.label, preprocess, Path(image.path).name)
 
     return list(map_in_threads(tile, zip(images, probabilities, strict=True)))
+
+
+def _leak_notes(reported: Evaluation, clean: Evaluation | None) -> tuple[str, ...]:
+    if clean is None:
+        return ()
+    low, high = clean.accuracy_ci95
+    return (
+        f"{reported.n - clean.n} of the {reported.n} {reported.split} images have a twin in train, which flatters the model; "
+        f"without them {clean.accuracy:.1%} of {clean.n} are right (95 % interval {low:.1%} to {high:.1%})",
+    )
+
+
+def _audit_notes(checked: Sequence[Checked]) -> tuple[str, ...]:
+    """A line for each check that has more to say than an info."""
+    notes = []
+    for result in checked:
+        grave = [finding for finding in result.findings if finding.severity != "info"]
+        if grave:
+            first = " ".join(part for part in (grave[0].path, grave[0].sentence, grave[0].other_path) if part)
+            more = f", and {len(grave) - 1} more" if len(grave) > 1 else ""
+            notes.append(f"{result.check}: {first}{more}; headstart audit shows all")
+    return tuple(notes)
 
 
 def _held_out_notes(fit: Fit, reported: Evaluation) -> tuple[str, ...]:

@@ -28,6 +28,7 @@ def train(
     offline: Annotated[bool, typer.Option("--offline", help=help_for("offline"))] = False,
     val: Annotated[Path | None, typer.Option(help=help_for("val"))] = None,
     test: Annotated[Path | None, typer.Option(help=help_for("test"))] = None,
+    exclude: Annotated[Path | None, typer.Option(metavar="FILE", help=help_for("exclude"))] = None,
     val_fraction: Annotated[float, typer.Option(help=help_for("val_fraction"))] = 0.2,
     augment: Annotated[Augment | None, typer.Option(help=help_for("augment"))] = None,
     schedule: Annotated[Schedule | None, typer.Option(help=help_for("schedule"))] = None,

@@ -1,0 +1,95 @@
+"""`headstart audit`."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from headstart.apps.console import EXIT_CHECK_FAILED, as_argument, command, note, print_json, progress_bars, say
+from headstart.errors import SettingsError, did_you_mean
+from headstart.settings import TrainSettings, help_for
+
+if TYPE_CHECKING:
+    from headstart.training.audit_run import Audited
+
+
+@command
+def audit(
+    data: Annotated[str, typer.Argument(metavar="DATA", help="Labelled images: any form of data that train takes.")],
+    output: Annotated[Path | None, typer.Option(metavar="DIR", help="Write findings, scores and audit.html there.")] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier audit at --output.")] = False,
+    fail_on: Annotated[
+        str, typer.Option(metavar="CHECKS", help="Exit with code 3 where one of these has a warning or worse: leak,conflict.")
+    ] = "",
+    val: Annotated[Path | None, typer.Option(help=help_for("val"))] = None,
+    test: Annotated[Path | None, typer.Option(help=help_for("test"))] = None,
+    exclude: Annotated[Path | None, typer.Option(metavar="FILE", help=help_for("exclude"))] = None,
+    backbone: Annotated[str, typer.Option(help=help_for("backbone"))] = "efficientnet_lite0",
+    weights: Annotated[Path | None, typer.Option(help=help_for("weights"))] = None,
+    offline: Annotated[bool, typer.Option("--offline", help=help_for("offline"))] = False,
+    device: Annotated[str, typer.Option(help=help_for("device"))] = "auto",
+    workers: Annotated[int | None, typer.Option(help=help_for("workers"))] = None,
+    seed: Annotated[int, typer.Option(help=help_for("seed"))] = 0,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON object: what findings.json holds.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="No progress and no summary.")] = False,
+) -> None:
+    """Look for what is wrong with labelled images: leaks, wrong labels, duplicates, strays, broken files.
+
+    Nothing is moved, changed or deleted. With --output there are tables, a page with the pictures, and a proposal of what to
+    leave out (exclude.csv), which train --exclude takes.
+
+    Examples:
+
+      headstart audit photos
+
+      headstart audit photos --output audit --fail-on leak,conflict
+    """
+    settings = TrainSettings.of(
+        val=val,
+        test=test,
+        exclude=exclude,
+        backbone=backbone,
+        weights=weights,
+        offline=offline,
+        device=device,
+        workers=workers,
+        seed=seed,
+    )
+    from headstart.audit.checks import CHECK_NAMES
+
+    fatal = [name.strip() for name in fail_on.split(",") if name.strip()]
+    for name in fatal:
+        if name not in CHECK_NAMES:
+            raise SettingsError(f"--fail-on: there is no check {name!r}", hint=did_you_mean(name, list(CHECK_NAMES)))
+    from headstart.training.audit_run import audit_images
+
+    with progress_bars(quiet=quiet) as progress:
+        audited = audit_images(data, output, settings, overwrite=overwrite, progress=progress)
+    if not quiet:
+        for text in (*audited.notes, audited.work.sentence()):
+            note(text)
+    if json:
+        print_json(audited.as_json())
+    elif not quiet:
+        _tell(audited)
+    failed = sorted({f.check for f in audited.findings if f.check in fatal and f.severity != "info"})
+    if failed:
+        note(f"failed on {', '.join(failed)}")
+        raise typer.Exit(EXIT_CHECK_FAILED)
+
+
+def _tell(audited: "Audited") -> None:
+    say(f"{len(audited.dataset.images)} images in {len(audited.dataset.classes)} classes")
+    for result in audited.checked:
+        if not result.findings:
+            continue
+        n = {severity: sum(f.severity == severity for f in result.findings) for severity in ("severe", "warning", "info")}
+        first = result.findings[0]
+        say(f"  {result.check:<15} {', '.join(f'{count} {severity}' for severity, count in n.items() if count)}")
+        say(f"    {' '.join(part for part in (first.path, first.sentence, first.other_path) if part)}")
+    clean = [result.check for result in audited.checked if not result.findings]
+    if clean:
+        say(f"  nothing found: {', '.join(clean)}")
+    if audited.output is not None:
+        say(f"  pictures  {audited.output / 'audit.html'}")
+        say(f"  next      look through {as_argument(audited.output / 'exclude.csv')}, then train --exclude it")

@@ -1,0 +1,23 @@
+"""Pages of one self-contained HTML file, from the templates beside this module."""
+
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+
+def render_page(template: str, **values: Any) -> str:
+    """The page that a template makes of the values; what they hold is escaped."""
+    environment = Environment(
+        loader=PackageLoader("headstart", "artifact"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["share"] = share
+    return environment.get_template(template).render(**values)
+
+
+def share(value: float | None) -> str:
+    """A share with three digits; a dash where there is none."""
+    return "–" if value is None else f"{value:.3f}"

@@ -1,0 +1,82 @@
+"""Checks of pictures that are there more than once: harmless, across splits (a leak), or across classes (a conflict)."""
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+
+from headstart.audit.evidence import Evidence
+from headstart.audit.findings import Checked, Finding, Severity, strongest_first
+from headstart.audit.twins import Twins
+from headstart.data.dataset import LabelledImage
+
+HELD_OUT_RANK = {None: 0, "train": 0, "val": 1, "test": 2}
+
+
+def duplicate(evidence: Evidence) -> Checked:
+    """The same file, or the same pixels in another file, again in the same split and class."""
+    pairs = _harmless(evidence) & evidence.twins.same_pixels
+    return _checked("duplicate", "warning", evidence, pairs, "shows the same pixels as another image of its class")
+
+
+def near_duplicate(evidence: Evidence) -> Checked:
+    """The same picture scaled, compressed or changed a little, again in the same split and class."""
+    pairs = _harmless(evidence) & ~evidence.twins.same_pixels
+    return _checked("near_duplicate", "info", evidence, pairs, "shows nearly the same as another image of its class")
+
+
+def leak(evidence: Evidence) -> Checked:
+    """Pictures of val or test that train has, too, or of test that val has: the accuracy on them is memory, not skill."""
+    return _checked("leak", "severe", evidence, _across_splits(evidence), "is in {split}, and its twin in {other_split}")
+
+
+def conflict(evidence: Evidence) -> Checked:
+    """Pictures that are in two classes: one of the labels is wrong."""
+    sentence = "is labelled {label!r}, and its twin {other_label!r}"
+    return _checked("conflict", "severe", evidence, _across_classes(evidence), sentence)
+
+
+def leaked(twins: Twins, images: Sequence[LabelledImage], split: str) -> np.ndarray:
+    """(n,) int64: which images of `split` that came with the data have a twin in train."""
+    if split not in ("val", "test"):
+        return np.empty(0, np.int64)
+    splits = np.array([HELD_OUT_RANK[image.split] for image in images])
+    wanted = HELD_OUT_RANK[split]
+    one, other = splits[twins.first], splits[twins.second]
+    return np.unique(
+        np.concatenate([twins.first[(one == wanted) & (other == 0)], twins.second[(other == wanted) & (one == 0)]])
+    )
+
+
+def _across_splits(evidence: Evidence) -> np.ndarray:
+    return _differ(evidence, [HELD_OUT_RANK[image.split] for image in evidence.dataset.images])
+
+
+def _across_classes(evidence: Evidence) -> np.ndarray:
+    return _differ(evidence, evidence.dataset.labels.tolist())
+
+
+def _harmless(evidence: Evidence) -> np.ndarray:
+    return ~_across_splits(evidence) & ~_across_classes(evidence)
+
+
+def _differ(evidence: Evidence, values: Iterable[int]) -> np.ndarray:
+    """(n_pairs,) bool: whether a pair's two images have different values."""
+    array = np.array(list(values))
+    return array[evidence.twins.first] != array[evidence.twins.second]
+
+
+def _checked(check: str, severity: Severity, evidence: Evidence, chosen: np.ndarray, sentence: str) -> Checked:
+    """A finding for each image that is in a chosen pair: the one held out, else the later one, beside its closest twin."""
+    images, twins = evidence.dataset.images, evidence.twins
+    scores = np.zeros(len(images))
+    findings: dict[str, Finding] = {}
+    for pair in np.flatnonzero(chosen):
+        other, one = images[twins.first[pair]], images[twins.second[pair]]
+        if HELD_OUT_RANK[one.split] < HELD_OUT_RANK[other.split]:
+            one, other = other, one
+        likeness = 1.0 if twins.same_pixels[pair] else float(twins.similarity[pair])
+        for i in (twins.first[pair], twins.second[pair]):
+            scores[i] = max(scores[i], likeness)
+        says = sentence.format(split=one.split, other_split=other.split, label=one.label, other_label=other.label)
+        findings.setdefault(one.path, Finding(check, severity, one.path, other.path, likeness, says))
+    return Checked(check, strongest_first(findings.values()), scores)

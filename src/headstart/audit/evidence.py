@@ -1,0 +1,32 @@
+"""What the checks look at: facts, features, twins and what a model says of images it was not fitted on."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from headstart.audit.twins import Twins
+from headstart.data.dataset import Dataset
+from headstart.data.facts import Facts
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """All that is known of a data set, image by image in the order of `dataset.images`."""
+
+    dataset: Dataset
+    facts: tuple[Facts, ...]
+    vectors: np.ndarray  # (n_images, n_features) float32
+    twins: Twins
+    out_of_fold: np.ndarray | None  # (n_images, n_classes) float64; None where a class is too small for folds
+
+    @property
+    def paths(self) -> list[str]:
+        """The images' paths as shown to people."""
+        return [image.path for image in self.dataset.images]
+
+
+def robust_z(values: np.ndarray) -> np.ndarray:
+    """How many standard deviations (n,) values lie above their median, the deviation taken so that outliers do not count."""
+    median = np.median(values)
+    spread = 1.4826 * np.median(np.abs(values - median))  # of a normal distribution: its standard deviation
+    return (values - median) / max(float(spread), 1e-9)

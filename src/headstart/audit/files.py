@@ -1,0 +1,58 @@
+"""Checks of the files themselves: readable, of the type they are named after, of a usual size."""
+
+from pathlib import PurePath
+
+import numpy as np
+
+from headstart.audit.evidence import Evidence
+from headstart.audit.findings import Checked, Finding, Severity, strongest_first
+
+SUFFIXES = {
+    "JPEG": {".jpg", ".jpeg", ".jpe", ".jfif"},
+    "MPO": {".jpg", ".jpeg", ".mpo"},
+    "PNG": {".png"},
+    "WEBP": {".webp"},
+    "BMP": {".bmp", ".dib"},
+    "TIFF": {".tif", ".tiff"},
+    "PPM": {".ppm", ".pgm", ".pbm", ".pnm"},
+    "AVIF": {".avif", ".avifs"},
+}
+SMALL_PX, LARGE_PX, LONG_ASPECT = 48, 12_000, 4.0
+FAR_BEYOND = 2.0  # times a limit
+
+
+def unreadable(evidence: Evidence) -> Checked:
+    """Files that are no images, or broken ones: they are left out of everything."""
+    skipped = evidence.dataset.skipped
+    findings = [Finding("unreadable", "warning", entry.path, "", 1.0, f"is left out: {entry.reason}") for entry in skipped]
+    return Checked("unreadable", strongest_first(findings), np.full(len(evidence.facts), np.nan))
+
+
+def type_mismatch(evidence: Evidence) -> Checked:
+    """Files whose name says another type than their content; headstart reads them, other tools may not."""
+    scores = np.zeros(len(evidence.facts))
+    findings = []
+    for i, (path, fact) in enumerate(zip(evidence.paths, evidence.facts, strict=True)):
+        suffix = PurePath(path).suffix.lower()
+        if suffix in SUFFIXES.get(fact.format, {suffix}):
+            continue
+        scores[i] = 1.0
+        says = f"is named {suffix}" if suffix else "has no extension"
+        findings.append(Finding("type_mismatch", "info", path, "", 1.0, f"{says} and is a {fact.format} file"))
+    return Checked("type_mismatch", strongest_first(findings), scores)
+
+
+def odd_size(evidence: Evidence) -> Checked:
+    """Very small, very large and very long images. The score is how many times beyond the limit, 1 at it."""
+    width = np.array([fact.width for fact in evidence.facts], np.float64)
+    height = np.array([fact.height for fact in evidence.facts], np.float64)
+    shorter, longer = np.minimum(width, height), np.maximum(width, height)
+    beyond = np.stack([SMALL_PX / shorter, longer / LARGE_PX, longer / shorter / LONG_ASPECT])
+    scores, kinds = beyond.max(axis=0), beyond.argmax(axis=0)
+    sayings = ("it is very small", "it is very large", "it is very long")
+    findings = []
+    for i in np.flatnonzero(scores > 1):
+        severity: Severity = "warning" if scores[i] >= FAR_BEYOND else "info"
+        sentence = f"{sayings[kinds[i]]}: {width[i]:.0f} x {height[i]:.0f} px"
+        findings.append(Finding("odd_size", severity, evidence.paths[i], "", float(scores[i]), sentence))
+    return Checked("odd_size", strongest_first(findings), scores)

@@ -1,0 +1,36 @@
+"""What a check says: a score for each image, and findings for those whose score is beyond a limit."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+Severity = Literal["info", "warning", "severe"]
+SEVERITIES: tuple[Severity, ...] = ("info", "warning", "severe")
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Something the owner of the images may want to look at."""
+
+    check: str
+    severity: Severity
+    path: str  # "" where it is about the whole set
+    other_path: str  # the image it is like; "" where there is none
+    score: float  # comparable within a check; higher is stronger
+    sentence: str
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """What one check says of a data set."""
+
+    check: str
+    findings: tuple[Finding, ...]  # the severest first, within a severity the strongest
+    scores: np.ndarray  # (n_images,) float64, higher is stronger; all NaN where it says nothing of single images
+
+
+def strongest_first(findings: Iterable[Finding]) -> tuple[Finding, ...]:
+    """Findings as they are listed."""
+    return tuple(sorted(findings, key=lambda f: (-SEVERITIES.index(f.severity), -f.score, f.path)))

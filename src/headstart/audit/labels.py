@@ -1,0 +1,58 @@
+"""Checks of the labels: which are likely wrong, and whether each class has enough images."""
+
+import numpy as np
+
+from headstart.audit.evidence import Evidence
+from headstart.audit.findings import Checked, Finding, Severity, strongest_first
+
+LISTED_SHARE = 0.1  # of the images, the least credible labels, are listed whatever their score
+CERTAIN = 0.95  # probability of another class from which a label that cleanlab doubts is severe
+TINY_CLASS, SMALL_CLASS = 10, 20  # images
+UNEVEN = 5.0  # times as many images in the largest class as in this one
+
+
+def label_error(evidence: Evidence) -> Checked:
+    """Labels that a model which never saw the image contradicts, by confident learning (Northcutt et al. 2021, cleanlab).
+
+    The score is one minus the label's out-of-fold probability; cleanlab estimates how many labels of each class are wrong, and
+    these are warnings. The rest of the first tenth is listed as info: the images to look at first.
+    """
+    n = len(evidence.facts)
+    if evidence.out_of_fold is None:
+        return Checked("label_error", (), np.full(n, np.nan))
+    from cleanlab.filter import find_label_issues
+
+    labels, probabilities, classes = evidence.dataset.labels, evidence.out_of_fold, evidence.dataset.classes
+    scores = 1 - probabilities[np.arange(n), labels]
+    doubted = find_label_issues(labels, probabilities, filter_by="prune_by_noise_rate", n_jobs=1)
+    findings = []
+    for rank, i in enumerate(np.argsort(-scores, kind="stable")):
+        if rank >= LISTED_SHARE * n and not doubted[i]:
+            continue
+        best = int(probabilities[i].argmax())
+        severity: Severity = "info"
+        if doubted[i]:
+            severity = "severe" if probabilities[i, best] >= CERTAIN and best != labels[i] else "warning"
+        says = f"is labelled {classes[labels[i]]!r}"
+        if best == labels[i]:
+            says += f", of which a model that never saw it is only {probabilities[i, best]:.0%} sure"
+        else:
+            says += f"; a model that never saw it says {classes[best]!r} ({probabilities[i, best]:.0%})"
+        findings.append(Finding("label_error", severity, evidence.paths[i], "", float(scores[i]), says))
+    return Checked("label_error", strongest_first(findings), scores)
+
+
+def imbalance(evidence: Evidence) -> Checked:
+    """Classes with few images, or with many fewer than the largest."""
+    counts = np.bincount(evidence.dataset.labels, minlength=len(evidence.dataset.classes))
+    findings = []
+    for name, count in zip(evidence.dataset.classes, counts.tolist(), strict=True):
+        ratio = counts.max() / count
+        if count >= SMALL_CLASS and ratio < UNEVEN:
+            continue
+        severity: Severity = "warning" if count < TINY_CLASS or ratio >= UNEVEN else "info"
+        sentence = f"the class {name!r} has {count} images, the largest {counts.max()}"
+        if ratio >= UNEVEN:
+            sentence += "; train --balance gives rare classes the same weight"
+        findings.append(Finding("imbalance", severity, "", "", float(max(ratio, SMALL_CLASS / count)), sentence))
+    return Checked("imbalance", strongest_first(findings), np.full(len(evidence.facts), np.nan))

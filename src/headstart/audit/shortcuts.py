@@ -1,0 +1,56 @@
+"""A check for shortcuts: whether the class can be told without looking at what the picture shows."""
+
+import numpy as np
+from sklearn.metrics import recall_score
+from sklearn.model_selection import StratifiedKFold, cross_val_predict
+from sklearn.tree import DecisionTreeClassifier
+
+from headstart.audit.evidence import Evidence
+from headstart.audit.findings import Checked, Finding, Severity, strongest_first
+
+TELLING, GIVING_AWAY = 0.5, 0.8  # share of the way from guessing to certainty
+FOLDS, LEAF_IMAGES = 5, 3
+MAX_IMAGES = 5000  # more say nothing new, and take time
+NOT_THE_PICTURE = ("size", "aspect", "format")  # what has nothing to do with what a picture shows
+
+
+def shortcut(evidence: Evidence) -> Checked:
+    """Size, aspect, format or mean colour that predicts the class: a model may learn that, and fail on images made otherwise.
+
+    The score is the cross-validated balanced accuracy of a decision tree on that alone, as a share of the way from guessing to
+    certainty. Colour may well belong to a class; size and format rarely do.
+    """
+    labels, facts = evidence.dataset.labels, evidence.facts
+    nothing = Checked("shortcut", (), np.full(len(facts), np.nan))
+    rows = np.random.default_rng(0).permutation(len(labels))[:MAX_IMAGES]
+    counts = np.bincount(labels[rows])
+    if counts[counts > 0].min() < FOLDS or (counts > 0).sum() < 2:
+        return nothing
+    formats = sorted({(fact.format, fact.mode) for fact in facts})
+    columns = {
+        "size": [[fact.width, fact.height] for fact in facts],
+        "aspect": [[fact.width / fact.height] for fact in facts],
+        "format": [[formats.index((fact.format, fact.mode))] for fact in facts],
+        "mean colour": [[fact.red, fact.green, fact.blue] for fact in facts],
+    }
+    guessing = 1 / int((counts > 0).sum())
+    findings = []
+    for name, values in columns.items():
+        points = np.array(values, np.float64)[rows]
+        if len(np.unique(points, axis=0)) == 1:
+            continue
+        tree = DecisionTreeClassifier(min_samples_leaf=LEAF_IMAGES, class_weight="balanced", random_state=0)
+        folds = StratifiedKFold(FOLDS, shuffle=True, random_state=0)
+        predicted = cross_val_predict(tree, points, labels[rows], cv=folds)
+        recall = recall_score(labels[rows], predicted, average="macro")
+        score = (recall - guessing) / (1 - guessing)
+        if score < TELLING:
+            continue
+        severity: Severity = "info"
+        if name in NOT_THE_PICTURE:
+            severity = "severe" if score >= GIVING_AWAY else "warning"
+        elif score >= GIVING_AWAY:
+            severity = "warning"
+        sentence = f"{name} alone tells the class in {recall:.0%} of the images (guessing: {guessing:.0%})"
+        findings.append(Finding("shortcut", severity, "", "", float(score), sentence))
+    return Checked("shortcut", strongest_first(findings), nothing.scores)

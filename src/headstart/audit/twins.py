@@ -1,0 +1,146 @@
+"""Images that show the same picture: the same file, or one that was scaled, compressed, brightened or cropped a little."""
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from headstart.data.dataset import LabelledImage
+from headstart.data.facts import Facts
+from headstart.data.images import UnreadableImage, decode, read_bytes
+
+LEAF_IMAGES = 64  # images that are compared with one another, pair by pair
+TREES = 16  # a pair of twins that one tree parts is in one leaf of another
+# Twins differ in few bits of their hashes, and the more they differ the more alike their features are. Hashes alone pair plain
+# backgrounds, features alone two shots of one scene. Where everything looks alike, as solar cells do, twins are those that
+# are closer to each other than to the crowd around them, by this ratio of distances. Of 55 known twins among the monkeys' val
+# images these limits find all, and two more that are twins; among 2,062 hand signs, where nothing is there twice, none.
+MOST_BITS = 14
+LEAST_SIMILARITY, SIMILARITY_PER_BIT = 0.7, 0.0125
+CROWD, CROWD_RATIO = 10, 0.5  # the how-manieth nearest image stands for the crowd
+CERTAIN_SIMILARITY = 0.96  # from here on whatever the crowd: it may be more of the same picture
+
+
+@dataclass(frozen=True, slots=True)
+class Twins:
+    """Pairs of images, the first before the second in the data set; the most alike first.
+
+    Of many copies each is paired with one in every split and class where there are any, not with all: what they make up is
+    found by following the pairs.
+    """
+
+    first: np.ndarray  # (n_pairs,) int64
+    second: np.ndarray  # (n_pairs,) int64
+    bits: np.ndarray  # (n_pairs,) int64: of the 64 of the difference hash, how many differ
+    similarity: np.ndarray  # (n_pairs,) float32: cosine of the standardised features
+    same_pixels: np.ndarray  # (n_pairs,) bool: the same file, or another that decodes to the very same pixels
+
+    def __len__(self) -> int:
+        return len(self.first)
+
+    def pairs(self) -> list[tuple[int, int]]:
+        """The pairs as whole numbers."""
+        return list(zip(self.first.tolist(), self.second.tolist(), strict=True))
+
+
+def find_twins(images: Sequence[LabelledImage], facts: Sequence[Facts], vectors: np.ndarray) -> Twins:
+    """The twins among images with these facts and (n, n_features) features.
+
+    Images whose bytes are equal are one picture; pictures are twins where hash and features both say so. Without features
+    (n_features 0) only bytes can tell.
+    """
+    of_digest: dict[str, list[int]] = defaultdict(list)
+    for i, image in enumerate(images):
+        of_digest[image.sha256].append(i)
+    pictures = list(of_digest.values())
+    shown = np.array([members[0] for members in pictures])
+    hashes = np.array([facts[i].dhash for i in shown], np.uint64)
+    pairs = [(one, one, 0, 1.0, True) for one, members in enumerate(pictures) if len(members) > 1]
+    alike = twin_pairs(hashes, vectors[shown]) if vectors.shape[1] else ()
+    for one, other, bits, similarity in zip(*(column.tolist() for column in alike), strict=True):
+        same = bits == 0 and _same_pixels(images[shown[one]], images[shown[other]])
+        pairs.append((one, other, bits, similarity, same))
+    found: dict[tuple[int, int], tuple[int, int, int, float, bool]] = {}
+    for one, other, bits, similarity, same in pairs:
+        for pair in _across(pictures[one], pictures[other], images):
+            found.setdefault(pair, (*pair, bits, similarity, same))
+    rows = sorted(found.values(), key=lambda row: (not row[4], -row[3], row[2], row[0], row[1]))
+    columns = list(zip(*rows, strict=True)) if rows else [()] * 5
+    types = (np.int64, np.int64, np.int64, np.float32, np.bool_)
+    return Twins(*(np.array(column, dtype) for column, dtype in zip(columns, types, strict=True)))
+
+
+def twin_pairs(hashes: np.ndarray, vectors: np.ndarray, *, seed: int = 0) -> tuple[np.ndarray, ...]:
+    """(first, second, bits, similarity) of twins by (n,) uint64 difference hashes and (n, n_features) features.
+
+    Random projections halve the images again and again until few are left together (Dasgupta and Freund 2008); within these
+    leaves every pair is compared. Time grows as n log n: images far apart are never compared.
+    """
+    standard = standardised(vectors)
+    rng = np.random.default_rng(seed)
+    crowd = np.full(len(hashes), -1.0, np.float32)  # similarity to the tenth nearest, as far as the leaves show it
+    parts = [_compared(leaf, hashes, standard, crowd) for _ in range(TREES) for leaf in _leaves(standard, rng)]
+    first, second, bits, similarity = (np.concatenate(columns) for columns in zip(*parts, strict=True))
+    _, once = np.unique(first * len(hashes) + second, return_index=True)
+    first, second, bits, similarity = first[once], second[once], bits[once], similarity[once]
+    apart = 1 - similarity <= CROWD_RATIO * (1 - np.maximum(crowd[first], crowd[second]))
+    alike = apart | (similarity >= CERTAIN_SIMILARITY)
+    return first[alike], second[alike], bits[alike], similarity[alike]
+
+
+def standardised(vectors: np.ndarray) -> np.ndarray:
+    """(n, n_features) float32 -> the same with mean 0 and deviation 1 a feature, each row scaled to length 1.
+
+    Features of one network all point the same way; only what sets an image apart from the others of its set counts here.
+    """
+    scale = vectors.std(axis=0)
+    standard = (vectors - vectors.mean(axis=0)) / np.where(scale < 1e-6, 1.0, scale)
+    length = np.linalg.norm(standard, axis=1, keepdims=True)
+    return (standard / np.maximum(length, 1e-6)).astype(np.float32)
+
+
+def _leaves(points: np.ndarray, rng: np.random.Generator) -> Iterator[np.ndarray]:
+    """Parts of 0 .. n - 1 of at most LEAF_IMAGES, by halving at the median along random directions: one random tree."""
+    waiting = [np.arange(len(points))]
+    while waiting:
+        part = waiting.pop()
+        if len(part) <= LEAF_IMAGES:
+            yield np.sort(part)
+            continue
+        # From one image at hand to another: along this they spread, where a random direction among 1,280 may find nothing.
+        one, other = rng.choice(part, 2, replace=False)
+        along = points[part] @ (points[one] - points[other])
+        order = np.argpartition(along, len(part) // 2)
+        waiting += [part[order[: len(part) // 2]], part[order[len(part) // 2 :]]]
+
+
+def _compared(leaf: np.ndarray, hashes: np.ndarray, standard: np.ndarray, crowd: np.ndarray) -> tuple[np.ndarray, ...]:
+    """(first, second, bits, similarity) of the pairs within a leaf that may be twins; raises `crowd` where it shows more."""
+    similarity = standard[leaf] @ standard[leaf].T
+    if len(leaf) > CROWD:
+        crowd[leaf] = np.maximum(crowd[leaf], np.partition(similarity, -CROWD - 1, axis=1)[:, -CROWD - 1])  # 1: itself
+    bits = np.bitwise_count(hashes[leaf][:, None] ^ hashes[leaf][None, :]).astype(np.int64)
+    alike = (bits <= MOST_BITS) & (similarity >= LEAST_SIMILARITY + SIMILARITY_PER_BIT * bits)
+    one, other = np.nonzero(np.triu(alike, k=1))
+    return leaf[one], leaf[other], bits[one, other], similarity[one, other]
+
+
+def _same_pixels(one: LabelledImage, other: LabelledImage) -> bool:
+    if (one.width, one.height) != (other.width, other.height):
+        return False
+    try:
+        pixels = [decode(read_bytes(image.file)).rgb.tobytes() for image in (one, other)]
+    except UnreadableImage:  # gone since the scan: what cannot be compared is not called the same
+        return False
+    return pixels[0] == pixels[1]
+
+
+def _across(ones: Sequence[int], others: Sequence[int], images: Sequence[LabelledImage]) -> Iterator[tuple[int, int]]:
+    """Each of the copies of one picture with one copy of the other in every split and class, and the other way round."""
+    for members, partners in ((ones, others), (others, ones)):
+        cells = {(images[i].split, images[i].label): i for i in reversed(partners)}  # the first of each
+        for i in members:
+            for partner in cells.values():
+                if i != partner:
+                    yield min(i, partner), max(i, partner)

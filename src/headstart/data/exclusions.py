@@ -1,0 +1,47 @@
+"""What the owner decided to leave out: a table with the columns path and reason, which an audit proposes and people edit."""
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from headstart.data.sources import Candidate, Skipped, Sources
+from headstart.data.tables import read_table
+from headstart.errors import DataError, HeadstartWarning
+
+
+def without_excluded(sources: Sequence[Sources], table: Path) -> list[Sources]:
+    """The sources without the files that `table` names; these are listed as skipped, with the table's reasons.
+
+    A path counts as it is shown (in skipped.csv, findings.csv), or where it leads to the same file from the current folder
+    or the table's. Warns of paths that are no file of the data. Raises DataError where none is one, or there are none.
+    """
+    columns, rows = read_table(table)
+    if "path" not in columns:
+        raise DataError(f"{table} has no column path", hint="headstart audit DATA --output DIR writes such a table")
+    reasons = {str(row["path"]): str(row.get("reason") or "no reason given") for row in rows if row.get("path")}
+    by_file = {str((base / path).resolve()): path for path in reasons for base in (table.parent, Path.cwd())}
+    used: set[str] = set()
+
+    def name_of(candidate: Candidate) -> str | None:
+        return candidate.path if candidate.path in reasons else by_file.get(str(candidate.file.resolve()))
+
+    kept = []
+    for source in sources:
+        names = [name_of(candidate) for candidate in source.candidates]
+        used.update(name for name in names if name is not None)
+        named = zip(source.candidates, names, strict=True)
+        left_out = [Skipped(candidate.path, f"excluded: {reasons[name]}") for candidate, name in named if name is not None]
+        rest = tuple(candidate for candidate, name in zip(source.candidates, names, strict=True) if name is None)
+        kept.append(replace(source, candidates=rest, skipped=(*source.skipped, *left_out)))
+    unknown = [path for path in reasons if path not in used]
+    if reasons and not used:
+        raise DataError(
+            f"none of the {len(reasons)} paths in {table} is a file of the data, such as {unknown[0]}",
+            hint="write the paths as headstart shows them for this DATA",
+        )
+    if unknown:
+        warnings.warn(
+            f"{len(unknown)} paths in {table} are no files of the data, the first: {unknown[0]}", HeadstartWarning, stacklevel=2
+        )
+    return kept
