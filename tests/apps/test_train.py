@@ -92,7 +92,7 @@ def test_json_keys(quick: Command, draw_classes: Draw, here: Path) -> None:
     low, high = evaluation["accuracy_ci95"]
     assert 0 <= low <= evaluation["accuracy"] <= high <= 1
     assert [entry["class"] for entry in evaluation["per_class"]] == ["circles", "squares"]
-    assert all(set(entry) == {"class", "n", "precision", "recall", "f1"} for entry in evaluation["per_class"])
+    assert all(set(entry) == {"class", "n", "precision", "recall", "recall_ci95", "f1"} for entry in evaluation["per_class"])
     assert metrics["interrupted"] is False
     assert Path(metrics["model"]).joinpath("manifest.json").is_file()
 
@@ -102,7 +102,7 @@ def test_without_json(quick: Command, draw_classes: Draw, here: Path) -> None:
     result = quick(draw_classes({"circles": 5, "squares": 5}), "--output", here / "my run")
     assert result.code == 0
     first, *lines = result.out.splitlines()
-    assert "validation images are classified correctly (95 % interval" in first
+    assert "2 validation images are classified correctly (too few for an interval" in first
     assert [line.split()[0] for line in lines] == ["report", "model", "next"]
     assert f"headstart predict '{here / 'my run'}' IMAGE..." in result.out
     assert (here / "my run" / "report.html").is_file()

@@ -159,7 +159,8 @@ def test_a_run_s_report_tells_what_metrics_json_holds(saved_run: SavedRun) -> No
     for name in ("accuracy", "balanced_accuracy", "macro_f1", "log_loss", "ece"):
         assert f"{evaluation[name]:.3f}" in text
     for entry in evaluation["per_class"]:
-        assert f"{entry['class']} {entry['n']} {entry['precision']:.3f} {entry['recall']:.3f} {entry['f1']:.3f}" in text
+        recall = f"{entry['recall']:.3f} too few"  # seven images a class
+        assert f"{entry['class']} {entry['n']} {entry['precision']:.3f} {recall} {entry['f1']:.3f}" in text
     for name, reason in (("notes.jpg", "a text file, not an image"), ("empty.png", "the file is empty")):
         assert name in text
         assert reason in text
@@ -185,7 +186,22 @@ def test_a_class_without_images(tmp_path: Path) -> None:
     shares = np.array([[0.9, 0.1, 0.0], [0.2, 0.8, 0.0]])
     evaluation = evaluate_predictions(shares, np.array([0, 1]), ("a", "b", "c"), split="test")
     write_report(tmp_path / "r.html", facts_of(tmp_path / "p.png", evaluation=evaluation, classes=("a", "b", "c")))
-    assert "c 0 – – –" in Page((tmp_path / "r.html").read_text(encoding="utf-8")).text
+    assert "c 0 – – too few –" in Page((tmp_path / "r.html").read_text(encoding="utf-8")).text
+
+
+@pytest.mark.parametrize(
+    ("n", "n_groups", "words"),
+    [
+        (19, 19, "(too few for an interval: 20 are needed)"),
+        (20, 20, "(95 % interval 53.1% to 88.8%)"),
+        (20, 5, "from 5 unrelated groups)"),
+    ],
+)
+def test_the_claim_says_how_sure_it_is(n: int, n_groups: int, words: str) -> None:
+    """Below twenty images there is no interval to go by; images of groups say how many groups they are of."""
+    probabilities = np.tile([0.9, 0.1], (n, 1))
+    labels, groups = (np.arange(n) % 4 == 0).astype(int), np.arange(n) % n_groups
+    assert words in summary_sentence(evaluate_predictions(probabilities, labels, ("a", "b"), split="test", groups=groups))
 
 
 def test_the_recipe_is_named_where_it_is_not_the_default(tmp_path: Path) -> None:

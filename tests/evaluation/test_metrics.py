@@ -66,6 +66,19 @@ def test_one_image(label: int) -> None:
     assert found.log_loss == pytest.approx(-math.log(0.2 if label else 0.8))
 
 
+def test_a_recall_has_an_interval_from_twenty_images_on() -> None:
+    """A class of 20 images has an interval, one of 19 is too small; groups make both intervals wider."""
+    labels = np.repeat([0, 1], [20, 19])
+    probabilities = np.where((labels == np.arange(39) % 2)[:, None], [0.9, 0.1], [0.2, 0.8])
+    found = evaluate_predictions(probabilities, labels, ["a", "b"], split="val")
+    large, small = found.per_class
+    assert large.recall_ci95 is not None and large.recall is not None
+    assert large.recall_ci95[0] < large.recall < large.recall_ci95[1]
+    assert small.recall_ci95 is None
+    of_two = evaluate_predictions(probabilities, labels, ["a", "b"], split="val", groups=np.arange(39) // 4)
+    assert (found.n_groups, of_two.n_groups) == (39, 10)
+
+
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_certain_and_wrong(dtype: type) -> None:
     """A probability of exactly 0 for the truth gives a large and finite log loss."""
@@ -83,6 +96,7 @@ def test_json_is_complete() -> None:
     assert list(values) == [
         "split",
         "n",
+        "n_groups",
         "selected_on",
         "accuracy",
         "accuracy_ci95",
@@ -93,7 +107,7 @@ def test_json_is_complete() -> None:
         "per_class",
         "confusion",
     ]
-    assert values["per_class"][2] == {"class": "c", "n": 0, "precision": None, "recall": None, "f1": None}
+    assert values["per_class"][2] == {"class": "c", "n": 0, "precision": None, "recall": None, "recall_ci95": None, "f1": None}
     assert sum(map(sum, values["confusion"])) == 3
 
 

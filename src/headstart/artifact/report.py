@@ -8,6 +8,7 @@ from typing import Any
 
 from headstart.artifact.page import render_page, share
 from headstart.data.sources import Skipped
+from headstart.evaluation.intervals import TOO_FEW
 from headstart.evaluation.metrics import Evaluation
 from headstart.storage import write_text
 
@@ -49,8 +50,13 @@ def summary_sentence(evaluation: Evaluation, n_trained_on: int = 0) -> str:
     """The claim in one sentence: the share that is right, how sure that is, and whether the images were used before."""
     low, high = evaluation.accuracy_ci95
     sentence = (
-        f"{evaluation.accuracy:.1%} of {evaluation.n} {SPLIT_IN_WORDS[evaluation.split]} are classified correctly "
-        f"(95 % interval {low:.1%} to {high:.1%})"
+        f"{evaluation.accuracy:.1%} of {evaluation.n} {SPLIT_IN_WORDS[evaluation.split]} are classified correctly ("
+        + (
+            f"too few for an interval: {TOO_FEW} are needed"
+            if evaluation.n < TOO_FEW
+            else f"95 % interval {low:.1%} to {high:.1%}"
+        )
+        + (f", from {evaluation.n_groups} unrelated groups)" if evaluation.n_groups < evaluation.n else ")")
     )
     if n_trained_on:
         return sentence + f"; {n_trained_on} of them were trained on, so the number flatters the model."
@@ -93,7 +99,8 @@ def _numbers(evaluation: Evaluation) -> Sequence[tuple[str, str, str]]:
         (
             "accuracy",
             share(evaluation.accuracy),
-            f"95 % interval {share(low)} to {share(high)} (Wilson), n = {evaluation.n}",
+            f"95 % interval {share(low)} to {share(high)} (Wilson's, good for few images and shares near 1), n = {evaluation.n}"
+            + (f" in {evaluation.n_groups} unrelated groups" if evaluation.n_groups < evaluation.n else ""),
         ),
         ("balanced accuracy", share(evaluation.balanced_accuracy), "the mean recall of the classes: rare ones count as much"),
         ("macro-F1", share(evaluation.macro_f1), "the mean F1 of the classes"),

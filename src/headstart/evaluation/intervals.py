@@ -1,17 +1,21 @@
-"""How sure an accuracy is."""
+"""How sure a share is: an accuracy, a recall."""
 
 import math
 
+import numpy as np
+
 Z95 = 1.959963984540054  # the standard normal's 97.5 % point
+TOO_FEW = 20  # images below which an interval is so wide that words are more honest
 
 
-def wilson_interval(n_right: int, n: int) -> tuple[float, float]:
+def wilson_interval(n_right: float, n: float) -> tuple[float, float]:
     """The 95 % interval of a share of `n_right` among `n`, by Wilson's score method (Wilson 1927).
 
     It stays inside 0 .. 1 and keeps its promise for small n and shares near 1, where the usual plus-minus does not
-    (Brown, Cai and DasGupta 2001). Raises ValueError where n is 0.
+    (Brown, Cai and DasGupta 2001): summed over the binomial it covers 0.93 to 0.97 at n = 20, 150 and 2,000 and shares of 0.5,
+    0.9 and 0.98. Neither count need be whole. Raises ValueError where n is 0.
     """
-    if n < 1 or not 0 <= n_right <= n:
+    if n <= 0 or not 0 <= n_right <= n:
         raise ValueError(f"{n_right} of {n} is no share")
     share = n_right / n
     centre = share + Z95**2 / (2 * n)
@@ -20,3 +24,34 @@ def wilson_interval(n_right: int, n: int) -> tuple[float, float]:
     low = 0.0 if n_right == 0 else (centre - half) / scale  # exact at the ends, where rounding would leave 1e-17
     high = 1.0 if n_right == n else (centre + half) / scale
     return low, high
+
+
+def share_interval(right: np.ndarray, groups: np.ndarray | None = None) -> tuple[float, float]:
+    """The 95 % interval of the mean of (n,) `right`, values in 0 .. 1, n at least 1.
+
+    Images of one group (a patient, a series of shots) say less than as many unrelated ones. Their number is divided by the
+    design effect (Kish 1965) before Wilson's interval is taken (Dean and Pagano 2015): the variance of the mean between groups,
+    over what unrelated images would have. Without `groups`, or where each image is its own, this is Wilson's interval.
+    """
+    effect = design_effect(right, groups)
+    return wilson_interval(float(right.sum()) / effect, len(right) / effect)
+
+
+def design_effect(right: np.ndarray, groups: np.ndarray | None) -> float:
+    """How many grouped images say as much as one unrelated image, 1 or more.
+
+    Where all are right or all wrong their likeness cannot be seen: then a group counts as one image.
+    """
+    n, mean = len(right), float(right.mean())
+    if groups is None:
+        return 1.0
+    numbers = np.unique(groups, return_inverse=True)[1]
+    n_groups = int(numbers.max()) + 1
+    if n_groups == n:
+        return 1.0
+    unrelated = mean * (1 - mean) / n
+    if n_groups == 1 or unrelated == 0:
+        return n / n_groups
+    residuals = np.bincount(numbers, weights=right - mean)
+    between = n_groups / (n_groups - 1) * float(residuals @ residuals) / n**2
+    return min(max(between / unrelated, 1.0), float(n))

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from headstart.evaluation.intervals import wilson_interval
+from headstart.evaluation.intervals import TOO_FEW, share_interval
 
 ECE_BINS = 15
 
@@ -20,6 +20,7 @@ class ClassMetrics:
     precision: float | None  # None: never predicted
     recall: float | None
     f1: float | None
+    recall_ci95: tuple[float, float] | None  # None: too few images for one
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +29,7 @@ class Evaluation:
 
     split: str  # "val", "test", "cv" or "all"
     n: int
+    n_groups: int  # unrelated groups of images that these are of; n where each is its own
     selected_on: bool  # whether anything (the best epoch) was chosen by these very images
     accuracy: float
     accuracy_ci95: tuple[float, float]
@@ -43,6 +45,7 @@ class Evaluation:
         return {
             "split": self.split,
             "n": self.n,
+            "n_groups": self.n_groups,
             "selected_on": self.selected_on,
             "accuracy": self.accuracy,
             "accuracy_ci95": list(self.accuracy_ci95),
@@ -51,22 +54,39 @@ class Evaluation:
             "log_loss": self.log_loss,
             "ece": self.ece,
             "per_class": [
-                {"class": c.name, "n": c.n, "precision": c.precision, "recall": c.recall, "f1": c.f1} for c in self.per_class
+                {
+                    "class": c.name,
+                    "n": c.n,
+                    "precision": c.precision,
+                    "recall": c.recall,
+                    "recall_ci95": c.recall_ci95 and list(c.recall_ci95),
+                    "f1": c.f1,
+                }
+                for c in self.per_class
             ],
             "confusion": self.confusion.tolist(),
         }
 
 
 def evaluate_predictions(
-    probabilities: np.ndarray, labels: np.ndarray, classes: Sequence[str], *, split: str, selected_on: bool = False
+    probabilities: np.ndarray,
+    labels: np.ndarray,
+    classes: Sequence[str],
+    *,
+    split: str,
+    groups: np.ndarray | None = None,
+    selected_on: bool = False,
 ) -> Evaluation:
-    """Metrics of (n, n_classes) probabilities against (n,) labels in 0 .. n_classes - 1; n is at least 1."""
+    """Metrics of (n, n_classes) probabilities against (n,) labels in 0 .. n_classes - 1; n is at least 1.
+
+    Intervals take it into account that images of one of the (n,) `groups` are alike.
+    """
     from sklearn import metrics  # takes most of a second, which `train` spends on something else meanwhile
 
     indices = np.arange(len(classes))
     predicted = probabilities.argmax(axis=1)
     present = np.unique(labels)
-    n_right = int((predicted == labels).sum())
+    right = predicted == labels
     precision, recall, f1, counts = metrics.precision_recall_fscore_support(labels, predicted, labels=indices, zero_division=0)
     ever_predicted = set(predicted.tolist())
     per_class = tuple(
@@ -76,15 +96,17 @@ def evaluate_predictions(
             precision=float(precision[i]) if i in ever_predicted else None,
             recall=float(recall[i]) if counts[i] else None,
             f1=float(f1[i]) if counts[i] else None,
+            recall_ci95=_recall_interval(right, groups, labels == i),
         )
         for i, name in enumerate(classes)
     )
     return Evaluation(
         split=split,
         n=len(labels),
+        n_groups=len(labels) if groups is None else len(np.unique(groups)),
         selected_on=selected_on,
         accuracy=float(metrics.accuracy_score(labels, predicted)),
-        accuracy_ci95=wilson_interval(n_right, len(labels)),
+        accuracy_ci95=share_interval(right, groups),
         balanced_accuracy=float(recall[present].mean()),
         macro_f1=float(f1[present].mean()),
         log_loss=float(metrics.log_loss(labels, probabilities, labels=indices)),
@@ -92,6 +114,12 @@ def evaluate_predictions(
         per_class=per_class,
         confusion=metrics.confusion_matrix(labels, predicted, labels=indices),
     )
+
+
+def _recall_interval(right: np.ndarray, groups: np.ndarray | None, members: np.ndarray) -> tuple[float, float] | None:
+    if members.sum() < TOO_FEW:
+        return None
+    return share_interval(right[members], None if groups is None else groups[members])
 
 
 def expected_calibration_error(probabilities: np.ndarray, labels: np.ndarray, n_bins: int = ECE_BINS) -> float:

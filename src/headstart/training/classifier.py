@@ -162,8 +162,7 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         target.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}-") as aside:
             answers = self._fit.fitted.answers
-            dataset = self._fit.dataset
-            reported = answers[0].evaluate(dataset.labels, dataset.classes) if answers else None
+            reported = self._fit.evaluate(answers[0]) if answers else None
             write_model(Path(aside) / "model", self._fit, self._settings, reported)
             (Path(aside) / "model").rename(target)
         return target

@@ -11,6 +11,7 @@ from headstart.artifact.predictor import Predictor
 from headstart.data.catalog import open_data
 from headstart.data.dataset import Dataset, labelled_dataset
 from headstart.data.sources import Candidate, Sources
+from headstart.data.splits import groups_of
 from headstart.errors import BundleError, DataError, explains_missing_packages
 from headstart.evaluation.metrics import Evaluation, evaluate_predictions
 from headstart.machine import peak_rss_mb, seconds_since_start
@@ -60,6 +61,7 @@ def evaluate_model(
         dataset.labels,
         dataset.classes,
         split=chosen,
+        groups=groups_of(dataset.images),
         selected_on=chose_epoch_on_val and any(image.sha256 in val_digests for image in dataset.images),
     )
     notes = dataset.notes

@@ -9,7 +9,7 @@ from headstart.audit.copies import leaked
 from headstart.audit.findings import Checked
 from headstart.audit.twins import Twins
 from headstart.data.dataset import Dataset
-from headstart.data.splits import Split
+from headstart.data.splits import Split, groups_of
 from headstart.evaluation.metrics import Evaluation, evaluate_predictions
 from headstart.model.extractor import Model
 from headstart.model.features import Work
@@ -25,12 +25,6 @@ class Answers:
     indices: np.ndarray  # (n,) int64, into Dataset.images
     probabilities: np.ndarray  # (n, n_classes) float64
     selected_on: bool
-
-    def evaluate(self, labels: np.ndarray, classes: tuple[str, ...]) -> Evaluation:
-        """Metrics against the labels of the whole data set."""
-        return evaluate_predictions(
-            self.probabilities, labels[self.indices], classes, split=self.split, selected_on=self.selected_on
-        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +53,18 @@ class Fit:
     weights: WeightsFile
     seconds: dict[str, float]  # stage -> seconds
     work: Work  # what the pass over the files had to do
+
+    def evaluate(self, answers: Answers) -> Evaluation:
+        """Metrics of some of the answers; images of one group, twins among them, count as alike."""
+        groups = groups_of(self.dataset.images, self.twins.pairs())
+        return evaluate_predictions(
+            answers.probabilities,
+            self.dataset.labels[answers.indices],
+            self.dataset.classes,
+            split=answers.split,
+            groups=groups[answers.indices],
+            selected_on=answers.selected_on,
+        )
 
     def without_leaks(self, answers: Answers) -> Answers | None:
         """The answers for images that have no twin in train; None where that is all of them, or none."""

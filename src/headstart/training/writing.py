@@ -33,10 +33,10 @@ def write_run(folder: RunFolder, fit: Fit, settings: TrainSettings, progress: Pr
     """Fills the run folder, puts it in its place and returns what it holds."""
     began = time.perf_counter()
     fitted, dataset = fit.fitted, fit.dataset
-    evaluations = [answers.evaluate(dataset.labels, dataset.classes) for answers in fitted.answers]
+    evaluations = [fit.evaluate(answers) for answers in fitted.answers]
     reported, answers = evaluations[0], fitted.answers[0]
     clean = fit.without_leaks(answers)
-    clean_evaluation = clean.evaluate(dataset.labels, dataset.classes) if clean else None
+    clean_evaluation = fit.evaluate(clean) if clean else None
     notes = dataset.notes + _leak_notes(reported, clean_evaluation) + fitted.notes + _held_out_notes(fit, reported)
     notes += _audit_notes(fit.checked)
     root = folder.partial
