@@ -100,6 +100,7 @@ def test_json_is_complete() -> None:
         "selected_on",
         "accuracy",
         "accuracy_ci95",
+        "selection_corrected",
         "balanced_accuracy",
         "macro_f1",
         "log_loss",

@@ -60,7 +60,13 @@ def row(epoch: int) -> Epoch:
 
 def after(epochs: int, training: Training, best: int) -> Checkpoint:
     probabilities = torch.rand(5, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(best))
-    return Checkpoint(tuple(row(e) for e in range(1, epochs + 1)), best, training.state(), probabilities)
+    return Checkpoint(
+        tuple(row(e) for e in range(1, epochs + 1)),
+        best,
+        training.state(),
+        probabilities,
+        probabilities.argmax(dim=1)[None].repeat(epochs, 1),
+    )
 
 
 @pytest.mark.parametrize("optimizer", ["adamw", "sgd"])
@@ -121,7 +127,9 @@ def test_best_stays_what_it_was(tmp_path: Path) -> None:
     training.save(tmp_path, first)
     for number in range(1, 4):
         training.step(number)
-    training.save(tmp_path, Checkpoint((row(1), row(2)), 1, first.best_state, first.best_probabilities))
+    training.save(
+        tmp_path, Checkpoint((row(1), row(2)), 1, first.best_state, first.best_probabilities, first.predicted.repeat(2, 1))
+    )
     found = Training().load(tmp_path)
     assert found is not None
     assert all(torch.equal(found.best_state[name], tensor) for name, tensor in first.best_state.items())

@@ -125,6 +125,12 @@ def test_what_was_selected_on(trained: Trained) -> None:
     evaluation = trained.metrics["evaluation"]
     assert (evaluation["split"], evaluation["n"]) == ("val", 9)
     assert evaluation["selected_on"] == (trained.metrics["strategy"] == "finetune")
+    corrected = evaluation["selection_corrected"]
+    assert (corrected is not None) == evaluation["selected_on"]  # it stands beside what was chosen by these images
+    if corrected is not None:
+        low, high = corrected["accuracy_ci95"]
+        assert low <= corrected["accuracy"] <= high
+        assert corrected["accuracy"] <= evaluation["accuracy"] + 0.05
 
 
 def test_a_val_split_off_train_is_recorded(trained: Trained) -> None:

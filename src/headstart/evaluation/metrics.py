@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from headstart.evaluation.intervals import TOO_FEW, share_interval
+from headstart.evaluation.selection import Corrected
 
 ECE_BINS = 15
 
@@ -39,6 +40,7 @@ class Evaluation:
     ece: float  # expected calibration error of the predicted class, 15 bins of equal size
     per_class: tuple[ClassMetrics, ...]
     confusion: np.ndarray  # (n_classes, n_classes) int64: rows are true, columns predicted
+    corrected: Corrected | None = None  # the accuracy without the optimism of choosing by these images, where that was done
 
     def as_json(self) -> dict[str, Any]:
         """The evaluation as metrics.json holds it."""
@@ -49,6 +51,8 @@ class Evaluation:
             "selected_on": self.selected_on,
             "accuracy": self.accuracy,
             "accuracy_ci95": list(self.accuracy_ci95),
+            "selection_corrected": self.corrected
+            and {"accuracy": self.corrected.accuracy, "accuracy_ci95": list(self.corrected.accuracy_ci95)},
             "balanced_accuracy": self.balanced_accuracy,
             "macro_f1": self.macro_f1,
             "log_loss": self.log_loss,

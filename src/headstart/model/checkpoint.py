@@ -24,6 +24,7 @@ class Checkpoint:
     best_epoch: int
     best_state: dict[str, torch.Tensor]
     best_probabilities: torch.Tensor  # (n_val, n_classes) float64 of the best epoch
+    predicted: torch.Tensor  # (n_epochs, n_val) int64: what each epoch of the history said of each val image
 
     @property
     def best(self) -> Epoch:
@@ -56,7 +57,7 @@ def save_checkpoint(
                 tensors[f"optimizer.{index}.{name}"] = value
             else:
                 numbers.setdefault(str(index), {})[name] = value
-    _write_tensors(folder / files["last"], tensors)
+    _write_tensors(folder / files["last"], tensors | {"predicted": checkpoint.predicted})
     if not (folder / files["best"]).exists():
         best = {f"network.{name}": tensor for name, tensor in checkpoint.best_state.items()}
         _write_tensors(folder / files["best"], best | {"probabilities": checkpoint.best_probabilities})
@@ -114,6 +115,7 @@ def load_checkpoint(
             best_epoch=saved["best_epoch"],
             best_state=_below("network.", best),
             best_probabilities=best["probabilities"],
+            predicted=last["predicted"],
         )
     except (OSError, ValueError, KeyError, TypeError, RuntimeError, safetensors.SafetensorError) as error:
         raise TrainingError(f"the checkpoint in {folder} is damaged: {error}", hint="start a new run") from error

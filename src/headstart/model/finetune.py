@@ -3,7 +3,7 @@
 import time
 from collections.abc import Iterator
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -48,6 +48,7 @@ class FineTuned:
     history: tuple[Epoch, ...]
     best_epoch: int
     probabilities: np.ndarray  # (n_val, n_classes) float64 of the best epoch; n_val is 0 without val
+    predicted: np.ndarray  # (n_epochs, n_val) int64: what each epoch of `history` said of each val image
     interrupted: bool
 
 
@@ -79,15 +80,20 @@ def _fine_tune(loop: "_Loop", start: Epoch | None, checkpoints: Path | None, sto
     network, plan = loop.network, loop.plan
     kept = loop.load(checkpoints) if checkpoints else None
     if kept is None and start is not None:
-        kept = Checkpoint((start,), 0, loop.start_state, torch.from_numpy(loop.validate()[0]))
+        probabilities = torch.from_numpy(loop.validate()[0])
+        kept = Checkpoint((start,), 0, loop.start_state, probabilities, probabilities.argmax(dim=1)[None])
     interrupted = False
     try:
         for epoch in range(kept.history[-1].epoch + 1 if kept else 1, (plan.epochs if stop_after is None else stop_after) + 1):
             row, probabilities = loop.run_epoch(epoch)
+            history: tuple[Epoch, ...] = (row,)
+            predicted = probabilities.argmax(dim=1)[None]
+            if kept is not None:
+                history, predicted = (*kept.history, row), torch.cat([kept.predicted, predicted])
             if kept is None or _is_better(row, kept.best, plan):
-                kept = Checkpoint((*(kept.history if kept else ()), row), epoch, loop.state(), probabilities)
+                kept = Checkpoint(history, epoch, loop.state(), probabilities, predicted)
             else:
-                kept = Checkpoint((*kept.history, row), kept.best_epoch, kept.best_state, kept.best_probabilities)
+                kept = replace(kept, history=history, predicted=predicted)
             if checkpoints and loop.world.rank == 0:
                 loop.save(checkpoints, kept)
     except KeyboardInterrupt:
@@ -99,7 +105,7 @@ def _fine_tune(loop: "_Loop", start: Epoch | None, checkpoints: Path | None, sto
     unfold(loop.folded)
     network.module.load_state_dict(kept.best_state)
     network.module.requires_grad_(True).eval()
-    return FineTuned(kept.history, kept.best_epoch, kept.best_probabilities.numpy(), interrupted)
+    return FineTuned(kept.history, kept.best_epoch, kept.best_probabilities.numpy(), kept.predicted.numpy(), interrupted)
 
 
 def frozen_parameters(network: Network, plan: TrainingPlan) -> list[str]:

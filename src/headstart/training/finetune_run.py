@@ -92,7 +92,7 @@ def run_finetune(job: FinetuneJob, settings: TrainSettings, progress: Progress) 
     both = np.sort(np.concatenate([split.train, split.val]))
     pixels = _pixels_of(job, both if settings.refit else split.train, network.preprocess, progress)
     tuned = _train(job, network, pixels, split.train, _held_out(job, network, progress), progress, "run")
-    answers = [Answers("val", split.val, tuned.probabilities, selected_on=True)]
+    answers = [Answers("val", split.val, tuned.probabilities, selected_on=True, by_epoch=tuned.predicted)]
     final, refit, interrupted = network, False, tuned.interrupted
     notes: list[str] = []
     if settings.refit and not interrupted:

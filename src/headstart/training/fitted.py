@@ -11,6 +11,7 @@ from headstart.audit.twins import Twins
 from headstart.data.dataset import Dataset
 from headstart.data.splits import Split, groups_of
 from headstart.evaluation.metrics import Evaluation, evaluate_predictions
+from headstart.evaluation.selection import corrected_accuracy
 from headstart.model.extractor import Model
 from headstart.model.features import Work
 from headstart.model.history import Epoch
@@ -25,6 +26,7 @@ class Answers:
     indices: np.ndarray  # (n,) int64, into Dataset.images
     probabilities: np.ndarray  # (n, n_classes) float64
     selected_on: bool
+    by_epoch: np.ndarray | None = None  # (n_epochs, n) int64: what each epoch said, where the best was chosen by these images
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,19 +58,25 @@ class Fit:
 
     def evaluate(self, answers: Answers) -> Evaluation:
         """Metrics of some of the answers; images of one group, twins among them, count as alike."""
-        groups = groups_of(self.dataset.images, self.twins.pairs())
-        return evaluate_predictions(
+        groups = groups_of(self.dataset.images, self.twins.pairs())[answers.indices]
+        labels = self.dataset.labels[answers.indices]
+        evaluation = evaluate_predictions(
             answers.probabilities,
-            self.dataset.labels[answers.indices],
+            labels,
             self.dataset.classes,
             split=answers.split,
-            groups=groups[answers.indices],
+            groups=groups,
             selected_on=answers.selected_on,
         )
+        if answers.by_epoch is None or len(answers.by_epoch) < 2 or len(np.unique(groups)) < 2:
+            return evaluation
+        return replace(evaluation, corrected=corrected_accuracy(answers.by_epoch == labels, groups))
 
     def without_leaks(self, answers: Answers) -> Answers | None:
         """The answers for images that have no twin in train; None where that is all of them, or none."""
         kept = ~np.isin(answers.indices, leaked(self.twins, self.dataset.images, answers.split))
         if kept.all() or not kept.any():
             return None
-        return replace(answers, indices=answers.indices[kept], probabilities=answers.probabilities[kept])
+        by_epoch = None if answers.by_epoch is None else answers.by_epoch[:, kept]
+        probabilities = answers.probabilities[kept]
+        return replace(answers, indices=answers.indices[kept], probabilities=probabilities, by_epoch=by_epoch)

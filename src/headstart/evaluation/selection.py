@@ -1,0 +1,47 @@
+"""What the accuracy of a chosen epoch is worth: the optimism of choosing by the very images that it is reported on."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from headstart.evaluation.intervals import design_effect, wilson_interval
+
+RESAMPLES = 1000
+DRAWS_AT_ONCE = 4_000_000  # numbers of one block of resamples: what bounds the memory
+
+
+@dataclass(frozen=True, slots=True)
+class Corrected:
+    """An accuracy without the optimism of a choice."""
+
+    accuracy: float
+    accuracy_ci95: tuple[float, float]
+
+
+def corrected_accuracy(right: np.ndarray, groups: np.ndarray | None = None, seed: int = 0) -> Corrected:
+    """What the best of several models does on new images, and the 95 % interval of that.
+
+    `right` is (n_models, n) bool: whether each model, such as each epoch of a training, is right on each image that the
+    choice is made by; n is at least 2. Images are drawn with replacement, whole groups where they are grouped; each time the model best
+    on those drawn is measured on those that were not, and the mean of this is the estimate (bootstrap bias-corrected
+    cross-validation, Tsamardinos et al. 2018). The interval is Wilson's around it. Of 25 epochs on 153 images, simulated with
+    correlations of 0.5 to 0.95, the best looks better than it is by 1.3 to 3.2 points; this estimate is off by 0.1 to 0.3.
+    """
+    n = right.shape[1]
+    numbers = np.arange(n) if groups is None else np.unique(groups, return_inverse=True)[1]
+    n_groups = int(numbers.max()) + 1
+    rng = np.random.default_rng(seed)
+    values = right.T.astype(np.float32)
+    estimates = []
+    block = max(1, DRAWS_AT_ONCE // n)
+    for start in range(0, RESAMPLES, block):
+        size = min(block, RESAMPLES - start)
+        drawn = rng.multinomial(n_groups, np.full(n_groups, 1 / n_groups), size=size)[:, numbers].astype(np.float32)
+        drawn = drawn[(drawn == 0).any(axis=1)]
+        left_out = (drawn == 0).astype(np.float32)
+        chosen = (drawn @ values).argmax(axis=1)  # of equals the first, as training does
+        outside = (left_out @ values) / left_out.sum(axis=1, keepdims=True)
+        estimates.append(outside[np.arange(len(chosen)), chosen])
+    estimate = float(np.concatenate(estimates).mean())
+    effect = design_effect(right[int(right.sum(axis=1).argmax())], groups)
+    return Corrected(estimate, wilson_interval(estimate * n / effect, n / effect))
