@@ -173,7 +173,7 @@ def test_imbalance(clean: Evidence) -> None:
     dataset = replace(clean.dataset, images=images)
     (finding,) = checked(replace(clean, dataset=dataset, out_of_fold=None))["imbalance"].findings
     assert finding.severity == "warning"
-    assert "'b' has 1 images, the largest 59" in finding.sentence
+    assert "'b' has 1 image, the largest 59" in finding.sentence
 
 
 @pytest.mark.parametrize(

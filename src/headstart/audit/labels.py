@@ -51,8 +51,6 @@ def imbalance(evidence: Evidence) -> Checked:
         if count >= SMALL_CLASS and ratio < UNEVEN:
             continue
         severity: Severity = "warning" if count < TINY_CLASS or ratio >= UNEVEN else "info"
-        sentence = f"the class {name!r} has {count} images, the largest {counts.max()}"
-        if ratio >= UNEVEN:
-            sentence += "; train --balance gives rare classes the same weight"
+        sentence = f"the class {name!r} has {count} image{'s' * (count != 1)}, the largest {counts.max()}"
         findings.append(Finding("imbalance", severity, "", "", float(max(ratio, SMALL_CLASS / count)), sentence))
     return Checked("imbalance", strongest_first(findings), np.full(len(evidence.facts), np.nan))
