@@ -3,13 +3,13 @@
 import base64
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, astuple, dataclass, fields
 from pathlib import Path
 from typing import Any
 
 from headstart.artifact.page import render_page
 from headstart.artifact.tables import write_csv
-from headstart.audit.findings import SEVERITIES, Checked, Finding
+from headstart.audit.findings import Checked, Finding
 from headstart.data.dataset import Dataset
 from headstart.data.images import UnreadableImage, decode, encode_thumbnail, read_bytes
 from headstart.storage import write_json, write_text
@@ -54,8 +54,7 @@ class Shown:
 def write_audit(folder: Path, dataset: Dataset, checked: Sequence[Checked], notes: Sequence[str]) -> None:
     """findings.csv, findings.json, scores.csv, exclude.csv and audit.html in `folder`."""
     findings = [finding for result in checked for finding in result.findings]
-    header = ("check", "severity", "path", "other_path", "score", "sentence")
-    write_csv(folder / "findings.csv", header, ([getattr(f, name) for name in header] for f in findings))
+    write_csv(folder / "findings.csv", [field.name for field in fields(Finding)], map(astuple, findings))
     scored = [result for result in checked if not all(math.isnan(score) for score in result.scores)]
     rows = ([image.path, image.label, *(result.scores[i] for result in scored)] for i, image in enumerate(dataset.images))
     write_csv(folder / "scores.csv", ("path", "label", *(result.check for result in scored)), rows)
@@ -68,7 +67,7 @@ def left_out(findings: Sequence[Finding]) -> Iterator[tuple[str, str]]:
     """(path, reason) of what `train --exclude` had better leave out, each path once. Of a leak the twin in train goes."""
     done: set[str] = set()
     for finding in findings:
-        if finding.check not in LEFT_OUT or finding.severity == "info":
+        if finding.check not in LEFT_OUT or not finding.is_grave:
             continue
         path = finding.other_path if finding.check == "leak" else finding.path
         if path not in done:
@@ -84,25 +83,9 @@ def findings_json(dataset: Dataset, checked: Sequence[Checked], notes: Sequence[
         "images": len(dataset.images),
         "classes": list(dataset.classes),
         "notes": list(notes),
-        "counts": {result.check: severity_counts(result) for result in checked},
-        "findings": [
-            {
-                "check": f.check,
-                "severity": f.severity,
-                "path": f.path,
-                "other_path": f.other_path,
-                "score": f.score,
-                "sentence": f.sentence,
-            }
-            for result in checked
-            for f in result.findings
-        ],
+        "counts": {result.check: result.counts() for result in checked},
+        "findings": [asdict(finding) for result in checked for finding in result.findings],
     }
-
-
-def severity_counts(checked: Checked) -> dict[str, int]:
-    """Severity -> number of findings."""
-    return {severity: sum(finding.severity == severity for finding in checked.findings) for severity in SEVERITIES}
 
 
 def _page(dataset: Dataset, checked: Sequence[Checked], notes: Sequence[str]) -> str:
@@ -127,7 +110,7 @@ def _page(dataset: Dataset, checked: Sequence[Checked], notes: Sequence[str]) ->
                 "title": TITLES[result.check][0],
                 "meaning": TITLES[result.check][1],
                 "check": result.check,
-                "counts": severity_counts(result),
+                "counts": result.counts(),
                 "n": len(result.findings),
                 "shown": [
                     Shown(finding, pictures.get(finding.path, ""), pictures.get(finding.other_path, ""))

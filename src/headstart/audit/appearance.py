@@ -96,7 +96,7 @@ def _distances(members: np.ndarray, points: np.ndarray, evidence: Evidence) -> n
         references = np.sort(np.random.default_rng(0).choice(members, REFERENCES, replace=False))
     place = {int(image): i for i, image in enumerate(references)}
     not_to_count = {int(image): [place[int(image)]] if int(image) in place else [] for image in members}
-    for one, other in zip(evidence.twins.first.tolist(), evidence.twins.second.tolist(), strict=True):
+    for one, other in evidence.twins.pairs():
         for image, twin in ((one, other), (other, one)):
             if image in not_to_count and twin in place:
                 not_to_count[image].append(place[twin])
@@ -116,7 +116,7 @@ def _beyond(
 ) -> Checked:
     """Findings for the images whose score is 1 or more."""
     findings = [
-        Finding(check, severity(int(i)), evidence.paths[i], "", float(scores[i]), sentence(int(i)))
+        Finding(check, severity(int(i)), evidence.dataset.images[i].path, "", float(scores[i]), sentence(int(i)))
         for i in np.flatnonzero(scores >= 1)
     ]
     return Checked(check, strongest_first(findings), scores)

@@ -19,11 +19,6 @@ class Evidence:
     twins: Twins
     out_of_fold: np.ndarray | None  # (n_images, n_classes) float64; None where a class is too small for folds
 
-    @property
-    def paths(self) -> list[str]:
-        """The images' paths as shown to people."""
-        return [image.path for image in self.dataset.images]
-
 
 def robust_z(values: np.ndarray) -> np.ndarray:
     """How many standard deviations (n,) values lie above their median, the deviation taken so that outliers do not count."""

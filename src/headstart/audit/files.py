@@ -32,13 +32,13 @@ def type_mismatch(evidence: Evidence) -> Checked:
     """Files whose name says another type than their content; headstart reads them, other tools may not."""
     scores = np.zeros(len(evidence.facts))
     findings = []
-    for i, (path, fact) in enumerate(zip(evidence.paths, evidence.facts, strict=True)):
-        suffix = PurePath(path).suffix.lower()
+    for i, (image, fact) in enumerate(zip(evidence.dataset.images, evidence.facts, strict=True)):
+        suffix = PurePath(image.path).suffix.lower()
         if suffix in SUFFIXES.get(fact.format, {suffix}):
             continue
         scores[i] = 1.0
         says = f"is named {suffix}" if suffix else "has no extension"
-        findings.append(Finding("type_mismatch", "info", path, "", 1.0, f"{says} and is a {fact.format} file"))
+        findings.append(Finding("type_mismatch", "info", image.path, "", 1.0, f"{says} and is a {fact.format} file"))
     return Checked("type_mismatch", strongest_first(findings), scores)
 
 
@@ -54,5 +54,5 @@ def odd_size(evidence: Evidence) -> Checked:
     for i in np.flatnonzero(scores > 1):
         severity: Severity = "warning" if scores[i] >= FAR_BEYOND else "info"
         sentence = f"{sayings[kinds[i]]}: {width[i]:.0f} x {height[i]:.0f} px"
-        findings.append(Finding("odd_size", severity, evidence.paths[i], "", float(scores[i]), sentence))
+        findings.append(Finding("odd_size", severity, evidence.dataset.images[i].path, "", float(scores[i]), sentence))
     return Checked("odd_size", strongest_first(findings), scores)

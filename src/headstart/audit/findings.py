@@ -21,6 +21,14 @@ class Finding:
     score: float  # comparable within a check; higher is stronger
     sentence: str
 
+    @property
+    def is_grave(self) -> bool:
+        """Whether it is more than an info."""
+        return self.severity != "info"
+
+    def __str__(self) -> str:
+        return " ".join(part for part in (self.path, self.sentence, self.other_path) if part)
+
 
 @dataclass(frozen=True, slots=True)
 class Checked:
@@ -29,6 +37,10 @@ class Checked:
     check: str
     findings: tuple[Finding, ...]  # the severest first, within a severity the strongest
     scores: np.ndarray  # (n_images,) float64, higher is stronger; all NaN where it says nothing of single images
+
+    def counts(self) -> dict[Severity, int]:
+        """Severity -> number of findings."""
+        return {severity: sum(finding.severity == severity for finding in self.findings) for severity in SEVERITIES}
 
 
 def strongest_first(findings: Iterable[Finding]) -> tuple[Finding, ...]:

@@ -38,7 +38,7 @@ def label_error(evidence: Evidence) -> Checked:
             says += f", of which a model that never saw it is only {probabilities[i, best]:.0%} sure"
         else:
             says += f"; a model that never saw it says {classes[best]!r} ({probabilities[i, best]:.0%})"
-        findings.append(Finding("label_error", severity, evidence.paths[i], "", float(scores[i]), says))
+        findings.append(Finding("label_error", severity, evidence.dataset.images[i].path, "", float(scores[i]), says))
     return Checked("label_error", strongest_first(findings), scores)
 
 

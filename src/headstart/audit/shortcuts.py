@@ -1,9 +1,6 @@
 """A check for shortcuts: whether the class can be told without looking at what the picture shows."""
 
 import numpy as np
-from sklearn.metrics import recall_score
-from sklearn.model_selection import StratifiedKFold, cross_val_predict
-from sklearn.tree import DecisionTreeClassifier
 
 from headstart.audit.evidence import Evidence
 from headstart.audit.findings import Checked, Finding, Severity, strongest_first
@@ -20,6 +17,10 @@ def shortcut(evidence: Evidence) -> Checked:
     The score is the cross-validated balanced accuracy of a decision tree on that alone, as a share of the way from guessing to
     certainty. Colour may well belong to a class; size and format rarely do.
     """
+    from sklearn.metrics import recall_score  # a second of imports, which `train` has no use for
+    from sklearn.model_selection import StratifiedKFold, cross_val_predict
+    from sklearn.tree import DecisionTreeClassifier
+
     labels, facts = evidence.dataset.labels, evidence.facts
     nothing = Checked("shortcut", (), np.full(len(facts), np.nan))
     rows = np.random.default_rng(0).permutation(len(labels))[:MAX_IMAGES]

@@ -14,7 +14,7 @@ def without_excluded(sources: Sequence[Sources], table: Path) -> list[Sources]:
     """The sources without the files that `table` names; these are listed as skipped, with the table's reasons.
 
     A path counts as it is shown (in skipped.csv, findings.csv), or where it leads to the same file from the current folder
-    or the table's. Warns of paths that are no file of the data. Raises DataError where none is one, or there are none.
+    or the table's. Warns of paths that are no file of the data. Raises DataError where none is one, or no column is path.
     """
     columns, rows = read_table(table)
     if "path" not in columns:

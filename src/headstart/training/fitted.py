@@ -9,7 +9,7 @@ from headstart.audit.copies import leaked
 from headstart.audit.findings import Checked
 from headstart.audit.twins import Twins
 from headstart.data.dataset import Dataset
-from headstart.data.splits import Split, groups_of
+from headstart.data.splits import Split
 from headstart.evaluation.metrics import Evaluation, evaluate_predictions
 from headstart.evaluation.selection import corrected_accuracy
 from headstart.model.extractor import Model
@@ -50,6 +50,7 @@ class Fit:
     fitted: Fitted
     dataset: Dataset
     split: Split
+    groups: np.ndarray  # (n_images,) int64: what belongs together, twins among it
     twins: Twins  # no pair of these is divided by a split made here; a split that came with the data may divide them
     checked: tuple[Checked, ...]  # what the cheap checks of an audit say
     weights: WeightsFile
@@ -58,7 +59,7 @@ class Fit:
 
     def evaluate(self, answers: Answers) -> Evaluation:
         """Metrics of some of the answers; images of one group, twins among them, count as alike."""
-        groups = groups_of(self.dataset.images, self.twins.pairs())[answers.indices]
+        groups = self.groups[answers.indices]
         labels = self.dataset.labels[answers.indices]
         evaluation = evaluate_predictions(
             answers.probabilities,

@@ -98,4 +98,4 @@ def fit_sources(
     ended = time.perf_counter()
     seconds = {"load": loaded - began, "scan": scanned - loaded, "fit": ended - scanned}
     checked = run_checks(Evidence(dataset, found.facts, found.vectors, twins, None), CHEAP_CHECKS)
-    return Fit(fitted, dataset, split, twins, checked, backbone.weights, seconds, found.work)
+    return Fit(fitted, dataset, split, table.groups, twins, checked, backbone.weights, seconds, found.work)

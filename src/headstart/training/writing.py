@@ -143,11 +143,10 @@ def _audit_notes(checked: Sequence[Checked]) -> tuple[str, ...]:
     """A line for each check that has more to say than an info."""
     notes = []
     for result in checked:
-        grave = [finding for finding in result.findings if finding.severity != "info"]
+        grave = [finding for finding in result.findings if finding.is_grave]
         if grave:
-            first = " ".join(part for part in (grave[0].path, grave[0].sentence, grave[0].other_path) if part)
             more = f", and {len(grave) - 1} more" if len(grave) > 1 else ""
-            notes.append(f"{result.check}: {first}{more}; headstart audit shows all")
+            notes.append(f"{result.check}: {grave[0]}{more}; headstart audit shows all")
     return tuple(notes)
 
 

@@ -72,7 +72,7 @@ def audit(
         print_json(audited.as_json())
     elif not quiet:
         _tell(audited)
-    failed = sorted({f.check for f in audited.findings if f.check in fatal and f.severity != "info"})
+    failed = sorted({f.check for f in audited.findings if f.check in fatal and f.is_grave})
     if failed:
         note(f"failed on {', '.join(failed)}")
         raise typer.Exit(EXIT_CHECK_FAILED)
@@ -83,10 +83,9 @@ def _tell(audited: "Audited") -> None:
     for result in audited.checked:
         if not result.findings:
             continue
-        n = {severity: sum(f.severity == severity for f in result.findings) for severity in ("severe", "warning", "info")}
-        first = result.findings[0]
-        say(f"  {result.check:<15} {', '.join(f'{count} {severity}' for severity, count in n.items() if count)}")
-        say(f"    {' '.join(part for part in (first.path, first.sentence, first.other_path) if part)}")
+        severest_first = reversed(result.counts().items())
+        say(f"  {result.check:<15} {', '.join(f'{count} {severity}' for severity, count in severest_first if count)}")
+        say(f"    {result.findings[0]}")
     clean = [result.check for result in audited.checked if not result.findings]
     if clean:
         say(f"  nothing found: {', '.join(clean)}")
