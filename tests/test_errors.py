@@ -27,7 +27,7 @@ def test_did_you_mean(word: str, hint: str) -> None:
     assert did_you_mean(word, ["probe", "finetune"]) == hint
 
 
-@pytest.mark.parametrize(("package", "extra"), [("torch", "train"), ("elpv_dataset", "demo")])
+@pytest.mark.parametrize(("package", "extra"), [("torch", "train"), ("elpv_dataset", "demo"), ("cleanlab", "audit")])
 def test_missing_package_is_explained(package: str, extra: str) -> None:
     """A missing package of an extra becomes one sentence with the line to install it, also for its submodules."""
 

