@@ -102,11 +102,12 @@ def contenders(data: Path, folder: Path, options: argparse.Namespace) -> Iterato
     home = folder / "home"
     headstart = [sys.executable, "-m", "headstart", "train", str(data), "--seed", str(options.seed), "--json"]
     environment = {"HEADSTART_HOME": str(home)}
-    measure("compile", [*headstart, "--output", str(folder / "compile")], environment)
+    probe = [*headstart, "--strategy", "probe", "--output"]
+    measure("compile", [*probe, str(folder / "compile")], environment)
     for kind in ("features", "facts"):
         shutil.rmtree(home / kind)
-    yield headstart_timing("headstart probe, cold", [*headstart, "--output", str(folder / "cold")], environment)
-    yield headstart_timing("headstart probe, warm", [*headstart, "--output", str(folder / "warm")], environment)
+    yield headstart_timing("headstart probe, cold", [*probe, str(folder / "cold")], environment)
+    yield headstart_timing("headstart probe, warm", [*probe, str(folder / "warm")], environment)
     shutil.rmtree(home / "features")
     tuned = [*headstart, "--strategy", "finetune", "--output", str(folder / "tuned")]
     yield headstart_timing("headstart finetune", tuned, environment)

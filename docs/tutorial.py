@@ -43,7 +43,7 @@ display(Image(folder / "preview.png"))
 # classes from these. The accuracy comes with its interval, and nothing was selected on the images it was measured on.
 
 # %%
-probe = train(data, TrainSettings(), output=folder / "probe")
+probe = train(data, TrainSettings(strategy="probe"), output=folder / "probe")
 print(probe.summary)
 display(Image(folder / "probe" / "figures" / "samples.png"))
 

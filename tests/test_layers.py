@@ -33,7 +33,7 @@ ROOMS = {  # outside package -> the only modules that may import it
     "pyarrow": ("data.tables", "model.feature_store", "artifact.embedding"),
     "pydantic": ("settings", "artifact.bundle"),
     "rich": ("apps.",),
-    "safetensors": ("model.backbones", "model.checkpoint", "model.frozen"),
+    "safetensors": ("model.backbones", "model.checkpoint", "model.familiarity", "model.frozen"),
     "sklearn": ("data.splits", "evaluation.", "audit.shortcuts", "training.classifier"),
     "timm": ("model.backbones",),
     "torch": (

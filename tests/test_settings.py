@@ -12,9 +12,9 @@ from headstart.settings import TrainSettings, help_for
 
 
 def test_defaults() -> None:
-    """Without arguments: a probe of the default backbone, seed 0, a fifth held out, the rest left to the recipe."""
+    """Without arguments: auto on the default backbone, seed 0, a fifth held out, the rest left to the recipe."""
     settings = TrainSettings.of()
-    assert (settings.strategy, settings.recipe, settings.backbone) == ("probe", "default", "efficientnet_lite0")
+    assert (settings.strategy, settings.recipe, settings.backbone) == ("auto", "default", "efficientnet_lite0")
     assert (settings.seed, settings.val_fraction, settings.refit, settings.offline) == (0, 0.2, False, False)
     open_ones = ("augment", "schedule", "epochs", "learning_rate", "batch_size", "image_size", "workers")
     assert all(getattr(settings, name) is None for name in open_ones)

@@ -55,6 +55,7 @@ class TrainingPlan:
     precision: Literal["fp32", "bf16", "fp16"]
     best_by: Literal["accuracy, then loss", "accuracy"]
     clip_norm: float | None
+    balance: bool  # every class counts as equally frequent, in training and in the choice of the best epoch
     workers: int
     seed: int
 
@@ -93,6 +94,7 @@ def finetune_plan(settings: TrainSettings, facts: Facts) -> TrainingPlan:
         precision=default_precision(facts),
         best_by="accuracy, then loss",
         clip_norm=1.0,
+        balance=settings.balance,
         workers=settings.workers or default_workers(facts.cores),
         seed=settings.seed,
     )
@@ -125,6 +127,7 @@ def tutorial_plan(settings: TrainSettings, facts: Facts) -> TrainingPlan:
         precision="fp32",
         best_by="accuracy",
         clip_norm=None,
+        balance=settings.balance,
         workers=settings.workers or default_workers(facts.cores),
         seed=settings.seed,
     )

@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from headstart.errors import SettingsError, did_you_mean
 
-Strategy = Literal["probe", "finetune"]
+Strategy = Literal["probe", "finetune", "auto"]
 Recipe = Literal["default", "tutorial"]
 Augment = Literal["standard", "no-flip", "none"]
 Precision = Literal["fp32", "bf16"]
@@ -20,8 +20,9 @@ class TrainSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     strategy: Strategy = Field(
-        "probe",
-        description="probe: train only a new head on the frozen backbone; finetune: train the whole network from there.",
+        "auto",
+        description="probe: train only a new head on the frozen backbone; finetune: train the whole network from there; "
+        "auto: the probe, or fine-tuning where it pays and the time allows.",
     )
     recipe: Recipe = Field(
         "default",
@@ -54,6 +55,21 @@ class TrainSettings(BaseModel):
     device: str = Field("auto", min_length=1, description="auto, cpu, cuda, cuda:1, mps ...")
     workers: int | None = Field(None, ge=1, le=256, description="Threads that decode images.")
     seed: int = Field(0, ge=0, le=2**31 - 1, description="Same seed, same machine: same result.")
+    balance: bool = Field(False, description="Count every class as equally frequent: for rare classes that matter as much.")
+    cv: str | None = Field(
+        None,
+        pattern=r"^[1-9]\d*(x[1-9]\d*)?$",
+        description="Cross-validate a probe: 5x4 is 5 folds, 4 times over. Images need no val then.",
+    )
+    time_budget: float = Field(
+        300.0, gt=0, allow_inf_nan=False, description="Seconds that --strategy auto may take before it writes the run."
+    )
+    target_precision: float | None = Field(
+        None, gt=0, lt=1, description="Answer only where this share of the answers is right, and say unsure to the rest."
+    )
+    conformal: float | None = Field(
+        None, gt=0, lt=1, description="Give each image a set of classes that holds the true one with this probability."
+    )
     refit: bool = Field(
         False,
         description="Once the numbers are known, train the saved model on train and val together; test stays out.",
@@ -76,6 +92,12 @@ class TrainSettings(BaseModel):
             raise SettingsError(
                 f"--{name.replace('_', '-')} cannot be {first['input']!r}", hint=first["msg"].lower()
             ) from error
+
+    @property
+    def folds_and_repeats(self) -> tuple[int, int]:
+        """What `cv` says; 5 folds once where it says nothing."""
+        n_folds, _, repeats = (self.cv or "5x1").partition("x")
+        return int(n_folds), int(repeats or 1)
 
     def as_json(self) -> dict[str, Any]:
         """The settings as JSON values; paths with forward slashes on every platform."""

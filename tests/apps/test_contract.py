@@ -15,11 +15,13 @@ OPTIONS = {
     "demo": "| --output --offline",
     "train": "--strategy --recipe --backbone --weights --offline --val --test --val-fraction --augment --schedule --epochs "
     "--learning-rate --batch-size --image-size --freeze --device --workers --seed --output --overwrite --resume --refit "
-    "--json --quiet --exclude | --precision",
+    "--json --quiet --exclude --cv --time-budget --target-precision --conformal --balance | --precision",
     "audit": "--output --fail-on | --overwrite --val --test --exclude --backbone --weights --offline --device --workers --seed "
     "--json --quiet",
+    "compare": "| --strategies --backbones --folds --output --val --exclude --epochs --augment --image-size --balance "
+    "--offline --device --workers --seed --json --quiet",
     "preview": "--augment --output | --recipe --images --seed",
-    "predict": "--format --top-k --grid --output | --device",
+    "predict": "--format --top-k --grid --output --min-confidence | --device",
     "evaluate": "--split --json | --device",
     "embed": "--output | --backbone --weights --offline --image-size --precision --device --workers --quiet",
     "cache": "--clear --all |",
@@ -29,6 +31,7 @@ ARGUMENTS = {
     "demo": {},
     "train": {"DATA": False},  # --resume needs none
     "audit": {"DATA": True},
+    "compare": {"DATA": True},
     "preview": {"DATA": True},
     "predict": {"MODEL": True, "PATH": True},
     "evaluate": {"MODEL": True, "DATA": True},
@@ -42,6 +45,9 @@ DEFAULTS: dict[tuple[str, str], Any] = {
     ("predict", "top_k"): 1,
     ("predict", "grid"): None,
     ("predict", "output"): None,
+    ("predict", "min_confidence"): None,
+    ("compare", "strategies"): "probe,finetune",
+    ("compare", "folds"): 3,
     ("predict", "device"): "cpu",
     ("evaluate", "split"): None,
     ("evaluate", "json"): False,
@@ -68,6 +74,7 @@ CHOICES = {
     ("train", "precision"): get_args(Precision),
     ("embed", "precision"): get_args(Precision),
     ("train", "schedule"): get_args(Schedule),
+    ("compare", "augment"): get_args(Augment),
     ("preview", "augment"): get_args(Augment),
     ("preview", "recipe"): get_args(Recipe),
     ("predict", "format"): ("table", "csv", "jsonl"),

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import SavedRun
+from conftest import TINY, SavedRun
 from PIL import Image
 
 from apps.conftest import Result, assert_explained, snapshot
@@ -42,14 +42,14 @@ def test_csv(headstart: Command, saved_run: SavedRun, broken: list[Path]) -> Non
     result = headstart("predict", saved_run.run, file, *broken, "--format", "csv")
     assert result.code == 0
     header, answer, *errors = csv.reader(io.StringIO(result.out))
-    assert header == ["path", "predicted", "probability", *(f"p:{name}" for name in CLASSES), "error"]
+    assert header == ["path", "predicted", "probability", *(f"p:{name}" for name in CLASSES), "unfamiliar", "error"]
     assert (answer[0], answer[-1]) == (file, "")
     wanted = expected(saved_run)[file]
     assert answer[1] == wanted["predicted"]
-    for cell, name in zip(answer[2:-1], header[2:-1], strict=True):
+    for cell, name in zip(answer[2:-2], header[2:-2], strict=True):
         assert float(cell) == pytest.approx(float(wanted[name]), abs=1e-4)
     assert [row[0] for row in errors] == [str(path) for path in broken]
-    assert all(row[1:-1] == [""] * 5 for row in errors)
+    assert all(row[1:-1] == [""] * 6 for row in errors)
     assert ["text" in errors[0][-1], "empty" in errors[1][-1], "no such file" in errors[2][-1]] == [True] * 3
 
 
@@ -59,7 +59,7 @@ def test_jsonl(headstart: Command, saved_run: SavedRun, broken: list[Path]) -> N
     result = headstart("predict", saved_run.run, file, *broken, "--format", "jsonl")
     assert result.code == 0
     answer, *errors = map(json.loads, result.out.splitlines())
-    assert list(answer) == ["path", "predicted", "probability", "probabilities"]
+    assert list(answer) == ["path", "predicted", "probability", "probabilities", "unfamiliar", "distance"]
     assert list(answer["probabilities"]) == CLASSES
     assert sum(answer["probabilities"].values()) == pytest.approx(1)
     assert answer["probabilities"][answer["predicted"]] == answer["probability"] == max(answer["probabilities"].values())
@@ -308,3 +308,79 @@ def test_json_on_a_narrow_stream(process: Command, saved_run: SavedRun, tmp_path
     result = process("predict", saved_run.run, file, "--format", "jsonl", PYTHONIOENCODING="ascii", PYTHONUTF8="0")
     assert (result.code, result.err) == (0, "")
     assert json.loads(result.out)["path"] == str(file)
+
+
+@pytest.fixture(scope="module")
+def doubting_run(saved_run: SavedRun, tiny_weights: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run with a target precision and conformal sets."""
+    from headstart.settings import TrainSettings
+    from headstart.training.run import train
+
+    settings = TrainSettings.of(
+        strategy="probe", backbone=TINY, weights=tiny_weights, image_size=64, target_precision=0.97, conformal=0.9, device="cpu"
+    )
+    return train(saved_run.data, settings, output=tmp_path_factory.mktemp("doubts") / "run").run
+
+
+def test_unsure(headstart: Command, saved_run: SavedRun) -> None:
+    """Below --min-confidence the answer is unsure, in every form; the probabilities stay."""
+    files = list(saved_run.labels)
+    plain = [json.loads(line) for line in headstart("predict", saved_run.run, *files, "--format", "jsonl").out.splitlines()]
+    limit = sorted(answer["probability"] for answer in plain)[len(plain) // 2]
+    said = headstart("predict", saved_run.run, *files, "--format", "jsonl", "--min-confidence", limit)
+    answers = [json.loads(line) for line in said.out.splitlines()]
+    for before, after in zip(plain, answers, strict=True):
+        assert after["unsure"] == (before["probability"] < limit)
+        assert after["predicted"] == ("unsure" if after["unsure"] else before["predicted"])
+        assert after["probabilities"] == before["probabilities"]
+    table = headstart("predict", saved_run.run, *files, "--min-confidence", limit).out
+    assert table.count("unsure (") == sum(answer["unsure"] for answer in answers) > 0
+    rows = csv.DictReader(
+        io.StringIO(headstart("predict", saved_run.run, *files, "--format", "csv", "--min-confidence", limit).out)
+    )
+    assert [row["predicted"] for row in rows] == [answer["predicted"] for answer in answers]
+
+
+def test_thresholds_of_the_training_come_along(headstart: Command, saved_run: SavedRun, doubting_run: Path) -> None:
+    """--target-precision and --conformal of train decide what predict says: unsure below the threshold, and sets of classes."""
+    manifest = json.loads((doubting_run / "model" / "manifest.json").read_text(encoding="utf-8"))["decisions"]
+    files = list(saved_run.labels)
+    answers = [json.loads(line) for line in headstart("predict", doubting_run, *files, "--format", "jsonl").out.splitlines()]
+    limit, least = manifest["precision"]["min_confidence"], manifest["conformal"]["min_probability"]
+    for answer in answers:
+        probable = {name for name, share in answer["probabilities"].items() if share >= least}
+        best = max(answer["probabilities"], key=answer["probabilities"].__getitem__)
+        assert set(answer["set"]) == probable | {best} and answer["set"][0] == best
+        assert answer["predicted"] == ("unsure" if answer["probability"] < limit else best)
+    text = headstart("predict", doubting_run, *files, "--format", "csv").out
+    assert [json.loads(row["set"]) for row in csv.DictReader(io.StringIO(text))] == [answer["set"] for answer in answers]
+    metrics = json.loads((doubting_run / "metrics.json").read_text(encoding="utf-8"))
+    kept = metrics["decisions"]["reported"]
+    assert kept["share_answered"] == pytest.approx(np.mean([answer["predicted"] != "unsure" for answer in answers]))
+    right = [saved_run.labels[answer["path"]] in answer["set"] for answer in answers]
+    assert kept["coverage"] == pytest.approx(np.mean(right))
+    assert any("too few images to promise" in note for note in metrics["notes"])
+
+
+def test_an_image_unlike_all_others_is_unfamiliar(headstart: Command, saved_run: SavedRun, tmp_path: Path) -> None:
+    """A picture of black and white stripes is no drawn shape, whatever class it gets; most of val is familiar."""
+    stripes = np.zeros((96, 80, 3), np.uint8)
+    stripes[::2] = 255
+    Image.fromarray(stripes).save(tmp_path / "stripes.png")
+    said = headstart("predict", saved_run.run, tmp_path / "stripes.png", *saved_run.labels, "--format", "jsonl").out
+    strange, *known = map(json.loads, said.splitlines())
+    assert strange["unfamiliar"] is True
+    assert strange["distance"] > max(answer["distance"] for answer in known)
+    assert sum(answer["unfamiliar"] for answer in known) <= 3
+    assert "unfamiliar" in headstart("predict", saved_run.run, tmp_path / "stripes.png").out
+
+
+def test_a_model_of_the_first_days_has_no_doubts(headstart: Command, saved_run: SavedRun, tmp_path: Path) -> None:
+    """A bundle without decisions and without the file of familiar images answers as it did."""
+    shutil.copytree(saved_run.model, tmp_path / "old")
+    (tmp_path / "old" / "familiarity.safetensors").unlink()
+    manifest = json.loads((tmp_path / "old" / "manifest.json").read_text(encoding="utf-8"))
+    del manifest["decisions"], manifest["requested"]
+    (tmp_path / "old" / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
+    answer = json.loads(headstart("predict", tmp_path / "old", next(iter(saved_run.labels)), "--format", "jsonl").out)
+    assert list(answer) == ["path", "predicted", "probability", "probabilities"]

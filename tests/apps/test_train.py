@@ -33,6 +33,7 @@ KEYS = {
     "run": str,
     "model": str,
 }
+CLASS_KEYS = {"class", "n", "precision", "precision_ci95", "recall", "recall_ci95", "f1", "f1_ci95"}
 EVALUATION_KEYS = {"split", "n", "selected_on", "accuracy", "accuracy_ci95", "macro_f1", "log_loss", "ece", "per_class"}
 
 
@@ -71,7 +72,7 @@ def test_the_default_backbone_in_a_process_of_its_own(process: Command, draw_cla
     found = sorted(path.relative_to(run).as_posix() for path in run.rglob("*") if path.is_file())
     tables = ["history.csv", "metrics.json", "predictions.csv", "report.html", "skipped.csv"]
     assert [name for name in found if not name.startswith("figures/")] == sorted(
-        ["model/manifest.json", "model/weights.safetensors", *tables]
+        ["model/familiarity.safetensors", "model/manifest.json", "model/weights.safetensors", *tables]
     )
     assert {"figures/confusion.png", "figures/samples.png"} <= set(found)
 
@@ -82,7 +83,7 @@ def test_json_keys(quick: Command, draw_classes: Draw, here: Path) -> None:
     metrics = only_json(quick(data, "--json"))
     assert {name: type(metrics[name]) for name in KEYS} == KEYS
     assert metrics["format"] == 1
-    assert (metrics["strategy"], metrics["requested"], metrics["recipe"]) == ("probe", "probe", "default")
+    assert (metrics["strategy"], metrics["requested"], metrics["recipe"]) == ("probe", "auto", "default")
     assert set(metrics["backbone"]) == {"name", "weights_sha256"}
     assert metrics["classes"] == ["circles", "squares"]
     assert metrics["images"] == {"train": 10, "val": 2, "test": 0, "skipped": 0}
@@ -92,7 +93,7 @@ def test_json_keys(quick: Command, draw_classes: Draw, here: Path) -> None:
     low, high = evaluation["accuracy_ci95"]
     assert 0 <= low <= evaluation["accuracy"] <= high <= 1
     assert [entry["class"] for entry in evaluation["per_class"]] == ["circles", "squares"]
-    assert all(set(entry) == {"class", "n", "precision", "recall", "recall_ci95", "f1"} for entry in evaluation["per_class"])
+    assert all(set(entry) == CLASS_KEYS for entry in evaluation["per_class"])
     assert metrics["interrupted"] is False
     assert Path(metrics["model"]).joinpath("manifest.json").is_file()
 

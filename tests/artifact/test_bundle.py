@@ -14,7 +14,16 @@ import pytest
 import safetensors.numpy
 from conftest import TINY, SavedRun
 
-from headstart.artifact.bundle import FORMAT, MANIFEST, WEIGHTS, find_bundle, installed_versions, read_bundle, write_manifest
+from headstart.artifact.bundle import (
+    FAMILIARITY,
+    FORMAT,
+    MANIFEST,
+    WEIGHTS,
+    find_bundle,
+    installed_versions,
+    read_bundle,
+    write_manifest,
+)
 from headstart.artifact.predictor import Predictor
 from headstart.errors import BundleError
 from headstart.storage import sha256_of_file
@@ -89,9 +98,9 @@ def test_run_or_bundle(saved_run: SavedRun, given: str) -> None:
     assert find_bundle(getattr(saved_run, given)) == saved_run.model
 
 
-def test_a_bundle_is_two_files(saved_run: SavedRun) -> None:
-    """A bundle is manifest.json and weights.safetensors, nothing else."""
-    assert sorted(path.name for path in saved_run.model.iterdir()) == [MANIFEST, WEIGHTS]
+def test_a_bundle_is_three_files(saved_run: SavedRun) -> None:
+    """A bundle is manifest.json, weights.safetensors and what unfamiliar images are told by, nothing else."""
+    assert sorted(path.name for path in saved_run.model.iterdir()) == [FAMILIARITY, MANIFEST, WEIGHTS]
 
 
 def test_no_pickle(saved_run: SavedRun) -> None:
@@ -315,3 +324,17 @@ def test_not_a_model(tmp_path: Path, name: str, word: str, hint: str) -> None:
         find_bundle(tmp_path / name)
     assert str(tmp_path / name) in caught.value.message
     assert hint in caught.value.hint
+
+
+@pytest.mark.parametrize("damage", ["missing", "flipped"])
+def test_what_is_familiar_is_checked_too(saved_run: SavedRun, tmp_path: Path, damage: str) -> None:
+    """The file that unfamiliar images are told by is part of the model: it must be there, bit by bit."""
+    shutil.copytree(saved_run.model, tmp_path / "model")
+    file = tmp_path / "model" / FAMILIARITY
+    content = bytearray(file.read_bytes())
+    content[-3] ^= 1
+    file.unlink()
+    if damage == "flipped":
+        file.write_bytes(content)
+    with pytest.raises(BundleError, match="familiarity"):
+        read_bundle(tmp_path / "model")

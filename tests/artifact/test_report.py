@@ -13,6 +13,7 @@ from conftest import SavedRun
 from PIL import Image
 
 from headstart.artifact.report import ReportFacts, ReportFigure, summary_sentence, write_report
+from headstart.artifact.story import Story
 from headstart.data.sources import Skipped
 from headstart.evaluation.metrics import Evaluation, evaluate_predictions
 
@@ -78,6 +79,7 @@ def facts_of(picture: Path, **changes: object) -> ReportFacts:
         "classes": EVIL,
         "counts": {"train": 40, "val": 12, "test": 0},
         "evaluation": evaluation_of(10, 12, names=EVIL),
+        "story": Story((EVIL[0],), (EVIL[1],), (EVIL[2],)),
         "notes": (EVIL[1],),
         "figures": (ReportFigure(EVIL[2], EVIL[3], picture),),
         "skipped": tuple(Skipped(f"{name}.jpg", "the file is empty") for name in EVIL),

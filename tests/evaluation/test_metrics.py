@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from headstart.evaluation.calibration import expected_calibration_error
 from headstart.evaluation.intervals import wilson_interval
-from headstart.evaluation.metrics import Evaluation, evaluate_predictions, expected_calibration_error
+from headstart.evaluation.metrics import Evaluation, evaluate_predictions
 
 
 def probabilities_for(predicted: list[int], n_classes: int, sure: float = 0.8) -> np.ndarray:
@@ -102,13 +103,18 @@ def test_json_is_complete() -> None:
         "accuracy_ci95",
         "selection_corrected",
         "balanced_accuracy",
+        "balanced_accuracy_ci95",
         "macro_f1",
+        "macro_f1_ci95",
         "log_loss",
+        "log_loss_ci95",
+        "top5_accuracy",
         "ece",
         "per_class",
         "confusion",
     ]
-    assert values["per_class"][2] == {"class": "c", "n": 0, "precision": None, "recall": None, "recall_ci95": None, "f1": None}
+    numbers = ("precision", "precision_ci95", "recall", "recall_ci95", "f1", "f1_ci95")
+    assert values["per_class"][2] == {"class": "c", "n": 0} | dict.fromkeys(numbers)
     assert sum(map(sum, values["confusion"])) == 3
 
 

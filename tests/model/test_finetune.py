@@ -12,10 +12,10 @@ import torch
 from conftest import COLOURS, TINY, draw_shape
 
 from headstart.errors import SettingsError, TrainingError
+from headstart.evaluation.probabilities import cross_entropy, softmax
 from headstart.model.backbones import Network, pretrained_network
 from headstart.model.catalog import find_backbone
 from headstart.model.finetune import FineTuned, HeldOutImages, TrainingImages, fine_tune, frozen_parameters
-from headstart.model.head import cross_entropy, softmax
 from headstart.model.history import Epoch
 from headstart.model.probe import fit_probe
 from headstart.model.weights import WeightsFile

@@ -178,7 +178,7 @@ def test_a_head_with_numbers_that_are_not_finite(tiny: Frozen, weights: WeightsF
 @pytest.mark.slow
 def test_real_images_on_every_engine(shared: Path) -> None:
     """On ants and bees the engines agree with torch within 1e-4 in the probabilities of the ImageNet head."""
-    from headstart.model.head import softmax
+    from headstart.evaluation.probabilities import softmax
 
     spec = find_backbone("efficientnet_lite0")
     found = locate_weights(spec, offline=True)

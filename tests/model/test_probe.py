@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from headstart.data.splits import fold_count, folds
-from headstart.model.head import cross_entropy
-from headstart.model.probe import DEFAULT_STRENGTH, STRENGTHS, Probe, cross_validated_probabilities, fit_probe
+from headstart.evaluation.probabilities import cross_entropy
+from headstart.model.probe import DEFAULT_STRENGTH, STRENGTHS, Probe, cross_validate, fit_probe
 
 
 def blobs(n: int, n_features: int, n_classes: int, distance: float, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -81,8 +81,8 @@ def test_groups_are_never_divided() -> None:
     vectors = (np.repeat(originals, 10, axis=0) + 0.01 * rng.normal(size=(240, 40))).astype(np.float32)
     labels = np.repeat(rng.permutation(np.arange(24) % 2), 10)  # nothing in the vectors tells the label
     groups = np.repeat(np.arange(24), 10)
-    grouped = cross_validated_probabilities(vectors, labels, groups, 2).argmax(axis=1)
-    leaking = cross_validated_probabilities(vectors, labels, alone(labels), 2).argmax(axis=1)
+    grouped = cross_validate(vectors, labels, groups, 2).probabilities.argmax(axis=1)
+    leaking = cross_validate(vectors, labels, alone(labels), 2).probabilities.argmax(axis=1)
     assert (leaking == labels).mean() > 0.95
     assert (grouped == labels).mean() < 0.75
 
@@ -100,15 +100,15 @@ def test_random_labels_give_chance_accuracy(n_features: int) -> None:
     """Labels without meaning are answered by chance in cross-validation, also where the head can learn train by heart."""
     rng = np.random.default_rng(1)
     vectors, labels = rng.normal(size=(200, n_features)).astype(np.float32), rng.permutation(np.arange(200) % 2)
-    found = cross_validated_probabilities(vectors, labels, alone(labels), 2)
+    found = cross_validate(vectors, labels, alone(labels), 2).probabilities
     assert 0.38 < (found.argmax(axis=1) == labels).mean() < 0.62
     assert -np.log(found[np.arange(200), labels]).mean() > 0.6  # ln 2 = 0.69: and it is not sure of itself either
 
 
-def test_cross_validated_probabilities_are_of_other_folds() -> None:
+def test_cross_validate_are_of_other_folds() -> None:
     """Each row is what a probe fitted on the other folds alone says of the image."""
     vectors, labels = blobs(30, 10, 2, 0.5)
-    found = cross_validated_probabilities(vectors, labels, alone(labels), 2, seed=3)
+    found = cross_validate(vectors, labels, alone(labels), 2, seed=3).probabilities
     np.testing.assert_allclose(found.sum(axis=1), 1.0)
     fit, held = next(iter(folds(labels, alone(labels), fold_count(labels, alone(labels)), 3)))
     probe = fit_probe(vectors[fit], labels[fit], alone(labels)[fit], 2, seed=3)

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
-from headstart.model.head import Head, cross_entropy, softmax
+from headstart.evaluation.probabilities import cross_entropy, softmax
+from headstart.model.head import Head
 from headstart.model.softmax_regression import TOLERANCE, fit_path, minimise, rotate
 
 

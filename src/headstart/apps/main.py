@@ -15,6 +15,7 @@ COMMANDS = {
     "demo": "The main job on a data set that is at hand.",
     "train": "Train an image classifier on a folder of labelled images.",
     "audit": "Look for what is wrong with labelled images.",
+    "compare": "Compare strategies or backbones on the same images.",
     "preview": "Draw a labelled sample of images, raw and augmented.",
     "predict": "Classify images with a trained model.",
     "evaluate": "Measure a trained model on labelled images.",

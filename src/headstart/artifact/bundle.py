@@ -21,7 +21,7 @@ from headstart.storage import sha256_of_file, write_json
 FORMAT = 1
 Level = Annotated[float, Field(ge=-100, le=100, allow_inf_nan=False)]  # of channels scaled to 0 .. 1
 Deviation = Annotated[float, Field(ge=1e-4, le=100, allow_inf_nan=False)]
-MANIFEST, WEIGHTS = "manifest.json", "weights.safetensors"
+MANIFEST, WEIGHTS, FAMILIARITY = "manifest.json", "weights.safetensors", "familiarity.safetensors"
 RECORDED_PACKAGES = ("headstart", "numpy", "pillow", "torch", "torchvision", "timm", "scikit-learn", "safetensors")
 
 
@@ -51,6 +51,55 @@ class PreprocessEntry(BaseModel):
     decode_margin: float = Field(ge=0, le=100, allow_inf_nan=False)
 
 
+Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+
+
+class PrecisionEntry(BaseModel):
+    """evaluation.decisions.PrecisionThreshold as it is written."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    min_confidence: Share
+    target: Share
+    promised: bool
+    precision: Share
+    share_answered: Share
+    n: int
+
+
+class ConformalEntry(BaseModel):
+    """evaluation.decisions.ConformalThreshold as it is written."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    coverage: Share
+    min_probability: Share
+    mean_size: float
+    n: int
+
+
+class FamiliarityEntry(BaseModel):
+    """What familiarity.safetensors is for."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    sha256: str  # of the file
+    threshold: float  # distance above which an image is unfamiliar
+    false_alarms: Share  # of images like those of training
+
+
+class DecisionsEntry(BaseModel):
+    """What the model says beside its probabilities."""
+
+    model_config = ConfigDict(frozen=True)
+
+    temperature: float = 1.0  # for the record: the last layer's weights are divided by it already
+    set_on: str = ""  # which images, in words
+    precision: PrecisionEntry | None = None
+    conformal: ConformalEntry | None = None
+    familiarity: FamiliarityEntry | None = None
+
+
 class Manifest(BaseModel):
     """manifest.json."""
 
@@ -58,16 +107,18 @@ class Manifest(BaseModel):
 
     format: int = Field(ge=1)
     strategy: str
+    requested: str = ""  # the strategy that was asked for: "auto", or the same
     recipe: str
     classes: tuple[str, ...] = Field(min_length=2)
     backbone: BackboneEntry
     preprocess: PreprocessEntry
     weights_sha256: str  # of weights.safetensors
-    settings: dict[str, Any]  # as asked for
+    settings: dict[str, Any]  # as asked for, but that --strategy auto has become what it chose
     plan: dict[str, Any]  # as resolved: every number of the training
     seed: int
     images: dict[str, tuple[str, ...]]  # split -> SHA-256 of each image file's bytes
     evaluation: dict[str, Any]
+    decisions: DecisionsEntry = DecisionsEntry()  # models of the first days have none
     refit: bool
     interrupted: bool
     versions: dict[str, str]
@@ -106,6 +157,11 @@ class Bundle:
     def weights(self) -> Path:
         """The file of all tensors of the network, last layer included."""
         return self.folder / WEIGHTS
+
+    @property
+    def familiarity(self) -> Path:
+        """The file of what unfamiliar images are told by, where the manifest names one."""
+        return self.folder / FAMILIARITY
 
 
 def write_manifest(folder: Path, values: dict[str, Any]) -> Manifest:
@@ -160,11 +216,17 @@ def read_bundle(model: Path) -> Bundle:
     except BackboneError as error:
         raise BundleError(f"{file} names an unknown backbone: {error.message}", hint=error.hint) from error
     bundle = Bundle(folder, manifest)
-    if not bundle.weights.is_file():
-        raise BundleError(f"{folder} has no {WEIGHTS}", hint="is the copy complete?")
-    if sha256_of_file(bundle.weights) != manifest.weights_sha256:
-        raise BundleError(f"{bundle.weights} is not the file the manifest was written for", hint="copy the model again")
+    _check_digest(bundle.weights, manifest.weights_sha256)
+    if manifest.decisions.familiarity:
+        _check_digest(bundle.familiarity, manifest.decisions.familiarity.sha256)
     return bundle
+
+
+def _check_digest(file: Path, sha256: str) -> None:
+    if not file.is_file():
+        raise BundleError(f"{file.parent} has no {file.name}", hint="is the copy complete?")
+    if sha256_of_file(file) != sha256:
+        raise BundleError(f"{file} is not the file the manifest was written for", hint="copy the model again")
 
 
 def installed_versions() -> dict[str, str]:

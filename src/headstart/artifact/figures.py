@@ -19,6 +19,8 @@ from matplotlib.patches import Rectangle
 from matplotlib.textpath import text_to_path
 from matplotlib.ticker import MaxNLocator
 
+from headstart.evaluation.calibration import ReliabilityBin
+from headstart.evaluation.learning_curve import LearningCurve
 from headstart.evaluation.metrics import Evaluation
 from headstart.model.history import Epoch
 from headstart.storage import atomic_write
@@ -116,6 +118,45 @@ def confusion_figure(evaluation: Evaluation, classes: Sequence[str]) -> Figure:
         axes.set(xlabel="predicted", ylabel="true", title=f"{evaluation.n} {evaluation.split} images")
         axes.spines[:].set_visible(False)
         figure.colorbar(picture, ax=axes, shrink=0.8, label="share of the true class")
+    return figure
+
+
+def reliability_figure(before: Sequence[ReliabilityBin], after: Sequence[ReliabilityBin]) -> Figure:
+    """How often answers are right against how sure the model is of them, before and after the temperature."""
+    with _drawing():
+        figure = Figure(figsize=(4.6, 4.2), layout="constrained")
+        axes = figure.subplots()
+        axes.plot([0, 1], [0, 1], color=GREY, linewidth=1, linestyle=":", label="as sure as right")
+        for bins, colour, marker, name in ((before, ORANGE, "s", "before"), (after, BLUE, "o", "after")):
+            if bins and (name == "after" or bins != after):
+                label = f"{name} the temperature" if before != after else "the model"
+                sure, right = [b.confidence for b in bins], [b.accuracy for b in bins]
+                axes.plot(sure, right, color=colour, marker=marker, markersize=4, linewidth=1, label=label)
+        low = min(min(b.confidence, b.accuracy) for b in after) if after else 0.0
+        axes.set(xlabel="how sure (mean probability of the answer)", ylabel="how often right", aspect="equal")
+        axes.set(xlim=(max(0.0, low - 0.05), 1.02), ylim=(max(0.0, low - 0.05), 1.02))
+        axes.grid(alpha=0.25)
+        axes.legend(frameon=False, loc="upper left")
+    return figure
+
+
+def learning_curve_figure(curve: LearningCurve) -> Figure:
+    """Accuracy with its interval against the number of training images."""
+    with _drawing():
+        figure = Figure(figsize=(5.4, 3.9), layout="constrained")
+        axes = figure.subplots()
+        n, accuracy = [p.n_train for p in curve.points], [p.accuracy for p in curve.points]
+        axes.fill_between(
+            n,
+            [p.accuracy_ci95[0] for p in curve.points],
+            [p.accuracy_ci95[1] for p in curve.points],
+            color=BLUE,
+            alpha=0.15,
+            lw=0,
+        )
+        axes.plot(n, accuracy, color=BLUE, marker="o", markersize=4)
+        axes.set(xlabel="training images", ylabel="accuracy (with 95 % interval)", xlim=(0, None))
+        axes.grid(alpha=0.25)
     return figure
 
 

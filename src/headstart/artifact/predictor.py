@@ -13,16 +13,22 @@ from headstart.data.images import UnreadableImage
 from headstart.data.preprocess import Preprocess
 from headstart.data.sources import Candidate
 from headstart.errors import BundleError, HeadstartError, HeadstartWarning, explains_missing_packages
+from headstart.evaluation.decisions import conformal_sets
+from headstart.evaluation.probabilities import softmax
 from headstart.model.catalog import find_backbone
 from headstart.model.compiled import compiled_folder, find_compiled
 from headstart.model.extractor import Extractor
+from headstart.model.familiarity import Familiarity
 from headstart.model.frozen import NotCompilable, compile_network, compiled_extractor, read_head
-from headstart.model.head import Head, softmax
+from headstart.model.head import Head
 from headstart.progress import Progress, silent
 from headstart.threads import map_in_threads
 
 if TYPE_CHECKING:
     from headstart.model.backbones import Network
+
+
+UNSURE = "unsure"  # what is said in place of a class
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,16 +39,56 @@ class Prediction:
     classes: tuple[str, ...]
     probabilities: np.ndarray | None  # (n_classes,) float64
     error: str = ""
+    min_confidence: float = 0.0  # below it the answer is UNSURE
+    members: tuple[str, ...] | None = None  # classes that cannot be ruled out; None where the model has no such sets
+    distance: float | None = None  # from the training images, 0 .. 2; None where the model does not know them
+    unfamiliar: bool | None = None  # whether it is farther than images of their kind are
+
+    @property
+    def best(self) -> str:
+        """The most probable class; "" for an unreadable file."""
+        return "" if self.probabilities is None else self.classes[int(self.probabilities.argmax())]
+
+    @property
+    def unsure(self) -> bool:
+        """Whether the most probable class is not probable enough to be the answer."""
+        return self.probabilities is not None and self.probability < self.min_confidence
 
     @property
     def predicted(self) -> str:
-        """The most probable class; "" for an unreadable file."""
-        return "" if self.probabilities is None else self.classes[int(self.probabilities.argmax())]
+        """The answer: the most probable class, or UNSURE; "" for an unreadable file."""
+        return UNSURE if self.unsure else self.best
 
     @property
     def probability(self) -> float:
         """Of the predicted class; 0 for an unreadable file."""
         return 0.0 if self.probabilities is None else float(self.probabilities.max())
+
+
+@dataclass(frozen=True, slots=True)
+class Doubts:
+    """What makes a model say more than a class: that it is unsure, what else it could be, that the image is unlike others."""
+
+    min_confidence: float = 0.0
+    min_probability: float | None = None  # of the members of a conformal set
+    familiarity: Familiarity | None = None
+
+    def predictions(
+        self, paths: Sequence[str], classes: tuple[str, ...], vectors: np.ndarray, probabilities: np.ndarray
+    ) -> Iterator[Prediction]:
+        """A Prediction for each row of (n, n_features) vectors and (n, n_classes) probabilities."""
+        sets = conformal_sets(probabilities, self.min_probability) if self.min_probability is not None else None
+        distances = self.familiarity.distances(vectors).tolist() if self.familiarity else None
+        for i, (path, row) in enumerate(zip(paths, probabilities, strict=True)):
+            yield Prediction(
+                path,
+                classes,
+                row,
+                min_confidence=self.min_confidence,
+                members=tuple(classes[j] for j in sets[i]) if sets else None,
+                distance=distances[i] if distances else None,
+                unfamiliar=distances[i] > self.familiarity.threshold if distances and self.familiarity else None,
+            )
 
 
 class Predictor:
@@ -55,12 +101,14 @@ class Predictor:
         extractor: Extractor,
         head: Head,
         manifest: Manifest | None = None,
+        doubts: Doubts | None = None,
     ) -> None:
         self.classes = classes  # names; probabilities come in this order
         self.preprocess = preprocess
         self.extractor = extractor
         self.head = head
         self.manifest = manifest  # None for a model that was not saved yet
+        self.doubts = doubts or Doubts()
 
     @classmethod
     @explains_missing_packages("predicting")
@@ -77,7 +125,7 @@ class Predictor:
             raise
         except HeadstartError as error:
             raise BundleError(f"{bundle.folder} cannot be used: {error.message}", hint=error.hint) from error
-        return cls(manifest.classes, manifest.preprocessing(), extractor, head, manifest)
+        return cls(manifest.classes, manifest.preprocessing(), extractor, head, manifest, _doubts_of(bundle, head))
 
     def predict(self, paths: Iterable[str | Path], workers: int | None = None) -> Iterator[Prediction]:
         """A Prediction for each file, in order, as they come; memory holds a few batches."""
@@ -114,7 +162,7 @@ class Predictor:
             logits = self.head.logits(vector)
             if not np.isfinite(logits).all():
                 raise BundleError("the model's answers are no numbers", hint="train it again, at a lower learning rate")
-            yield Prediction(opened.path, self.classes, softmax(logits)[0])
+            yield from self.doubts.predictions([opened.path], self.classes, vector, softmax(logits))
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +173,15 @@ class _Opened:
     view: np.ndarray | None = None  # (1, size, size, 3) uint8
     vector: np.ndarray | None = None  # (1, n_features) float32
     error: str = ""
+
+
+def _doubts_of(bundle: Bundle, head: Head) -> Doubts:
+    decisions = bundle.manifest.decisions
+    return Doubts(
+        decisions.precision.min_confidence if decisions.precision else 0.0,
+        decisions.conformal.min_probability if decisions.conformal else None,
+        Familiarity.load(bundle.familiarity, head.weight.shape[1]) if decisions.familiarity else None,
+    )
 
 
 def _parts_of(bundle: Bundle, device: str, progress: Progress) -> tuple[Extractor, Head]:

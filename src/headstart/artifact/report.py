@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from headstart.artifact.page import render_page, share
+from headstart.artifact.story import Story
 from headstart.data.sources import Skipped
 from headstart.evaluation.intervals import TOO_FEW
 from headstart.evaluation.metrics import Evaluation
@@ -40,7 +41,8 @@ class ReportFacts:
     classes: tuple[str, ...]
     counts: dict[str, int]  # split -> images
     evaluation: Evaluation
-    notes: tuple[str, ...]
+    story: Story
+    notes: tuple[str, ...]  # what else is to be known
     figures: tuple[ReportFigure, ...]
     skipped: tuple[Skipped, ...]
     tables: tuple[tuple[str, tuple[tuple[str, Any], ...]], ...]  # (title, rows of key and value)
@@ -83,6 +85,7 @@ def write_report(file: Path, facts: ReportFacts) -> None:
         classes=facts.classes,
         counts=facts.counts,
         summary=summary_sentence(facts.evaluation),
+        story=facts.story,
         notes=facts.notes,
         numbers=_numbers(facts.evaluation),
         per_class=facts.evaluation.per_class,
@@ -100,21 +103,37 @@ def write_report(file: Path, facts: ReportFacts) -> None:
     write_text(file, page)
 
 
-def _numbers(evaluation: Evaluation) -> Sequence[tuple[str, str, str]]:
-    low, high = evaluation.accuracy_ci95
-    return (
+def _numbers(evaluation: Evaluation) -> Sequence[tuple[str, str, str, str]]:
+    """(name, value, 95 % interval, meaning)."""
+    groups = f" in {evaluation.n_groups} unrelated groups" if evaluation.n_groups < evaluation.n else ""
+    rows = [
+        ("accuracy", share(evaluation.accuracy), _interval(evaluation.accuracy_ci95), f"of {evaluation.n} images{groups}"),
         (
-            "accuracy",
-            share(evaluation.accuracy),
-            f"95 % interval {share(low)} to {share(high)} (Wilson's, good for few images and shares near 1), n = {evaluation.n}"
-            + (f" in {evaluation.n_groups} unrelated groups" if evaluation.n_groups < evaluation.n else ""),
+            "balanced accuracy",
+            share(evaluation.balanced_accuracy),
+            _interval(evaluation.balanced_accuracy_ci95),
+            "the mean recall of the classes: rare ones count as much",
         ),
-        ("balanced accuracy", share(evaluation.balanced_accuracy), "the mean recall of the classes: rare ones count as much"),
-        ("macro-F1", share(evaluation.macro_f1), "the mean F1 of the classes"),
-        ("log loss", f"{evaluation.log_loss:.3f}", "how wrong the probabilities are, in nats an image; 0 is best"),
+        ("macro-F1", share(evaluation.macro_f1), _interval(evaluation.macro_f1_ci95), "the mean F1 of the classes"),
+    ]
+    if evaluation.top5_accuracy is not None:
+        rows.append(("top-5 accuracy", share(evaluation.top5_accuracy), "", "the true class is among the five most probable"))
+    return (
+        *rows,
+        (
+            "log loss",
+            f"{evaluation.log_loss:.3f}",
+            _interval(evaluation.log_loss_ci95),
+            "how wrong the probabilities are, in nats an image; 0 is best",
+        ),
         (
             "calibration error",
             share(evaluation.ece),
+            "",
             "mean gap between how sure and how often right (ECE, 15 equal-mass bins)",
         ),
     )
+
+
+def _interval(interval: tuple[float, float] | None) -> str:
+    return "too few images" if interval is None else f"{share(interval[0])} to {share(interval[1])}"

@@ -11,6 +11,8 @@ TILE_PX = 150
 def prediction_tile(data: bytes, prediction: Prediction, truth: str | None, preprocess: Preprocess, *more_lines: str) -> Tile:
     """The tile of a prediction for an image's bytes; `truth` is its label where one is known."""
     lines = [f"{prediction.predicted} {prediction.probability:.0%}"]
+    if prediction.unfamiliar:
+        lines.append("unlike training images")
     if truth is not None and truth != prediction.predicted:
         lines.append(f"true: {truth}")
     pixels = thumbnail(preprocess.decode(data).rgb, TILE_PX)

@@ -52,5 +52,7 @@ def imbalance(evidence: Evidence) -> Checked:
             continue
         severity: Severity = "warning" if count < TINY_CLASS or ratio >= UNEVEN else "info"
         sentence = f"the class {name!r} has {count} image{'s' * (count != 1)}, the largest {counts.max()}"
+        if ratio >= UNEVEN:
+            sentence += "; train with --balance if it matters as much"
         findings.append(Finding("imbalance", severity, "", "", float(max(ratio, SMALL_CLASS / count)), sentence))
     return Checked("imbalance", strongest_first(findings), np.full(len(evidence.facts), np.nan))

@@ -135,3 +135,14 @@ def _dealt(labels: np.ndarray, n_folds: int, seed: int) -> np.ndarray:
 def fold_count(labels: np.ndarray, groups: np.ndarray, wanted: int = 5) -> int:
     """As many folds as the smallest class has groups, at most `wanted`; below 2 no fold can be made."""
     return min(wanted, *(len(np.unique(groups[labels == label])) for label in np.unique(labels)))
+
+
+def spread_order(labels: np.ndarray, seed: int) -> np.ndarray:
+    """An order of (n,) labels in which each beginning holds the classes by their shares, each class at least once."""
+    rng = np.random.default_rng(seed)
+    rank = np.empty(len(labels))
+    for label in np.unique(labels):
+        members = rng.permutation(np.flatnonzero(labels == label))
+        rank[members] = (np.arange(len(members)) + rng.random()) / len(members)
+        rank[members[0]] = -1.0
+    return np.argsort(rank, kind="stable")

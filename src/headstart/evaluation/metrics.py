@@ -6,10 +6,13 @@ from typing import Any
 
 import numpy as np
 
-from headstart.evaluation.intervals import TOO_FEW, share_interval
+from headstart.evaluation.calibration import expected_calibration_error
+from headstart.evaluation.intervals import TOO_FEW, design_effect, mean_interval, share_interval
+from headstart.evaluation.probabilities import log_losses
+from headstart.evaluation.resampling import resampled_f1
 from headstart.evaluation.selection import Corrected
 
-ECE_BINS = 15
+Interval = tuple[float, float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +24,9 @@ class ClassMetrics:
     precision: float | None  # None: never predicted
     recall: float | None
     f1: float | None
-    recall_ci95: tuple[float, float] | None  # None: too few images for one
+    precision_ci95: Interval | None  # None: too few images for one
+    recall_ci95: Interval | None
+    f1_ci95: Interval | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,10 +38,14 @@ class Evaluation:
     n_groups: int  # unrelated groups of images that these are of; n where each is its own
     selected_on: bool  # whether anything (the best epoch) was chosen by these very images
     accuracy: float
-    accuracy_ci95: tuple[float, float]
+    accuracy_ci95: Interval
     balanced_accuracy: float  # mean recall of the classes present
+    balanced_accuracy_ci95: Interval | None  # None: too few images for one
     macro_f1: float  # over the classes present
+    macro_f1_ci95: Interval | None
     log_loss: float  # nats an image
+    log_loss_ci95: Interval | None
+    top5_accuracy: float | None  # None for ten classes or fewer, where it says little
     ece: float  # expected calibration error of the predicted class, 15 bins of equal size
     per_class: tuple[ClassMetrics, ...]
     confusion: np.ndarray  # (n_classes, n_classes) int64: rows are true, columns predicted
@@ -54,17 +63,23 @@ class Evaluation:
             "selection_corrected": self.corrected
             and {"accuracy": self.corrected.accuracy, "accuracy_ci95": list(self.corrected.accuracy_ci95)},
             "balanced_accuracy": self.balanced_accuracy,
+            "balanced_accuracy_ci95": _as_list(self.balanced_accuracy_ci95),
             "macro_f1": self.macro_f1,
+            "macro_f1_ci95": _as_list(self.macro_f1_ci95),
             "log_loss": self.log_loss,
+            "log_loss_ci95": _as_list(self.log_loss_ci95),
+            "top5_accuracy": self.top5_accuracy,
             "ece": self.ece,
             "per_class": [
                 {
                     "class": c.name,
                     "n": c.n,
                     "precision": c.precision,
+                    "precision_ci95": _as_list(c.precision_ci95),
                     "recall": c.recall,
-                    "recall_ci95": c.recall_ci95 and list(c.recall_ci95),
+                    "recall_ci95": _as_list(c.recall_ci95),
                     "f1": c.f1,
+                    "f1_ci95": _as_list(c.f1_ci95),
                 }
                 for c in self.per_class
             ],
@@ -92,6 +107,9 @@ def evaluate_predictions(
     present = np.unique(labels)
     right = predicted == labels
     precision, recall, f1, counts = metrics.precision_recall_fscore_support(labels, predicted, labels=indices, zero_division=0)
+    confusion = metrics.confusion_matrix(labels, predicted, labels=indices)
+    effects = [design_effect(right[labels == i], _those(groups, labels == i)) if i in present else 1.0 for i in indices]
+    resampled = resampled_f1(confusion, np.array(effects)) if len(labels) >= TOO_FEW else None
     ever_predicted = set(predicted.tolist())
     per_class = tuple(
         ClassMetrics(
@@ -100,10 +118,14 @@ def evaluate_predictions(
             precision=float(precision[i]) if i in ever_predicted else None,
             recall=float(recall[i]) if counts[i] else None,
             f1=float(f1[i]) if counts[i] else None,
-            recall_ci95=_recall_interval(right, groups, labels == i),
+            precision_ci95=_share_among(right, groups, predicted == i),
+            recall_ci95=_share_among(right, groups, labels == i),
+            f1_ci95=resampled.f1_ci95[i] if resampled and counts[i] >= TOO_FEW else None,
         )
         for i, name in enumerate(classes)
     )
+    losses = log_losses(probabilities, labels)
+    top5 = float(metrics.top_k_accuracy_score(labels, probabilities, k=5, labels=indices)) if len(classes) > 10 else None
     return Evaluation(
         split=split,
         n=len(labels),
@@ -112,27 +134,26 @@ def evaluate_predictions(
         accuracy=float(metrics.accuracy_score(labels, predicted)),
         accuracy_ci95=share_interval(right, groups),
         balanced_accuracy=float(recall[present].mean()),
+        balanced_accuracy_ci95=resampled.balanced_accuracy_ci95 if resampled else None,
         macro_f1=float(f1[present].mean()),
-        log_loss=float(metrics.log_loss(labels, probabilities, labels=indices)),
+        macro_f1_ci95=resampled.macro_f1_ci95 if resampled else None,
+        log_loss=float(losses.mean()),
+        log_loss_ci95=mean_interval(losses, groups) if len(labels) >= TOO_FEW else None,
+        top5_accuracy=top5,
         ece=expected_calibration_error(probabilities, labels),
         per_class=per_class,
-        confusion=metrics.confusion_matrix(labels, predicted, labels=indices),
+        confusion=confusion,
     )
 
 
-def _recall_interval(right: np.ndarray, groups: np.ndarray | None, members: np.ndarray) -> tuple[float, float] | None:
-    if members.sum() < TOO_FEW:
-        return None
-    return share_interval(right[members], None if groups is None else groups[members])
+def _share_among(right: np.ndarray, groups: np.ndarray | None, members: np.ndarray) -> Interval | None:
+    """The interval of the share that is right among `members`; None where these are too few."""
+    return share_interval(right[members], _those(groups, members)) if members.sum() >= TOO_FEW else None
 
 
-def expected_calibration_error(probabilities: np.ndarray, labels: np.ndarray, n_bins: int = ECE_BINS) -> float:
-    """Mean distance between how sure the predicted class was and how often it was right, over bins of equal size.
+def _those(groups: np.ndarray | None, members: np.ndarray) -> np.ndarray | None:
+    return None if groups is None else groups[members]
 
-    Naeini et al. 2015 with the equal-mass bins of Nguyen and O'Connor 2015: every bin says as much as any other.
-    """
-    confidence = probabilities.max(axis=1)
-    right = (probabilities.argmax(axis=1) == labels).astype(np.float64)
-    order = np.argsort(confidence, kind="stable")
-    bins = np.array_split(order, min(n_bins, len(order)))
-    return float(sum(abs(confidence[b].mean() - right[b].mean()) * len(b) for b in bins) / len(order))
+
+def _as_list(interval: Interval | None) -> list[float] | None:
+    return None if interval is None else list(interval)

@@ -4,10 +4,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from headstart.evaluation.intervals import design_effect, wilson_interval
+from headstart.evaluation.intervals import DRAWS_AT_ONCE, design_effect, wilson_interval
 
 RESAMPLES = 1000
-DRAWS_AT_ONCE = 4_000_000  # numbers of one block of resamples: what bounds the memory
 
 
 @dataclass(frozen=True, slots=True)

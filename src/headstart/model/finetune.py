@@ -13,13 +13,14 @@ from torch.optim import lr_scheduler
 
 from headstart.data.pixels import PixelSource
 from headstart.errors import SettingsError, TrainingError
+from headstart.evaluation.probabilities import cross_entropies, softmax
 from headstart.model.augmentation import apply_view, draw_view, rng_for
 from headstart.model.backbones import Network
 from headstart.model.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from headstart.model.distributed import World, joined_world
 from headstart.model.folding import Folded, fold_batch_norms, plain_state, unfold
-from headstart.model.head import cross_entropy, softmax
 from headstart.model.history import Epoch
+from headstart.model.probe import log_shares
 from headstart.progress import Progress, silent
 from headstart.recipes import TrainingPlan
 from headstart.threads import map_in_threads
@@ -194,6 +195,10 @@ class _Loop:
         self.parallel: torch.nn.Module = network.module
         if world.size > 1:
             self.parallel = DistributedDataParallel(network.module)
+        n_classes = network.last_layer.out_features
+        # Balanced: training adds the classes' log shares to the logits and so leaves them out of what the network learns
+        # (logit adjustment, Menon et al. 2021); val counts every class alike.
+        self.log_shares = log_shares(train.labels, n_classes) if plan.balance else np.zeros(n_classes, np.float32)
         self.n_steps = -(-len(train.labels) // plan.batch_size)
         self.optimizer = make_optimizer(network, plan)
         self.scheduler = make_scheduler(self.optimizer, plan, self.n_steps)
@@ -229,7 +234,10 @@ class _Loop:
         return row, torch.from_numpy(probabilities)
 
     def validate(self, epoch: int = 0) -> tuple[np.ndarray, float | None, float | None]:
-        """Probabilities (n_val, n_classes) float64 in full precision, mean cross-entropy, accuracy. Raises TrainingError."""
+        """Probabilities (n_val, n_classes) float64 in full precision, mean cross-entropy, accuracy. Raises TrainingError.
+
+        Where the plan balances classes, the means are over classes: the accuracy is the balanced one.
+        """
         if self.val is None:
             return np.empty((0, self.network.last_layer.out_features)), None, None
         views, labels, size = self.val.views, self.val.labels, self.plan.micro_batch
@@ -243,7 +251,9 @@ class _Loop:
                 f"the network's answers on val are no longer finite after epoch {epoch}, step {self.n_steps}",
                 hint=f"try a lower --learning-rate than {self.plan.learning_rate:g}",
             )
-        return softmax(logits), cross_entropy(logits, labels), float((logits.argmax(axis=1) == labels).mean())
+        counted = np.bincount(labels)[labels] if self.plan.balance else np.ones(len(labels))
+        right = np.average(logits.argmax(axis=1) == labels, weights=1 / counted)
+        return softmax(logits), float(np.average(cross_entropies(logits, labels), weights=1 / counted)), float(right)
 
     def _train_phase(self, epoch: int) -> tuple[float, float, float]:
         """One pass over train: learning rate of the last step, mean loss, accuracy on the augmented images."""
@@ -276,7 +286,7 @@ class _Loop:
             parallel, more_follow = self.parallel, begin + plan.micro_batch < n
             # The processes average their gradients once a step.
             with parallel.no_sync() if more_follow and isinstance(parallel, DistributedDataParallel) else nullcontext():
-                logits = self._logits(views)
+                logits = self._logits(views) + torch.from_numpy(self.log_shares).to(self.network.device)
                 plain = torch.nn.functional.cross_entropy(logits, targets)  # what is reported: comparable with val's
                 loss = torch.nn.functional.cross_entropy(logits, targets, label_smoothing=plan.label_smoothing)
                 if not torch.isfinite(loss):

@@ -16,16 +16,6 @@ class Head:
         """(n, n_features) float32 -> (n, n_classes) float32."""
         return vectors @ self.weight.T + self.bias
 
-
-def softmax(logits: np.ndarray) -> np.ndarray:
-    """Probabilities of (n, n_classes) logits, in float64 so that rows sum to 1."""
-    shifted = logits.astype(np.float64) - logits.max(axis=1, keepdims=True)
-    exponentials = np.exp(shifted)
-    return exponentials / exponentials.sum(axis=1, keepdims=True)
-
-
-def cross_entropy(logits: np.ndarray, labels: np.ndarray) -> float:
-    """Mean cross-entropy in nats of (n, n_classes) logits and (n,) labels."""
-    shifted = logits.astype(np.float64) - logits.max(axis=1, keepdims=True)
-    losses = np.log(np.exp(shifted).sum(axis=1)) - shifted[np.arange(len(labels)), labels]
-    return float(losses.mean())
+    def at_temperature(self, temperature: float) -> "Head":
+        """The head whose logits are these divided by `temperature`."""
+        return Head(self.weight / np.float32(temperature), self.bias / np.float32(temperature))

@@ -15,10 +15,10 @@ from headstart.data.dataset import Dataset, training_dataset
 from headstart.data.sources import Candidate, Skipped, Sources, natural_order
 from headstart.data.splits import fold_count, groups_of
 from headstart.errors import DataError, explains_missing_packages
+from headstart.evaluation.probabilities import softmax
 from headstart.machine import peak_rss_mb, seconds_since_start
 from headstart.model.feature_store import FeatureStore
 from headstart.model.features import Scan, Work, scan
-from headstart.model.head import softmax
 from headstart.model.probe import fit_probe
 from headstart.progress import Progress, silent
 from headstart.settings import TrainSettings

@@ -21,6 +21,7 @@ from headstart.model.feature_store import FeatureStore
 from headstart.model.features import scan
 from headstart.progress import silent
 from headstart.settings import TrainSettings
+from headstart.training.decisions import decide
 from headstart.training.fitted import Fit
 from headstart.training.fitting import fit_sources, open_splits
 from headstart.training.writing import write_model
@@ -37,7 +38,7 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
     def __init__(
         self,
-        strategy: str = "probe",
+        strategy: str = "auto",
         *,
         recipe: str = "default",
         backbone: str = "efficientnet_lite0",
@@ -58,6 +59,11 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         device: str = "auto",
         workers: int | None = None,
         seed: int = 0,
+        balance: bool = False,
+        cv: str | None = None,
+        time_budget: float = 300.0,
+        target_precision: float | None = None,
+        conformal: float | None = None,
         refit: bool = False,
     ) -> None:
         self.strategy = strategy
@@ -80,6 +86,11 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self.device = device
         self.workers = workers
         self.seed = seed
+        self.balance = balance
+        self.cv = cv
+        self.time_budget = time_budget
+        self.target_precision = target_precision
+        self.conformal = conformal
         self.refit = refit
 
     def fit(self, X: Paths, y: Sequence[Any] | None = None) -> "ImageClassifier":
@@ -109,7 +120,6 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             warnings.warn(message, HeadstartWarning, stacklevel=2)
         self.classes_ = names
         self._fit: Fit | None = fit
-        self._settings = settings
         model = fit.fitted.model
         self._predictor = Predictor(fit.dataset.classes, model.preprocess, model.extractor, model.head)
         return self
@@ -163,7 +173,8 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}-") as aside:
             answers = self._fit.fitted.answers
             reported = self._fit.evaluate(answers[0]) if answers else None
-            write_model(Path(aside) / "model", self._fit, self._settings, reported)
+            decisions = decide(self._fit.fitted.held_out, self._fit.dataset.labels, self._fit.settings)
+            write_model(Path(aside) / "model", self._fit, reported, decisions)
             (Path(aside) / "model").rename(target)
         return target
 

@@ -13,12 +13,15 @@ from headstart.data.dataset import Dataset, labelled_dataset
 from headstart.data.sources import Candidate, Sources
 from headstart.data.splits import groups_of
 from headstart.errors import BundleError, DataError, explains_missing_packages
+from headstart.evaluation.decisions import promises_kept
 from headstart.evaluation.metrics import Evaluation, evaluate_predictions
+from headstart.evaluation.probabilities import softmax
 from headstart.machine import peak_rss_mb, seconds_since_start
 from headstart.model.feature_store import FeatureStore
 from headstart.model.features import digest_of, scan
-from headstart.model.head import softmax
 from headstart.progress import Progress, silent
+
+MANY_UNFAMILIAR = 0.1  # share of the images from which it is worth a word; of images like those of training it is 0.01
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,16 +74,19 @@ def evaluate_model(
         if chosen == "all" and n_held_out:
             flattering += f"; --split val takes the {n_held_out} that were held out"
         notes = (flattering, *notes)
+    decisions, doubts = _decisions(predictor, found.vectors[known], probabilities, dataset.labels)
+    notes = (*notes, *doubts)
     counts = {"train": 0, "val": 0, "test": 0, "skipped": len(dataset.skipped), "trained_on": trained_on}
     metrics = {
         "format": 1,
         "strategy": manifest.strategy,
-        "requested": manifest.settings.get("strategy", manifest.strategy),
+        "requested": manifest.requested or manifest.strategy,
         "recipe": manifest.recipe,
         "backbone": {"name": manifest.backbone.name, "weights_sha256": manifest.backbone.weights_sha256},
         "classes": list(predictor.classes),
         "images": counts | {chosen: len(dataset.images)},
         "evaluation": evaluation.as_json(),
+        "decisions": decisions,
         "notes": list(notes),
         "seconds": {"total": round(seconds_since_start(), 3)},
         "peak_rss_mb": round(peak_rss_mb(), 1),
@@ -89,6 +95,19 @@ def evaluate_model(
         "model": Path(model).as_posix(),
     }
     return Evaluated(evaluation, dataset, probabilities, metrics, notes)
+
+
+def _decisions(
+    predictor: Predictor, vectors: np.ndarray, probabilities: np.ndarray, labels: np.ndarray
+) -> tuple[dict[str, float | None], tuple[str, ...]]:
+    """Whether the model's thresholds keep their promises here, how many images are unlike those of training; a note on that."""
+    doubts = predictor.doubts
+    kept = promises_kept(probabilities, labels, doubts.min_confidence, doubts.min_probability).as_json()
+    if doubts.familiarity is None:
+        return kept | {"unfamiliar": None}, ()
+    unfamiliar = float((doubts.familiarity.distances(vectors) > doubts.familiarity.threshold).mean())
+    says = f"{unfamiliar:.0%} of these images are unlike those the model was trained on"
+    return kept | {"unfamiliar": unfamiliar}, (says,) if unfamiliar > MANY_UNFAMILIAR else ()
 
 
 def choose_split(sources: Sources, split: str | None, manifest: Manifest) -> tuple[str, list[Candidate]]:

@@ -1,7 +1,8 @@
 """Runs with gradient steps: fine-tuning from the fitted head, and the classic tutorial procedure."""
 
+import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,16 +14,21 @@ from headstart.data.preprocess import Preprocess
 from headstart.data.sources import Candidate
 from headstart.data.splits import Split
 from headstart.errors import DataError
+from headstart.evaluation.calibration import cross_fitted, fit_temperature
+from headstart.evaluation.probabilities import as_logits, softmax
+from headstart.model.familiarity import Familiarity, familiarity_of
 from headstart.model.features import scan
-from headstart.model.head import softmax
 from headstart.model.probe import Probe
-from headstart.progress import Progress
+from headstart.progress import Progress, silent
 from headstart.recipes import Facts, TrainingPlan, plan_for
 from headstart.settings import TrainSettings
 from headstart.threads import map_in_threads
 from headstart.training.backbone import Backbone
+from headstart.training.feature_table import FeatureTable
 from headstart.training.fitted import Answers, Fitted
-from headstart.training.probe_run import FeatureTable, epoch_zero
+from headstart.training.probe_run import epoch_zero
+
+FINETUNED_REFERENCES = 500  # images, each passed through the trained network once more, to compare later ones with
 
 if TYPE_CHECKING:
     from headstart.model.backbones import Network
@@ -92,7 +98,6 @@ def run_finetune(job: FinetuneJob, settings: TrainSettings, progress: Progress) 
     both = np.sort(np.concatenate([split.train, split.val]))
     pixels = _pixels_of(job, both if settings.refit else split.train, network.preprocess, progress)
     tuned = _train(job, network, pixels, split.train, _held_out(job, network, progress), progress, "run")
-    answers = [Answers("val", split.val, tuned.probabilities, selected_on=True, by_epoch=tuned.predicted)]
     final, refit, interrupted = network, False, tuned.interrupted
     notes: list[str] = []
     if settings.refit and not interrupted:
@@ -103,12 +108,102 @@ def run_finetune(job: FinetuneJob, settings: TrainSettings, progress: Progress) 
             final = refitted
         else:
             notes.append("interrupted while refitting: the saved model is the one trained on train alone")
+    answers, temperature = [_answers_of_val(job, tuned)], 1.0
+    # The classic procedure has no temperature; a balanced model's probabilities are of a world with even classes, val is not.
+    if plan.start == "fitted head" and not plan.balance:
+        answers[0], temperature = _calibrated(answers[0], job)
+        final.set_head(final.head().at_temperature(temperature))
+    familiarity = _familiarity(job, final, pixels, progress)
     if split.test.size:
-        answers.insert(0, _answer_test(job, final, progress))
+        logits = _logits_of(job, final, split.test, progress, "answering test")  # at the temperature already
+        uncalibrated = softmax(logits, 1 / temperature)
+        answers.insert(0, Answers("test", split.test, softmax(logits), selected_on=False, uncalibrated=uncalibrated))
     if tuned.best_epoch == 0 and not tuned.interrupted:
         notes.append("no epoch of fine-tuning did better on val than the fitted head: the saved model is the probe")
-    plan_values = asdict(plan) | {"best_epoch": tuned.best_epoch}
-    return Fitted(final.model(), tuned.history, tuned.best_epoch, plan_values, tuple(answers), interrupted, refit, tuple(notes))
+    plan_values = asdict(plan) | {"best_epoch": tuned.best_epoch, "temperature": temperature}
+    return Fitted(
+        final.model(),
+        tuned.history,
+        tuned.best_epoch,
+        plan_values,
+        tuple(answers),
+        answers[-1],
+        familiarity,
+        temperature,
+        interrupted=interrupted,
+        refit=refit,
+        notes=tuple(notes),
+    )
+
+
+def answers_of_trial(job: FinetuneJob, rows: np.ndarray, progress: Progress) -> np.ndarray:
+    """(n, n_classes) float64: what a network says of `rows` that was trained on the job's train split and is not kept.
+
+    The best epoch is chosen on val where the split has one, else it is the last.
+    """
+    train, network = job.split.train, job.network
+    pixels = _pixels_of(job, train, network.preprocess, progress)
+    val = _held_out(job, network, progress) if job.split.val.size else None
+    _train(job, network, pixels, train, val, progress, "trial")
+    return softmax(_logits_of(job, network, rows, progress, "answering the held-out part"))
+
+
+def seconds_per_image(job: FinetuneJob) -> tuple[float, float]:
+    """How long reading an image and training a step on it take on this machine; measured, at the cost of a few steps."""
+    rows = job.split.train[: 3 * job.plan.batch_size]
+    began = time.perf_counter()
+    pixels = _pixels_of(job, rows, job.network.preprocess, silent)
+    decoding = (time.perf_counter() - began) / len(rows)
+    seconds = {}
+    for n in (1, 1, 3):  # batches; the first time warms up
+        part = rows[: n * job.plan.batch_size]
+        began = time.perf_counter()
+        _train(job, job.new_network(), pixels, part, None, silent, "timing", stop_after=1)
+        seconds[n] = time.perf_counter() - began
+    return decoding, max(seconds[3] - seconds[1], 1e-3) / max(len(rows) - job.plan.batch_size, 1)
+
+
+def _answers_of_val(job: FinetuneJob, tuned: "FineTuned") -> Answers:
+    return Answers("val", job.split.val, tuned.probabilities, selected_on=True, by_epoch=tuned.predicted)
+
+
+def _calibrated(answers: Answers, job: FinetuneJob) -> tuple[Answers, float]:
+    """The answers at the temperature that they give, with those at temperatures that others of them gave; and the first."""
+    logits, labels = as_logits(answers.probabilities), job.dataset.labels[answers.indices]
+    temperature = fit_temperature(logits, labels)
+    return replace(
+        answers,
+        probabilities=softmax(logits, temperature),
+        uncalibrated=answers.probabilities,
+        calibrated_apart=cross_fitted(logits, labels, job.table.groups[answers.indices], job.plan.seed),
+    ), temperature
+
+
+def _familiarity(job: FinetuneJob, network: "Network", pixels: "_DatasetPixels", progress: Progress) -> Familiarity:
+    """From features of the trained network: of images it was trained on, and of val, which sets the threshold."""
+    split, preprocess, rng = job.split, network.preprocess, np.random.default_rng(job.plan.seed)
+    known, unseen = (np.sort(rng.permutation(rows)[:FINETUNED_REFERENCES]) for rows in (split.train, split.val))
+    total = len(known) + len(unseen)
+
+    def features(source: PixelSource, n: int, done: int) -> np.ndarray:
+        def view(i: int) -> np.ndarray:
+            return preprocess.view_of_pixels(source[i])
+
+        found = np.empty((n, network.n_features), np.float32)
+        for i, one in enumerate(map_in_threads(view, range(n), job.plan.workers)):
+            found[i] = network.features(np.stack([one]))[0]
+            progress("learning what is familiar", done + i + 1, total)
+        return found
+
+    of_val = DecodedPixels([job.dataset.images[i] for i in unseen], preprocess)
+    vectors = features(pixels.only(known), len(known), 0)
+    return familiarity_of(
+        vectors,
+        job.dataset.labels[known],
+        job.table.groups[known],
+        features(of_val, len(unseen), len(known)),
+        seed=job.plan.seed,
+    )
 
 
 def _train(
@@ -126,7 +221,7 @@ def _train(
     start = None
     if job.probe is not None:
         table = job.table
-        probe = job.probe if rows is job.split.train else table.fit(rows, job.plan.seed, progress)
+        probe = table.fit(rows, job.plan.seed, progress) if stage == "refit" else job.probe
         head = probe.head
         network.set_head(head)
         held = job.split.val if val is not None else np.empty(0, np.int64)
@@ -195,8 +290,8 @@ def _held_out(job: FinetuneJob, network: "Network", progress: Progress) -> "Held
     return HeldOutImages(views, job.dataset.labels[rows])
 
 
-def _answer_test(job: FinetuneJob, network: "Network", progress: Progress) -> Answers:
-    rows = job.split.test
+def _logits_of(job: FinetuneJob, network: "Network", rows: np.ndarray, progress: Progress, stage: str) -> np.ndarray:
+    """(n, n_classes) logits of images that are read anew."""
     images = [job.dataset.images[i] for i in rows]
     found = scan(
         [Candidate(image.path, image.file) for image in images],
@@ -204,11 +299,11 @@ def _answer_test(job: FinetuneJob, network: "Network", progress: Progress) -> An
         network.extractor(),
         workers=job.plan.workers,
         progress=progress,
-        stage="answering test",
+        stage=stage,
     )
     if found.skipped:
         raise DataError(
             f"{found.skipped[0].path} could be read at first and now cannot: {found.skipped[0].reason}",
             hint="do not change the images while training runs",
         )
-    return Answers("test", rows, softmax(network.head().logits(found.vectors)), selected_on=False)
+    return network.head().logits(found.vectors)

@@ -10,12 +10,17 @@ from headstart.audit.findings import Checked
 from headstart.audit.twins import Twins
 from headstart.data.dataset import Dataset
 from headstart.data.splits import Split
+from headstart.evaluation.cross_validation import CrossValidation
+from headstart.evaluation.learning_curve import LearningCurve
 from headstart.evaluation.metrics import Evaluation, evaluate_predictions
 from headstart.evaluation.selection import corrected_accuracy
 from headstart.model.extractor import Model
+from headstart.model.familiarity import Familiarity
 from headstart.model.features import Work
 from headstart.model.history import Epoch
 from headstart.model.weights import WeightsFile
+from headstart.settings import Strategy, TrainSettings
+from headstart.training.choice import Choice
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +32,28 @@ class Answers:
     probabilities: np.ndarray  # (n, n_classes) float64
     selected_on: bool
     by_epoch: np.ndarray | None = None  # (n_epochs, n) int64: what each epoch said, where the best was chosen by these images
+    uncalibrated: np.ndarray | None = None  # (n, n_classes) float64: before the temperature
+    # The same at temperatures fitted on other images, where the model's own was fitted on these.
+    calibrated_apart: np.ndarray | None = None
+
+    def in_words(self) -> str:
+        """Which images these are."""
+        return {"cv": "train, each answered by a model without it", "val": "val", "test": "test"}[self.split]
+
+    def only(self, kept: np.ndarray) -> "Answers":
+        """The answers for some of the images, given as (n,) bool."""
+
+        def of(values: np.ndarray | None) -> np.ndarray | None:
+            return None if values is None else values[kept]
+
+        return replace(
+            self,
+            indices=self.indices[kept],
+            probabilities=self.probabilities[kept],
+            by_epoch=None if self.by_epoch is None else self.by_epoch[:, kept],
+            uncalibrated=of(self.uncalibrated),
+            calibrated_apart=of(self.calibrated_apart),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +65,11 @@ class Fitted:
     best_epoch: int
     plan: dict[str, Any]  # every number of the training, resolved
     answers: tuple[Answers, ...]  # the reported one first; none where nothing was held out
+    held_out: Answers | None  # for images that the model did not learn from: what temperature and thresholds are set on
+    familiarity: Familiarity
+    temperature: float = 1.0  # that the model's logits were divided by
+    curve: LearningCurve | None = None
+    cross_validation: CrossValidation | None = None
     interrupted: bool = False
     refit: bool = False  # the network was trained on val too, after val was answered
     notes: tuple[str, ...] = ()
@@ -56,6 +88,13 @@ class Fit:
     weights: WeightsFile
     seconds: dict[str, float]  # stage -> seconds
     work: Work  # what the pass over the files had to do
+    settings: TrainSettings  # as resolved: the strategy is never "auto"
+    requested: Strategy
+    choice: Choice | None = None  # where "auto" was requested
+
+    def image_counts(self) -> dict[str, int]:
+        """Split -> number of images."""
+        return {name: len(rows) for name, rows in self.split.as_dict().items()}
 
     def evaluate(self, answers: Answers) -> Evaluation:
         """Metrics of some of the answers; images of one group, twins among them, count as alike."""
@@ -76,8 +115,4 @@ class Fit:
     def without_leaks(self, answers: Answers) -> Answers | None:
         """The answers for images that have no twin in train; None where that is all of them, or none."""
         kept = ~np.isin(answers.indices, leaked(self.twins, self.dataset.images, answers.split))
-        if kept.all() or not kept.any():
-            return None
-        by_epoch = None if answers.by_epoch is None else answers.by_epoch[:, kept]
-        probabilities = answers.probabilities[kept]
-        return replace(answers, indices=answers.indices[kept], probabilities=probabilities, by_epoch=by_epoch)
+        return None if kept.all() or not kept.any() else answers.only(kept)

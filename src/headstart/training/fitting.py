@@ -12,17 +12,19 @@ from headstart.audit.twins import find_twins
 from headstart.data.catalog import open_data
 from headstart.data.dataset import Dataset, training_dataset
 from headstart.data.exclusions import without_excluded
-from headstart.data.sources import Candidate, Sources, with_split
-from headstart.data.splits import groups_of, split_dataset
+from headstart.data.sources import Sources, with_split
+from headstart.data.splits import Split, groups_of, split_dataset
 from headstart.errors import DataError
 from headstart.model.feature_store import FeatureStore
-from headstart.model.features import scan
+from headstart.model.features import Scan, scan
 from headstart.progress import Progress, silent
 from headstart.settings import TrainSettings
 from headstart.threads import preloading
-from headstart.training.backbone import open_backbone
-from headstart.training.fitted import Fit
-from headstart.training.probe_run import FeatureTable
+from headstart.training.backbone import Backbone, open_backbone
+from headstart.training.choice import Choice
+from headstart.training.choosing import choose_strategy
+from headstart.training.feature_table import FeatureTable
+from headstart.training.fitted import Fit, Fitted
 
 
 def open_splits(stack: ExitStack, data: str | Path, settings: TrainSettings, progress: Progress) -> list[Sources]:
@@ -49,53 +51,92 @@ def fit_sources(
     needs_answers: bool = True,
     checkpoints: Path | None = None,
     on_dataset: Callable[[Dataset], None] = lambda dataset: None,
+    chosen: Choice | None = None,
+    on_choice: Callable[[Choice], Path | None] = lambda choice: None,
     beside_the_scan: Sequence[str] = (),
     progress: Progress = silent,
 ) -> Fit:
     """Scans, splits and fits; `beside_the_scan` names modules to be imported meanwhile.
 
-    `needs_answers` False: a probe without val or test uses every image and reports nothing.
+    `needs_answers` False: a probe without val or test uses every image and reports nothing. `chosen` is what an earlier call
+    chose for --strategy auto; `on_choice` hears of it and says where checkpoints go from then on.
     """
     began = time.perf_counter()
     backbone = open_backbone(settings, progress)
     loaded = time.perf_counter()
-    candidates: list[Candidate] = [candidate for source in sources for candidate in source.candidates]
     gradient_steps = settings.strategy == "finetune" or settings.recipe == "tutorial"
     # The scan itself imports nothing of these: two threads in one package's imports can see it half made.
     with preloading("sklearn.metrics", *beside_the_scan, *(["headstart.model.finetune"] if gradient_steps else [])):
-        found = scan(
-            candidates,
-            backbone.preprocess,
-            backbone.frozen.extractor if backbone.frozen else None,
-            store=FeatureStore(),
-            workers=settings.workers,
-            progress=progress,
-        )
-    skipped = (*(entry for source in sources for entry in source.skipped), *found.skipped)
-    dataset = training_dataset(sources[0].name, found.images, skipped, sources)
+        dataset, found = scan_sources(sources, backbone, settings, progress)
     twins = find_twins(dataset.images, found.facts, found.vectors)
-    table = FeatureTable(found.vectors, dataset.labels, groups_of(dataset.images, twins.pairs()), len(dataset.classes))
+    groups = groups_of(dataset.images, twins.pairs())
+    table = FeatureTable(found.vectors, dataset.labels, groups, len(dataset.classes), settings.balance)
+    on_dataset(dataset)
+    scanned = time.perf_counter()
+    requested = settings.strategy
+    if requested == "auto":
+        chosen = chosen or choose_strategy(dataset, table, backbone, settings, began, progress)
+        checkpoints = on_choice(chosen)
+        settings = chosen.resolve(settings)
+    fitted, split = _fit(dataset, table, backbone, settings, needs_answers, checkpoints, progress)
+    ended = time.perf_counter()
+    return Fit(
+        fitted=fitted,
+        dataset=dataset,
+        split=split,
+        groups=groups,
+        twins=twins,
+        checked=run_checks(Evidence(dataset, found.facts, found.vectors, twins, None), CHEAP_CHECKS),
+        weights=backbone.weights,
+        seconds={"load": loaded - began, "scan": scanned - loaded, "fit": ended - scanned},
+        work=found.work,
+        settings=settings,
+        requested=requested,
+        choice=chosen,
+    )
+
+
+def scan_sources(
+    sources: Sequence[Sources], backbone: Backbone, settings: TrainSettings, progress: Progress
+) -> tuple[Dataset, Scan]:
+    """One pass over all candidates, and the data set that it makes. Raises DataError."""
+    found = scan(
+        [candidate for source in sources for candidate in source.candidates],
+        backbone.preprocess,
+        backbone.frozen.extractor if backbone.frozen else None,
+        store=FeatureStore(),
+        workers=settings.workers,
+        progress=progress,
+    )
+    skipped = (*(entry for source in sources for entry in source.skipped), *found.skipped)
+    return training_dataset(sources[0].name, found.images, skipped, sources), found
+
+
+def _fit(
+    dataset: Dataset,
+    table: FeatureTable,
+    backbone: Backbone,
+    settings: TrainSettings,
+    needs_answers: bool,
+    checkpoints: Path | None,
+    progress: Progress,
+) -> tuple[Fitted, Split]:
+    """Fits what the settings name, "auto" no longer among it, on the split that this needs."""
+    gradient_steps = settings.strategy == "finetune" or settings.recipe == "tutorial"
     split = split_dataset(
         dataset,
         table.groups,
-        val_fraction=settings.val_fraction if needs_answers or gradient_steps else 0.0,
+        val_fraction=0.0 if not gradient_steps and (settings.cv or not needs_answers) else settings.val_fraction,
         needs_val=gradient_steps,
         seed=settings.seed,
     )
-    on_dataset(dataset)
-    scanned = time.perf_counter()
     if gradient_steps:
         from headstart.training.finetune_run import finetune_job, run_finetune
 
-        job = finetune_job(dataset, split, table, backbone, settings, checkpoints, progress)
-        fitted = run_finetune(job, settings, progress)
-    else:
-        from headstart.training.probe_run import run_probe
+        return run_finetune(
+            finetune_job(dataset, split, table, backbone, settings, checkpoints, progress), settings, progress
+        ), split
+    from headstart.training.probe_run import run_probe
 
-        assert backbone.frozen is not None  # only the tutorial has no features
-        frozen = backbone.frozen
-        fitted = run_probe(frozen, dataset, split, table, settings, needs_answers=needs_answers, progress=progress)
-    ended = time.perf_counter()
-    seconds = {"load": loaded - began, "scan": scanned - loaded, "fit": ended - scanned}
-    checked = run_checks(Evidence(dataset, found.facts, found.vectors, twins, None), CHEAP_CHECKS)
-    return Fit(fitted, dataset, split, table.groups, twins, checked, backbone.weights, seconds, found.work)
+    assert backbone.frozen is not None  # only the tutorial has no features
+    return run_probe(backbone.frozen, dataset, split, table, settings, needs_answers=needs_answers, progress=progress), split

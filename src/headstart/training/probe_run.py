@@ -1,39 +1,25 @@
 """A probe: the head is fitted on features of the frozen backbone."""
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
 from headstart.data.dataset import Dataset
 from headstart.data.splits import Split, fold_count
 from headstart.errors import DataError
+from headstart.evaluation.probabilities import cross_entropy, softmax
 from headstart.model.extractor import Frozen
-from headstart.model.head import Head, cross_entropy, softmax
+from headstart.model.familiarity import familiarity_of
+from headstart.model.head import Head
 from headstart.model.history import Epoch
-from headstart.model.probe import Probe, cross_validated_probabilities, fit_probe
+from headstart.model.probe import Probe
 from headstart.progress import Progress
 from headstart.settings import TrainSettings
+from headstart.training.feature_table import FeatureTable
 from headstart.training.fitted import Answers, Fitted
+from headstart.training.repeated_fits import RepeatedCrossValidation, cross_validate_repeatedly, measure_learning_curve
 
 NEEDS_STEPS = ("epochs", "learning_rate", "schedule", "batch_size", "augment", "freeze")
-
-
-@dataclass(frozen=True, slots=True)
-class FeatureTable:
-    """Features of a data set's images, row by row, with what folds need."""
-
-    vectors: np.ndarray  # (n_images, n_features) float32
-    labels: np.ndarray  # (n_images,) int64
-    groups: np.ndarray  # (n_images,) int64
-    n_classes: int
-
-    def fit(self, rows: np.ndarray, seed: int, progress: Progress) -> Probe:
-        """The probe of some rows."""
-        return fit_probe(self.vectors[rows], self.labels[rows], self.groups[rows], self.n_classes, seed=seed, progress=progress)
-
-    def answer(self, head: Head, rows: np.ndarray, split: str) -> Answers:
-        """What a head says of some rows."""
-        return Answers(split, rows, softmax(head.logits(self.vectors[rows])), selected_on=False)
 
 
 def run_probe(
@@ -48,25 +34,47 @@ def run_probe(
 ) -> Fitted:
     """Fits the head on train, answers test and val (or train by cross-validation), and puts the head on the backbone."""
     probe = table.fit(split.train, settings.seed, progress)
-    val_answers = table.answer(probe.head, split.val, "val") if split.val.size else None
+    val_answers = table.answer(probe, split.val, "val") if split.val.size else None
     start = epoch_zero(table, split, probe.head)
+    curve = None
+    repeated = _repeated(table, split.train, settings, dataset, progress) if settings.cv else None
     refit = settings.refit and bool(split.val.size)
+    rows = np.sort(np.concatenate([split.train, split.val])) if refit else split.train
     if refit:
-        probe = table.fit(np.sort(np.concatenate([split.train, split.val])), settings.seed, progress)
-    answers = [table.answer(probe.head, split.test, "test")] if split.test.size else []
+        probe = table.fit(rows, settings.seed, progress)
+    answers = [table.answer(probe, split.test, "test")] if split.test.size else []
     answers += [val_answers] if val_answers else []
-    if not answers and needs_answers:
-        answers = [_cross_validated(table, split.train, settings.seed, dataset, progress)]
+    if needs_answers and not answers:
+        repeated = repeated or _repeated(table, split.train, settings, dataset, progress)
+        answers = [repeated.answers]
+    if answers:
+        curve = measure_learning_curve(table, split.train, answers[0], settings, progress)
+    held_out = None
+    if probe.held_out is not None:
+        held_out = Answers("cv", rows, softmax(probe.held_out), selected_on=False)
     plan = {
         "strategy": "probe",
         "strength": probe.strength,
         "folds": probe.n_folds,
         "held_out_log_loss": [list(pair) for pair in probe.log_losses],
+        "temperature": probe.temperature,
+        "balance": settings.balance,
         "image_size": frozen.preprocess.size_px,
         "seed": settings.seed,
     }
     return Fitted(
-        frozen.with_head(probe.head), (start,), 0, plan, tuple(answers), refit=refit, notes=_notes(settings, probe, split)
+        frozen.with_head(probe.head),
+        (start,),
+        0,
+        plan,
+        tuple(answers),
+        held_out,
+        familiarity_of(table.vectors[rows], table.labels[rows], table.groups[rows], seed=settings.seed),
+        probe.temperature,
+        curve,
+        repeated.summary if repeated and settings.cv else None,
+        refit=refit,
+        notes=_notes(settings, probe, split),
     )
 
 
@@ -85,18 +93,16 @@ def epoch_zero(table: FeatureTable, split: Split, head: Head) -> Epoch:
     return replace(row, val_loss=val_loss, val_accuracy=val_accuracy)
 
 
-def _cross_validated(table: FeatureTable, rows: np.ndarray, seed: int, dataset: Dataset, progress: Progress) -> Answers:
-    labels, groups = table.labels[rows], table.groups[rows]
-    if fold_count(labels, groups) < 2:
-        counts = np.bincount(labels, minlength=table.n_classes)
+def _repeated(
+    table: FeatureTable, rows: np.ndarray, settings: TrainSettings, dataset: Dataset, progress: Progress
+) -> RepeatedCrossValidation:
+    if fold_count(table.labels[rows], table.groups[rows]) < 2:
+        counts = np.bincount(table.labels[rows], minlength=table.n_classes)
         raise DataError(
             f"class {dataset.classes[int(counts.argmin())]!r} is too small to report an accuracy by cross-validation",
             hint="add images (two unrelated ones a class at least), or give --val or --test",
         )
-    probabilities = cross_validated_probabilities(
-        table.vectors[rows], labels, groups, table.n_classes, seed=seed, progress=progress
-    )
-    return Answers("cv", rows, probabilities, selected_on=False)
+    return cross_validate_repeatedly(table, rows, *settings.folds_and_repeats, settings.seed, progress)
 
 
 def _notes(settings: TrainSettings, probe: Probe, split: Split) -> tuple[str, ...]:

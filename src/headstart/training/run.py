@@ -11,6 +11,7 @@ from headstart.errors import SettingsError, explains_missing_packages
 from headstart.machine import process_rank
 from headstart.progress import Progress, silent
 from headstart.settings import TrainSettings
+from headstart.training.choice import Choice
 from headstart.training.fitting import fit_sources, open_splits
 from headstart.training.outcome import Trained
 from headstart.training.run_folder import DEFAULT_PARENT, RunFolder, check_output, new_run_folder, resumed_run_folder
@@ -79,18 +80,25 @@ def _train_in(
     settings: TrainSettings,
     progress: Progress,
 ) -> Trained:
+    def on_choice(choice: Choice) -> Path:
+        nonlocal folder
+        folder = folder.chosen(choice)
+        return folder.checkpoints
+
     try:
         fit = fit_sources(
             sources,
             settings,
             checkpoints=folder.checkpoints,
             on_dataset=lambda dataset: folder.note_start(data, settings, [image.sha256 for image in dataset.images]),
+            chosen=folder.kept_choice(),
+            on_choice=on_choice,
             beside_the_scan=("headstart.training.writing",),
             progress=progress,
         )
         from headstart.training.writing import write_run  # draws: matplotlib and jinja2 come with it
 
-        return write_run(folder, fit, settings, progress)
+        return write_run(folder, fit, progress)
     except BaseException:
         folder.abandon()
         raise

@@ -12,8 +12,10 @@ from typing import Any
 from headstart.errors import DataError, HeadstartError, SettingsError
 from headstart.settings import TrainSettings
 from headstart.storage import replace_folder, sha256_of_bytes, write_json
+from headstart.training.choice import Choice
 
 DEFAULT_PARENT = Path("runs")
+KEPT_OF_CHOICE = ("strategy", "epochs", "why")
 STATE, CHECKPOINTS, METRICS = "run.json", "checkpoints", "metrics.json"
 
 
@@ -25,6 +27,7 @@ class RunFolder:
     partial: Path
     resumed: bool = False
     overwrite: bool = False  # an earlier run at `place` may be replaced
+    numbered_as: str = ""  # the data's part of a name that was made up; "" where the user named the place
     copied: bool = False  # `partial` is a copy of what is at `place`, which was interrupted
 
     @property
@@ -40,6 +43,23 @@ class RunFolder:
                 raise DataError("the images have changed since the run was started", hint="start a new run")
             return
         write_json(self.partial / STATE, {"data": data, "settings": settings.as_json(), "images_sha256": digest})
+
+    def chosen(self, choice: Choice) -> "RunFolder":
+        """Records what --strategy auto chose, so that a resumed run does not choose anew; a made-up name then names that."""
+        state = json.loads((self.partial / STATE).read_text(encoding="utf-8"))
+        write_json(self.partial / STATE, state | {"choice": {name: getattr(choice, name) for name in KEPT_OF_CHOICE}})
+        if not self.numbered_as:
+            return self
+        named = _next_free(self.numbered_as, choice.strategy)
+        replace_folder(self.partial, named.partial)
+        return replace(self, place=named.place, partial=named.partial)
+
+    def kept_choice(self) -> Choice | None:
+        """What was chosen before the run was killed."""
+        if not self.resumed:
+            return None
+        kept = json.loads((self.partial / STATE).read_text(encoding="utf-8")).get("choice")
+        return Choice(**kept) if kept else None
 
     def finish(self, *, interrupted: bool) -> None:
         """Puts the run in its place. An interrupted one keeps its checkpoints, so that it can be resumed.
@@ -81,8 +101,12 @@ def new_run_folder(output: Path | None, name: str, strategy: str, *, overwrite: 
         except FileExistsError as error:
             raise SettingsError(f"another run is being built at {_partial(output)}", hint="choose another --output") from error
     safe = re.sub(r"[^\w.-]+", "_", name).strip("._") or "data"
+    return replace(_next_free(safe, strategy), numbered_as=safe)
+
+
+def _next_free(name: str, strategy: str) -> RunFolder:
     for n in count(1):
-        place = DEFAULT_PARENT / f"{safe}-{strategy}-{n}"
+        place = DEFAULT_PARENT / f"{name}-{strategy}-{n}"
         if not place.exists():
             with suppress(FileExistsError):  # another process has just taken this number
                 folder = _begin(place)

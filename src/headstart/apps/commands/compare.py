@@ -1,0 +1,96 @@
+"""`headstart compare`."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from headstart.apps.console import check_target, command, json_line, note, output_file, print_json, progress_bars, say
+from headstart.settings import Augment, TrainSettings, help_for
+
+if TYPE_CHECKING:
+    from headstart.training.comparing import Comparison
+
+
+@command
+def compare(
+    data: Annotated[str, typer.Argument(metavar="DATA", help="Labelled images: any form of data that train takes.")],
+    strategies: Annotated[str, typer.Option(metavar="NAMES", help="What to compare.")] = "probe,finetune",
+    backbones: Annotated[
+        str, typer.Option(metavar="NAMES", help="On which backbones, such as efficientnet_lite0,efficientnet_lite2.")
+    ] = "efficientnet_lite0",
+    folds: Annotated[int, typer.Option(min=2, max=50, help="Parts that are held out in turn.")] = 3,
+    output: Annotated[Path | None, typer.Option(metavar="FILE.json", help="Write the figures there too.")] = None,
+    val: Annotated[Path | None, typer.Option(help=help_for("val"))] = None,
+    exclude: Annotated[Path | None, typer.Option(metavar="FILE", help=help_for("exclude"))] = None,
+    epochs: Annotated[int | None, typer.Option(help=help_for("epochs"))] = None,
+    augment: Annotated[Augment | None, typer.Option(help=help_for("augment"))] = None,
+    image_size: Annotated[int | None, typer.Option(help=help_for("image_size"))] = None,
+    balance: Annotated[bool, typer.Option("--balance", help=help_for("balance"))] = False,
+    offline: Annotated[bool, typer.Option("--offline", help=help_for("offline"))] = False,
+    device: Annotated[str, typer.Option(help=help_for("device"))] = "auto",
+    workers: Annotated[int | None, typer.Option(help=help_for("workers"))] = None,
+    seed: Annotated[int, typer.Option(help=help_for("seed"))] = 0,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="No progress and no notes.")] = False,
+) -> None:
+    """Compare probe and fine-tuning, or backbones, on the same folds of the same images.
+
+    Every image but those of a test split is answered once by a model that never saw it or a picture like it. The others are
+    compared with the first, image by image. Fine-tuning takes minutes a fold.
+
+    Examples:
+
+      headstart compare photos
+
+      headstart compare photos --strategies probe --backbones efficientnet_lite0,efficientnet_lite1,efficientnet_lite2
+    """
+    check_target(output, [Path(data)])
+    settings = TrainSettings.of(
+        val=val,
+        exclude=exclude,
+        epochs=epochs,
+        augment=augment,
+        image_size=image_size,
+        balance=balance,
+        offline=offline,
+        device=device,
+        workers=workers,
+        seed=seed,
+    )
+    from headstart.training.comparing import compare as run_comparison
+
+    with progress_bars(quiet=quiet) as progress:
+        compared = run_comparison(
+            data, settings, strategies=_names(strategies), backbones=_names(backbones), n_folds=folds, progress=progress
+        )
+    if output is not None:
+        with output_file(output) as file:
+            file.write(json_line(compared.as_json(), file) + "\n")
+    if not quiet:
+        for text in compared.notes:
+            note(text)
+    if json:
+        print_json(compared.as_json())
+    else:
+        _tell(compared)
+
+
+def _names(given: str) -> list[str]:
+    return [name.strip() for name in given.split(",") if name.strip()]
+
+
+def _tell(compared: "Comparison") -> None:
+    width = max(len(contender.name) for contender in compared.contenders)
+    say(f"{compared.n} images of {compared.data}, each answered once in {compared.n_folds} folds")
+    say(f"  {'':<{width}}  accuracy  95 % interval   difference           seconds  weights")
+    for c in compared.contenders:
+        low, high = c.accuracy_ci95
+        difference = ""
+        if c.difference:
+            least, most = (100 * end for end in c.difference.ci95)
+            difference = f"{100 * c.difference.gain:+.1f} [{least:.1f}, {most:.1f}]"
+        shares = f"{c.accuracy:8.1%}  {low:.1%} to {high:.1%}"
+        say(f"  {c.name:<{width}}  {shares}  {difference:<19}  {c.seconds:7.1f}  {c.size_mb:4.0f} MB")
+    for sentence in compared.sentences():
+        say(sentence)

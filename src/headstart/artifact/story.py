@@ -1,0 +1,105 @@
+"""What the numbers mean for the owner of the images, in sentences: how sure, what could be wrong, what to do next."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from headstart.evaluation.calibration import Calibration
+from headstart.evaluation.cross_validation import CrossValidation
+from headstart.evaluation.intervals import TOO_FEW
+from headstart.evaluation.learning_curve import LearningCurve
+from headstart.evaluation.metrics import Evaluation
+
+WEAK_RECALL = 0.1  # how far below the balanced accuracy a class's recall is worth a word
+UNEVEN = 3.0  # times as many images in one class as in another, from which accuracy hides the small ones
+WELL_CALIBRATED = 0.03  # ECE up to which probabilities can be taken at their word
+SHOWN_IMAGES = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What the story is made of."""
+
+    evaluation: Evaluation
+    calibration: Calibration | None
+    cross_validation: CrossValidation | None
+    curve: LearningCurve | None
+    doubts: tuple[str, ...]  # what checks and the run itself found
+    surest_mistakes: tuple[str, ...]  # paths, the surest first
+    counts: Sequence[int]  # training images of each class
+
+
+@dataclass(frozen=True, slots=True)
+class Story:
+    """The three parts after the claim."""
+
+    certainty: tuple[str, ...]
+    doubts: tuple[str, ...]
+    next_steps: tuple[str, ...]
+
+
+def tell(evidence: Evidence) -> Story:
+    """The story for a reader who is no statistician."""
+    return Story(tuple(_certainty(evidence)), tuple(_doubts(evidence)), tuple(_next_steps(evidence)))
+
+
+def _certainty(evidence: Evidence) -> list[str]:
+    evaluation = evidence.evaluation
+    low, high = evaluation.accuracy_ci95
+    said = []
+    if evaluation.n < TOO_FEW:
+        said.append(f"{evaluation.n} images are too few to say how sure this is: {TOO_FEW} or more are needed.")
+    else:
+        said.append(
+            f"On new images like these expect between {100 * low:.0f} and {100 * high:.0f} of 100 to be right: the range in "
+            f"which the true share lies, as far as {evaluation.n} images can tell, nineteen times out of twenty."
+        )
+    if evidence.cross_validation:
+        said.append(evidence.cross_validation.sentence())
+    if evidence.calibration:
+        error = evidence.calibration.ece[1]
+        meaning = "can be taken at their word" if error <= WELL_CALIBRATED else "are to be read with a pinch of salt"
+        said.append(
+            f"The probabilities {meaning}: how sure the model is and how often it is right differ by {100 * error:.1f} points "
+            "on average" + _before(evidence.calibration) + "."
+        )
+    return said
+
+
+def _before(calibration: Calibration) -> str:
+    if calibration.temperature == 1:
+        return ""
+    return f" ({100 * calibration.ece[0]:.1f} before they were corrected by a temperature of {calibration.temperature:.2f})"
+
+
+def _doubts(evidence: Evidence) -> list[str]:
+    said = list(evidence.doubts)
+    evaluation = evidence.evaluation
+    far_below = evaluation.balanced_accuracy - WEAK_RECALL
+    weak = [c for c in evaluation.per_class if c.recall is not None and c.recall < far_below and c.n > 1]
+    for c in sorted(weak, key=lambda c: c.recall or 0.0)[:3]:
+        said.append(f"Of the {c.n} images of {c.name!r} only {c.recall:.0%} are recognised.")
+    if _uneven(evidence.counts):
+        said.append(
+            f"The classes are uneven ({min(evidence.counts)} to {max(evidence.counts)} training images): look at the balanced "
+            f"accuracy ({evaluation.balanced_accuracy:.1%}), which counts every class alike."
+        )
+    return said
+
+
+def _next_steps(evidence: Evidence) -> list[str]:
+    steps = []
+    if evidence.surest_mistakes:
+        shown = ", ".join(evidence.surest_mistakes[:SHOWN_IMAGES])
+        steps.append(f"Look at the surest mistakes first, for a wrong label looks like one: {shown}.")
+    steps.append("Run headstart audit on the images: it lists wrong labels, twins and strays with their pictures.")
+    if evidence.curve:
+        steps.append(evidence.curve.sentence())
+    if _uneven(evidence.counts):
+        steps.append("If the small classes matter as much as the large ones, train with --balance.")
+    if evidence.evaluation.selected_on:
+        steps.append("Keep some images for --test: a number that nothing was chosen by is the one to show to others.")
+    return steps
+
+
+def _uneven(counts: Sequence[int]) -> bool:
+    return max(counts) > UNEVEN * min(counts)

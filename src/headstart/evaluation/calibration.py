@@ -1,0 +1,89 @@
+"""Whether probabilities mean what they say, and the temperature that makes them."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from headstart.evaluation.probabilities import cross_entropy, softmax
+
+ECE_BINS = 15
+WIDEST, COARSE, FINE = 2.0, 0.2, 0.01  # logarithms of the temperatures tried: how far from 0, how far apart at first and then
+PRIOR_IMAGES = 10.0  # how many images' worth of doubt stands against a temperature of e or 1/e
+SIGNIFICANT = 1.92  # gain in nats, over all images, that chance alone gives one time in twenty (half of chi-squared's 3.84)
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """Log loss and ECE without and with the temperature, on images that it was not fitted on."""
+
+    temperature: float  # logits are divided by it; 1 where nothing better could be shown
+    fitted_on: str  # which images, in words
+    log_loss: tuple[float, float]  # before, after
+    ece: tuple[float, float]
+
+    def as_json(self) -> dict[str, Any]:
+        """As metrics.json holds it."""
+        return {
+            "temperature": self.temperature,
+            "fitted_on": self.fitted_on,
+            "log_loss": {"before": self.log_loss[0], "after": self.log_loss[1]},
+            "ece": {"before": self.ece[0], "after": self.ece[1]},
+        }
+
+
+def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
+    """The temperature of (n, n_classes) logits of held-out images with (n,) labels (temperature scaling, Guo et al. 2017).
+
+    It minimises the log loss, with a prior against temperatures far from 1 that a few dozen images could not support. Where
+    the gain is one that chance alone would give (a likelihood-ratio test at 5 %), it is 1: the strength of a probe is chosen by
+    held-out log loss already, and dividing its logits again only adds noise (measured on four data sets, four splits each: log
+    loss 0.0007 higher with the temperature always applied, unchanged with the test).
+    """
+
+    def penalised(log_temperature: float) -> float:
+        loss = cross_entropy(logits / np.float32(np.exp(log_temperature)), labels) * len(labels)
+        return loss + PRIOR_IMAGES / 2 * log_temperature**2
+
+    best = min(np.arange(-WIDEST, WIDEST + COARSE / 2, COARSE), key=penalised)  # it has one minimum: then look closer
+    best = min(np.arange(best - COARSE, best + COARSE + FINE / 2, FINE), key=penalised)
+    return float(np.exp(best)) if penalised(0.0) - penalised(best) > SIGNIFICANT else 1.0
+
+
+def cross_fitted(logits: np.ndarray, labels: np.ndarray, groups: np.ndarray, seed: int = 0) -> np.ndarray:
+    """(n, n_classes) float64 probabilities, each half of the images at the temperature of the other; no group is divided."""
+    numbers = np.unique(groups, return_inverse=True)[1]
+    in_first = np.random.default_rng(seed).permutation(int(numbers.max()) + 1) % 2 == 0
+    first = in_first[numbers]
+    probabilities = softmax(logits)
+    for half in (first, ~first):
+        if half.any() and not half.all():
+            probabilities[half] = softmax(logits[half], fit_temperature(logits[~half], labels[~half]))
+    return probabilities
+
+
+@dataclass(frozen=True, slots=True)
+class ReliabilityBin:
+    """Images about which the model was about equally sure."""
+
+    n: int
+    confidence: float  # mean probability of the predicted class
+    accuracy: float
+
+
+def reliability(probabilities: np.ndarray, labels: np.ndarray, n_bins: int = ECE_BINS) -> tuple[ReliabilityBin, ...]:
+    """How sure and how often right, in bins of equal size from the least sure to the surest; none without images."""
+    confidence = probabilities.max(axis=1)
+    right = probabilities.argmax(axis=1) == labels
+    order = np.argsort(confidence, kind="stable")
+    parts = np.array_split(order, min(n_bins, len(order))) if len(order) else []
+    return tuple(ReliabilityBin(len(part), float(confidence[part].mean()), float(right[part].mean())) for part in parts)
+
+
+def expected_calibration_error(probabilities: np.ndarray, labels: np.ndarray, n_bins: int = ECE_BINS) -> float:
+    """Mean distance between how sure the predicted class was and how often it was right, over bins of equal size.
+
+    Naeini et al. 2015 with the equal-mass bins of Nguyen and O'Connor 2015: every bin says as much as any other.
+    """
+    bins = reliability(probabilities, labels, n_bins)
+    return float(sum(abs(b.confidence - b.accuracy) * b.n for b in bins) / len(labels))

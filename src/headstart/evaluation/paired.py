@@ -1,0 +1,69 @@
+"""Whether one classifier is better than another on the same images."""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from headstart.evaluation.intervals import Z95
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """How much more often one classifier is right than another, on the same images."""
+
+    gain: float  # accuracy of the one minus the other's
+    ci95: tuple[float, float]
+    n: int  # images
+
+    @property
+    def is_shown(self) -> bool:
+        """Whether it is more than chance."""
+        return not self.ci95[0] <= 0 <= self.ci95[1]
+
+    def in_points(self) -> str:
+        """Such as "4.1 points [2.9, 5.4]", as a distance; the interval keeps the sign's order."""
+        low, high = sorted(math.copysign(1, self.gain or 1) * 100 * end for end in self.ci95)
+        return f"{100 * abs(self.gain):.1f} points [{low:.1f}, {high:.1f}]"
+
+
+def paired_difference(one: np.ndarray, other: np.ndarray, groups: np.ndarray | None = None) -> Difference:
+    """The difference of two classifiers that were (n,) bool right on the same n images, 1 or more.
+
+    The interval is Agresti and Min's (2005): the usual one with half an image added to each of the four ways in which two
+    answers can be right or wrong, so that it promises nothing where the two hardly ever differ. Images of one group count as
+    fewer, by the design effect of the differences.
+    """
+    n = len(one)
+    differences = one.astype(np.float64) - other.astype(np.float64)
+    effect = _design_effect(differences, groups)
+    for_one, for_other = (float((differences == sign).sum()) / effect + 0.5 for sign in (1, -1))
+    effective = n / effect + 2
+    middle = (for_one - for_other) / effective
+    deviation = math.sqrt(for_one + for_other - (for_one - for_other) ** 2 / effective) / effective
+    low, high = max(-1.0, middle - Z95 * deviation), min(1.0, middle + Z95 * deviation)
+    return Difference(float(differences.mean()), (low, high), n)
+
+
+def smallest_gain_shown(n: int) -> int:
+    """Of how many of `n` images at least one classifier must be right where the other is wrong, to be shown to be better."""
+    for count in range(1, n + 1):
+        if paired_difference(np.arange(n) < count, np.zeros(n, bool)).ci95[0] > 0:
+            return count
+    return n + 1
+
+
+def _design_effect(differences: np.ndarray, groups: np.ndarray | None) -> float:
+    """How many grouped images say as much as one unrelated one: the variance of the mean between groups over that without."""
+    if groups is None:
+        return 1.0
+    numbers = np.unique(groups, return_inverse=True)[1]
+    n, n_groups = len(differences), int(numbers.max()) + 1
+    residuals = differences - differences.mean()
+    unrelated = float(residuals @ residuals)
+    if n_groups == n:
+        return 1.0
+    if n_groups == 1 or unrelated == 0:
+        return n / n_groups
+    sums = np.bincount(numbers, weights=residuals)
+    return min(max(n_groups / (n_groups - 1) * float(sums @ sums) / unrelated, 1.0), float(n))

@@ -1,0 +1,31 @@
+"""From logits to probabilities, and what a probability for the true class costs."""
+
+import numpy as np
+
+
+def softmax(logits: np.ndarray, temperature: float = 1.0) -> np.ndarray:
+    """Probabilities of (n, n_classes) logits divided by `temperature`, in float64 so that rows sum to 1."""
+    scaled = logits.astype(np.float64) / temperature
+    exponentials = np.exp(scaled - scaled.max(axis=1, keepdims=True))
+    return exponentials / exponentials.sum(axis=1, keepdims=True)
+
+
+def as_logits(probabilities: np.ndarray) -> np.ndarray:
+    """Logits that softmax turns into these (n, n_classes) probabilities; impossible classes become merely all but so."""
+    return np.log(np.maximum(probabilities, np.finfo(np.float64).tiny))
+
+
+def log_losses(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """(n,) nats: how wrong each row is about its label, a class index. One held impossible costs much, not infinity."""
+    return -np.log(np.maximum(probabilities[np.arange(len(labels)), labels], np.finfo(probabilities.dtype).eps))
+
+
+def cross_entropies(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """(n,) nats: the cross-entropy of each row of (n, n_classes) logits with its label."""
+    shifted = logits.astype(np.float64) - logits.max(axis=1, keepdims=True)
+    return np.log(np.exp(shifted).sum(axis=1)) - shifted[np.arange(len(labels)), labels]
+
+
+def cross_entropy(logits: np.ndarray, labels: np.ndarray) -> float:
+    """The mean of `cross_entropies`."""
+    return float(cross_entropies(logits, labels).mean())

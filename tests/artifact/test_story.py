@@ -1,0 +1,65 @@
+"""The sentences of the report: what a reader is told of a run, and what not."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from headstart.artifact.story import Evidence, Story, tell
+from headstart.evaluation.calibration import Calibration
+from headstart.evaluation.learning_curve import CurvePoint, LearningCurve
+from headstart.evaluation.metrics import evaluate_predictions
+
+CURVE = LearningCurve(
+    (CurvePoint(0.5, 50, 0.8, (0.7, 0.9)), CurvePoint(1.0, 100, 0.9, (0.8, 0.95))), gain=0.1, gain_ci95=(0.05, 0.15)
+)
+
+
+def evidence(n: int = 100, n_right: int = 90) -> Evidence:
+    """Of two classes, the mistakes all in the second, with nothing else known."""
+    labels = np.repeat([0, 1], [n // 2, n - n // 2])
+    predicted = np.where(np.arange(n) < n_right, labels, 0)
+    probabilities = np.where(np.eye(2)[predicted] == 1, 0.9, 0.1)
+    evaluation = evaluate_predictions(probabilities, labels, ["ants", "bees"], split="val")
+    return Evidence(evaluation, None, None, None, (), ("a/1.jpg", "a/2.jpg"), (50, 50))
+
+
+def text(parts: Story) -> str:
+    """All of it."""
+    return " ".join((*parts.certainty, *parts.doubts, *parts.next_steps))
+
+
+def test_the_range_is_said_in_images_of_a_hundred() -> None:
+    """The interval in words a non-statistician reads; with few images, that they are few."""
+    assert "between 83 and 94 of 100" in text(tell(evidence()))
+    assert "12 images are too few" in text(tell(evidence(12, 11)))
+
+
+def test_a_class_that_is_not_recognised_is_named() -> None:
+    """Not one that is recognised."""
+    doubts = " ".join(tell(evidence(100, 80)).doubts)
+    assert "'bees' only 60%" in doubts and "'ants'" not in doubts
+
+
+@pytest.mark.parametrize(("ece", "words"), [(0.01, "can be taken at their word"), (0.2, "pinch of salt")])
+def test_probabilities_are_judged(ece: float, words: str) -> None:
+    """By their calibration error, and what the temperature did."""
+    story = tell(replace(evidence(), calibration=Calibration(1.5, "val", (0.5, 0.4), (0.25, ece))))
+    assert words in text(story) and "25.0 before" in text(story)
+    assert "before" not in text(tell(replace(evidence(), calibration=Calibration(1.0, "val", (0.5, 0.5), (ece, ece)))))
+
+
+def test_uneven_classes_lead_to_balance() -> None:
+    """Said as a doubt and as a step; of even ones nothing is said."""
+    story = tell(replace(evidence(), counts=(10, 90)))
+    assert "10 to 90" in " ".join(story.doubts) and "--balance" in " ".join(story.next_steps)
+    assert "balance" not in text(tell(evidence()))
+
+
+def test_steps_begin_with_what_costs_least() -> None:
+    """The surest mistakes first; the curve's verdict when there is one; a test split where val was selected on."""
+    one = evidence()
+    steps = tell(replace(one, curve=CURVE, evaluation=replace(one.evaluation, selected_on=True))).next_steps
+    assert "a/1.jpg, a/2.jpg" in steps[0]
+    assert any(step.startswith("More images would likely help: from 50 to 100") for step in steps)
+    assert "--test" in steps[-1]
