@@ -87,6 +87,8 @@ def test_train_honours_the_proposal(headstart: Command, messy: Path, backbone: l
     assert all(skipped[path].startswith("excluded: ") for path in proposed)
     again = headstart("audit", messy, "--exclude", table, "--json", "--quiet", *backbone)
     assert json.loads(again.out)["counts"]["leak"]["severe"] == 0
+    unreadable = {f["path"] for f in json.loads(again.out)["findings"] if f["check"] == "unreadable"}
+    assert not unreadable & proposed  # leaving a file out is no finding
 
 
 def test_train_tells_the_accuracy_without_leaks(headstart: Command, messy: Path, backbone: list[str], tmp_path: Path) -> None:

@@ -161,3 +161,10 @@ def test_any_predictions(rows: list[tuple[int, list[int]]]) -> None:
         assert 0 <= value <= 1
     assert 0 < found.log_loss < 10
     json.dumps(found.as_json(), allow_nan=False)
+
+
+@pytest.mark.parametrize(("counts", "uneven"), [((10, 10), False), ((30, 10), False), ((31, 10), True), ((31, 0), False)])
+def test_uneven_classes_are_noticed(counts: tuple[int, int], uneven: bool) -> None:
+    """From more than three times as many images on; a class without any does not count."""
+    labels = np.repeat([0, 1], counts)
+    assert evaluate_predictions(np.full((len(labels), 2), 0.5), labels, ["a", "b"], split="val").is_uneven == uneven

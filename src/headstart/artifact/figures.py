@@ -20,6 +20,7 @@ from matplotlib.textpath import text_to_path
 from matplotlib.ticker import MaxNLocator
 
 from headstart.evaluation.calibration import ReliabilityBin
+from headstart.evaluation.intervals import wilson_interval
 from headstart.evaluation.learning_curve import LearningCurve
 from headstart.evaluation.metrics import Evaluation
 from headstart.model.history import Epoch
@@ -132,6 +133,9 @@ def reliability_figure(before: Sequence[ReliabilityBin], after: Sequence[Reliabi
                 label = f"{name} the temperature" if before != after else "the model"
                 sure, right = [b.confidence for b in bins], [b.accuracy for b in bins]
                 axes.plot(sure, right, color=colour, marker=marker, markersize=4, linewidth=1, label=label)
+                if name == "after":  # how sure each point is itself
+                    ends = [wilson_interval(b.accuracy * b.n, b.n) for b in bins]
+                    axes.vlines(sure, *zip(*ends, strict=True), color=colour, alpha=0.35, linewidth=1)
         low = min(min(b.confidence, b.accuracy) for b in after) if after else 0.0
         axes.set(xlabel="how sure (mean probability of the answer)", ylabel="how often right", aspect="equal")
         axes.set(xlim=(max(0.0, low - 0.05), 1.02), ylim=(max(0.0, low - 0.05), 1.02))

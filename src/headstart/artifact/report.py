@@ -74,6 +74,14 @@ def summary_sentence(evaluation: Evaluation, n_trained_on: int = 0) -> str:
     return sentence + "; nothing was selected on them."
 
 
+def uneven_sentence(evaluation: Evaluation) -> str:
+    """What to look at where some classes are much larger than others: numbers that count every class alike."""
+    return (
+        f"balanced accuracy {evaluation.balanced_accuracy:.1%}, macro-F1 {evaluation.macro_f1:.3f}: "
+        "the classes are uneven, and these count every class alike"
+    )
+
+
 def write_report(file: Path, facts: ReportFacts) -> None:
     """Writes the report as one self-contained file: its pictures are inside."""
     page = render_page(

@@ -7,10 +7,9 @@ from headstart.evaluation.calibration import Calibration
 from headstart.evaluation.cross_validation import CrossValidation
 from headstart.evaluation.intervals import TOO_FEW
 from headstart.evaluation.learning_curve import LearningCurve
-from headstart.evaluation.metrics import Evaluation
+from headstart.evaluation.metrics import UNEVEN, Evaluation
 
 WEAK_RECALL = 0.1  # how far below the balanced accuracy a class's recall is worth a word
-UNEVEN = 3.0  # times as many images in one class as in another, from which accuracy hides the small ones
 WELL_CALIBRATED = 0.03  # ECE up to which probabilities can be taken at their word
 SHOWN_IMAGES = 5
 

@@ -23,7 +23,7 @@ FAR_BEYOND = 2.0  # times a limit
 
 def unreadable(evidence: Evidence) -> Checked:
     """Files that are no images, or broken ones: they are left out of everything."""
-    skipped = evidence.dataset.skipped
+    skipped = [entry for entry in evidence.dataset.skipped if not entry.by_owner]
     findings = [Finding("unreadable", "warning", entry.path, "", 1.0, f"is left out: {entry.reason}") for entry in skipped]
     return Checked("unreadable", strongest_first(findings), np.full(len(evidence.facts), np.nan))
 

@@ -31,7 +31,7 @@ def without_excluded(sources: Sequence[Sources], table: Path) -> list[Sources]:
         names = [name_of(candidate) for candidate in source.candidates]
         used.update(name for name in names if name is not None)
         named = zip(source.candidates, names, strict=True)
-        left_out = [Skipped(candidate.path, f"excluded: {reasons[name]}") for candidate, name in named if name is not None]
+        left_out = [Skipped(c.path, f"excluded: {reasons[name]}", by_owner=True) for c, name in named if name is not None]
         rest = tuple(candidate for candidate, name in zip(source.candidates, names, strict=True) if name is None)
         kept.append(replace(source, candidates=rest, skipped=(*source.skipped, *left_out)))
     unknown = [path for path in reasons if path not in used]

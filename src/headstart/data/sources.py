@@ -50,6 +50,7 @@ class Skipped:
 
     path: str
     reason: str
+    by_owner: bool = False  # left out by a decision, not because something is wrong with it
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from headstart.evaluation.resampling import resampled_f1
 from headstart.evaluation.selection import Corrected
 
 Interval = tuple[float, float]
+UNEVEN = 3.0  # times as many images in one class as in another, from which the accuracy hides the small ones
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +51,12 @@ class Evaluation:
     per_class: tuple[ClassMetrics, ...]
     confusion: np.ndarray  # (n_classes, n_classes) int64: rows are true, columns predicted
     corrected: Corrected | None = None  # the accuracy without the optimism of choosing by these images, where that was done
+
+    @property
+    def is_uneven(self) -> bool:
+        """Whether the accuracy says little of the small classes."""
+        counts = [c.n for c in self.per_class if c.n]
+        return max(counts) > UNEVEN * min(counts)
 
     def as_json(self) -> dict[str, Any]:
         """The evaluation as metrics.json holds it."""

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from headstart.artifact.report import summary_sentence
+from headstart.artifact.report import summary_sentence, uneven_sentence
 from headstart.evaluation.metrics import Evaluation
 from headstart.model.features import Work
 
@@ -29,3 +29,8 @@ class Trained:
     def summary(self) -> str:
         """The claim in one sentence."""
         return summary_sentence(self.evaluation)
+
+    @property
+    def uneven(self) -> str:
+        """What to look at beside the claim where classes are uneven."""
+        return uneven_sentence(self.evaluation)

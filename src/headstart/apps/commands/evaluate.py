@@ -38,10 +38,12 @@ def evaluate(
     if json:
         print_json(evaluated.metrics)
         return
-    from headstart.artifact.report import summary_sentence
+    from headstart.artifact.report import summary_sentence, uneven_sentence
 
     evaluation = evaluated.evaluation
     say(summary_sentence(evaluation, evaluated.metrics["images"]["trained_on"]))
+    if evaluation.is_uneven:
+        say(f"  {uneven_sentence(evaluation)}")
     say(f"  macro-F1 {evaluation.macro_f1:.3f}   log loss {evaluation.log_loss:.3f}   ECE {evaluation.ece:.3f}")
     width = max(len("class"), *(len(c.name) for c in evaluation.per_class))
     say(f"  {'class':<{width}}  images  {'  '.join(f'{name:>9}' for name in ('precision', 'recall', 'F1'))}")

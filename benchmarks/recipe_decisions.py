@@ -1,0 +1,96 @@
+"""The choices in recipes.py, measured again: fine-tuning with one number of the plan changed at a time.
+
+    python benchmarks/recipe_decisions.py sign_digits --only freeze --seeds 0 1 2
+
+Minutes a variant and seed on two cores. The accuracy is of the last epoch, on the data's val split or a fifth of train; nothing
+is selected on it. Prints a line a variant and writes results/recipe-<data>.json.
+"""
+
+import argparse
+import json
+import time
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+from statistics import mean
+from typing import Any
+
+import numpy as np
+
+from headstart.audit.twins import find_twins
+from headstart.data.splits import Split, groups_of, split_dataset
+from headstart.machine import peak_rss_mb
+from headstart.progress import silent
+from headstart.settings import TrainSettings
+from headstart.training.backbone import open_backbone
+from headstart.training.feature_table import FeatureTable
+from headstart.training.finetune_run import FinetuneJob, answers_of_trial, finetune_job
+from headstart.training.fitting import open_splits, scan_sources
+
+RESULTS = Path(__file__).parent / "results"
+# Number of the plan -> what else it could be. The recipe's own choice is always measured first.
+VARIANTS: dict[str, list[Any]] = {
+    "freeze": [0, 5],
+    "epochs": [2, 6, 8],
+    "crop_scale": [(0.08, 1.0), (0.35, 1.0), (0.8, 1.0)],
+    "label_smoothing": [0.0],
+    "batch_size": [8, 32],
+    "learning_rate": [1e-4, 4e-4],
+    "weight_decay": [0.0, 0.05],
+    "schedule": ["constant", "one-cycle"],
+    "small_epochs": [2],  # the first two at 160 px
+    "micro_batch": [2, 8, 16],
+}
+
+
+def main() -> None:
+    """Measures what --only names, or everything."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data", help="a data set: a folder, or a name of the catalog")
+    parser.add_argument("--only", nargs="*", choices=sorted(VARIANTS), default=sorted(VARIANTS))
+    parser.add_argument("--seeds", nargs="*", type=int, default=[0])
+    options = parser.parse_args()
+    changes: list[dict[str, Any]] = [{}]
+    for name in options.only:
+        changes += [{name: value} | ({"small_size": 160} if name == "small_epochs" else {}) for value in VARIANTS[name]]
+    rows = []
+    for change in changes:
+        found = [measured(options.data, seed, change) for seed in options.seeds]
+        row = {
+            "change": change,
+            "accuracy": [accuracy for accuracy, _ in found],
+            "seconds": [round(seconds, 1) for _, seconds in found],
+            "peak_rss_mb": round(peak_rss_mb()),  # of the process so far
+        }
+        rows.append(row)
+        says = ", ".join(f"{name} {value}" for name, value in change.items()) or "the recipe"
+        print(f"{says:<32} {mean(row['accuracy']):.4f}  {mean(row['seconds']):7.1f} s", flush=True)
+    file = RESULTS / f"recipe-{Path(options.data).name}.json"
+    file.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
+
+
+def measured(data: str, seed: int, change: dict[str, Any]) -> tuple[float, float]:
+    """Accuracy on the held-out images, and seconds of the training with its decoding."""
+    job = job_of(data, TrainSettings(strategy="finetune", seed=seed))
+    rows = job.split.test
+    job = replace(job, plan=replace(job.plan, **change))
+    began = time.perf_counter()
+    answers = answers_of_trial(job, rows, silent)
+    return float((answers.argmax(axis=1) == job.dataset.labels[rows]).mean()), time.perf_counter() - began
+
+
+def job_of(data: str, settings: TrainSettings) -> FinetuneJob:
+    """Fine-tuning on train, with val held out as a test: no epoch is chosen by it."""
+    with ExitStack() as stack:
+        sources = open_splits(stack, data, settings, silent)
+        backbone = open_backbone(settings, silent)
+        dataset, found = scan_sources(sources, backbone, settings, silent)
+        groups = groups_of(dataset.images, find_twins(dataset.images, found.facts, found.vectors).pairs())
+        split = split_dataset(dataset, groups, val_fraction=settings.val_fraction, needs_val=True, seed=settings.seed)
+        held_out = Split(split.train, np.empty(0, np.int64), split.val, "none")
+        table = FeatureTable(found.vectors, dataset.labels, groups, len(dataset.classes))
+        return finetune_job(dataset, held_out, table, backbone, settings, None, silent)
+
+
+if __name__ == "__main__":
+    main()
