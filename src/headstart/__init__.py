@@ -15,10 +15,21 @@ _HOME_OF = {
     "TrainSettings": "headstart.settings",
     "Trained": "headstart.training.outcome",
     "audit_images": "headstart.training.audit_run",
+    "compare_models": "headstart.training.comparing",
     "train": "headstart.training.run",
 }
 
-__all__ = ["HeadstartError", "ImageClassifier", "Predictor", "TrainSettings", "Trained", "__version__", "audit_images", "train"]
+__all__ = [
+    "HeadstartError",
+    "ImageClassifier",
+    "Predictor",
+    "TrainSettings",
+    "Trained",
+    "__version__",
+    "audit_images",
+    "compare_models",
+    "train",
+]
 
 if TYPE_CHECKING:
     from headstart.artifact.predictor import Predictor
@@ -26,6 +37,7 @@ if TYPE_CHECKING:
     from headstart.settings import TrainSettings
     from headstart.training.audit_run import audit_images
     from headstart.training.classifier import ImageClassifier
+    from headstart.training.comparing import compare_models
     from headstart.training.outcome import Trained
     from headstart.training.run import train
 

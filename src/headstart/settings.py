@@ -58,7 +58,7 @@ class TrainSettings(BaseModel):
     balance: bool = Field(False, description="Count every class as equally frequent: for rare classes that matter as much.")
     cv: str | None = Field(
         None,
-        pattern=r"^[1-9]\d*(x[1-9]\d*)?$",
+        pattern=r"^([2-9]|[1-9]\d+)(x[1-9]\d*)?$",
         description="Cross-validate a probe: 5x4 is 5 folds, 4 times over. Images need no val then.",
     )
     time_budget: float = Field(
@@ -92,6 +92,11 @@ class TrainSettings(BaseModel):
             raise SettingsError(
                 f"--{name.replace('_', '-')} cannot be {first['input']!r}", hint=first["msg"].lower()
             ) from error
+
+    @property
+    def takes_steps(self) -> bool:
+        """Whether a network is trained, not a head fitted."""
+        return self.strategy == "finetune" or self.recipe == "tutorial"
 
     @property
     def folds_and_repeats(self) -> tuple[int, int]:

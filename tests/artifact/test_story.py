@@ -9,9 +9,10 @@ from headstart.artifact.story import Evidence, Story, tell
 from headstart.evaluation.calibration import Calibration
 from headstart.evaluation.learning_curve import CurvePoint, LearningCurve
 from headstart.evaluation.metrics import evaluate_predictions
+from headstart.evaluation.paired import Difference
 
 CURVE = LearningCurve(
-    (CurvePoint(0.5, 50, 0.8, (0.7, 0.9)), CurvePoint(1.0, 100, 0.9, (0.8, 0.95))), gain=0.1, gain_ci95=(0.05, 0.15)
+    (CurvePoint(0.5, 50, 0.8, (0.7, 0.9)), CurvePoint(1.0, 100, 0.9, (0.8, 0.95))), Difference(0.1, (0.05, 0.15), 100, True)
 )
 
 
@@ -21,7 +22,7 @@ def evidence(n: int = 100, n_right: int = 90) -> Evidence:
     predicted = np.where(np.arange(n) < n_right, labels, 0)
     probabilities = np.where(np.eye(2)[predicted] == 1, 0.9, 0.1)
     evaluation = evaluate_predictions(probabilities, labels, ["ants", "bees"], split="val")
-    return Evidence(evaluation, None, None, None, (), ("a/1.jpg", "a/2.jpg"), (50, 50))
+    return Evidence(evaluation, None, None, None, None, (), ("a/1.jpg", "a/2.jpg"), (50, 50))
 
 
 def text(parts: Story) -> str:

@@ -3,7 +3,14 @@
 import numpy as np
 import pytest
 
-from headstart.evaluation.calibration import Calibration, cross_fitted, fit_temperature, reliability
+from headstart.evaluation.calibration import (
+    Calibration,
+    cross_fitted,
+    ece_by_chance,
+    expected_calibration_error,
+    fit_temperature,
+    reliability,
+)
 from headstart.evaluation.probabilities import as_logits, cross_entropy, log_losses, softmax
 
 
@@ -70,4 +77,21 @@ def test_probabilities_to_logits_and_back() -> None:
 def test_json_holds_before_and_after() -> None:
     """Both figures are named."""
     values = Calibration(1.5, "val", (0.5, 0.4), (0.1, 0.02)).as_json()
-    assert values["log_loss"] == {"before": 0.5, "after": 0.4} and values["ece"] == {"before": 0.1, "after": 0.02}
+    assert values["log_loss"] == {"before": 0.5, "after": 0.4} and values["ece"] == {
+        "before": 0.1,
+        "after": 0.02,
+        "by_chance": 0.0,
+    }
+
+
+@pytest.mark.parametrize("n", [50, 150, 1000])
+def test_few_images_make_an_error_by_chance(n: int) -> None:
+    """Honest probabilities stay below what chance makes nineteen times out of twenty; the fewer images, the more it makes."""
+    above = 0
+    for seed in range(60):
+        logits, labels = drawn(n, 1.0, seed)
+        probabilities = softmax(logits)
+        above += expected_calibration_error(probabilities, labels) > ece_by_chance(probabilities)
+    assert above <= 9
+    sure, labels = drawn(n, 4.0)
+    assert expected_calibration_error(softmax(sure), labels) > ece_by_chance(softmax(sure))

@@ -168,3 +168,33 @@ def test_uneven_classes_are_noticed(counts: tuple[int, int], uneven: bool) -> No
     """From more than three times as many images on; a class without any does not count."""
     labels = np.repeat([0, 1], counts)
     assert evaluate_predictions(np.full((len(labels), 2), 0.5), labels, ["a", "b"], split="val").is_uneven == uneven
+
+
+@pytest.mark.parametrize("n_classes", [2, 5, 12])
+def test_scikit_learn_agrees(n_classes: int) -> None:
+    """Every number is scikit-learn's; some classes are without images, some are never predicted."""
+    from sklearn import metrics
+
+    rng = np.random.default_rng(n_classes)
+    labels = rng.integers(0, n_classes - 1 if n_classes > 2 else 2, 300)
+    probabilities = rng.dirichlet(np.full(n_classes, 0.3), 300)
+    probabilities[:, 1] = np.where(probabilities[:, 1] == probabilities.max(axis=1), 0, probabilities[:, 1]) + 1e-9
+    probabilities /= probabilities.sum(axis=1, keepdims=True)
+    classes = [str(i) for i in range(n_classes)]
+    found = evaluate_predictions(probabilities, labels, classes, split="val")
+    predicted, indices = probabilities.argmax(axis=1), np.arange(n_classes)
+    assert found.accuracy == pytest.approx(metrics.accuracy_score(labels, predicted))
+    recall = metrics.recall_score(labels, predicted, labels=np.unique(labels), average="macro", zero_division=0)
+    assert found.balanced_accuracy == pytest.approx(recall)
+    present = np.unique(labels)
+    assert found.macro_f1 == pytest.approx(metrics.f1_score(labels, predicted, labels=present, average="macro"))
+    assert found.log_loss == pytest.approx(metrics.log_loss(labels, probabilities, labels=indices))
+    assert np.array_equal(found.confusion, metrics.confusion_matrix(labels, predicted, labels=indices))
+    scores = metrics.precision_recall_fscore_support(labels, predicted, labels=indices, zero_division=0)
+    for i, c in enumerate(found.per_class):
+        assert c.n == scores[3][i]
+        assert (c.precision or 0, c.recall or 0, c.f1 or 0) == pytest.approx([score[i] for score in scores[:3]])
+    if n_classes > 10:
+        assert found.top5_accuracy == pytest.approx(metrics.top_k_accuracy_score(labels, probabilities, k=5, labels=indices))
+    else:
+        assert found.top5_accuracy is None

@@ -67,7 +67,10 @@ def test_a_class_without_images_takes_no_part() -> None:
 def test_the_interval_of_a_mean_covers(n: int) -> None:
     """Means of exponential values, by bootstrap and by Student."""
     rng = np.random.default_rng(1)
-    inside = sum(low <= 1 <= high for low, high in (mean_interval(rng.exponential(size=n), seed=i) for i in range(200)))
+    inside = 0
+    for seed in range(200):
+        low, high = mean_interval(rng.exponential(size=n), seed=seed) or (0.0, 0.0)
+        inside += low <= 1 <= high
     assert 0.88 <= inside / 200 <= 0.985
 
 
@@ -75,13 +78,14 @@ def test_the_mean_of_groups_is_less_certain() -> None:
     """Values that are equal within ten series of 30 say as much as ten."""
     values = np.repeat(np.random.default_rng(0).normal(size=10), 30)
     alone, grouped = mean_interval(values), mean_interval(values, np.arange(300) // 30)
+    assert alone is not None and grouped is not None
     assert grouped[1] - grouped[0] > 4 * (alone[1] - alone[0])
-    assert mean_interval(values, np.zeros(300, int)) == pytest.approx((values.mean(), values.mean()))
+    assert mean_interval(values, np.zeros(300, int)) is None  # one series alone says nothing
 
 
 def curve_of(half: float, full: float, n: int) -> str:
     """The sentence about models that are right on these shares of n images."""
-    right = np.stack([np.arange(n) < share * n for share in (half - 0.05, half, full)]).astype(float)
+    right = np.stack([np.arange(n) < share * n for share in (half - 0.05, half, full)])
     return learning_curve((0.25, 0.5, 1.0), (100, 200, 400), right, np.arange(n)).sentence()
 
 

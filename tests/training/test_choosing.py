@@ -13,7 +13,7 @@ from PIL import Image
 import headstart
 from headstart.errors import DataError, SettingsError
 from headstart.settings import TrainSettings
-from headstart.training.comparing import compare
+from headstart.training.comparing import compare_models
 
 
 @pytest.fixture
@@ -73,6 +73,31 @@ def test_auto_finetunes_where_it_pays(grain: Path, settings: Callable[..., Train
     assert (manifest["strategy"], manifest["settings"]["strategy"]) == ("finetune", "finetune")
 
 
+class StoppedError(Exception):
+    """The process ends here."""
+
+
+def test_a_killed_run_keeps_what_was_chosen(
+    grain: Path, settings: Callable[..., TrainSettings], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run of --strategy auto that ends after its second epoch goes on with fine-tuning under the name that this gave it."""
+    monkeypatch.chdir(tmp_path)
+
+    def stop(stage: str, done: int, total: int) -> None:
+        if stage == "epoch 3 of 15" and Path("runs/grain-finetune-1.partial").exists():
+            raise StoppedError
+
+    with pytest.raises(StoppedError):
+        headstart.train(grain, settings(time_budget=240, **LEARNS), progress=stop)
+    assert [path.name for path in Path("runs").iterdir()] == ["grain-finetune-1.partial"]
+    stages: set[str] = set()
+    run = headstart.train(None, resume=Path("runs/grain-finetune-1"), progress=lambda stage, *_: stages.add(stage))
+    assert run.run.as_posix() == "runs/grain-finetune-1"
+    assert (run.metrics["requested"], run.metrics["strategy"]) == ("auto", "finetune")
+    assert run.metrics["choice"]["finetune_minus_probe"]["gain"] > 0
+    assert "epoch 3 of 15" in stages and "epoch 2 of 15" not in stages
+
+
 @pytest.mark.parametrize("counts", [{"circles": 2, "squares": 2}, {"circles": 1, "squares": 6}])
 def test_auto_on_almost_nothing(
     counts: dict[str, int], draw_classes: Callable[..., Path], settings: Callable[..., TrainSettings], tmp_path: Path
@@ -108,7 +133,7 @@ def test_repeated_cross_validation(
     assert found["accuracy"] == pytest.approx(np.mean([np.mean(repeat) for repeat in found["by_fold"]]), abs=0.02)
 
 
-@pytest.mark.parametrize("cv", ["5x", "x4", "0x3", "five"])
+@pytest.mark.parametrize("cv", ["5x", "x4", "0x3", "five", "1", "1x3"])
 def test_a_malformed_cv_is_refused(cv: str) -> None:
     """With the option's name."""
     with pytest.raises(SettingsError, match="--cv"):
@@ -117,7 +142,7 @@ def test_a_malformed_cv_is_refused(cv: str) -> None:
 
 def test_comparison(grain: Path, settings: Callable[..., TrainSettings]) -> None:
     """Every image is answered once by each; the second is measured against the first, and a sentence says what came out."""
-    found = compare(grain, settings(**LEARNS), n_folds=2)
+    found = compare_models(grain, settings(**LEARNS), n_folds=2)
     probe, finetune = found.contenders
     assert found.n == 440 and (probe.strategy, finetune.strategy) == ("probe", "finetune")
     assert probe.difference is None and finetune.difference is not None
@@ -133,9 +158,9 @@ def test_one_against_itself_shows_no_difference(
 ) -> None:
     """A single contender has nothing to be compared with; an unknown one is refused."""
     data = draw_classes({"circles": 6, "squares": 6})
-    assert compare(data, settings(), strategies=["probe"]).sentences() == []
+    assert compare_models(data, settings(), strategies=["probe"]).sentences() == []
     with pytest.raises(SettingsError, match="bagging"):
-        compare(data, settings(), strategies=["probe", "bagging"])
+        compare_models(data, settings(), strategies=["probe", "bagging"])
 
 
 def test_balance_finds_the_rare_class(tmp_path: Path, settings: Callable[..., TrainSettings]) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 from headstart.artifact.page import render_page, share
 from headstart.artifact.story import Story
 from headstart.data.sources import Skipped
-from headstart.evaluation.intervals import TOO_FEW
+from headstart.evaluation.intervals import TOO_FEW, in_words
 from headstart.evaluation.metrics import Evaluation
 from headstart.storage import write_text
 
@@ -50,14 +50,9 @@ class ReportFacts:
 
 def summary_sentence(evaluation: Evaluation, n_trained_on: int = 0) -> str:
     """The claim in one sentence: the share that is right, how sure that is, and whether the images were used before."""
-    low, high = evaluation.accuracy_ci95
     sentence = (
         f"{evaluation.accuracy:.1%} of {evaluation.n} {SPLIT_IN_WORDS[evaluation.split]} are classified correctly ("
-        + (
-            f"too few for an interval: {TOO_FEW} are needed"
-            if evaluation.n < TOO_FEW
-            else f"95 % interval {low:.1%} to {high:.1%}"
-        )
+        + in_words(evaluation.accuracy_ci95, evaluation.n)
         + (f", from {evaluation.n_groups} unrelated groups)" if evaluation.n_groups < evaluation.n else ")")
     )
     if n_trained_on:
@@ -115,7 +110,12 @@ def _numbers(evaluation: Evaluation) -> Sequence[tuple[str, str, str, str]]:
     """(name, value, 95 % interval, meaning)."""
     groups = f" in {evaluation.n_groups} unrelated groups" if evaluation.n_groups < evaluation.n else ""
     rows = [
-        ("accuracy", share(evaluation.accuracy), _interval(evaluation.accuracy_ci95), f"of {evaluation.n} images{groups}"),
+        (
+            "accuracy",
+            share(evaluation.accuracy),
+            _interval(evaluation.accuracy_ci95 if evaluation.n >= TOO_FEW else None),
+            f"of {evaluation.n} images{groups}",
+        ),
         (
             "balanced accuracy",
             share(evaluation.balanced_accuracy),

@@ -19,6 +19,7 @@ class Evidence:
     """What the story is made of."""
 
     evaluation: Evaluation
+    without_leaks: Evaluation | None
     calibration: Calibration | None
     cross_validation: CrossValidation | None
     curve: LearningCurve | None
@@ -43,25 +44,34 @@ def tell(evidence: Evidence) -> Story:
 
 def _certainty(evidence: Evidence) -> list[str]:
     evaluation = evidence.evaluation
-    low, high = evaluation.accuracy_ci95
+    honest = evidence.without_leaks or evaluation
+    low, high = honest.corrected.accuracy_ci95 if honest.corrected else honest.accuracy_ci95
     said = []
-    if evaluation.n < TOO_FEW:
-        said.append(f"{evaluation.n} images are too few to say how sure this is: {TOO_FEW} or more are needed.")
+    if honest.n < TOO_FEW:
+        said.append(f"{honest.n} images are too few to say how sure this is: {TOO_FEW} or more are needed.")
     else:
         said.append(
             f"On new images like these expect between {100 * low:.0f} and {100 * high:.0f} of 100 to be right: the range in "
-            f"which the true share lies, as far as {evaluation.n} images can tell, nineteen times out of twenty."
+            f"which the true share lies, as far as {honest.n} images can tell, nineteen times out of twenty."
         )
     if evidence.cross_validation:
         said.append(evidence.cross_validation.sentence())
     if evidence.calibration:
-        error = evidence.calibration.ece[1]
-        meaning = "can be taken at their word" if error <= WELL_CALIBRATED else "are to be read with a pinch of salt"
-        said.append(
-            f"The probabilities {meaning}: how sure the model is and how often it is right differ by {100 * error:.1f} points "
-            "on average" + _before(evidence.calibration) + "."
-        )
+        said.append(_of_probabilities(evidence.calibration, evaluation.n))
     return said
+
+
+def _of_probabilities(calibration: Calibration, n: int) -> str:
+    error, chance = calibration.ece[1], calibration.ece_by_chance
+    measured = f"how sure the model is and how often it is right differ by {100 * error:.1f} points on average"
+    measured += _before(calibration)
+    if n < TOO_FEW:
+        return f"Whether the probabilities can be taken at their word cannot be told from {n} images."
+    if error <= WELL_CALIBRATED:
+        return f"The probabilities can be taken at their word: {measured}."
+    if error <= chance:
+        return f"Nothing speaks against the probabilities: {measured}; with {n} images chance alone makes {100 * chance:.1f}."
+    return f"The probabilities are to be read with a pinch of salt: {measured}."
 
 
 def _before(calibration: Calibration) -> str:

@@ -1,1 +1,1 @@
-"""Arithmetic on labels and probabilities: metrics and intervals. numpy and scikit-learn only."""
+"""Arithmetic on labels and probabilities: metrics and intervals. numpy and scipy.special only."""

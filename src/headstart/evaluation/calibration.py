@@ -10,6 +10,7 @@ from headstart.evaluation.probabilities import cross_entropy, softmax
 ECE_BINS = 15
 WIDEST, COARSE, FINE = 2.0, 0.2, 0.01  # logarithms of the temperatures tried: how far from 0, how far apart at first and then
 PRIOR_IMAGES = 10.0  # how many images' worth of doubt stands against a temperature of e or 1/e
+CHANCE_DRAWS = 100
 SIGNIFICANT = 1.92  # gain in nats, over all images, that chance alone gives one time in twenty (half of chi-squared's 3.84)
 
 
@@ -21,6 +22,7 @@ class Calibration:
     fitted_on: str  # which images, in words
     log_loss: tuple[float, float]  # before, after
     ece: tuple[float, float]
+    ece_by_chance: float = 0.0  # that perfectly honest probabilities would exceed one time in twenty, with so few images
 
     def as_json(self) -> dict[str, Any]:
         """As metrics.json holds it."""
@@ -28,7 +30,7 @@ class Calibration:
             "temperature": self.temperature,
             "fitted_on": self.fitted_on,
             "log_loss": {"before": self.log_loss[0], "after": self.log_loss[1]},
-            "ece": {"before": self.ece[0], "after": self.ece[1]},
+            "ece": {"before": self.ece[0], "after": self.ece[1], "by_chance": self.ece_by_chance},
         }
 
 
@@ -87,3 +89,14 @@ def expected_calibration_error(probabilities: np.ndarray, labels: np.ndarray, n_
     """
     bins = reliability(probabilities, labels, n_bins)
     return float(sum(abs(b.confidence - b.accuracy) * b.n for b in bins) / len(labels))
+
+
+def ece_by_chance(probabilities: np.ndarray, seed: int = 0) -> float:
+    """The calibration error that one in twenty sets of labels exceeds which are drawn from these very probabilities."""
+    rng = np.random.default_rng(seed)
+    edges = probabilities.cumsum(axis=1)
+    errors = []
+    for _ in range(CHANCE_DRAWS):
+        labels = np.minimum((edges < rng.random((len(edges), 1))).sum(axis=1), probabilities.shape[1] - 1)
+        errors.append(expected_calibration_error(probabilities, labels))
+    return float(np.quantile(errors, 0.95))

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from headstart.evaluation.intervals import share_interval
+from headstart.evaluation.intervals import in_words, share_interval
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,11 +31,10 @@ class CrossValidation:
 
     def sentence(self) -> str:
         """The result in plain words."""
-        low, high = self.accuracy_ci95
         least, most = self.spread
         times = f", {len(self.by_fold)} times over" if len(self.by_fold) > 1 else ""
         return (
-            f"Cross-validation in {self.n_folds} folds{times}: {self.accuracy:.1%} (95 % interval {low:.1%} to {high:.1%}); "
+            f"Cross-validation in {self.n_folds} folds{times}: {self.accuracy:.1%} ({in_words(self.accuracy_ci95, self.n)}); "
             f"a single split would have shown anything from {least:.1%} to {most:.1%}."
         )
 

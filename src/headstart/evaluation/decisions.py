@@ -5,6 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from headstart.evaluation.intervals import design_effect
+
 CONFIDENCE = 0.95  # of the promise that a precision is reached
 SHARES = (1.0, 0.95, 0.9, 0.85, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1)  # of the images, the surest, that may be answered
 
@@ -21,13 +23,16 @@ class PrecisionThreshold:
     n: int  # held-out images
 
 
-def precision_threshold(probabilities: np.ndarray, labels: np.ndarray, target: float) -> PrecisionThreshold:
+def precision_threshold(
+    probabilities: np.ndarray, labels: np.ndarray, target: float, groups: np.ndarray | None = None
+) -> PrecisionThreshold:
     """The lowest threshold that promises `target` precision, from (n, n_classes) probabilities of (n,) held-out images.
 
     The surest 100 %, 95 %, 90 % ... of the images are looked at; the largest share is answered whose mistakes are so few that
     a worse precision would show as few in less than one of twenty cases, counted over all shares tried (Learn then Test,
     Angelopoulos et al. 2021, with Bonferroni's correction). Where no share can promise it, the largest is answered that
-    reached the target on these images, and `promised` is False.
+    reached the target on these images, and `promised` is False. Images of one of the (n,) `groups` count as fewer, by their
+    design effect.
     """
     from scipy.special import bdtr  # the binomial's; a machine that only predicts lacks it
 
@@ -38,11 +43,13 @@ def precision_threshold(probabilities: np.ndarray, labels: np.ndarray, target: f
     for share in SHARES:
         threshold = float(np.sort(confidence)[n - max(1, round(share * n))]) if n else 1.0
         answered = confidence >= threshold
-        candidates.append((threshold, int(answered.sum()), int((answered & ~right).sum())))
+        effect = design_effect(right[answered], None if groups is None else groups[answered])
+        candidates.append((threshold, int(answered.sum()), int((answered & ~right).sum()), effect))
     for promised in (True, False):
-        for threshold, n_answered, n_wrong in candidates:
+        for threshold, n_answered, n_wrong, effect in candidates:
             if promised:
-                holds = bdtr(n_wrong, n_answered, 1 - target) <= (1 - CONFIDENCE) / len(SHARES)
+                so_few = bdtr(math.ceil(n_wrong / effect), max(1, math.floor(n_answered / effect)), 1 - target)
+                holds = so_few <= (1 - CONFIDENCE) / len(SHARES)
             else:
                 holds = n_answered - n_wrong >= target * n_answered
             if holds:
@@ -67,15 +74,24 @@ class ConformalThreshold:
     n: int  # held-out images
 
 
-def conformal_threshold(probabilities: np.ndarray, labels: np.ndarray, coverage: float) -> ConformalThreshold:
+def conformal_threshold(
+    probabilities: np.ndarray, labels: np.ndarray, coverage: float, groups: np.ndarray | None = None
+) -> ConformalThreshold:
     """The threshold of split conformal prediction with the smallest sets (Vovk et al. 2005; Sadinle et al. 2019).
 
-    It holds for images that are drawn as the (n,) held-out ones were, on average over them; n of 19 or more for 0.95.
+    It holds for images that are drawn as the (n,) held-out ones were, on average over them; n of 19 or more for 0.95. Of each
+    of the (n,) `groups` its least probable true label counts alone.
     """
     n = len(labels)
-    rank = math.ceil((n + 1) * coverage)
-    of_label = np.sort(probabilities[np.arange(n), labels])
-    threshold = float(of_label[n - rank]) if rank <= n else 0.0
+    of_label = probabilities[np.arange(n), labels]
+    if groups is not None:
+        numbers = np.unique(groups, return_inverse=True)[1]
+        lowest = np.ones(int(numbers.max()) + 1 if n else 0)
+        np.minimum.at(lowest, numbers, of_label)
+        of_label = lowest
+    of_label = np.sort(of_label)
+    rank = math.ceil((len(of_label) + 1) * coverage)
+    threshold = float(of_label[len(of_label) - rank]) if rank <= len(of_label) else 0.0
     sizes = [len(members) for members in conformal_sets(probabilities, threshold)]
     return ConformalThreshold(coverage, threshold, float(np.mean(sizes)) if sizes else 0.0, n)
 
@@ -93,7 +109,7 @@ def conformal_sets(probabilities: np.ndarray, min_probability: float) -> list[np
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """Whether the promises of the thresholds were kept on images that they were not set on."""
+    """What the thresholds do on images whose labels are known: whether their promises are kept."""
 
     share_answered: float
     precision: float | None  # of the answers; None where none was given

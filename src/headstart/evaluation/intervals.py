@@ -60,11 +60,20 @@ def design_effect(right: np.ndarray, groups: np.ndarray | None) -> float:
     return min(max(between / unrelated, 1.0), float(n))
 
 
-def mean_interval(values: np.ndarray, groups: np.ndarray | None = None, seed: int = 0) -> tuple[float, float]:
-    """The 95 % interval of the mean of (n,) values of any kind, such as losses or differences: bootstrapped, whole groups at a
-    time where images are grouped (Efron 1979; percentiles, moved outwards as Student's distribution is wider than the normal).
+def in_words(interval: tuple[float, float], n: int) -> str:
+    """The interval of a share of `n` images as it is said: in percent, or that they are too few for one."""
+    if n < TOO_FEW:
+        return f"too few for an interval: {TOO_FEW} are needed"
+    return f"95 % interval {interval[0]:.1%} to {interval[1]:.1%}"
+
+
+def mean_interval(values: np.ndarray, groups: np.ndarray | None = None, seed: int = 0) -> tuple[float, float] | None:
+    """The 95 % interval of the mean of (n,) values of any kind, such as losses; None for a single group.
+
+    It is bootstrapped, whole groups at a time where images are grouped (Efron 1979): percentiles, moved outwards as Student's
+    distribution is wider than the normal.
     """
-    from scipy.special import stdtrit  # Student's distribution; with scikit-learn it is loaded when it is needed
+    from scipy.special import stdtrit  # Student's distribution; a machine that only predicts lacks it
 
     numbers = np.arange(len(values)) if groups is None else np.unique(groups, return_inverse=True)[1]
     sums = np.bincount(numbers, weights=values)
@@ -72,7 +81,7 @@ def mean_interval(values: np.ndarray, groups: np.ndarray | None = None, seed: in
     n_groups = len(sizes)
     mean = float(sums.sum() / sizes.sum())
     if n_groups == 1:
-        return mean, mean
+        return None
     student = float(stdtrit(n_groups - 1, 0.975))
     if n_groups > BOOTSTRAPPED:
         residuals = sums - mean * sizes

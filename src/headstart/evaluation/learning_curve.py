@@ -5,7 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from headstart.evaluation.intervals import mean_interval, share_interval
+from headstart.evaluation.intervals import TOO_FEW, share_interval
+from headstart.evaluation.paired import Difference, paired_difference
 
 WORTH = 0.01  # gain of a doubling from which more images are worth their labelling
 
@@ -25,20 +26,16 @@ class LearningCurve:
     """Points from few training images to all, and what the last doubling of their number gained."""
 
     points: tuple[CurvePoint, ...]
-    gain: float  # of accuracy, from half of the images to all, on the very same held-out images
-    gain_ci95: tuple[float, float]
+    difference: Difference  # from half of the images to all, on the very same held-out images
 
     def sentence(self) -> str:
         """Whether more images would help, in plain words."""
         half, full = next(p for p in self.points if p.share == 0.5), self.points[-1]
-        low, high = self.gain_ci95
-        measured = (
-            f"from {half.n_train} to {full.n_train} training images the accuracy changed by {100 * self.gain:+.1f} points "
-            f"(95 % interval {100 * low:+.1f} to {100 * high:+.1f})"
-        )
-        if low > 0 and self.gain >= WORTH:
+        high = self.difference.ci95[1]
+        measured = f"from {half.n_train} to {full.n_train} training images the accuracy changed by {self.difference.signed()}"
+        if self.difference.is_shown and self.difference.gain >= WORTH:
             return f"More images would likely help: {measured}."
-        if high < WORTH:
+        if high < WORTH and self.difference.n >= TOO_FEW:
             return f"More images of the same kind would hardly help: {measured}."
         return f"Whether more images would help cannot be told from so few: {measured}."
 
@@ -49,14 +46,14 @@ class LearningCurve:
                 {"share": p.share, "n_train": p.n_train, "accuracy": p.accuracy, "accuracy_ci95": list(p.accuracy_ci95)}
                 for p in self.points
             ],
-            "gain_of_last_doubling": self.gain,
-            "gain_ci95": list(self.gain_ci95),
+            "gain_of_last_doubling": self.difference.gain,
+            "gain_ci95": list(self.difference.ci95),
             "sentence": self.sentence(),
         }
 
 
 def learning_curve(shares: tuple[float, ...], n_train: tuple[int, ...], right: np.ndarray, groups: np.ndarray) -> LearningCurve:
-    """The curve of (n_shares, n) `right`: how often models of each share were right on each held-out image, 0 .. 1.
+    """The curve of (n_shares, n) bool `right`: whether models of each share were right on each held-out image.
 
     The last share is 1 and one is 0.5; `groups` (n,) are what intervals take as belonging together.
     """
@@ -64,5 +61,4 @@ def learning_curve(shares: tuple[float, ...], n_train: tuple[int, ...], right: n
         CurvePoint(share, n, float(row.mean()), share_interval(row, groups))
         for share, n, row in zip(shares, n_train, right, strict=True)
     )
-    difference = right[-1] - right[shares.index(0.5)]
-    return LearningCurve(points, float(difference.mean()), mean_interval(difference, groups))
+    return LearningCurve(points, paired_difference(right[-1], right[shares.index(0.5)], groups))

@@ -107,22 +107,21 @@ def evaluate_predictions(
 
     Intervals take it into account that images of one of the (n,) `groups` are alike.
     """
-    from sklearn import metrics  # takes most of a second, which `train` spends on something else meanwhile
-
-    indices = np.arange(len(classes))
+    n_classes = len(classes)
     predicted = probabilities.argmax(axis=1)
-    present = np.unique(labels)
     right = predicted == labels
-    precision, recall, f1, counts = metrics.precision_recall_fscore_support(labels, predicted, labels=indices, zero_division=0)
-    confusion = metrics.confusion_matrix(labels, predicted, labels=indices)
+    confusion = np.bincount(labels * n_classes + predicted, minlength=n_classes**2).reshape(n_classes, n_classes)
+    hits, counts, answered = np.diag(confusion), confusion.sum(axis=1), confusion.sum(axis=0)
+    precision, recall = hits / np.maximum(answered, 1), hits / np.maximum(counts, 1)
+    f1 = 2 * hits / np.maximum(counts + answered, 1)
+    present, indices = np.flatnonzero(counts), range(n_classes)
     effects = [design_effect(right[labels == i], _those(groups, labels == i)) if i in present else 1.0 for i in indices]
     resampled = resampled_f1(confusion, np.array(effects)) if len(labels) >= TOO_FEW else None
-    ever_predicted = set(predicted.tolist())
     per_class = tuple(
         ClassMetrics(
             name=name,
             n=int(counts[i]),
-            precision=float(precision[i]) if i in ever_predicted else None,
+            precision=float(precision[i]) if answered[i] else None,
             recall=float(recall[i]) if counts[i] else None,
             f1=float(f1[i]) if counts[i] else None,
             precision_ci95=_share_among(right, groups, predicted == i),
@@ -132,13 +131,13 @@ def evaluate_predictions(
         for i, name in enumerate(classes)
     )
     losses = log_losses(probabilities, labels)
-    top5 = float(metrics.top_k_accuracy_score(labels, probabilities, k=5, labels=indices)) if len(classes) > 10 else None
+    better = (probabilities > probabilities[np.arange(len(labels)), labels, None]).sum(axis=1)  # classes before the true one
     return Evaluation(
         split=split,
         n=len(labels),
         n_groups=len(labels) if groups is None else len(np.unique(groups)),
         selected_on=selected_on,
-        accuracy=float(metrics.accuracy_score(labels, predicted)),
+        accuracy=float(right.mean()),
         accuracy_ci95=share_interval(right, groups),
         balanced_accuracy=float(recall[present].mean()),
         balanced_accuracy_ci95=resampled.balanced_accuracy_ci95 if resampled else None,
@@ -146,7 +145,7 @@ def evaluate_predictions(
         macro_f1_ci95=resampled.macro_f1_ci95 if resampled else None,
         log_loss=float(losses.mean()),
         log_loss_ci95=mean_interval(losses, groups) if len(labels) >= TOO_FEW else None,
-        top5_accuracy=top5,
+        top5_accuracy=float((better < 5).mean()) if n_classes > 10 else None,
         ece=expected_calibration_error(probabilities, labels),
         per_class=per_class,
         confusion=confusion,

@@ -7,6 +7,8 @@ import numpy as np
 
 from headstart.evaluation.intervals import Z95
 
+SIGNIFICANT = 0.05  # of a difference in either direction
+
 
 @dataclass(frozen=True, slots=True)
 class Difference:
@@ -15,11 +17,12 @@ class Difference:
     gain: float  # accuracy of the one minus the other's
     ci95: tuple[float, float]
     n: int  # images
+    is_shown: bool  # whether it is more than chance: the interval is on one side of 0, and McNemar's exact test agrees
 
-    @property
-    def is_shown(self) -> bool:
-        """Whether it is more than chance."""
-        return not self.ci95[0] <= 0 <= self.ci95[1]
+    def signed(self) -> str:
+        """Such as "+4.1 points [2.9, 5.4]"."""
+        low, high = (100 * end for end in self.ci95)
+        return f"{100 * self.gain:+.1f} points [{low:.1f}, {high:.1f}]"
 
     def in_points(self) -> str:
         """Such as "4.1 points [2.9, 5.4]", as a distance; the interval keeps the sign's order."""
@@ -34,6 +37,8 @@ def paired_difference(one: np.ndarray, other: np.ndarray, groups: np.ndarray | N
     answers can be right or wrong, so that it promises nothing where the two hardly ever differ. Images of one group count as
     fewer, by the design effect of the differences.
     """
+    from scipy.special import bdtr  # the binomial's
+
     n = len(one)
     differences = one.astype(np.float64) - other.astype(np.float64)
     effect = _design_effect(differences, groups)
@@ -42,13 +47,15 @@ def paired_difference(one: np.ndarray, other: np.ndarray, groups: np.ndarray | N
     middle = (for_one - for_other) / effective
     deviation = math.sqrt(for_one + for_other - (for_one - for_other) ** 2 / effective) / effective
     low, high = max(-1.0, middle - Z95 * deviation), min(1.0, middle + Z95 * deviation)
-    return Difference(float(differences.mean()), (low, high), n)
+    # The test is the exact one for few differences, where the interval is too narrow (5 to 0 is no proof: 1 in 16 is chance).
+    chance = 2 * float(bdtr(math.floor(min(for_one, for_other)), math.floor(for_one + for_other - 1), 0.5))
+    return Difference(float(differences.mean()), (low, high), n, chance <= SIGNIFICANT and not low <= 0 <= high)
 
 
 def smallest_gain_shown(n: int) -> int:
     """Of how many of `n` images at least one classifier must be right where the other is wrong, to be shown to be better."""
     for count in range(1, n + 1):
-        if paired_difference(np.arange(n) < count, np.zeros(n, bool)).ci95[0] > 0:
+        if paired_difference(np.arange(n) < count, np.zeros(n, bool)).is_shown:
             return count
     return n + 1
 

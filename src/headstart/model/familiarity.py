@@ -12,7 +12,7 @@ from headstart.storage import atomic_write
 
 NEIGHBOURS = 5  # that an image is compared with: more than a pair of twins, fewer than a small class has
 FALSE_ALARMS = 0.01  # share of images like those of training that are called unfamiliar
-MAX_REFERENCES = 2000  # training images that are kept to compare with: 5 MB of 1,280 features each
+MAX_REFERENCES = 2000  # training images, or five a class, that are kept to compare with: 5 MB of 1,280 features each
 AT_ONCE = 1024  # images compared together: what bounds the memory
 
 
@@ -25,16 +25,21 @@ class Familiarity:
     monkeys with an area under the ROC curve of 1.000, 1.000 and 0.995; Mahalanobis' distance reached 0.989, 0.982 and 0.900.
     """
 
-    references: np.ndarray  # (n_references, n_features) float16, rows of length 1
+    references: np.ndarray  # (n_references, n_features) float32, rows of length 1; in half precision on disk
     threshold: float  # distance above which an image is unfamiliar
 
     def distances(self, vectors: np.ndarray) -> np.ndarray:
         """(n,) float64 in 0 .. 2 of (n, n_features) feature vectors."""
-        return _distances(_directions(vectors), self.references.astype(np.float32))
+        return _distances(_directions(vectors), self.references)
+
+    def of_references(self, vectors: np.ndarray) -> "Familiarity":
+        """The same threshold around the features that another network has of the training images."""
+        return Familiarity(_kept_directions(vectors), self.threshold)
 
     def save(self, file: Path) -> None:
         """Writes it as safetensors."""
-        tensors = {"references": self.references, "threshold": np.array([self.threshold], np.float64)}
+        tensors: dict[str, np.ndarray] = {"references": self.references.astype(np.float16)}
+        tensors["threshold"] = np.array([self.threshold], np.float64)
         with atomic_write(file) as aside:
             save_file(tensors, aside)
 
@@ -43,7 +48,7 @@ class Familiarity:
         """Reads what `save` wrote. Raises BundleError."""
         try:
             tensors = load_file(file)
-            references, threshold = tensors["references"], float(tensors["threshold"][0])
+            references, threshold = tensors["references"].astype(np.float32), float(tensors["threshold"][0])
         except (OSError, SafetensorError, KeyError, IndexError) as error:
             raise BundleError(f"{file} cannot be read: {error}", hint="is the copy complete?") from error
         if references.ndim != 2 or references.shape[1] != n_features or not len(references):
@@ -64,16 +69,16 @@ def familiarity_of(
     network was not trained on, or, where its features were not trained at all, of the training images to those of other groups.
     """
     kept = _drawn(labels, seed)
-    references = _directions(train[kept]).astype(np.float16)
+    references = _kept_directions(train[kept])
     if unseen is None:
-        distances = _distances(_directions(train), references.astype(np.float32), groups, groups[kept])
+        distances = _distances(_directions(train), references, groups, groups[kept])
     else:
-        distances = _distances(_directions(unseen), references.astype(np.float32))
+        distances = _distances(_directions(unseen), references)
     return Familiarity(references, float(np.quantile(distances, 1 - FALSE_ALARMS)))
 
 
 def _drawn(labels: np.ndarray, seed: int) -> np.ndarray:
-    """Sorted rows of at most MAX_REFERENCES images, of each class its share but at least NEIGHBOURS where it has so many."""
+    """Sorted rows of about MAX_REFERENCES images, of each class its share but at least NEIGHBOURS where it has so many."""
     if len(labels) <= MAX_REFERENCES:
         return np.arange(len(labels))
     rng = np.random.default_rng(seed)
@@ -90,6 +95,10 @@ def _directions(vectors: np.ndarray) -> np.ndarray:
     return (vectors / np.maximum(lengths, 1e-12)).astype(np.float32)
 
 
+def _kept_directions(vectors: np.ndarray) -> np.ndarray:
+    return _directions(vectors).astype(np.float16).astype(np.float32)  # as they will be read again
+
+
 def _distances(
     directions: np.ndarray, references: np.ndarray, groups: np.ndarray | None = None, reference_groups: np.ndarray | None = None
 ) -> np.ndarray:
@@ -99,7 +108,10 @@ def _distances(
         part = slice(begin, begin + AT_ONCE)
         cosines = directions[part] @ references.T
         if groups is not None and reference_groups is not None:
-            cosines[groups[part, None] == reference_groups[None]] = -1.0
+            cosines[groups[part, None] == reference_groups[None]] = np.nan
         k = min(NEIGHBOURS, cosines.shape[1])
-        found[part] = 1 - np.partition(cosines, -k, axis=1)[:, -k:].mean(axis=1, dtype=np.float64)
+        nearest = -np.partition(-cosines, k - 1, axis=1)[:, :k]  # what is no number comes last
+        known = ~np.isnan(nearest)
+        sums = np.where(known, nearest, 0).sum(axis=1, dtype=np.float64)
+        found[part] = 1 - sums / np.maximum(known.sum(axis=1), 1)
     return found

@@ -81,7 +81,10 @@ def _fine_tune(loop: "_Loop", start: Epoch | None, checkpoints: Path | None, sto
     network, plan = loop.network, loop.plan
     kept = loop.load(checkpoints) if checkpoints else None
     if kept is None and start is not None:
-        probabilities = torch.from_numpy(loop.validate()[0])
+        found, val_loss, val_accuracy = loop.validate()
+        if plan.balance:  # compared with epochs whose numbers count every class alike
+            start = replace(start, val_loss=val_loss, val_accuracy=val_accuracy)
+        probabilities = torch.from_numpy(found)
         kept = Checkpoint((start,), 0, loop.start_state, probabilities, probabilities.argmax(dim=1)[None])
     interrupted = False
     try:

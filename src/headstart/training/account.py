@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from headstart.audit.findings import Checked
 from headstart.evaluation.calibration import Calibration
+from headstart.evaluation.intervals import in_words
 from headstart.evaluation.metrics import Evaluation
 from headstart.training.decisions import Decisions, calibration_of, decide
 from headstart.training.fitted import Fit
@@ -33,25 +34,28 @@ def account_of(fit: Fit) -> Account:
     evaluations = tuple(fit.evaluate(answers) for answers in fitted.answers)
     clean = fit.without_leaks(fitted.answers[0])
     without_leaks = fit.evaluate(clean) if clean else None
-    decisions = decide(fitted.held_out, dataset.labels, fit.settings)
-    fitted_on = fitted.held_out.in_words() if fitted.held_out else "no images: too few"
+    decisions = decide(fit)
+    fitted_on = decisions.set_on or "no images: too few"
     return Account(
         evaluations,
         without_leaks,
-        calibration_of(fitted.answers[0], dataset.labels, fitted.temperature, fitted_on),
+        calibration_of(fitted.answers[0], dataset.labels, fitted_on),
         decisions,
         _leak_notes(evaluations[0], without_leaks) + _audit_notes(fit.checked),
-        _choice_notes(fit) + dataset.notes + fitted.notes + _held_out_notes(fit, evaluations[0]) + decisions.notes(),
+        _choice_notes(fit)
+        + dataset.notes
+        + fitted.notes
+        + _held_out_notes(fit, evaluations[0])
+        + decisions.notes(fit.settings),
     )
 
 
 def _leak_notes(reported: Evaluation, clean: Evaluation | None) -> tuple[str, ...]:
     if clean is None:
         return ()
-    low, high = clean.accuracy_ci95
     return (
         f"{reported.n - clean.n} of the {reported.n} {reported.split} images have a twin in train, which flatters the model; "
-        f"without them {clean.accuracy:.1%} of {clean.n} are right (95 % interval {low:.1%} to {high:.1%})",
+        f"without them {clean.accuracy:.1%} of {clean.n} are right ({in_words(clean.accuracy_ci95, clean.n)})",
     )
 
 
@@ -78,4 +82,6 @@ def _held_out_notes(fit: Fit, reported: Evaluation) -> tuple[str, ...]:
 
 
 def _choice_notes(fit: Fit) -> tuple[str, ...]:
-    return (f"auto chose {fit.choice.why}",) if fit.choice and fit.choice.why else ()
+    chose = (f"auto chose {fit.choice.why}",) if fit.choice else ()
+    idle = ("--cv is about probes: it has no effect here",) if fit.settings.cv and fit.settings.takes_steps else ()
+    return chose + idle

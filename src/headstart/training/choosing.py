@@ -1,7 +1,6 @@
 """--strategy auto: the probe always, fine-tuning where the time allows it and cross-validation says that it pays."""
 
 import math
-import os
 import time
 from dataclasses import dataclass, replace
 
@@ -9,7 +8,7 @@ import numpy as np
 
 from headstart.data.dataset import Dataset
 from headstart.data.splits import Split, folds, split_dataset, spread_order
-from headstart.errors import DataError, SettingsError
+from headstart.errors import DataError
 from headstart.evaluation.paired import paired_difference, smallest_gain_shown
 from headstart.progress import Progress
 from headstart.settings import TrainSettings
@@ -18,7 +17,8 @@ from headstart.training.choice import Choice
 from headstart.training.feature_table import FeatureTable
 
 TRIAL_FOLDS = 3  # one of them is held out
-MAX_FIT, MAX_HELD = 600, 400  # images of a trial, so that it takes no longer for more of them
+MAX_FIT, MAX_HELD = 600, 400  # images of a trial, so that it takes no longer for more of them ...
+FIT_OF_CLASS, HELD_OF_CLASS = 20, 10  # ... unless there are so many classes that each would have fewer than these
 # Images a step of a trial: half of what a run takes, for twice the steps at no cost. Of hand signs (600 trained on, two epochs)
 # 0.963 were right with 16, 0.990 with 8, where the probe has 0.938; with a smaller picture, 160 px, 0.865.
 TRIAL_BATCH = 8
@@ -36,13 +36,14 @@ def choose_strategy(
     any could not be shown to be better, the probe is kept at once. Else both are trained on the other two thirds, at most 600
     images, and fine-tuning is chosen where it is better on those held out beyond chance.
     """
-    if settings.recipe == "tutorial" or settings.cv:
-        return Choice("probe", None, "")
-    if os.environ.get("WORLD_SIZE", "1") != "1":
-        raise SettingsError("--strategy auto chooses by the clock, in one process", hint="name the strategy under torchrun")
+    if settings.recipe == "tutorial":
+        return Choice("probe", None, "the probe: --recipe tutorial has no other way to choose; --strategy finetune trains all")
+    if settings.cv:
+        return Choice("probe", None, "the probe, which --cv is about")
     try:
-        val_fraction = settings.val_fraction or 0.2
-        split = split_dataset(dataset, table.groups, val_fraction=val_fraction, needs_val=True, seed=settings.seed)
+        split = split_dataset(dataset, table.groups, val_fraction=settings.val_fraction, needs_val=True, seed=settings.seed)
+        if not split.val.size:
+            return Choice("probe", None, "the probe: fine-tuning chooses its best epoch on val images, and there are none")
     except DataError as refusal:
         return Choice("probe", None, f"the probe: fine-tuning needs val images, and {refusal.message}")
     trial = _Trial.of(dataset, table, split, settings, progress)
@@ -51,11 +52,8 @@ def choose_strategy(
     n = len(trial.held)
     n_wrong = int((~trial.probe_right).sum())
     if n_wrong < smallest_gain_shown(n):
-        return Choice(
-            "probe",
-            None,
-            f"the probe: it has {n - n_wrong} of {n} held-out images right, and no better can be shown with so few mistakes",
-        )
+        right = f"the probe: it has {n - n_wrong} of {n} held-out images right"
+        return Choice("probe", None, f"{right}, and by the few others no better can be shown")
     return _try_finetuning(trial, backbone, settings, began, progress)
 
 
@@ -78,9 +76,10 @@ class _Trial:
         if min(len(np.unique(groups[labels == label])) for label in np.unique(labels)) < TRIAL_FOLDS:
             return None
         parts = next(folds(labels, groups, TRIAL_FOLDS, settings.seed))
+        most_fit, most_held = max(MAX_FIT, FIT_OF_CLASS * table.n_classes), max(MAX_HELD, HELD_OF_CLASS * table.n_classes)
         fit, held = (
             np.sort(split.train[part[spread_order(labels[part], settings.seed)[:most]]])
-            for part, most in zip(parts, (MAX_FIT, MAX_HELD), strict=True)
+            for part, most in zip(parts, (most_fit, most_held), strict=True)
         )
         head = table.fit(fit, settings.seed, progress).head
         right = head.logits(table.vectors[held]).argmax(axis=1) == table.labels[held]
@@ -88,43 +87,60 @@ class _Trial:
 
 
 def _try_finetuning(trial: _Trial, backbone: Backbone, settings: TrainSettings, began: float, progress: Progress) -> Choice:
-    from headstart.training.finetune_run import FINETUNED_REFERENCES, answers_of_trial, finetune_job, seconds_per_image
+    from headstart.training.finetune_run import answers_of_trial, finetune_job, seconds_per_image
 
     def left() -> float:
         return settings.time_budget - (time.perf_counter() - began)
 
     nothing = np.empty(0, np.int64)
-    parts = Split(trial.fit, nothing, trial.held, "none")
     small_steps = settings.model_copy(update={"batch_size": min(settings.batch_size or TRIAL_BATCH, TRIAL_BATCH)})
+    run = finetune_job(trial.dataset, trial.split, trial.table, backbone, settings, None, progress)
+    parts = Split(trial.fit, nothing, trial.held, "none")
     job = finetune_job(trial.dataset, parts, trial.table, backbone, small_steps, None, progress)
-    decoding, a_step = seconds_per_image(job)
-    n_train, n_val = len(trial.split.train), len(trial.split.val)
-    once = (n_train + n_val) * decoding + 2 * min(n_train, FINETUNED_REFERENCES) * ANSWERING * a_step
-    an_epoch = (n_train + ANSWERING * n_val) * a_step
-    trial_once = len(trial.fit) * decoding + len(trial.held) * (decoding + ANSWERING * a_step)
-    trial_epoch = len(trial.fit) * a_step
-    needed = once + an_epoch + trial_once + trial_epoch
+    costs = _Costs.of(trial, *seconds_per_image(job), refit=settings.refit)
+    needed = costs.once + costs.epoch + costs.trial_once + costs.trial_epoch
     if needed > RESERVE * left():
         enough = math.ceil((needed / RESERVE + settings.time_budget - left()) / 10) * 10
-        return Choice(
-            "probe",
-            None,
-            f"the probe: --time-budget {settings.time_budget:g} is too short to try fine-tuning; try {enough}",
-        )
-    wanted = job.plan.epochs
-    for_trial = TRIAL_SHARE * RESERVE * left() - trial_once
-    job = replace(job, plan=replace(job.plan, epochs=max(1, min(wanted, int(for_trial / trial_epoch)))))
-    answers = answers_of_trial(job, trial.held, progress)
+        short = f"--time-budget {settings.time_budget:g} is too short to try fine-tuning; try {enough}"
+        return Choice("probe", None, f"the probe: {short}")
+    for_trial = TRIAL_SHARE * RESERVE * left() - costs.trial_once
+    trial_epochs = max(1, min(run.plan.epochs, int(for_trial / costs.trial_epoch)))
+    answers = answers_of_trial(replace(job, plan=replace(job.plan, epochs=trial_epochs)), trial.held, progress)
     finetuned_right = answers.argmax(axis=1) == trial.table.labels[trial.held]
     difference = paired_difference(finetuned_right, trial.probe_right, trial.table.groups[trial.held])
-    n_epochs = f"{job.plan.epochs} epoch{'s' * (job.plan.epochs > 1)}"
-    if difference.ci95[0] <= 0:
-        low, high = difference.ci95
+    if not (difference.is_shown and difference.gain > 0):
         verdict = "was worse" if difference.is_shown else "was not better beyond chance"
-        by = f"{100 * difference.gain:+.1f} points [{100 * low:.1f}, {100 * high:.1f}] on {difference.n} held-out images"
+        n_epochs = f"{trial_epochs} epoch{'s' * (trial_epochs > 1)}"
+        by = f"{difference.signed()} on {difference.n} held-out images"
         return Choice("probe", None, f"the probe: fine-tuning for {n_epochs} {verdict} ({by})", difference)
-    epochs = max(1, min(wanted, int((RESERVE * left() - once) / an_epoch)))
     why = f"fine-tuning: better than the probe by {difference.in_points()} on {difference.n} images that neither had seen"
-    if epochs < wanted:
-        why += f"; {epochs} of {wanted} epochs fit into --time-budget {settings.time_budget:g}, a longer one may give more"
+    epochs = max(1, int((RESERVE * left() - costs.once) / costs.epoch))
+    if epochs >= run.plan.epochs:
+        return Choice("finetune", None, why, difference)
+    why += f"; {epochs} of {run.plan.epochs} epochs fit into --time-budget {settings.time_budget:g}, a longer one may give more"
     return Choice("finetune", epochs, why, difference)
+
+
+@dataclass(frozen=True, slots=True)
+class _Costs:
+    """Seconds that fine-tuning will take on this machine."""
+
+    once: float  # of the run, beside its epochs
+    epoch: float
+    trial_once: float
+    trial_epoch: float
+
+    @classmethod
+    def of(cls, trial: _Trial, decoding: float, step: float, *, refit: bool) -> "_Costs":
+        """From the seconds that decoding an image and a training step on it take."""
+        from headstart.training.finetune_run import FINETUNED_REFERENCES
+
+        n_train, n_val, n_test = (len(rows) for rows in trial.split.as_dict().values())
+        answer = ANSWERING * step
+        once = (n_train + n_val) * decoding + n_test * (decoding + answer)
+        once += (min(n_train, FINETUNED_REFERENCES) + min(n_val, FINETUNED_REFERENCES)) * answer
+        epoch = n_train * step + n_val * answer
+        if refit:  # all once more, with val
+            once, epoch = once + n_val * decoding, epoch + (n_train + n_val) * step
+        held, fit = len(trial.held), len(trial.fit)
+        return cls(once, epoch, fit * decoding + held * (decoding + answer), fit * step)

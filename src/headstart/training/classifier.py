@@ -33,7 +33,8 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     """An image classifier by transfer learning, for lists of paths or a folder of classes.
 
     The parameters are those of TrainSettings. A probe uses every image it is given; fine-tuning holds `val_fraction` of them
-    out to choose its best epoch by. After `fit`: `classes_` (n_classes,), sorted.
+    out to choose its best epoch by. After `fit`: `classes_` (n_classes,), sorted; `strategy_`, and where "auto" chose it
+    `why_`, a sentence.
     """
 
     def __init__(
@@ -119,6 +120,7 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             message = f"training was interrupted: epoch {fit.fitted.best_epoch} is kept, the best until then"
             warnings.warn(message, HeadstartWarning, stacklevel=2)
         self.classes_ = names
+        self.strategy_, self.why_ = fit.settings.strategy, fit.choice.why if fit.choice else ""
         self._fit: Fit | None = fit
         model = fit.fitted.model
         self._predictor = Predictor(fit.dataset.classes, model.preprocess, model.extractor, model.head)
@@ -173,7 +175,7 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}-") as aside:
             answers = self._fit.fitted.answers
             reported = self._fit.evaluate(answers[0]) if answers else None
-            decisions = decide(self._fit.fitted.held_out, self._fit.dataset.labels, self._fit.settings)
+            decisions = decide(self._fit)
             write_model(Path(aside) / "model", self._fit, reported, decisions)
             (Path(aside) / "model").rename(target)
         return target

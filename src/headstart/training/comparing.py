@@ -1,4 +1,4 @@
-"""`compare`: strategies and backbones on the same folds of the same images."""
+"""`compare_models`: strategies and backbones on the same folds of the same images."""
 
 import time
 from collections.abc import Sequence
@@ -11,6 +11,7 @@ import numpy as np
 
 from headstart.audit.twins import find_twins
 from headstart.data.dataset import Dataset
+from headstart.data.sources import Skipped
 from headstart.data.splits import Split, fold_count, folds, groups_of, hold_out
 from headstart.errors import DataError, SettingsError, explains_missing_packages
 from headstart.evaluation.intervals import share_interval
@@ -51,7 +52,7 @@ class Comparison:
     n: int  # images, each answered once by a model that never saw it
     n_folds: int
     contenders: tuple[Contender, ...]
-    notes: tuple[str, ...]
+    skipped: tuple[Skipped, ...]  # files that were not used
 
     def sentences(self) -> list[str]:
         """For each contender after the first whether it is better, in plain words."""
@@ -61,11 +62,8 @@ class Comparison:
     def _sentence(self, first: Contender, other: Contender) -> str:
         assert other.difference is not None
         if not other.difference.is_shown:
-            low, high = (100 * end for end in other.difference.ci95)
-            return (
-                f"No difference between {other.name} and {first.name} can be shown with {self.n} images "
-                f"({100 * other.difference.gain:+.1f} points [{low:.1f}, {high:.1f}])."
-            )
+            shown = f"can be shown with {self.n} images ({other.difference.signed()})"
+            return f"No difference between {other.name} and {first.name} {shown}."
         better = "better" if other.difference.gain > 0 else "worse"
         ratio = other.seconds / max(first.seconds, 1e-9)
         takes = f"takes {ratio:.0f} times as long"
@@ -94,14 +92,14 @@ class Comparison:
                 for c in self.contenders
             ],
             "sentences": self.sentences(),
-            "notes": list(self.notes),
+            "skipped": len(self.skipped),
             "seconds": {"total": round(seconds_since_start(), 3)},
             "peak_rss_mb": round(peak_rss_mb(), 1),
         }
 
 
 @explains_missing_packages("a comparison")
-def compare(
+def compare_models(
     data: str | Path,
     settings: TrainSettings | None = None,
     *,
@@ -137,6 +135,8 @@ def compare(
                 groups = groups_of(dataset.images, find_twins(dataset.images, scanned.facts, scanned.vectors).pairs())
                 rows = np.setdiff1d(np.arange(len(dataset.images)), dataset.indices_of("test"))
                 parts = _folds(dataset, groups, rows, n_folds, settings.seed)
+                if "finetune" in chosen:
+                    _check_val(dataset, groups, parts, settings)
             table = FeatureTable(scanned.vectors, dataset.labels, groups, len(dataset.classes), settings.balance)
             size_mb = backbone.weights.path.stat().st_size / 1e6
             for strategy in chosen:
@@ -159,7 +159,7 @@ def compare(
         )
         for i, (strategy, name, right, seconds, size_mb) in enumerate(found)
     )
-    return Comparison(dataset.name, len(rows), len(parts), contenders, dataset.notes)
+    return Comparison(dataset.name, len(rows), len(parts), contenders, dataset.skipped)
 
 
 def _folds(
@@ -173,6 +173,25 @@ def _folds(
             hint="add images: two unrelated ones a class at least",
         )
     return [(rows[fit], rows[held]) for fit, held in folds(labels, groups[rows], possible, seed)]
+
+
+def _check_val(
+    dataset: Dataset, groups: np.ndarray, parts: Sequence[tuple[np.ndarray, np.ndarray]], settings: TrainSettings
+) -> None:
+    """Raises DataError where fine-tuning could not hold val images out: said before minutes have gone by."""
+    for fit, _ in parts:
+        try:
+            _val_of(dataset, groups, fit, settings)
+        except DataError as error:
+            raise DataError(
+                f"in a fold fine-tuning could hold no val images out: {error.message}",
+                hint="add images, or compare --strategies probe",
+            ) from error
+
+
+def _val_of(dataset: Dataset, groups: np.ndarray, fit: np.ndarray, settings: TrainSettings) -> np.ndarray:
+    """(n_fit,) bool: what fine-tuning chooses its best epoch by."""
+    return hold_out(dataset.labels[fit], groups[fit], settings.val_fraction or 0.2, settings.seed, dataset.classes)
 
 
 def _right(
@@ -191,7 +210,7 @@ def _right(
     else:
         from headstart.training.finetune_run import answers_of_trial, finetune_job
 
-        for_val = hold_out(dataset.labels[fit], table.groups[fit], settings.val_fraction or 0.2, settings.seed, dataset.classes)
+        for_val = _val_of(dataset, table.groups, fit, settings)
         split = Split(fit[~for_val], fit[for_val], held, "train")
         finetuning = settings.model_copy(update={"strategy": "finetune"})
         job = finetune_job(dataset, split, table, backbone, finetuning, None, progress)

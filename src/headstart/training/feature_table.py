@@ -32,7 +32,8 @@ class FeatureTable:
         """What a probe says of some rows."""
         probabilities, uncalibrated = (softmax(head.logits(self.vectors[rows])) for head in (probe.head, probe.uncalibrated))
         # A balanced model's probabilities are of a world with even classes, which these images are not.
-        return Answers(split, rows, probabilities, selected_on=False, uncalibrated=None if self.balance else uncalibrated)
+        before = None if self.balance else uncalibrated
+        return Answers(split, rows, probabilities, False, uncalibrated=before, temperature=probe.temperature)
 
     def _of(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, int]:
         return self.vectors[rows], self.labels[rows], self.groups[rows], self.n_classes

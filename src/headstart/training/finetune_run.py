@@ -12,7 +12,7 @@ from headstart.data.dataset import Dataset
 from headstart.data.pixels import CachedPixels, DecodedPixels, PixelSource, allocate, decode_again
 from headstart.data.preprocess import Preprocess
 from headstart.data.sources import Candidate
-from headstart.data.splits import Split
+from headstart.data.splits import Split, spread_order
 from headstart.errors import DataError
 from headstart.evaluation.calibration import cross_fitted, fit_temperature
 from headstart.evaluation.probabilities import as_logits, softmax
@@ -113,11 +113,13 @@ def run_finetune(job: FinetuneJob, settings: TrainSettings, progress: Progress) 
     if plan.start == "fitted head" and not plan.balance:
         answers[0], temperature = _calibrated(answers[0], job)
         final.set_head(final.head().at_temperature(temperature))
-    familiarity = _familiarity(job, final, pixels, progress)
+    familiarity = _familiarity(job, network, pixels, progress)
+    if refit:  # it has seen val: how far unseen images lie is known from before
+        familiarity = familiarity.of_references(_features(final, pixels.only(_known(job)), len(_known(job)), job, progress))
     if split.test.size:
         logits = _logits_of(job, final, split.test, progress, "answering test")  # at the temperature already
-        uncalibrated = softmax(logits, 1 / temperature)
-        answers.insert(0, Answers("test", split.test, softmax(logits), selected_on=False, uncalibrated=uncalibrated))
+        uncalibrated = softmax(logits, 1 / temperature) if answers[0].uncalibrated is not None else None
+        answers.insert(0, Answers("test", split.test, softmax(logits), False, None, uncalibrated, temperature=temperature))
     if tuned.best_epoch == 0 and not tuned.interrupted:
         notes.append("no epoch of fine-tuning did better on val than the fitted head: the saved model is the probe")
     plan_values = asdict(plan) | {"best_epoch": tuned.best_epoch, "temperature": temperature}
@@ -144,7 +146,8 @@ def answers_of_trial(job: FinetuneJob, rows: np.ndarray, progress: Progress) -> 
     train, network = job.split.train, job.network
     pixels = _pixels_of(job, train, network.preprocess, progress)
     val = _held_out(job, network, progress) if job.split.val.size else None
-    _train(job, network, pixels, train, val, progress, "trial")
+    if _train(job, network, pixels, train, val, progress, "trial").interrupted:
+        raise KeyboardInterrupt  # a trial that did not end says nothing
     return softmax(_logits_of(job, network, rows, progress, "answering the held-out part"))
 
 
@@ -158,13 +161,15 @@ def seconds_per_image(job: FinetuneJob) -> tuple[float, float]:
     for n in (1, 1, 3):  # batches; the first time warms up
         part = rows[: n * job.plan.batch_size]
         began = time.perf_counter()
-        _train(job, job.new_network(), pixels, part, None, silent, "timing", stop_after=1)
+        if _train(job, job.new_network(), pixels, part, None, silent, "timing", stop_after=1).interrupted:
+            raise KeyboardInterrupt
         seconds[n] = time.perf_counter() - began
     return decoding, max(seconds[3] - seconds[1], 1e-3) / max(len(rows) - job.plan.batch_size, 1)
 
 
 def _answers_of_val(job: FinetuneJob, tuned: "FineTuned") -> Answers:
-    return Answers("val", job.split.val, tuned.probabilities, selected_on=True, by_epoch=tuned.predicted)
+    by_epoch = None if job.plan.balance else tuned.predicted  # the choice was not by what these say, the plain accuracy
+    return Answers("val", job.split.val, tuned.probabilities, selected_on=True, by_epoch=by_epoch)
 
 
 def _calibrated(answers: Answers, job: FinetuneJob) -> tuple[Answers, float]:
@@ -175,35 +180,42 @@ def _calibrated(answers: Answers, job: FinetuneJob) -> tuple[Answers, float]:
         answers,
         probabilities=softmax(logits, temperature),
         uncalibrated=answers.probabilities,
+        temperature=temperature,
         calibrated_apart=cross_fitted(logits, labels, job.table.groups[answers.indices], job.plan.seed),
     ), temperature
 
 
 def _familiarity(job: FinetuneJob, network: "Network", pixels: "_DatasetPixels", progress: Progress) -> Familiarity:
     """From features of the trained network: of images it was trained on, and of val, which sets the threshold."""
-    split, preprocess, rng = job.split, network.preprocess, np.random.default_rng(job.plan.seed)
-    known, unseen = (np.sort(rng.permutation(rows)[:FINETUNED_REFERENCES]) for rows in (split.train, split.val))
-    total = len(known) + len(unseen)
-
-    def features(source: PixelSource, n: int, done: int) -> np.ndarray:
-        def view(i: int) -> np.ndarray:
-            return preprocess.view_of_pixels(source[i])
-
-        found = np.empty((n, network.n_features), np.float32)
-        for i, one in enumerate(map_in_threads(view, range(n), job.plan.workers)):
-            found[i] = network.features(np.stack([one]))[0]
-            progress("learning what is familiar", done + i + 1, total)
-        return found
-
-    of_val = DecodedPixels([job.dataset.images[i] for i in unseen], preprocess)
-    vectors = features(pixels.only(known), len(known), 0)
+    known = _known(job)
+    unseen = job.split.val[spread_order(job.dataset.labels[job.split.val], job.plan.seed)[:FINETUNED_REFERENCES]]
+    of_val = DecodedPixels([job.dataset.images[i] for i in unseen], network.preprocess)
     return familiarity_of(
-        vectors,
+        _features(network, pixels.only(known), len(known), job, progress),
         job.dataset.labels[known],
         job.table.groups[known],
-        features(of_val, len(unseen), len(known)),
+        _features(network, of_val, len(unseen), job, progress),
         seed=job.plan.seed,
     )
+
+
+def _known(job: FinetuneJob) -> np.ndarray:
+    """Sorted rows of train, every class among them, that later images are compared with."""
+    train = job.split.train
+    return np.sort(train[spread_order(job.dataset.labels[train], job.plan.seed)[:FINETUNED_REFERENCES]])
+
+
+def _features(network: "Network", source: PixelSource, n: int, job: FinetuneJob, progress: Progress) -> np.ndarray:
+    """(n, n_features) float32 of images as prediction sees them."""
+
+    def view(i: int) -> np.ndarray:
+        return network.preprocess.view_of_pixels(source[i])
+
+    found = np.empty((n, network.n_features), np.float32)
+    for i, one in enumerate(map_in_threads(view, range(n), job.plan.workers)):
+        found[i] = network.features(np.stack([one]))[0]
+        progress("learning what is familiar", i + 1, n)
+    return found
 
 
 def _train(

@@ -35,6 +35,7 @@ class Answers:
     uncalibrated: np.ndarray | None = None  # (n, n_classes) float64: before the temperature
     # The same at temperatures fitted on other images, where the model's own was fitted on these.
     calibrated_apart: np.ndarray | None = None
+    temperature: float = 1.0  # that these were answered at
 
     def in_words(self) -> str:
         """Which images these are."""

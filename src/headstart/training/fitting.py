@@ -64,9 +64,8 @@ def fit_sources(
     began = time.perf_counter()
     backbone = open_backbone(settings, progress)
     loaded = time.perf_counter()
-    gradient_steps = settings.strategy == "finetune" or settings.recipe == "tutorial"
     # The scan itself imports nothing of these: two threads in one package's imports can see it half made.
-    with preloading("sklearn.metrics", *beside_the_scan, *(["headstart.model.finetune"] if gradient_steps else [])):
+    with preloading("scipy.special", *beside_the_scan, *(["headstart.model.finetune"] if settings.takes_steps else [])):
         dataset, found = scan_sources(sources, backbone, settings, progress)
     twins = find_twins(dataset.images, found.facts, found.vectors)
     groups = groups_of(dataset.images, twins.pairs())
@@ -122,15 +121,14 @@ def _fit(
     progress: Progress,
 ) -> tuple[Fitted, Split]:
     """Fits what the settings name, "auto" no longer among it, on the split that this needs."""
-    gradient_steps = settings.strategy == "finetune" or settings.recipe == "tutorial"
     split = split_dataset(
         dataset,
         table.groups,
-        val_fraction=0.0 if not gradient_steps and (settings.cv or not needs_answers) else settings.val_fraction,
-        needs_val=gradient_steps,
+        val_fraction=0.0 if not settings.takes_steps and (settings.cv or not needs_answers) else settings.val_fraction,
+        needs_val=settings.takes_steps,
         seed=settings.seed,
     )
-    if gradient_steps:
+    if settings.takes_steps:
         from headstart.training.finetune_run import finetune_job, run_finetune
 
         return run_finetune(

@@ -14,6 +14,7 @@ from headstart.training.fitted import Answers
 
 SHARES = (0.12, 0.25, 0.5, 0.75, 1.0)  # of train
 FEWEST_IMAGES = 40  # of train, below which a curve says nothing
+FEWEST_OF_CLASS = 5  # on average, in half of train: with so many classes and so few images neither
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +49,7 @@ def measure_learning_curve(
     The smaller parts lie in the larger ones, and each has the classes' shares. By cross-validation the parts are of what each
     fold is fitted on.
     """
-    if len(train) < FEWEST_IMAGES:
+    if len(train) < max(FEWEST_IMAGES, 2 * FEWEST_OF_CLASS * table.n_classes):
         return None
     if reported.split == "cv":
         labels, groups = table.labels[train], table.groups[train]
@@ -58,13 +59,14 @@ def measure_learning_curve(
         pairs = [(train, reported.indices)]
     place = np.empty(len(table.labels), np.int64)
     place[reported.indices] = np.arange(len(reported.indices))
-    right = np.zeros((len(SHARES), len(reported.indices)))
+    right = np.zeros((len(SHARES), len(reported.indices)), bool)
+    n_train = [0] * len(SHARES)
     for number, (fit, held) in enumerate(pairs):
         order = spread_order(table.labels[fit], settings.seed)
         for i, share in enumerate(SHARES):
             part = np.sort(fit[order[: max(table.n_classes, round(share * len(fit)))]])
+            n_train[i] = len(part)  # by cross-validation of the last fold: they differ by an image
             head = table.fit(part, settings.seed).head
             right[i, place[held]] = head.logits(table.vectors[held]).argmax(axis=1) == table.labels[held]
             progress("learning curve", number * len(SHARES) + i + 1, len(pairs) * len(SHARES))
-    n_train = tuple(round(share * len(pairs[0][0])) for share in SHARES)
-    return learning_curve(SHARES, n_train, right, table.groups[reported.indices])
+    return learning_curve(SHARES, tuple(n_train), right, table.groups[reported.indices])

@@ -36,6 +36,7 @@ def report_run(root: Path, fit: Fit, account: Account) -> None:
     story = tell(
         Evidence(
             account.reported,
+            account.without_leaks,
             account.calibration,
             fit.fitted.cross_validation,
             fit.fitted.curve,

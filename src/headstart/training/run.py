@@ -40,6 +40,8 @@ def train(
         if output is not None:
             raise SettingsError("--output and --resume exclude each other", hint="a resumed run stays where it is")
         return _resume(data, settings, resume, progress)
+    if settings.strategy == "auto" and os.environ.get("WORLD_SIZE", "1") != "1":
+        raise SettingsError("--strategy auto chooses by the clock, in one process", hint="name the strategy under torchrun")
     if data is None:
         raise SettingsError("there is no DATA to train on", hint="headstart train FOLDER")
     if output is not None and process_rank() == 0:

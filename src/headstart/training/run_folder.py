@@ -15,7 +15,6 @@ from headstart.storage import replace_folder, sha256_of_bytes, write_json
 from headstart.training.choice import Choice
 
 DEFAULT_PARENT = Path("runs")
-KEPT_OF_CHOICE = ("strategy", "epochs", "why")
 STATE, CHECKPOINTS, METRICS = "run.json", "checkpoints", "metrics.json"
 
 
@@ -47,7 +46,7 @@ class RunFolder:
     def chosen(self, choice: Choice) -> "RunFolder":
         """Records what --strategy auto chose, so that a resumed run does not choose anew; a made-up name then names that."""
         state = json.loads((self.partial / STATE).read_text(encoding="utf-8"))
-        write_json(self.partial / STATE, state | {"choice": {name: getattr(choice, name) for name in KEPT_OF_CHOICE}})
+        write_json(self.partial / STATE, state | {"choice": choice.as_json()})
         if not self.numbered_as:
             return self
         named = _next_free(self.numbered_as, choice.strategy)
@@ -59,7 +58,7 @@ class RunFolder:
         if not self.resumed:
             return None
         kept = json.loads((self.partial / STATE).read_text(encoding="utf-8")).get("choice")
-        return Choice(**kept) if kept else None
+        return Choice.from_json(kept) if kept else None
 
     def finish(self, *, interrupted: bool) -> None:
         """Puts the run in its place. An interrupted one keeps its checkpoints, so that it can be resumed.

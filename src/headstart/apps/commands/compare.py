@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from headstart.apps.console import check_target, command, json_line, note, output_file, print_json, progress_bars, say
+from headstart.apps.console import check_target, command, json_line, note_skipped, output_file, print_json, progress_bars, say
 from headstart.settings import Augment, TrainSettings, help_for
 
 if TYPE_CHECKING:
@@ -58,18 +58,17 @@ def compare(
         workers=workers,
         seed=seed,
     )
-    from headstart.training.comparing import compare as run_comparison
+    from headstart.training.comparing import compare_models
 
     with progress_bars(quiet=quiet) as progress:
-        compared = run_comparison(
+        compared = compare_models(
             data, settings, strategies=_names(strategies), backbones=_names(backbones), n_folds=folds, progress=progress
         )
     if output is not None:
         with output_file(output) as file:
             file.write(json_line(compared.as_json(), file) + "\n")
     if not quiet:
-        for text in compared.notes:
-            note(text)
+        note_skipped(compared.skipped)
     if json:
         print_json(compared.as_json())
     else:
@@ -88,8 +87,7 @@ def _tell(compared: "Comparison") -> None:
         low, high = c.accuracy_ci95
         difference = ""
         if c.difference:
-            least, most = (100 * end for end in c.difference.ci95)
-            difference = f"{100 * c.difference.gain:+.1f} [{least:.1f}, {most:.1f}]"
+            difference = c.difference.signed().replace(" points", "")
         shares = f"{c.accuracy:8.1%}  {low:.1%} to {high:.1%}"
         say(f"  {c.name:<{width}}  {shares}  {difference:<19}  {c.seconds:7.1f}  {c.size_mb:4.0f} MB")
     for sentence in compared.sentences():
