@@ -7,6 +7,7 @@ import numpy as np
 
 from headstart.evaluation.intervals import Z95
 
+FEW = 200  # images on which two differ, up to which the exact test is asked, too
 SIGNIFICANT = 0.05  # of a difference in either direction
 
 
@@ -37,8 +38,6 @@ def paired_difference(one: np.ndarray, other: np.ndarray, groups: np.ndarray | N
     answers can be right or wrong, so that it promises nothing where the two hardly ever differ. Images of one group count as
     fewer, by the design effect of the differences.
     """
-    from scipy.special import bdtr  # the binomial's
-
     n = len(one)
     differences = one.astype(np.float64) - other.astype(np.float64)
     effect = _design_effect(differences, groups)
@@ -48,7 +47,8 @@ def paired_difference(one: np.ndarray, other: np.ndarray, groups: np.ndarray | N
     deviation = math.sqrt(for_one + for_other - (for_one - for_other) ** 2 / effective) / effective
     low, high = max(-1.0, middle - Z95 * deviation), min(1.0, middle + Z95 * deviation)
     # The test is the exact one for few differences, where the interval is too narrow (5 to 0 is no proof: 1 in 16 is chance).
-    chance = 2 * float(bdtr(math.floor(min(for_one, for_other)), math.floor(for_one + for_other - 1), 0.5))
+    fewer, both = math.floor(min(for_one, for_other)), math.floor(for_one + for_other - 1)
+    chance = 2 * sum(math.comb(both, k) for k in range(fewer + 1)) / 2**both if both <= FEW else 0.0
     return Difference(float(differences.mean()), (low, high), n, chance <= SIGNIFICANT and not low <= 0 <= high)
 
 

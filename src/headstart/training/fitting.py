@@ -65,7 +65,7 @@ def fit_sources(
     backbone = open_backbone(settings, progress)
     loaded = time.perf_counter()
     # The scan itself imports nothing of these: two threads in one package's imports can see it half made.
-    with preloading("scipy.special", *beside_the_scan, *(["headstart.model.finetune"] if settings.takes_steps else [])):
+    with preloading(*beside_the_scan, *(["headstart.model.finetune"] if settings.takes_steps else [])):
         dataset, found = scan_sources(sources, backbone, settings, progress)
     twins = find_twins(dataset.images, found.facts, found.vectors)
     groups = groups_of(dataset.images, twins.pairs())
