@@ -23,17 +23,17 @@ STEPS = [  # lowest first
 ]
 ROOMS = {  # outside package -> the only modules that may import it
     "cleanlab": ("audit.labels",),
-    "PIL": ("data.images", "data.facts", "data.preprocess", "data.pixels"),
+    "PIL": ("data.images", "data.facts", "data.odd_images", "data.preprocess", "data.pixels"),
     "huggingface_hub": ("model.weights",),
     "jinja2": ("artifact.page",),
     "matplotlib": ("artifact.figures",),
-    "onnxruntime": ("model.engines",),
-    "openvino": ("model.engines",),
+    "onnxruntime": ("model.engines", "model.exported"),
+    "openvino": ("model.engines", "model.exported"),
     "psutil": ("machine",),
     "pyarrow": ("data.tables", "model.feature_store", "artifact.embedding"),
     "pydantic": ("settings", "artifact.bundle"),
     "rich": ("apps.",),
-    "safetensors": ("model.backbones", "model.checkpoint", "model.familiarity", "model.frozen"),
+    "safetensors": ("model.backbones", "model.checkpoint", "model.exported", "model.familiarity", "model.frozen"),
     "sklearn": ("data.splits", "evaluation.", "audit.shortcuts", "training.classifier"),
     "timm": ("model.backbones",),
     "torch": (

@@ -43,11 +43,19 @@ def sha256_of_bytes(data: bytes) -> str:
 
 @contextmanager
 def atomic_write(path: Path) -> Iterator[Path]:
-    """Yields a path beside `path` to write to; it takes `path`'s place when the block ends, and is removed if it fails."""
+    """Yields a path beside `path` to write to; it takes `path`'s place when the block ends, and is removed if it fails.
+
+    The file may be read by whom the process's umask lets read: safetensors would write one for its owner alone, and a service
+    that runs as somebody else could not load the model.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     aside = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
     try:
+        aside.touch()
+        mode = aside.stat().st_mode
+        aside.unlink()
         yield aside
+        aside.chmod(mode)
         aside.replace(path)
     finally:
         aside.unlink(missing_ok=True)

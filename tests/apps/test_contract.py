@@ -8,6 +8,7 @@ import typer
 
 from apps.conftest import Result
 from headstart.apps.main import COMMANDS, build_app
+from headstart.model.exported import ExportFormat, ExportPrecision
 from headstart.settings import Augment, Precision, Recipe, Schedule, Strategy, TrainSettings
 
 # What design.md names, and behind the bar what was added since.
@@ -22,6 +23,7 @@ OPTIONS = {
     "--offline --device --workers --seed --json --quiet",
     "preview": "--augment --output | --recipe --images --seed",
     "predict": "--format --top-k --grid --output --min-confidence | --device",
+    "export": "--format --output | --precision --overwrite --json",
     "evaluate": "--split --json | --device",
     "embed": "--output | --backbone --weights --offline --image-size --precision --device --workers --quiet",
     "cache": "--clear --all |",
@@ -34,6 +36,7 @@ ARGUMENTS = {
     "compare": {"DATA": True},
     "preview": {"DATA": True},
     "predict": {"MODEL": True, "PATH": True},
+    "export": {"MODEL": True},
     "evaluate": {"MODEL": True, "DATA": True},
     "embed": {"DATA": True},
     "cache": {},
@@ -49,6 +52,8 @@ DEFAULTS: dict[tuple[str, str], Any] = {
     ("compare", "strategies"): "probe,finetune",
     ("compare", "folds"): 3,
     ("predict", "device"): "cpu",
+    ("export", "format"): "onnx",
+    ("export", "precision"): "fp32",
     ("evaluate", "split"): None,
     ("evaluate", "json"): False,
     ("evaluate", "device"): "cpu",
@@ -78,6 +83,8 @@ CHOICES = {
     ("preview", "augment"): get_args(Augment),
     ("preview", "recipe"): get_args(Recipe),
     ("predict", "format"): ("table", "csv", "jsonl"),
+    ("export", "format"): get_args(ExportFormat),
+    ("export", "precision"): get_args(ExportPrecision),
     ("evaluate", "split"): ("val", "test", "all"),
 }
 

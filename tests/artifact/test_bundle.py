@@ -2,7 +2,9 @@
 
 import json
 import shutil
+import stat
 import struct
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -338,3 +340,13 @@ def test_what_is_familiar_is_checked_too(saved_run: SavedRun, tmp_path: Path, da
         file.write_bytes(content)
     with pytest.raises(BundleError, match="familiarity"):
         read_bundle(tmp_path / "model")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such permissions")
+def test_a_service_of_another_user_may_read_a_model(saved_run: SavedRun) -> None:
+    """Every file of a bundle has the permissions that a new file has, safetensors among them."""
+    mode = (saved_run.run / "metrics.json").stat().st_mode
+    assert {file.name: file.stat().st_mode for file in saved_run.model.iterdir()} == dict.fromkeys(
+        (FAMILIARITY, MANIFEST, WEIGHTS), mode
+    )
+    assert mode & stat.S_IRUSR

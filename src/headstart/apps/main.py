@@ -18,6 +18,7 @@ COMMANDS = {
     "compare": "Compare strategies or backbones on the same images.",
     "preview": "Draw a labelled sample of images, raw and augmented.",
     "predict": "Classify images with a trained model.",
+    "export": "Write a model as one file for other programs.",
     "evaluate": "Measure a trained model on labelled images.",
     "embed": "Write the features of images as a Parquet table.",
     "cache": "Show or clear the features that are kept.",

@@ -100,6 +100,31 @@ class DecisionsEntry(BaseModel):
     familiarity: FamiliarityEntry | None = None
 
 
+class ParityEntry(BaseModel):
+    """How an exported model answers compared with the original, from image file to label."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    images: int  # real ones, of the evaluation or given
+    odd_images: int  # made on the spot
+    same_label: Share
+    max_difference: float  # of a probability
+    accuracy_before: Share | None  # on those of known label; None without any
+    accuracy_after: Share | None
+
+
+class ExportEntry(BaseModel):
+    """What an export folder holds in place of the weights."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    format: str = Field(pattern="^(onnx|openvino)$")
+    precision: str = Field(pattern="^(fp32|fp16|int8)$")
+    file: str = Field(pattern=r"^model\.(onnx|xml)$")
+    sha256: dict[str, str]  # of each file
+    parity: ParityEntry
+
+
 class Manifest(BaseModel):
     """manifest.json."""
 
@@ -119,6 +144,7 @@ class Manifest(BaseModel):
     images: dict[str, tuple[str, ...]]  # split -> SHA-256 of each image file's bytes
     evaluation: dict[str, Any]
     decisions: DecisionsEntry = DecisionsEntry()  # models of the first days have none
+    export: ExportEntry | None = None  # in an export folder alone
     refit: bool
     interrupted: bool
     versions: dict[str, str]
@@ -216,7 +242,10 @@ def read_bundle(model: Path) -> Bundle:
     except BackboneError as error:
         raise BundleError(f"{file} names an unknown backbone: {error.message}", hint=error.hint) from error
     bundle = Bundle(folder, manifest)
-    _check_digest(bundle.weights, manifest.weights_sha256)
+    if manifest.export is None:
+        _check_digest(bundle.weights, manifest.weights_sha256)
+    for name, sha256 in (manifest.export.sha256 if manifest.export else {}).items():
+        _check_digest(folder / Path(name).name, sha256)
     if manifest.decisions.familiarity:
         _check_digest(bundle.familiarity, manifest.decisions.familiarity.sha256)
     return bundle

@@ -16,8 +16,10 @@ from headstart.errors import BundleError, HeadstartError, HeadstartWarning, expl
 from headstart.evaluation.decisions import conformal_sets
 from headstart.evaluation.probabilities import softmax
 from headstart.model.catalog import find_backbone
-from headstart.model.compiled import compiled_folder, find_compiled
-from headstart.model.extractor import Extractor
+from headstart.model.compiled import Compiled, compiled_folder, find_compiled
+from headstart.model.engines import OUTPUT
+from headstart.model.exported import HEAD, exported_engine, read_exported_head
+from headstart.model.extractor import EngineName, Extractor
 from headstart.model.familiarity import Familiarity
 from headstart.model.frozen import NotCompilable, compile_network, compiled_extractor, read_head
 from headstart.model.head import Head
@@ -127,6 +129,10 @@ class Predictor:
             raise BundleError(f"{bundle.folder} cannot be used: {error.message}", hint=error.hint) from error
         return cls(manifest.classes, manifest.preprocessing(), extractor, head, manifest, _doubts_of(bundle, head))
 
+    def answer(self, views: np.ndarray) -> np.ndarray:
+        """(n, size, size, 3) uint8 views -> (n, n_classes) float64 probabilities."""
+        return softmax(self.head.logits(self.extractor.compute(views)))
+
     def predict(self, paths: Iterable[str | Path], workers: int | None = None) -> Iterator[Prediction]:
         """A Prediction for each file, in order, as they come; memory holds a few batches."""
         candidates = (Candidate(path=str(path), file=Path(path)) for path in paths)
@@ -186,31 +192,52 @@ def _doubts_of(bundle: Bundle, head: Head) -> Doubts:
 
 def _parts_of(bundle: Bundle, device: str, progress: Progress) -> tuple[Extractor, Head]:
     """What runs a bundle's network, and its last layer."""
+    if bundle.manifest.export is not None:
+        return _exported_parts(bundle, bundle.manifest.export.file, device)
     if device != "cpu":
         network = _network_of(bundle, device)
         return network.extractor(), network.head()
+    try:
+        compiled = compiled_form(bundle, progress)
+    except NotCompilable as error:
+        warnings.warn(f"{error.message}: it runs in torch, which is slower", HeadstartWarning, stacklevel=2)
+        network = _network_of(bundle, "cpu")
+        return network.extractor(), network.head()
     manifest = bundle.manifest
-    precision = manifest.precision
+    kept_as = manifest.backbone.weights_sha256 if manifest.has_pretrained_body else ""
+    head = read_head(bundle.weights, compiled)
+    _check_classes(head, bundle, bundle.weights)
+    return compiled_extractor(compiled, kept_as, manifest.precision), head
+
+
+def compiled_form(bundle: Bundle, progress: Progress = silent) -> Compiled:
+    """The compiled form of a bundle's network, made where there is none yet. Raises HeadstartError, NotCompilable among it."""
+    manifest = bundle.manifest
     sha256, size = manifest.weights_sha256, None
     if manifest.has_pretrained_body:  # then all probes of a backbone share its compiled form
         sha256, size = manifest.backbone.weights_sha256, manifest.settings.get("image_size")
     folder = compiled_folder(find_backbone(manifest.backbone.name).timm_name, sha256, size)
     compiled = find_compiled(folder)
     if compiled is None or compiled.preprocess != manifest.preprocessing():
-        network = _network_of(bundle, "cpu")
-        try:
-            compiled = compile_network(network, folder, progress=progress)
-        except NotCompilable as error:
-            warnings.warn(f"{error.message}: it runs in torch, which is slower", HeadstartWarning, stacklevel=2)
-            return network.extractor(), network.head()
-    kept_as = sha256 if manifest.has_pretrained_body else ""
-    head = read_head(bundle.weights, compiled)
-    if len(head.bias) != len(manifest.classes):
+        compiled = compile_network(_network_of(bundle, "cpu"), folder, progress=progress)
+    return compiled
+
+
+def _exported_parts(bundle: Bundle, file: str, device: str) -> tuple[Extractor, Head]:
+    if device not in ("cpu", "auto"):
+        raise BundleError(f"an exported model runs on the CPU, not on {device}", hint="use the model it was made from")
+    head = read_exported_head(bundle.folder / HEAD)
+    _check_classes(head, bundle, bundle.folder / HEAD)
+    compute = exported_engine(bundle.folder / file, OUTPUT)
+    return Extractor(compute, EngineName(f"exported {file}", "fp32"), 1), head
+
+
+def _check_classes(head: Head, bundle: Bundle, file: Path) -> None:
+    if len(head.bias) != len(bundle.manifest.classes):
         raise BundleError(
-            f"{bundle.weights} does not fit the manifest: it has {len(head.bias)} classes, not {len(manifest.classes)}",
+            f"{file} does not fit the manifest: it has {len(head.bias)} classes, not {len(bundle.manifest.classes)}",
             hint="is the copy complete?",
         )
-    return compiled_extractor(compiled, kept_as, precision), head
 
 
 def _network_of(bundle: Bundle, device: str) -> "Network":

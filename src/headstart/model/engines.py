@@ -21,11 +21,11 @@ from headstart.settings import Precision
 Compute = Callable[[np.ndarray], np.ndarray]  # (n, size, size, 3) uint8 -> (n, n_features) float32
 WORTH_IT = 1.1  # OpenVINO is taken from this many times ONNX Runtime's speed on: below it, noise would decide
 TRIAL_IMAGES, TRIAL_ROUNDS = 16, 3
-INPUT, OUTPUT = "views", "features"
+INPUT, OUTPUT, PROBABILITIES = "views", "features", "probabilities"  # an exported model has the third, too
 
 
-def onnxruntime_engine(graph: Path) -> Compute:
-    """ONNX Runtime in full precision, one thread a call; calls from several threads run side by side."""
+def onnxruntime_engine(graph: Path, output: str = OUTPUT) -> Compute:
+    """ONNX Runtime, one thread a call; calls from several threads run side by side."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -34,27 +34,25 @@ def onnxruntime_engine(graph: Path) -> Compute:
     session = onnxruntime.InferenceSession(str(graph), options, providers=["CPUExecutionProvider"])
 
     def compute(views: np.ndarray) -> np.ndarray:
-        outputs: list[np.ndarray] = session.run([OUTPUT], {INPUT: views})
+        outputs: list[np.ndarray] = session.run([output], {INPUT: views})
         return outputs[0]
 
     return compute
 
 
-def openvino_engine(graph: Path, precision: Precision, threads: int) -> Compute:
-    """OpenVINO, one stream a thread, its compiled form kept beside the graph."""
+def openvino_engine(graph: Path, precision: Precision, threads: int, output: str = OUTPUT, *, keep: bool = True) -> Compute:
+    """OpenVINO, one stream a thread; `keep`: its compiled form is kept beside the graph."""
     import openvino
 
-    compiled = openvino.Core().compile_model(
-        str(graph),
-        "CPU",
-        {
-            "INFERENCE_PRECISION_HINT": {"fp32": "f32", "bf16": "bf16"}[precision],
-            "PERFORMANCE_HINT": "THROUGHPUT",
-            "NUM_STREAMS": threads,
-            "INFERENCE_NUM_THREADS": threads,
-            "CACHE_DIR": str(graph.parent / "openvino"),
-        },
-    )
+    options: dict[str, Any] = {
+        "INFERENCE_PRECISION_HINT": {"fp32": "f32", "bf16": "bf16"}[precision],
+        "PERFORMANCE_HINT": "THROUGHPUT",
+        "NUM_STREAMS": threads,
+        "INFERENCE_NUM_THREADS": threads,
+    }
+    if keep:
+        options["CACHE_DIR"] = str(graph.parent / "openvino")
+    compiled = openvino.Core().compile_model(str(graph), "CPU", options)
     # OpenVINO's bindings set up their access to NumPy at its first use. Two threads doing so at once wait for each other,
     # one with Python's lock in hand, for ever; so it is used here first, in one thread.
     _ = openvino.Tensor(np.empty(1, np.uint8)).data
@@ -64,7 +62,7 @@ def openvino_engine(graph: Path, precision: Precision, threads: int) -> Compute:
         if not hasattr(own, "request"):
             own.request = compiled.create_infer_request()
         outputs: Any = own.request.infer({INPUT: views})
-        return np.array(outputs[OUTPUT])
+        return np.array(outputs[output])
 
     return compute
 

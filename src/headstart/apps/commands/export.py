@@ -1,0 +1,49 @@
+"""`headstart export`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from headstart.apps.console import as_argument, command, print_json, progress_bars, say
+from headstart.model.exported import ExportFormat, ExportPrecision
+
+
+@command
+def export(
+    model: Annotated[Path, typer.Argument(metavar="MODEL", help="A run folder, or the model folder in it.")],
+    output: Annotated[Path, typer.Option(metavar="DIR", help="Where to write the exported model.")],
+    format: Annotated[ExportFormat, typer.Option(help="onnx runs everywhere; openvino is Intel's.")] = "onnx",
+    precision: Annotated[
+        ExportPrecision, typer.Option(help="fp16 halves the size, int8 quarters it; what it costs is measured and said.")
+    ] = "fp32",
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier export at --output.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON object: the export as its manifest has it.")] = False,
+) -> None:
+    """Write a model as one file for other programs, proven to answer as the original does.
+
+    Both answer the images that the run was evaluated on, as far as they are still there, and odd ones made on the spot, from
+    image file to label. In full precision they must agree within 0.0001 in probability, or nothing is written.
+
+    Examples:
+
+      headstart export runs/photos-probe-1 --output photos-onnx
+
+      headstart export runs/photos-probe-1 --precision int8 --output photos-int8
+    """
+    from headstart.artifact.export import export_model
+
+    with progress_bars(quiet=json) as progress:
+        exported = export_model(model, output, format=format, precision=precision, overwrite=overwrite, progress=progress)
+    parity = exported.parity
+    if json:
+        print_json({"output": output.as_posix(), "file": exported.file.as_posix()} | parity.model_dump(mode="json"))
+        return
+    size_mb = sum(file.stat().st_size for file in output.glob(f"{exported.file.stem}.*")) / 1e6
+    say(
+        f"{exported.file} ({size_mb:.1f} MB) answers as the original on {parity.same_label:.1%} of {parity.images} images and "
+        f"{parity.odd_images} odd ones; probabilities differ by {parity.max_difference:.1e} at most"
+    )
+    if precision != "fp32" and parity.accuracy_before is not None and parity.accuracy_after is not None:
+        say(f"  accuracy  {parity.accuracy_after:.1%} in place of {parity.accuracy_before:.1%} on these images")
+    say(f"  next      headstart predict {as_argument(output)} IMAGE...")

@@ -1,0 +1,187 @@
+"""A model as one file for other programs, proven to answer as the original does before it is kept."""
+
+import csv
+import json
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from headstart.artifact.bundle import FAMILIARITY, MANIFEST, Bundle, ExportEntry, Manifest, ParityEntry, read_bundle
+from headstart.artifact.predictor import Predictor, compiled_form
+from headstart.data.odd_images import odd_images
+from headstart.errors import BundleError, SettingsError
+from headstart.model.engines import PROBABILITIES
+from headstart.model.exported import (
+    FILES,
+    HEAD,
+    ExportFormat,
+    ExportPrecision,
+    as_half_precision,
+    as_int8,
+    exported_engine,
+    write_head,
+    write_onnx,
+    write_openvino,
+)
+from headstart.progress import Progress, silent
+from headstart.storage import atomic_folder, sha256_of_bytes, sha256_of_file, write_json
+
+TOLERANCE = 1e-4  # of a probability, in full precision
+MAX_PROOFS = 500  # real images that the two models are compared on
+CALIBRATION_IMAGES = 100  # that the ranges of eight bits are measured on
+
+
+@dataclass(frozen=True, slots=True)
+class Exported:
+    """An export that was kept."""
+
+    folder: Path
+    file: Path
+    parity: ParityEntry
+
+
+@dataclass(frozen=True, slots=True)
+class _Proof:
+    """An image that both models answer."""
+
+    name: str
+    view: np.ndarray  # (1, size, size, 3) uint8
+    label: int  # -1: not known
+    is_odd: bool = False
+
+
+def export_model(
+    model: str | Path,
+    output: Path,
+    *,
+    format: ExportFormat = "onnx",
+    precision: ExportPrecision = "fp32",
+    overwrite: bool = False,
+    progress: Progress = silent,
+) -> Exported:
+    """Writes `output` with the model as ONNX or OpenVINO, manifest.json and what else a prediction needs.
+
+    The exported file and the original answer the same images: those of the run's predictions.csv that are still where they
+    were, and odd ones made on the spot. In full precision the same label and probabilities within 1e-4 are demanded; what less
+    precision costs is measured. Raises BundleError where they part, and nothing is written then.
+    """
+    _check_output(output, overwrite=overwrite)
+    bundle = read_bundle(Path(model))
+    if bundle.manifest.export is not None:
+        raise BundleError(f"{model} is an export already", hint="export the model that it was made from")
+    if format == "openvino" and precision == "int8":
+        raise SettingsError("int8 is for ONNX", hint="--format onnx, or --precision fp16")
+    predictor = Predictor.load(model, progress=progress)
+    proofs = list(_proofs(Path(model), bundle, predictor))
+    progress("exporting", 0, 3)
+    with atomic_folder(output) as folder:
+        file = folder / FILES[format]
+        with tempfile.TemporaryDirectory(dir=output.parent, prefix=f".{output.name}-onnx-") as aside:
+            onnx_file = file if format == "onnx" else Path(aside) / FILES["onnx"]
+            write_onnx(compiled_form(bundle, progress).graph, predictor.head, onnx_file, _facts(bundle.manifest))
+            if format == "openvino":
+                write_openvino(onnx_file, file, half=precision == "fp16")
+            elif precision == "fp16":
+                as_half_precision(file)
+            elif precision == "int8":
+                as_int8(file, [proof.view for proof in proofs if not proof.is_odd][:CALIBRATION_IMAGES] or _noise(predictor))
+        write_head(folder / HEAD, predictor.head)
+        if bundle.manifest.decisions.familiarity:
+            shutil.copyfile(bundle.familiarity, folder / FAMILIARITY)
+        progress("exporting", 1, 3)
+        parity = _compare(predictor, file, proofs, precision)
+        progress("exporting", 2, 3)
+        digests = {part.name: sha256_of_file(part) for part in sorted(folder.iterdir()) if part.name != FAMILIARITY}
+        entry = ExportEntry(format=format, precision=precision, file=file.name, sha256=digests, parity=parity)
+        manifest = bundle.manifest.model_copy(update={"export": entry})
+        write_json(folder / MANIFEST, manifest.model_dump(mode="json"))
+    progress("exporting", 3, 3)
+    return Exported(output, output / FILES[format], parity)
+
+
+def _check_output(output: Path, *, overwrite: bool) -> None:
+    if not output.exists() or (output.is_dir() and not any(output.iterdir())):
+        return
+    try:
+        is_export = json.loads((output / MANIFEST).read_text(encoding="utf-8"))["export"] is not None
+    except (OSError, ValueError, KeyError, TypeError):
+        is_export = False
+    if not is_export:
+        raise SettingsError(f"{output} exists and is no export", hint="choose another --output")
+    if not overwrite:
+        raise SettingsError(f"{output} exists", hint="choose another --output, or pass --overwrite")
+
+
+def _proofs(model: Path, bundle: Bundle, predictor: Predictor) -> Iterator[_Proof]:
+    preprocess, classes = predictor.preprocess, bundle.manifest.classes
+    known = {digest for split in ("test", "val", "train") for digest in bundle.manifest.images.get(split, ())}
+    n = 0
+    for path, label in _predicted(model, bundle.folder):
+        data = path.read_bytes() if path.is_file() else b""
+        if n < MAX_PROOFS and sha256_of_bytes(data) in known:
+            n += 1
+            view = preprocess.view(preprocess.decode(data).rgb)[None]
+            yield _Proof(str(path), view, classes.index(label) if label in classes else -1)
+    for name, data in odd_images().items():
+        yield _Proof(f"an image made on the spot ({name})", preprocess.view(preprocess.decode(data).rgb)[None], -1, is_odd=True)
+
+
+def _predicted(model: Path, bundle: Path) -> Iterator[tuple[Path, str]]:
+    """(path, label) of the rows of the run's predictions.csv, where the model lies in a run."""
+    for table in (model / "predictions.csv", bundle.parent / "predictions.csv"):
+        if table.is_file():
+            with table.open(encoding="utf-8", newline="") as lines:
+                for row in csv.DictReader(lines):
+                    yield Path(row.get("path") or ""), row.get("label") or ""
+            return
+
+
+def _compare(predictor: Predictor, file: Path, proofs: Sequence[_Proof], precision: ExportPrecision) -> ParityEntry:
+    """Both models on every proof. Raises BundleError where a full-precision export answers otherwise."""
+    run = exported_engine(file, PROBABILITIES)
+    before = np.concatenate([predictor.answer(proof.view) for proof in proofs])
+    after = np.concatenate([run(proof.view) for proof in proofs]).astype(np.float64)
+    differences = np.abs(after - before).max(axis=1)
+    same = before.argmax(axis=1) == after.argmax(axis=1)
+    if precision == "fp32" and not (np.isfinite(after).all() and same.all() and differences.max() <= TOLERANCE):
+        worst = int(np.nan_to_num(differences, nan=np.inf).argmax()) if same.all() else int(np.flatnonzero(~same)[0])
+        raise BundleError(
+            f"the exported model answers otherwise than the original, on {proofs[worst].name}: a probability of "
+            f"{after[worst].max():.4f} in place of {before[worst].max():.4f}",
+            hint="nothing was written; please report this with the versions in manifest.json",
+        )
+    labels = np.array([proof.label for proof in proofs])
+    known = labels >= 0
+
+    def accuracy(probabilities: np.ndarray) -> float | None:
+        return float((probabilities.argmax(axis=1) == labels)[known].mean()) if known.any() else None
+
+    return ParityEntry(
+        images=sum(not proof.is_odd for proof in proofs),
+        odd_images=sum(proof.is_odd for proof in proofs),
+        same_label=float(same.mean()),
+        max_difference=float(differences.max()),
+        accuracy_before=accuracy(before),
+        accuracy_after=accuracy(after),
+    )
+
+
+def _noise(predictor: Predictor) -> list[np.ndarray]:
+    side = predictor.preprocess.size_px
+    return list(np.random.default_rng(0).integers(0, 256, (CALIBRATION_IMAGES, 1, side, side, 3), dtype=np.uint8))
+
+
+def _facts(manifest: Manifest) -> Mapping[str, str]:
+    """What a program that has the ONNX file alone needs to know."""
+    values: dict[str, Any] = {
+        "classes": manifest.classes,
+        "preprocess": manifest.preprocess.model_dump(mode="json"),
+        "decisions": manifest.decisions.model_dump(mode="json"),
+        "backbone": manifest.backbone.model_dump(mode="json"),
+    }
+    return {f"headstart.{name}": json.dumps(value) for name, value in values.items()}

@@ -1,0 +1,115 @@
+"""A whole classifier as one ONNX or OpenVINO file: views in, features and probabilities out."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save_file
+
+from headstart.errors import BundleError
+from headstart.model.engines import INPUT, OUTPUT, PROBABILITIES, Compute, onnxruntime_engine, openvino_engine
+from headstart.model.head import Head
+from headstart.storage import atomic_write
+from headstart.threads import cores
+
+ExportFormat = Literal["onnx", "openvino"]
+ExportPrecision = Literal["fp32", "fp16", "int8"]
+FILES: dict[ExportFormat, str] = {"onnx": "model.onnx", "openvino": "model.xml"}
+HEAD = "head.safetensors"
+
+
+def write_onnx(body: Path, head: Head, file: Path, facts: Mapping[str, str]) -> None:
+    """Writes the compiled network `body` with its last layer and softmax behind it; `facts` become the file's metadata.
+
+    Input `views` (n, size, size, 3) uint8, outputs `features` (n, n_features) and `probabilities` (n, n_classes), float32.
+    """
+    import onnx
+    from onnx import TensorProto, helper, numpy_helper
+
+    model = onnx.load(str(body))
+    graph = model.graph
+    for name, values in (("head.weight", head.weight), ("head.bias", head.bias)):
+        graph.initializer.append(numpy_helper.from_array(values, name))
+    graph.node.append(helper.make_node("Gemm", [OUTPUT, "head.weight", "head.bias"], ["logits"], transB=1))
+    graph.node.append(helper.make_node("Softmax", ["logits"], [PROBABILITIES], axis=-1))
+    n = graph.input[0].type.tensor_type.shape.dim[0].dim_param or "n"
+    graph.output.append(helper.make_tensor_value_info(PROBABILITIES, TensorProto.FLOAT, [n, len(head.bias)]))
+    helper.set_model_props(model, dict(facts))
+    onnx.checker.check_model(model)
+    with atomic_write(file) as aside:
+        onnx.save(model, str(aside))
+
+
+def as_half_precision(file: Path) -> None:
+    """Turns an ONNX file's weights and sums to float16; inputs and outputs stay as they are."""
+    import onnx
+    from onnxruntime.transformers.float16 import convert_float_to_float16
+
+    model = convert_float_to_float16(onnx.load(str(file)), keep_io_types=True)
+    with atomic_write(file) as aside:
+        onnx.save(model, str(aside))
+
+
+def as_int8(file: Path, views: Sequence[np.ndarray]) -> None:
+    """Quantises an ONNX file's convolutions to eight bits, their ranges measured on `views`, (1, size, size, 3) uint8 each.
+
+    The last layer stays in float32: it is small, and decides.
+    """
+    from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
+
+    class Reader(CalibrationDataReader):  # type: ignore[misc]
+        def __init__(self) -> None:
+            self._views: Iterator[np.ndarray] = iter(views)
+
+        def get_next(self) -> dict[str, np.ndarray] | None:
+            view = next(self._views, None)
+            return None if view is None else {INPUT: view}
+
+    with atomic_write(file) as aside:
+        quantize_static(
+            str(file),
+            str(aside),
+            Reader(),
+            quant_format=QuantFormat.QDQ,
+            per_channel=True,
+            activation_type=QuantType.QUInt8,
+            weight_type=QuantType.QInt8,
+            op_types_to_quantize=["Conv"],
+        )
+
+
+def write_openvino(onnx_file: Path, file: Path, *, half: bool) -> None:
+    """Converts an ONNX file to OpenVINO's form, weights in float16 where `half`."""
+    import openvino
+
+    model: Any = openvino.convert_model(str(onnx_file))
+    openvino.save_model(model, str(file), compress_to_fp16=half)
+
+
+def exported_engine(file: Path, output: str) -> Compute:
+    """What runs an exported file: (n, size, size, 3) uint8 -> the output of this name."""
+    run: dict[str, Callable[[], Compute]] = {
+        ".onnx": lambda: onnxruntime_engine(file, output),
+        ".xml": lambda: openvino_engine(file, "fp32", cores(), output, keep=False),
+    }
+    return run[file.suffix]()
+
+
+def write_head(file: Path, head: Head) -> None:
+    """The last layer beside the exported file, for those that compute with features."""
+    with atomic_write(file) as aside:
+        save_file({"weight": head.weight, "bias": head.bias}, aside)
+
+
+def read_exported_head(file: Path) -> Head:
+    """What `write_head` wrote. Raises BundleError."""
+    try:
+        tensors = load_file(file)
+        head = Head(tensors["weight"], tensors["bias"])
+    except (OSError, SafetensorError, KeyError) as error:
+        raise BundleError(f"{file} cannot be read: {error}", hint="is the copy complete?") from error
+    if head.weight.ndim != 2 or head.bias.shape != (len(head.weight),):
+        raise BundleError(f"{file} is no last layer", hint="export the model again")
+    return head

@@ -1,0 +1,122 @@
+"""An exported model answers as the original, and is written whole or not at all."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import SavedRun
+
+from headstart.artifact import export as export_module
+from headstart.artifact.bundle import FAMILIARITY, MANIFEST, read_bundle
+from headstart.artifact.export import export_model
+from headstart.artifact.predictor import Predictor
+from headstart.data.images import decode
+from headstart.data.odd_images import odd_images
+from headstart.errors import BundleError, SettingsError
+from headstart.model.exported import HEAD, ExportFormat, ExportPrecision
+from headstart.model.head import Head
+
+
+@pytest.mark.parametrize("format", ["onnx", "openvino"])
+def test_an_export_answers_as_the_original(saved_run: SavedRun, tmp_path: Path, format: ExportFormat) -> None:
+    """Every val image has the same label and the same probabilities within 1e-4, and what the model doubts is the same."""
+    exported = export_model(saved_run.run, tmp_path / "out", format=format)
+    assert exported.parity.images == len(saved_run.labels) and exported.parity.odd_images == len(odd_images())
+    assert exported.parity.same_label == 1 and exported.parity.max_difference <= 1e-4
+    assert exported.parity.accuracy_before == exported.parity.accuracy_after
+    original, copy = (Predictor.load(place) for place in (saved_run.run, tmp_path / "out"))
+    for one, other in zip(original.predict(saved_run.labels), copy.predict(saved_run.labels), strict=True):
+        assert one.predicted == other.predicted and one.unfamiliar == other.unfamiliar
+        assert one.probabilities == pytest.approx(other.probabilities, abs=1e-4)
+
+
+@pytest.mark.parametrize("precision", ["fp16", "int8"])
+def test_less_precision_is_smaller_and_its_cost_is_told(
+    saved_run: SavedRun, tmp_path: Path, precision: ExportPrecision
+) -> None:
+    """The manifest has the accuracy before and after, and how far probabilities moved."""
+    full = export_model(saved_run.run, tmp_path / "full")
+    small = export_model(saved_run.run, tmp_path / "small", precision=precision)
+    assert small.file.stat().st_size < full.file.stat().st_size
+    entry = read_bundle(tmp_path / "small").manifest.export
+    assert entry is not None and entry.precision == precision
+    assert entry.parity.accuracy_before is not None and entry.parity.accuracy_after is not None
+    assert 0 < entry.parity.max_difference < 1
+
+
+def test_the_onnx_file_tells_all_by_itself(saved_run: SavedRun, tmp_path: Path) -> None:
+    """onnxruntime alone reads classes and preprocessing from it, and gets probabilities from pixels."""
+    import onnxruntime
+
+    exported = export_model(saved_run.run, tmp_path / "out")
+    session = onnxruntime.InferenceSession(str(exported.file))
+    facts = {name: json.loads(value) for name, value in session.get_modelmeta().custom_metadata_map.items()}
+    manifest = read_bundle(tmp_path / "out").manifest
+    assert facts["headstart.classes"] == list(manifest.classes)
+    side = facts["headstart.preprocess"]["size_px"]
+    (probabilities,) = session.run(["probabilities"], {"views": np.zeros((3, side, side, 3), np.uint8)})
+    assert probabilities.shape == (3, len(manifest.classes))
+    assert probabilities.sum(axis=1) == pytest.approx(np.ones(3), abs=1e-5)
+
+
+def test_an_export_that_parts_from_the_original_is_not_kept(
+    saved_run: SavedRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A last layer that was written wrong is noticed, the image is named, and no folder is left."""
+    right = export_module.write_onnx
+
+    def turned(body: Path, head: Head, file: Path, facts: dict[str, str]) -> None:
+        right(body, Head(head.weight[::-1].copy(), head.bias[::-1].copy()), file, facts)
+
+    monkeypatch.setattr(export_module, "write_onnx", turned)
+    with pytest.raises(BundleError, match="answers otherwise than the original, on"):
+        export_model(saved_run.run, tmp_path / "out")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_is_there_is_replaced_only_on_request(saved_run: SavedRun, tmp_path: Path) -> None:
+    """An export gives way to --overwrite, anything else to nothing; an export is not exported again."""
+    export_model(saved_run.run, tmp_path / "out")
+    with pytest.raises(SettingsError, match="exists"):
+        export_model(saved_run.run, tmp_path / "out")
+    export_model(saved_run.run, tmp_path / "out", overwrite=True)
+    shutil.copytree(saved_run.model, tmp_path / "model")
+    with pytest.raises(SettingsError, match="is no export"):
+        export_model(saved_run.run, tmp_path / "model", overwrite=True)
+    with pytest.raises(BundleError, match="is an export already"):
+        export_model(tmp_path / "out", tmp_path / "again")
+
+
+def test_a_run_whose_images_are_gone_is_proven_on_odd_ones(saved_run: SavedRun, tmp_path: Path) -> None:
+    """The model folder alone has no predictions.csv: the odd images remain."""
+    shutil.copytree(saved_run.model, tmp_path / "model")
+    parity = export_model(tmp_path / "model", tmp_path / "out").parity
+    assert (parity.images, parity.odd_images, parity.accuracy_before) == (0, len(odd_images()), None)
+
+
+@pytest.mark.parametrize("name", ["model.onnx", HEAD, FAMILIARITY])
+def test_a_flipped_bit_is_noticed(saved_run: SavedRun, tmp_path: Path, name: str) -> None:
+    """Every file of an export has its digest in the manifest."""
+    export_model(saved_run.run, tmp_path / "out")
+    file = tmp_path / "out" / name
+    content = bytearray(file.read_bytes())
+    content[-5] ^= 1
+    file.write_bytes(content)
+    with pytest.raises(BundleError, match=name):
+        Predictor.load(tmp_path / "out")
+
+
+def test_files_of_an_export(saved_run: SavedRun, tmp_path: Path) -> None:
+    """The file, the last layer, what is familiar, and the manifest."""
+    export_model(saved_run.run, tmp_path / "out")
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [FAMILIARITY, HEAD, MANIFEST, "model.onnx"]
+
+
+def test_odd_images_can_all_be_read() -> None:
+    """Each is what it says, and decodes."""
+    for name, data in odd_images().items():
+        image = decode(data).rgb
+        assert image.mode == "RGB", name
+        assert image.size == {"1 x 1": (1, 1), "3000 x 40": (3000, 40), "EXIF-rotated": (80, 160)}.get(name, (160, 160))
