@@ -1,9 +1,10 @@
 """The one list of training settings: names, defaults, limits and help texts. The command line and the estimator follow it."""
 
+import re
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from headstart.errors import SettingsError, did_you_mean
 
@@ -58,7 +59,6 @@ class TrainSettings(BaseModel):
     balance: bool = Field(False, description="Count every class as equally frequent: for rare classes that matter as much.")
     cv: str | None = Field(
         None,
-        pattern=r"^([2-9]|[1-9]\d+)(x[1-9]\d*)?$",
         description="Cross-validate a probe: 5x4 is 5 folds, 4 times over. Images need no val then.",
     )
     time_budget: float = Field(
@@ -75,6 +75,13 @@ class TrainSettings(BaseModel):
         description="Once the numbers are known, train the saved model on train and val together; test stays out.",
     )
 
+    @field_validator("cv")
+    @classmethod
+    def _folds(cls, cv: str | None) -> str | None:
+        if cv is not None and not re.fullmatch(r"([2-9]|[1-9]\d+)(x[1-9]\d*)?", cv):
+            raise ValueError("such as 5x4: 5 folds, 4 times over; 2 folds or more")
+        return cv
+
     @classmethod
     def of(cls, **values: Any) -> "TrainSettings":
         """Settings from plain values. Raises SettingsError, all wrong names or the first wrong value in one sentence."""
@@ -90,7 +97,8 @@ class TrainSettings(BaseModel):
             first = error.errors()[0]
             name = ".".join(str(part) for part in first["loc"])
             raise SettingsError(
-                f"--{name.replace('_', '-')} cannot be {first['input']!r}", hint=first["msg"].lower()
+                f"--{name.replace('_', '-')} cannot be {first['input']!r}",
+                hint=first["msg"].removeprefix("Value error, ").lower(),
             ) from error
 
     @property

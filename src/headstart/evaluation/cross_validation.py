@@ -49,6 +49,7 @@ class CrossValidation:
             "by_fold": [list(repeat) for repeat in self.by_fold],
             "standard_deviation": self.standard_deviation,
             "spread": list(self.spread),
+            "sentence": self.sentence(),
         }
 
 

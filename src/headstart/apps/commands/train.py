@@ -94,6 +94,8 @@ def _tell(trained: "Trained", *, as_json: bool, quiet: bool) -> None:
         print_json(trained.metrics)
     elif not quiet:
         say(trained.summary)
+        if trained.metrics["cross_validation"]:
+            say(f"  {trained.metrics['cross_validation']['sentence']}")
         if trained.evaluation.is_uneven:
             say(f"  {trained.uneven}")
         say(f"  report  {trained.run / 'report.html'}")
