@@ -44,6 +44,7 @@ def fit_probe(
     n_classes: int,
     *,
     balance: bool = False,
+    strength: float | None = None,
     seed: int = 0,
     progress: Progress = silent,
 ) -> Probe:
@@ -51,6 +52,7 @@ def fit_probe(
 
     The strength is the one with the lowest log loss on held-out images: it uses all that the probabilities say, where
     accuracy on a few hundred images cannot tell neighbours apart. The temperature is fitted to the same held-out answers.
+    A `strength` that is given is taken without cross-validation, which is six times as fast; there is no temperature then.
     With `balance` every class counts as equally frequent: the logarithms of the classes' shares are taken off the logits
     (logit adjustment, Menon et al. 2021).
     """
@@ -58,10 +60,10 @@ def fit_probe(
     n_folds = fold_count(labels, groups)
     log_losses: tuple[tuple[float, float], ...] = ()
     held_out = None
-    strength = DEFAULT_STRENGTH
-    if n_folds >= 2:
+    if strength is None and n_folds >= 2:
         log_losses, held_out = _held_out(rotated.points, labels, groups, n_classes, n_folds, seed, progress)
         strength = min(log_losses, key=lambda pair: pair[1])[0]
+    strength = strength or DEFAULT_STRENGTH
     # Fitted along the path, as in the folds: the start of each fit is part of what was chosen.
     *_, solution = fit_path(rotated.points, labels, n_classes, [s for s in STRENGTHS if s <= strength])
     temperature = 1.0 if held_out is None else fit_temperature(held_out, labels)

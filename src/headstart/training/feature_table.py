@@ -20,9 +20,9 @@ class FeatureTable:
     n_classes: int
     balance: bool = False  # whether every class counts as equally frequent
 
-    def fit(self, rows: np.ndarray, seed: int, progress: Progress = silent) -> Probe:
-        """The probe of some rows."""
-        return fit_probe(*self._of(rows), balance=self.balance, seed=seed, progress=progress)
+    def fit(self, rows: np.ndarray, seed: int, progress: Progress = silent, strength: float | None = None) -> Probe:
+        """The probe of some rows; of a strength that is known, or chosen by cross-validation."""
+        return fit_probe(*self._of(rows), balance=self.balance, strength=strength, seed=seed, progress=progress)
 
     def cross_validate(self, rows: np.ndarray, n_folds: int, seed: int, progress: Progress = silent) -> CrossValidated:
         """Answers for some rows by probes that never saw them."""

@@ -48,7 +48,7 @@ def run_probe(
         repeated = repeated or _repeated(table, split.train, settings, dataset, progress)
         answers = [repeated.answers]
     if answers:
-        curve = measure_learning_curve(table, split.train, answers[0], settings, progress)
+        curve = measure_learning_curve(table, split.train, answers[0], probe.strength, settings, progress)
     held_out = None
     if probe.held_out is not None:
         held_out = Answers("cv", rows, softmax(probe.held_out), selected_on=False)
