@@ -7,7 +7,7 @@ from headstart.evaluation.calibration import Calibration
 from headstart.evaluation.cross_validation import CrossValidation
 from headstart.evaluation.intervals import TOO_FEW
 from headstart.evaluation.learning_curve import LearningCurve
-from headstart.evaluation.metrics import UNEVEN, Evaluation
+from headstart.evaluation.metrics import Evaluation, are_uneven
 
 WEAK_RECALL = 0.1  # how far below the balanced accuracy a class's recall is worth a word
 WELL_CALIBRATED = 0.03  # ECE up to which probabilities can be taken at their word
@@ -87,7 +87,7 @@ def _doubts(evidence: Evidence) -> list[str]:
     weak = [c for c in evaluation.per_class if c.recall is not None and c.recall < far_below and c.n > 1]
     for c in sorted(weak, key=lambda c: c.recall or 0.0)[:3]:
         said.append(f"Of the {c.n} images of {c.name!r} only {c.recall:.0%} are recognised.")
-    if _uneven(evidence.counts):
+    if are_uneven(evidence.counts):
         said.append(
             f"The classes are uneven ({min(evidence.counts)} to {max(evidence.counts)} training images): look at the balanced "
             f"accuracy ({evaluation.balanced_accuracy:.1%}), which counts every class alike."
@@ -103,12 +103,8 @@ def _next_steps(evidence: Evidence) -> list[str]:
     steps.append("Run headstart audit on the images: it lists wrong labels, twins and strays with their pictures.")
     if evidence.curve:
         steps.append(evidence.curve.sentence())
-    if _uneven(evidence.counts):
+    if are_uneven(evidence.counts):
         steps.append("If the small classes matter as much as the large ones, train with --balance.")
     if evidence.evaluation.selected_on:
         steps.append("Keep some images for --test: a number that nothing was chosen by is the one to show to others.")
     return steps
-
-
-def _uneven(counts: Sequence[int]) -> bool:
-    return max(counts) > UNEVEN * min(counts)

@@ -41,23 +41,25 @@ def share_interval(right: np.ndarray, groups: np.ndarray | None = None) -> tuple
     return wilson_interval(float(right.sum()) / effect, len(right) / effect)
 
 
-def design_effect(right: np.ndarray, groups: np.ndarray | None) -> float:
-    """How many grouped images say as much as one unrelated image, 1 or more.
+def design_effect(values: np.ndarray, groups: np.ndarray | None, unrelated: float | None = None) -> float:
+    """How many grouped images say as much as one unrelated image, 1 or more: the variance of the mean of (n,) values between
+    groups, over what unrelated images would have.
 
-    Where all are right or all wrong their likeness cannot be seen: then a group counts as one image.
+    `unrelated` is the sum of squared deviations of these; without it that of shares, n * mean * (1 - mean). Where it is 0, all
+    right or all wrong, the likeness within groups cannot be seen: then a group counts as one image.
     """
-    n, mean = len(right), float(right.mean())
+    n, mean = len(values), float(values.mean())
     if groups is None:
         return 1.0
     numbers = np.unique(groups, return_inverse=True)[1]
     n_groups = int(numbers.max()) + 1
     if n_groups == n:
         return 1.0
-    unrelated = mean * (1 - mean) / n
+    unrelated = n * mean * (1 - mean) if unrelated is None else unrelated
     if n_groups == 1 or unrelated == 0:
         return n / n_groups
-    residuals = np.bincount(numbers, weights=right - mean)
-    between = n_groups / (n_groups - 1) * float(residuals @ residuals) / n**2
+    sums = np.bincount(numbers, weights=values - mean)
+    between = n_groups / (n_groups - 1) * float(sums @ sums)
     return min(max(between / unrelated, 1.0), float(n))
 
 

@@ -55,8 +55,7 @@ class Evaluation:
     @property
     def is_uneven(self) -> bool:
         """Whether the accuracy says little of the small classes."""
-        counts = [c.n for c in self.per_class if c.n]
-        return max(counts) > UNEVEN * min(counts)
+        return are_uneven([c.n for c in self.per_class if c.n])
 
     def as_json(self) -> dict[str, Any]:
         """The evaluation as metrics.json holds it."""
@@ -92,6 +91,11 @@ class Evaluation:
             ],
             "confusion": self.confusion.tolist(),
         }
+
+
+def are_uneven(counts: Sequence[int]) -> bool:
+    """Whether one class has so many more images than another that the accuracy hides the small ones."""
+    return max(counts) > UNEVEN * min(counts)
 
 
 def evaluate_predictions(

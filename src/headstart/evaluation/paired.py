@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from headstart.evaluation.intervals import Z95
+from headstart.evaluation.intervals import Z95, design_effect
 
 FEW = 200  # images on which two differ, up to which the exact test is asked, too
 SIGNIFICANT = 0.05  # of a difference in either direction
@@ -40,7 +40,8 @@ def paired_difference(one: np.ndarray, other: np.ndarray, groups: np.ndarray | N
     """
     n = len(one)
     differences = one.astype(np.float64) - other.astype(np.float64)
-    effect = _design_effect(differences, groups)
+    residuals = differences - differences.mean()
+    effect = design_effect(differences, groups, float(residuals @ residuals))
     for_one, for_other = (float((differences == sign).sum()) / effect + 0.5 for sign in (1, -1))
     effective = n / effect + 2
     middle = (for_one - for_other) / effective
@@ -58,19 +59,3 @@ def smallest_gain_shown(n: int) -> int:
         if paired_difference(np.arange(n) < count, np.zeros(n, bool)).is_shown:
             return count
     return n + 1
-
-
-def _design_effect(differences: np.ndarray, groups: np.ndarray | None) -> float:
-    """How many grouped images say as much as one unrelated one: the variance of the mean between groups over that without."""
-    if groups is None:
-        return 1.0
-    numbers = np.unique(groups, return_inverse=True)[1]
-    n, n_groups = len(differences), int(numbers.max()) + 1
-    residuals = differences - differences.mean()
-    unrelated = float(residuals @ residuals)
-    if n_groups == n:
-        return 1.0
-    if n_groups == 1 or unrelated == 0:
-        return n / n_groups
-    sums = np.bincount(numbers, weights=residuals)
-    return min(max(n_groups / (n_groups - 1) * float(sums @ sums) / unrelated, 1.0), float(n))

@@ -32,9 +32,8 @@ def resampled_f1(confusion: np.ndarray, effects: np.ndarray, seed: int = 0) -> R
     rows, columns = np.nonzero((confusion > 0) | (np.eye(n_classes, dtype=bool) & (n > 0)[:, None]))
     shapes = confusion[rows, columns] / effects[rows] + PRIOR_IMAGES / n_classes
     present, begins, cells = np.unique(rows, return_index=True, return_counts=True)
-    other_shapes = (
-        PRIOR_IMAGES * (n_classes - cells) / n_classes
-    )  # all answers that a class never got, drawn as one and spread evenly
+    # All answers that a class never got are drawn as one and spread evenly.
+    other_shapes = PRIOR_IMAGES * (n_classes - cells) / n_classes
     right = np.flatnonzero(rows == columns)  # one a present class, in order
     by_column = np.argsort(columns, kind="stable")
     answered, column_begins = np.unique(columns[by_column], return_index=True)

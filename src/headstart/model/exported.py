@@ -1,6 +1,6 @@
 """A whole classifier as one ONNX or OpenVINO file: views in, features and probabilities out."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -90,11 +90,9 @@ def write_openvino(onnx_file: Path, file: Path, *, half: bool) -> None:
 
 def exported_engine(file: Path, output: str) -> Compute:
     """What runs an exported file: (n, size, size, 3) uint8 -> the output of this name."""
-    run: dict[str, Callable[[], Compute]] = {
-        ".onnx": lambda: onnxruntime_engine(file, output),
-        ".xml": lambda: openvino_engine(file, "fp32", cores(), output, keep=False),
-    }
-    return run[file.suffix]()
+    if file.name == FILES["onnx"]:
+        return onnxruntime_engine(file, output)
+    return openvino_engine(file, "fp32", cores(), output, keep=False)
 
 
 def write_head(file: Path, head: Head) -> None:
