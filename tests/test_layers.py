@@ -23,6 +23,10 @@ STEPS = [  # lowest first
 ]
 ROOMS = {  # outside package -> the only modules that may import it
     "cleanlab": ("audit.labels",),
+    "fastapi": ("apps.serving.",),
+    "prometheus_client": ("apps.serving.metrics",),
+    "starlette": ("apps.serving.",),
+    "uvicorn": ("apps.serving.server",),
     "PIL": ("data.images", "data.facts", "data.odd_images", "data.preprocess", "data.pixels"),
     "huggingface_hub": ("model.weights",),
     "jinja2": ("artifact.page",),
@@ -31,7 +35,7 @@ ROOMS = {  # outside package -> the only modules that may import it
     "openvino": ("model.engines", "model.exported"),
     "psutil": ("machine",),
     "pyarrow": ("data.tables", "model.feature_store", "artifact.embedding"),
-    "pydantic": ("settings", "artifact.bundle"),
+    "pydantic": ("settings", "artifact.bundle", "apps.serving.application"),
     "rich": ("apps.",),
     "safetensors": ("model.backbones", "model.checkpoint", "model.exported", "model.familiarity", "model.frozen"),
     "sklearn": ("data.splits", "evaluation.", "audit.shortcuts", "training.classifier"),

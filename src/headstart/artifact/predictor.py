@@ -1,15 +1,16 @@
 """A saved model that answers: image files in, classes with probabilities out."""
 
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from headstart.artifact.bundle import Bundle, Manifest, read_bundle
-from headstart.data.images import UnreadableImage
+from headstart.data.images import MAX_PIXELS, Fault, UnreadableImage
 from headstart.data.preprocess import Preprocess
 from headstart.data.sources import Candidate
 from headstart.errors import BundleError, HeadstartError, HeadstartWarning, explains_missing_packages
@@ -45,6 +46,7 @@ class Prediction:
     members: tuple[str, ...] | None = None  # classes that cannot be ruled out; None where the model has no such sets
     distance: float | None = None  # from the training images, 0 .. 2; None where the model does not know them
     unfamiliar: bool | None = None  # whether it is farther than images of their kind are
+    fault: Fault | None = None  # what is wrong with a file that could not be read
 
     @property
     def best(self) -> str:
@@ -65,6 +67,24 @@ class Prediction:
     def probability(self) -> float:
         """Of the predicted class; 0 for an unreadable file."""
         return 0.0 if self.probabilities is None else float(self.probabilities.max())
+
+    def as_json(self) -> dict[str, Any]:
+        """The answer as JSON values: a line of `predict --format jsonl`, a prediction of the server."""
+        if self.probabilities is None:
+            return {"path": self.path, "error": self.error}
+        values: dict[str, Any] = {
+            "path": self.path,
+            "predicted": self.predicted,
+            "probability": self.probability,
+            "probabilities": dict(zip(self.classes, self.probabilities.tolist(), strict=True)),
+        }
+        if self.min_confidence:
+            values["unsure"] = self.unsure
+        if self.members is not None:
+            values["set"] = list(self.members)
+        if self.unfamiliar is not None:
+            values |= {"unfamiliar": self.unfamiliar, "distance": self.distance}
+        return values
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,28 +161,35 @@ class Predictor:
     def predict_candidates(self, candidates: Iterable[Candidate], workers: int | None = None) -> Iterator[Prediction]:
         """The same for candidates of a data set."""
         batch: list[_Opened] = []
-        for opened in map_in_threads(self._open, candidates, workers):
+        for opened in map_in_threads(lambda candidate: self._open(candidate.path, candidate.read), candidates, workers):
             batch.append(opened)
             if len(batch) == self.extractor.batch_images:
                 yield from self._answer(batch)
                 batch = []
         yield from self._answer(batch)
 
-    def _open(self, candidate: Candidate) -> "_Opened":
+    def predict_bytes(self, files: Iterable[tuple[str, bytes]], max_pixels: int = MAX_PIXELS) -> list[Prediction]:
+        """A Prediction for each (name, bytes of an image file), in order, computed in the calling thread; threads may call it.
+
+        An image of more than `max_pixels` is not decoded.
+        """
+        return list(self._answer([self._open(name, partial(bytes, data), max_pixels) for name, data in files]))
+
+    def _open(self, path: str, read: Callable[[], bytes], max_pixels: int = MAX_PIXELS) -> "_Opened":
         try:
-            view = self.preprocess.view(self.preprocess.decode(candidate.read()).rgb)[None]
+            view = self.preprocess.view(self.preprocess.decode(read(), max_pixels).rgb)[None]
         except UnreadableImage as unreadable:
-            return _Opened(candidate.path, error=unreadable.reason)
+            return _Opened(path, error=unreadable.reason, fault=unreadable.fault)
         if self.extractor.batch_images > 1:
-            return _Opened(candidate.path, view=view)
-        return _Opened(candidate.path, vector=self.extractor.compute(view))
+            return _Opened(path, view=view)
+        return _Opened(path, vector=self.extractor.compute(view))
 
     def _answer(self, batch: Sequence["_Opened"]) -> Iterator[Prediction]:
         views = [opened.view for opened in batch if opened.view is not None]
         vectors = iter(self.extractor.compute(np.concatenate(views)) if views else ())
         for opened in batch:
             if opened.error:
-                yield Prediction(opened.path, self.classes, None, opened.error)
+                yield Prediction(opened.path, self.classes, None, opened.error, fault=opened.fault)
                 continue
             vector = next(vectors)[None] if opened.vector is None else opened.vector
             logits = self.head.logits(vector)
@@ -179,6 +206,7 @@ class _Opened:
     view: np.ndarray | None = None  # (1, size, size, 3) uint8
     vector: np.ndarray | None = None  # (1, n_features) float32
     error: str = ""
+    fault: Fault | None = None
 
 
 def _doubts_of(bundle: Bundle, head: Head) -> Doubts:

@@ -8,6 +8,7 @@ import io
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError, __version__, features
@@ -58,12 +59,17 @@ Image.init()  # registers every plugin once, before threads start
 warnings.filterwarnings("ignore", module="PIL")
 
 
+# What is wrong with a file: its content is damaged, is something else than an image that is read, or is too large.
+Fault = Literal["damaged", "type", "size"]
+
+
 class UnreadableImage(Exception):  # noqa: N818 - a fact about a file, not a failure of the program
     """The file is not an image that can be used; `reason` says why in a few words."""
 
-    def __init__(self, reason: str) -> None:
+    def __init__(self, reason: str, fault: Fault = "damaged") -> None:
         super().__init__(reason)
         self.reason = reason
+        self.fault = fault
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,13 +94,13 @@ def read_bytes(path: Path) -> bytes:
         if not path.is_file():
             raise UnreadableImage("not a file" if path.exists() else "there is no such file")
         if path.stat().st_size > MAX_BYTES:
-            raise UnreadableImage(f"larger than {MAX_BYTES >> 30} GiB: not an image that is read")
+            raise UnreadableImage(f"larger than {MAX_BYTES >> 30} GiB: not an image that is read", "size")
         return path.read_bytes()
     except (OSError, ValueError) as error:  # ValueError: a null byte in the name
         raise UnreadableImage(f"the file cannot be read: {getattr(error, 'strerror', None) or error}") from error
 
 
-def decode(data: bytes, *, shorter_side_px: int = 0) -> DecodedImage:
+def decode(data: bytes, *, shorter_side_px: int = 0, max_pixels: int = MAX_PIXELS) -> DecodedImage:
     """An upright 8-bit RGB image from the bytes of a file.
 
     `shorter_side_px` above 0 lets a JPEG be decoded at a half, a quarter or an eighth of its size, so long as its shorter
@@ -105,8 +111,8 @@ def decode(data: bytes, *, shorter_side_px: int = 0) -> DecodedImage:
     try:
         image = Image.open(io.BytesIO(data), formats=FORMATS)
         kind, mode, full = image.format or "", image.mode, image.size
-        if full[0] * full[1] > MAX_PIXELS:
-            raise UnreadableImage(f"{full[0]} x {full[1]} pixels: more than {MAX_PIXELS // 10**6} million")
+        if full[0] * full[1] > max_pixels:
+            raise UnreadableImage(f"{full[0]} x {full[1]} pixels: more than {_millions(max_pixels)} million", "size")
         if shorter_side_px and kind in ("JPEG", "MPO"):
             ratio = shorter_side_px / min(full)
             image.draft(None, (max(1, round(full[0] * ratio)), max(1, round(full[1] * ratio))))
@@ -119,9 +125,10 @@ def decode(data: bytes, *, shorter_side_px: int = 0) -> DecodedImage:
     except UnreadableImage:
         raise
     except Image.DecompressionBombError as error:
-        raise UnreadableImage(f"more than {MAX_PIXELS // 10**6} million pixels") from error
+        raise UnreadableImage(f"more than {_millions(max_pixels)} million pixels", "size") from error
     except UnidentifiedImageError as error:
-        raise UnreadableImage(_what_else(data)) from error
+        reason = _what_else(data)
+        raise UnreadableImage(reason, "damaged" if reason.startswith("the image is damaged") else "type") from error
     except Exception as error:
         # A damaged file can make a decoder raise anything; each becomes the file's reason.
         raise UnreadableImage(f"the image is damaged: {error or type(error).__name__}") from error
@@ -139,9 +146,9 @@ def to_rgb(image: Image.Image, kind: str) -> Image.Image:
         levels = np.asarray(image).astype(np.uint32)
         return Image.fromarray(((levels + 128) // 257).astype(np.uint8)).convert("RGB")
     if image.mode == "I":
-        raise UnreadableImage("32-bit integer pixels: their range is unknown; save the image with 8 or 16 bits")
+        raise UnreadableImage("32-bit integer pixels: their range is unknown; save the image with 8 or 16 bits", "type")
     if image.mode == "F":
-        raise UnreadableImage("floating-point pixels: their range is unknown; save the image with 8 or 16 bits")
+        raise UnreadableImage("floating-point pixels: their range is unknown; save the image with 8 or 16 bits", "type")
     if image.has_transparency_data:
         rgba = image.convert("RGBA")
         return Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba).convert("RGB")
@@ -173,6 +180,10 @@ def _orientation(image: Image.Image) -> int:
     except Exception:
         # Broken metadata raises anything. The pixels are good, and "upright" is what every viewer then assumes.
         return 1
+
+
+def _millions(pixels: int) -> str:
+    return f"{pixels / 1e6:.3g}" if pixels < 10**8 else str(pixels // 10**6)
 
 
 def _what_else(data: bytes) -> str:

@@ -8,7 +8,7 @@ from typing import Any, Literal
 import numpy as np
 from PIL import Image
 
-from headstart.data.images import DecodedImage, decode
+from headstart.data.images import MAX_PIXELS, DecodedImage, decode
 from headstart.storage import sha256_of_bytes
 
 WHOLE_PIXELS = 1 << 24  # an image is resized as a whole up to this many pixels, 50 MB; only strips come out larger
@@ -36,9 +36,9 @@ class Preprocess:
         """The shorter side that a JPEG decoded at reduced scale keeps at least; 0: all are decoded in full."""
         return math.ceil(self.resize_px * self.decode_margin)
 
-    def decode(self, data: bytes) -> DecodedImage:
+    def decode(self, data: bytes, max_pixels: int = MAX_PIXELS) -> DecodedImage:
         """The image in a file's bytes, at the scale this preprocessing wants. Raises UnreadableImage."""
-        return decode(data, shorter_side_px=self.decode_px)
+        return decode(data, shorter_side_px=self.decode_px, max_pixels=max_pixels)
 
     def view(self, image: Image.Image) -> np.ndarray:
         """The pixels the network sees: (size_px, size_px, 3) uint8.

@@ -1,0 +1,100 @@
+"""`headstart serve`."""
+
+import logging
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from headstart.apps.console import command, note, say
+from headstart.errors import SettingsError, explains_missing_packages
+
+if TYPE_CHECKING:
+    from headstart.apps.serving.limits import Limits
+
+TOKEN_VARIABLE = "HEADSTART_TOKEN"
+
+
+@command
+def serve(
+    models: Annotated[list[str], typer.Argument(metavar="MODEL", help="A run, model or export folder, or NAME=FOLDER.")],
+    host: Annotated[str, typer.Option(help="The address to listen at; 0.0.0.0 is every one of this machine.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0: any that is free.")] = 8000,
+    token_file: Annotated[
+        Path | None, typer.Option(metavar="FILE", help=f"Requests must carry the token in it (or in ${TOKEN_VARIABLE}).")
+    ] = None,
+    cors: Annotated[
+        list[str] | None, typer.Option(metavar="ORIGIN", help="A web page's origin that may use this server; may be repeated.")
+    ] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda ...")] = "cpu",
+    max_batch: Annotated[int, typer.Option(min=1, max=1024, help="Images answered together.")] = 8,
+    max_wait_ms: Annotated[
+        float | None, typer.Option(min=0, max=1000, help="How long a batch waits for more. [default: 0, on a GPU 5]")
+    ] = None,
+    max_queue: Annotated[int, typer.Option(min=1, help="Images that may wait; more get 429.")] = 128,
+    max_image_mb: Annotated[float, typer.Option(min=0.001, help="Size of one file; larger ones get 413.")] = 32,
+    max_megapixels: Annotated[float, typer.Option(min=0.001, help="Pixels of one image; larger ones get 413.")] = 64,
+    max_request_mb: Annotated[float, typer.Option(min=0.001, help="Size of one request; larger ones get 413.")] = 64,
+    timeout: Annotated[float, typer.Option(min=0.1, help="Seconds for an answer; later ones get 504.")] = 30,
+) -> None:
+    """Answer images over HTTP: POST them to /predict, or drop them on the page at /.
+
+    Several models are served under their names, at /models/NAME/predict. SIGHUP, or POST /reload with the token, reads the
+    models anew, without dropping a request. GET /docs describes it all.
+
+    Examples:
+
+      headstart serve runs/photos-probe-1
+
+      curl --data-binary @photo.jpg http://127.0.0.1:8000/predict
+
+      headstart serve ants=runs/ants-probe-1 cells=cells-onnx --host 0.0.0.0 --token-file token.txt
+    """
+    from headstart.apps.serving.limits import MEGABYTE, Limits
+
+    limits = Limits(
+        image_bytes=round(max_image_mb * MEGABYTE),
+        image_pixels=round(max_megapixels * 1_000_000),
+        request_bytes=round(max_request_mb * MEGABYTE),
+        waiting_images=max_queue,
+        request_images=min(64, max_queue),
+        upload_seconds=timeout,
+        answer_seconds=timeout,
+        batch_images=max_batch,
+        batch_wait_seconds=None if max_wait_ms is None else max_wait_ms / 1000,
+    )
+    _serve(models, limits, host, port, _token(token_file), cors or [], device)
+
+
+@explains_missing_packages("serving")
+def _serve(models: list[str], limits: "Limits", host: str, port: int, token: str, cors: list[str], device: str) -> None:
+    from headstart.apps.serving.application import build_application
+    from headstart.apps.serving.models import Served, load, named_models
+    from headstart.apps.serving.server import is_public, listen, serve_forever
+    from headstart.apps.serving.service import Service
+
+    logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.WARNING)
+    places = named_models(models)
+    with listen(host, port) as listener:
+        served = {name: Served(name, place, device, load(place, device)) for name, place in places.items()}
+        service = Service(served, limits)
+        if is_public(host) and not token:
+            note(f"{host} can be reached from other machines, and no token is asked for: see --token-file")
+        address = f"http://{f'[{host}]' if ':' in host else host}:{listener.getsockname()[1]}"
+
+        def ready() -> None:
+            say(f"serving {', '.join(served)} at {address}  (Ctrl-C ends it)")
+            sys.stdout.flush()
+
+        serve_forever(build_application(service, token, cors), service, listener, ready)
+
+
+def _token(file: Path | None) -> str:
+    if file is None:
+        return os.environ.get(TOKEN_VARIABLE, "")
+    token = file.read_text(encoding="utf-8").strip()
+    if not token or not token.isascii() or any(sign.isspace() for sign in token):
+        raise SettingsError(f"{file} holds no token", hint="one line of letters and digits, e.g. from: openssl rand -hex 32")
+    return token

@@ -1,0 +1,1 @@
+"""Models over HTTP: what is read, how it is answered in batches, what limits it."""

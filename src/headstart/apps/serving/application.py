@@ -1,0 +1,160 @@
+"""The HTTP interface of a server."""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.responses import HTMLResponse, JSONResponse, Response
+from pydantic import BaseModel
+from starlette.exceptions import HTTPException
+from starlette.middleware.cors import CORSMiddleware
+
+from headstart import __version__
+from headstart.apps.serving.gate import Gate, refused
+from headstart.apps.serving.limits import Problem
+from headstart.apps.serving.models import as_json
+from headstart.apps.serving.service import Service
+
+PAGE = Path(__file__).with_name("page.html")
+PAGE_HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; "
+    "img-src blob: data:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "Cache-Control": "no-cache",
+}
+IMAGE = {"type": "string", "format": "binary"}
+FORM = {"type": "object", "properties": {"images": {"type": "array", "items": IMAGE}}}
+BODY = {"required": True, "content": {"image/*": {"schema": IMAGE}, "multipart/form-data": {"schema": FORM}}}
+
+
+class PredictionModel(BaseModel):
+    """The answer for one image, or the reason why it could not be read."""
+
+    path: str
+    predicted: str | None = None
+    probability: float | None = None
+    probabilities: dict[str, float] | None = None
+    unsure: bool | None = None
+    set: list[str] | None = None
+    unfamiliar: bool | None = None
+    distance: float | None = None
+    error: str | None = None
+
+
+class AnswerModel(BaseModel):
+    """The answers for the images of a request, in their order."""
+
+    model: str
+    digest: str
+    predictions: list[PredictionModel]
+
+
+class RefusalModel(BaseModel):
+    """What is wrong, and what to do."""
+
+    error: str
+    hint: str
+
+
+REFUSALS: dict[int | str, dict[str, Any]] = {
+    status: {"model": RefusalModel, "description": description}
+    for status, description in (
+        (401, "the token is missing or wrong"),
+        (404, "no such model"),
+        (408, "the images did not arrive in time"),
+        (413, "an image or the request is too large"),
+        (415, "not an image of a type that is read"),
+        (422, "no image, or a damaged one"),
+        (429, "too many images wait"),
+        (503, "too many requests, or the model cannot answer"),
+        (504, "no answer in time"),
+    )
+}
+
+
+def build_application(service: Service, token: str = "", origins: Sequence[str] = ()) -> FastAPI:
+    """The application that answers for a service; `origins` are the web pages of other places that may use it."""
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        service.start()
+        try:
+            yield
+        finally:
+            service.stop()
+
+    app = FastAPI(title="headstart", version=__version__, lifespan=lifespan, redoc_url=None)
+    app.add_middleware(Gate, service=service, token=token)
+    if origins:
+        app.add_middleware(CORSMiddleware, allow_origins=list(origins), allow_methods=["*"], allow_headers=["*"])
+    _add_errors(app)
+    _add_predicting(app, service)
+    _add_state(app, service, has_token=bool(token))
+    return app
+
+
+def _add_errors(app: FastAPI) -> None:
+    @app.exception_handler(Problem)
+    async def on_problem(_: Request, problem: Problem) -> JSONResponse:
+        return refused(problem)
+
+    @app.exception_handler(HTTPException)
+    async def on_http_error(request: Request, error: HTTPException) -> JSONResponse:
+        what = f"{request.method} {request.url.path}: {HTTPStatus(error.status_code).phrase.lower()}"
+        return refused(Problem(error.status_code, what, "GET /docs lists what there is", dict(error.headers or {})))
+
+
+def _add_predicting(app: FastAPI, service: Service) -> None:
+    options: dict[str, Any] = {"response_model": AnswerModel, "responses": REFUSALS, "openapi_extra": {"requestBody": BODY}}
+
+    @app.post("/predict", summary="Classify images with the only model", **options)
+    async def predict(request: Request) -> JSONResponse:
+        return JSONResponse(await service.answer(request, None))
+
+    @app.post("/models/{name}/predict", summary="Classify images with a model", **options)
+    async def predict_with(request: Request, name: str) -> JSONResponse:
+        return JSONResponse(await service.answer(request, name))
+
+
+def _add_state(app: FastAPI, service: Service, *, has_token: bool) -> None:
+    @app.get("/", include_in_schema=False)
+    async def page() -> HTMLResponse:
+        return HTMLResponse(PAGE.read_text(encoding="utf-8"), headers=PAGE_HEADERS)
+
+    @app.get("/models", summary="The models there are")
+    async def models() -> list[dict[str, Any]]:
+        return [
+            {"name": served.name, "digest": served.loaded.digest, "classes": list(served.loaded.predictor.classes)}
+            for served in service.models.values()
+        ]
+
+    @app.get("/model", summary="What is known of the only model")
+    async def model() -> dict[str, Any]:
+        return as_json(service.model(None))
+
+    @app.get("/models/{name}", summary="What is known of a model")
+    async def model_of(name: str) -> dict[str, Any]:
+        return as_json(service.model(name))
+
+    @app.get("/healthz", summary="Whether the process works")
+    async def healthz() -> dict[str, str]:
+        return {"status": "ok"}
+
+    @app.get("/readyz", summary="Whether requests should be sent here")
+    async def readyz() -> dict[str, str]:
+        if not service.is_ready:
+            raise Problem(503, "the server is ending", "send requests to another one")
+        return {"status": "ready"}
+
+    @app.get("/metrics", summary="Counters for Prometheus")
+    async def metrics() -> Response:
+        return Response(service.metrics.as_text(), media_type=service.metrics.content_type)
+
+    @app.post("/reload", summary="Read the models anew")
+    async def reload() -> dict[str, Any]:
+        if not has_token:
+            raise Problem(403, "/reload needs a server with a token", "start it with --token-file, or send SIGHUP to it")
+        return {"models": await service.reload()}

@@ -1,0 +1,66 @@
+"""What a server takes on at most: every limit that keeps its memory and its answers' times bounded."""
+
+from dataclasses import dataclass
+
+MEGABYTE = 10**6
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """The limits of one server. Each has a status of its own, told with what to do."""
+
+    image_bytes: int = 32 * MEGABYTE  # of one file: 413
+    image_pixels: int = 64_000_000  # of one image, by its header; 200 MB decoded: 413
+    request_bytes: int = 64 * MEGABYTE  # of one request's body: 413
+    request_images: int = 64  # in one request: 413
+    waiting_images: int = 128  # accepted and not begun: 429
+    waiting_bytes: int = 256 * MEGABYTE  # of bodies that are read or wait: 429
+    requests: int = 1024  # in work at once: 503
+    upload_seconds: float = 30.0  # until a body has arrived: 408
+    answer_seconds: float = 30.0  # from then on: 504
+    batch_images: int = 8  # answered together
+    batch_wait_seconds: float | None = (
+        None  # for more to come; None: a few milliseconds where the network takes batches, else 0
+    )
+
+
+class Problem(Exception):  # noqa: N818 - an answer, not a failure of the program
+    """A request that is refused: its status, one sentence and what to do."""
+
+    def __init__(self, status: int, message: str, hint: str, headers: dict[str, str] | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+        self.message = message
+        self.hint = hint
+        self.headers = headers or {}
+
+    def as_json(self) -> dict[str, str]:
+        """The body of the answer."""
+        return {"error": self.message, "hint": self.hint}
+
+
+def overloaded(message: str) -> Problem:
+    """The answer to what comes faster than it can be answered."""
+    return Problem(429, message, "send it again in a second, and fewer at a time", {"Retry-After": "1"})
+
+
+class Room:
+    """The bytes that bodies may still take. Used by the event loop alone."""
+
+    def __init__(self, limits: Limits) -> None:
+        self.limit = self.free = limits.waiting_bytes
+
+    @property
+    def taken(self) -> int:
+        """Bytes of bodies that are being read or wait for their answer."""
+        return self.limit - self.free
+
+    def take(self, n_bytes: int) -> None:
+        """Takes bytes. Raises Problem where there are too few."""
+        if n_bytes > self.free:
+            raise overloaded("the images that wait take all memory that is set aside for them")
+        self.free -= n_bytes
+
+    def give_back(self, n_bytes: int) -> None:
+        """Returns what was taken."""
+        self.free += n_bytes

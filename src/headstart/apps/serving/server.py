@@ -1,0 +1,99 @@
+"""The process that serves: its socket, its signals, its end."""
+
+import asyncio
+import contextlib
+import ipaddress
+import logging
+import signal
+import socket
+from collections.abc import Callable
+from types import FrameType
+
+import uvicorn
+from fastapi import FastAPI
+
+from headstart.apps.serving.limits import Limits, Problem
+from headstart.apps.serving.service import Service
+from headstart.errors import SettingsError
+
+LOG = logging.getLogger("headstart.serving")
+KEEP_ALIVE_SECONDS = 30
+
+
+def serve_forever(app: FastAPI, service: Service, listener: socket.socket, on_ready: Callable[[], None]) -> None:
+    """Answers requests until SIGTERM or Ctrl-C, then finishes what it accepted. A second Ctrl-C ends at once."""
+    limits = service.limits
+    config = uvicorn.Config(
+        app,
+        http="h11",  # bounds the size of headers, which httptools does not
+        ws="none",
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_keep_alive=KEEP_ALIVE_SECONDS,
+        timeout_graceful_shutdown=grace_seconds(limits),
+    )
+    _Server(config, service, on_ready).run(sockets=[listener])
+
+
+def grace_seconds(limits: Limits) -> int:
+    """How long the end of the server waits for what it accepted: as long as an answer may take."""
+    return round(limits.upload_seconds + limits.answer_seconds) + 1
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A socket at this address; port 0 is any free one. Raises SettingsError."""
+    try:
+        family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+        return socket.create_server(address[:2], family=family, backlog=1024)
+    except OSError as error:
+        raise SettingsError(f"{host}:{port} cannot be used: {error.strerror or error}", hint="choose another --port") from error
+
+
+def is_public(host: str) -> bool:
+    """Whether other machines may reach a server bound to `host`."""
+    if host == "localhost":
+        return False
+    try:
+        return not ipaddress.ip_address(host).is_loopback
+    except ValueError:  # a name
+        return True
+
+
+class _Server(uvicorn.Server):
+    """uvicorn's, with the signals of a service: SIGHUP reads the models anew, an end that was asked for is no failure."""
+
+    def __init__(self, config: uvicorn.Config, service: Service, on_ready: Callable[[], None]) -> None:
+        super().__init__(config)
+        self.service, self.on_ready = service, on_ready
+        self.reloads: set[asyncio.Task[None]] = set()  # a task that nobody holds may be collected
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if hasattr(signal, "SIGHUP"):
+            with contextlib.suppress(NotImplementedError, RuntimeError):  # Windows' loop; a thread that is not the main one
+                asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self.begin_reload)
+        self.on_ready()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self.service.is_draining = True
+        await super().shutdown(sockets)
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Ends gracefully; uvicorn's own would raise the signal again afterwards and end in a failure."""
+        self.force_exit = self.should_exit and sig == signal.SIGINT
+        self.should_exit = True
+
+    def begin_reload(self) -> None:
+        """Reads the models anew beside the requests."""
+        task = asyncio.get_running_loop().create_task(self._reload())
+        self.reloads.add(task)
+        task.add_done_callback(self.reloads.discard)
+
+    async def _reload(self) -> None:
+        try:
+            for model in await self.service.reload():
+                LOG.warning("%s %s: %s", model["name"], "replaced" if model["changed"] else "as before", model["digest"][:12])
+        except Problem as problem:
+            LOG.error("%s (%s)", problem.message, problem.hint)

@@ -1,0 +1,101 @@
+"""The images in a request's body: the body itself, or the files of a form."""
+
+import asyncio
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass
+
+from starlette.datastructures import UploadFile
+from starlette.formparsers import MultiPartException, MultiPartParser
+from starlette.requests import ClientDisconnect, Request
+
+from headstart.apps.serving.limits import Limits, Problem, Room
+
+FORM = "multipart/form-data"
+SEND_LESS = "send smaller images, or fewer in a request"
+HOW_TO_SEND = "send the bytes of an image as the body, or a form with one or more files"
+
+
+@dataclass(slots=True)
+class Body:
+    """What has been read of a request, and the room it takes until it is answered."""
+
+    room: Room
+    taken: int = 0
+
+    def take(self, n_bytes: int) -> None:
+        """Takes room for bytes that came or were announced. Raises Problem."""
+        self.room.take(n_bytes)
+        self.taken += n_bytes
+
+    def give_back(self) -> None:
+        """Returns all of it."""
+        self.room.give_back(self.taken)
+        self.taken = 0
+
+
+async def read_images(request: Request, body: Body, limits: Limits) -> list[tuple[str, bytes]]:
+    """(name, bytes) of each image in the request, in order. Raises Problem."""
+    try:
+        async with asyncio.timeout(limits.upload_seconds):
+            files = await _files_of(request, body, limits)
+    except TimeoutError:
+        what = f"the images did not arrive within {limits.upload_seconds:g} seconds"
+        raise Problem(408, what, SEND_LESS, {"Connection": "close"}) from None
+    except ClientDisconnect:
+        raise Problem(400, "the connection ended before the images had arrived", "send them again") from None
+    if not files:
+        raise Problem(422, "the request holds no image", HOW_TO_SEND)
+    if len(files) > limits.request_images:
+        raise Problem(413, f"{len(files)} images in a request: {limits.request_images} are the most", "send fewer at a time")
+    for name, data in files:
+        if len(data) > limits.image_bytes:
+            shown = f"{name}: " if name else ""
+            raise Problem(413, f"{shown}{len(data):,} bytes, {limits.image_bytes:,} are the most", "send a smaller image")
+    return files
+
+
+async def _files_of(request: Request, body: Body, limits: Limits) -> list[tuple[str, bytes]]:
+    stream = _bounded(request, body, limits)
+    if request.headers.get("content-type", "").split(";")[0].strip().lower() == FORM:
+        return await _files_of_form(request, stream, limits)
+    data = b"".join([chunk async for chunk in stream])
+    return [("", data)] if data else []
+
+
+async def _bounded(request: Request, body: Body, limits: Limits) -> AsyncGenerator[bytes, None]:
+    """The body's chunks, so long as they stay within the limits; what a header announces is refused before it is read."""
+    announced = _announced(request)
+    if announced > limits.request_bytes:
+        raise Problem(413, f"a request of {announced:,} bytes: {limits.request_bytes:,} are the most", SEND_LESS)
+    body.take(announced)
+    came = 0
+    async for chunk in request.stream():
+        came += len(chunk)
+        if came > limits.request_bytes:
+            raise Problem(413, f"a request of more than {limits.request_bytes:,} bytes", SEND_LESS)
+        if came > body.taken:  # sent in chunks of unknown number
+            body.take(came - body.taken)
+        if chunk:
+            yield chunk
+
+
+def _announced(request: Request) -> int:
+    text = request.headers.get("content-length", "0")
+    if not text.isdecimal():
+        raise Problem(400, "Content-Length is not a number", HOW_TO_SEND)
+    return int(text[:20])
+
+
+async def _files_of_form(request: Request, stream: AsyncGenerator[bytes, None], limits: Limits) -> list[tuple[str, bytes]]:
+    # One file more than allowed is let in, so that too many are told from a form that cannot be read.
+    parser = MultiPartParser(request.headers, stream, max_files=limits.request_images + 1, max_fields=100)
+    parser.spool_max_size = limits.request_bytes  # stays in memory, which is bounded already
+    try:
+        form = await parser.parse()
+    except MultiPartException as error:
+        raise Problem(422, f"the form cannot be read: {error.message}", HOW_TO_SEND) from None
+    try:
+        uploads = [value for _, value in form.multi_items() if isinstance(value, UploadFile)]
+        return [(upload.filename or "", await upload.read()) for upload in uploads]
+    finally:
+        await form.close()

@@ -1,0 +1,134 @@
+"""Threads that answer images in batches: while one decodes, another runs the network.
+
+Measured on two cores with EfficientNet-Lite0: the network is fastest where each thread runs it on its own image (see
+model/engines.py), so that a batch saves handing over and waking up, not the network's time. Where the network takes many images
+at once, on a GPU, a batch is also what it computes together.
+"""
+
+import asyncio
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from headstart.apps.serving.limits import Limits, overloaded
+from headstart.artifact.predictor import Prediction, Predictor
+from headstart.errors import HeadstartError
+from headstart.threads import cores
+
+GPU_WAIT_SECONDS = 0.005  # a batch of a GPU takes about as long as this
+LOG = logging.getLogger("headstart.serving")
+
+
+@dataclass(frozen=True, slots=True)
+class _Waiting:
+    """An image that was accepted."""
+
+    predictor: Predictor
+    name: str
+    data: bytes
+    answer: "asyncio.Future[Prediction]"
+
+
+class Workers:
+    """Answers what is submitted to it; made and closed in the event loop's thread."""
+
+    def __init__(self, limits: Limits, on_batch: Callable[[int], None] = lambda n: None) -> None:
+        self._limits, self._on_batch = limits, on_batch
+        self._waiting: deque[_Waiting] = deque()
+        self._changed = threading.Condition()
+        self._turn = threading.Lock()
+        self._closed = False
+        self._loop = asyncio.get_running_loop()
+        self._threads = [
+            threading.Thread(target=self._work, name=f"headstart-answers-{i}", daemon=True) for i in range(min(16, cores()))
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    @property
+    def n_waiting(self) -> int:
+        """Images that are accepted and not begun."""
+        return len(self._waiting)
+
+    def check_room(self, n_images: int = 1) -> None:
+        """Raises Problem where `n_images` more would wait too long."""
+        if self.n_waiting + n_images > self._limits.waiting_images:
+            raise overloaded(f"{self.n_waiting} images wait already")
+
+    def submit(self, predictor: Predictor, files: Sequence[tuple[str, bytes]]) -> "list[asyncio.Future[Prediction]]":
+        """The answers to come for (name, bytes of an image file) each. Raises Problem where too many wait."""
+        self.check_room(len(files))
+        waiting = [_Waiting(predictor, name, data, self._loop.create_future()) for name, data in files]
+        with self._changed:
+            self._waiting.extend(waiting)
+            self._changed.notify()
+        return [entry.answer for entry in waiting]
+
+    def close(self) -> None:
+        """Ends the threads once nothing waits any more."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+        for thread in self._threads:
+            thread.join()
+
+    def _work(self) -> None:
+        while batch := self._next_batch():
+            answers = self._answers(batch)
+            self._on_batch(len(batch))
+            self._loop.call_soon_threadsafe(_deliver, batch, answers)
+
+    def _next_batch(self) -> list[_Waiting]:
+        """What one thread answers next, for one model; empty where the server ends."""
+        batch: list[_Waiting] = []
+        with self._turn, self._changed:  # one thread at a time collects: two would share what comes while they wait
+            while not batch:
+                self._changed.wait_for(lambda: self._waiting or self._closed)
+                if not self._waiting:
+                    return []
+                predictor = self._waiting[0].predictor
+                for _ in range(self._size_of_batch(predictor)):
+                    if self._waiting[0].predictor is not predictor:
+                        break
+                    entry = self._waiting.popleft()
+                    if not entry.answer.cancelled():  # who asked has not given up
+                        batch.append(entry)
+        return batch
+
+    def _size_of_batch(self, predictor: Predictor) -> int:
+        """How many of those that wait are taken, after waiting for more where that is worth it."""
+        seconds = self._limits.batch_wait_seconds
+        if seconds is None:
+            seconds = GPU_WAIT_SECONDS if predictor.extractor.batch_images > 1 else 0.0
+        if not seconds:  # a fair share, so that no thread is without work
+            return min(-(-len(self._waiting) // len(self._threads)), self._limits.batch_images)
+        until = time.monotonic() + seconds
+        while len(self._waiting) < self._limits.batch_images and not self._closed:
+            left = until - time.monotonic()
+            if left <= 0:
+                break
+            self._changed.wait(left)
+        return min(len(self._waiting), self._limits.batch_images)
+
+    def _answers(self, batch: Sequence[_Waiting]) -> "list[Prediction] | Exception":
+        try:
+            files = ((entry.name, entry.data) for entry in batch)
+            return batch[0].predictor.predict_bytes(files, self._limits.image_pixels)
+        except HeadstartError as error:
+            return error
+        except Exception as error:  # a defect, which must not end the thread that others wait for
+            LOG.exception("%d images could not be answered", len(batch))
+            return error
+
+
+def _deliver(batch: Sequence[_Waiting], answers: "list[Prediction] | Exception") -> None:
+    for i, entry in enumerate(batch):
+        if entry.answer.done():  # its request gave up meanwhile
+            continue
+        if isinstance(answers, Exception):
+            entry.answer.set_exception(answers)
+        else:
+            entry.answer.set_result(answers[i])
