@@ -12,7 +12,7 @@ import pytest
 ROOT = Path(__file__).parents[1] / "src" / "headstart"
 
 STEPS = [  # lowest first
-    {"errors", "settings", "storage", "recipes", "progress", "machine", "download", "threads"},
+    {"errors", "settings", "storage", "recipes", "progress", "machine", "download", "threads", "locks"},
     {"data"},
     {"evaluation"},
     {"model"},
@@ -34,7 +34,7 @@ ROOMS = {  # outside package -> the only modules that may import it
     "onnxruntime": ("model.engines", "model.exported"),
     "openvino": ("model.engines", "model.exported"),
     "psutil": ("machine",),
-    "pyarrow": ("data.tables", "model.feature_store", "artifact.embedding"),
+    "pyarrow": ("data.tables", "model.feature_store", "artifact.embedding", "apps.answers.parquet"),
     "pydantic": ("settings", "artifact.bundle", "apps.serving.application"),
     "rich": ("apps.",),
     "safetensors": ("model.backbones", "model.checkpoint", "model.exported", "model.familiarity", "model.frozen"),

@@ -1,7 +1,7 @@
 """How long work tells how far it is, and how it is cancelled.
 
 A progress function is called as `progress(stage, done, total)`: the stage's name in plain words, what is done and what
-there is to do in all (both counts of the same thing). Raising from it cancels the work.
+there is to do in all (both counts of the same thing; a total of 0 is not known). Raising from it cancels the work.
 """
 
 from collections.abc import Callable

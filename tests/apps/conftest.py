@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from conftest import SavedRun
+from conftest import TINY, SavedRun
 
 from headstart.apps.main import run
 
@@ -66,11 +66,12 @@ def headstart(capsys: pytest.CaptureFixture[str]) -> Callable[..., Result]:
 def start(tmp_path: Path) -> Callable[..., "subprocess.Popen[str]"]:
     """Starts the command in a process of its own."""
 
-    def popen(*arguments: object, **environment: str) -> "subprocess.Popen[str]":
+    def popen(*arguments: object, stdin: int | None = None, **environment: str) -> "subprocess.Popen[str]":
         return subprocess.Popen(
             [sys.executable, "-m", "headstart", *map(str, arguments)],
             cwd=tmp_path,
             env=os.environ | environment,
+            stdin=stdin,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             encoding="utf-8",
@@ -89,6 +90,20 @@ def process(start: Callable[..., "subprocess.Popen[str]"]) -> Callable[..., Resu
         return Result(started.returncode, out, err)
 
     return call
+
+
+@pytest.fixture(scope="session")
+def doubting_run(saved_run: SavedRun, tiny_weights: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run with a target precision and conformal sets."""
+    from headstart.settings import TrainSettings
+    from headstart.training.run import train
+
+    settings = TrainSettings.of(
+        strategy="probe", backbone=TINY, weights=tiny_weights, image_size=64, target_precision=0.97, conformal=0.9, device="cpu"
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HEADSTART_HOME", str(saved_run.data.parent / "home"))
+        return train(saved_run.data, settings, output=tmp_path_factory.mktemp("doubts") / "run").run
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ import pytest
 import typer
 
 from apps.conftest import Result
+from headstart.apps.answers.rows import Format
 from headstart.apps.main import COMMANDS, build_app
 from headstart.model.exported import ExportFormat, ExportPrecision
 from headstart.settings import Augment, Precision, Recipe, Schedule, Strategy, TrainSettings
@@ -22,7 +23,7 @@ OPTIONS = {
     "compare": "| --strategies --backbones --folds --output --val --exclude --epochs --augment --image-size --balance "
     "--offline --device --workers --seed --json --quiet",
     "preview": "--augment --output | --recipe --images --seed",
-    "predict": "--format --top-k --grid --output --min-confidence | --device",
+    "predict": "--format --top-k --grid --output --min-confidence | --device --files-from --resume",
     "export": "--format --output | --precision --overwrite --json",
     "serve": "| --host --port --token-file --cors --device --max-batch --max-wait-ms --max-queue --max-image-mb "
     "--max-megapixels --max-request-mb --timeout",
@@ -37,7 +38,7 @@ ARGUMENTS = {
     "audit": {"DATA": True},
     "compare": {"DATA": True},
     "preview": {"DATA": True},
-    "predict": {"MODEL": True, "PATH": True},
+    "predict": {"MODEL": True, "PATH": False},
     "export": {"MODEL": True},
     "serve": {"MODEL": True},
     "evaluate": {"MODEL": True, "DATA": True},
@@ -47,7 +48,9 @@ ARGUMENTS = {
 }
 NOT_SETTINGS = {"output", "overwrite", "resume", "json", "quiet"}  # of train: where and how, not what
 DEFAULTS: dict[tuple[str, str], Any] = {
-    ("predict", "format"): "table",
+    ("predict", "format"): None,  # by the ending of --output, else table
+    ("predict", "files_from"): None,
+    ("predict", "resume"): False,
     ("predict", "top_k"): 1,
     ("predict", "grid"): None,
     ("predict", "output"): None,
@@ -85,7 +88,7 @@ CHOICES = {
     ("compare", "augment"): get_args(Augment),
     ("preview", "augment"): get_args(Augment),
     ("preview", "recipe"): get_args(Recipe),
-    ("predict", "format"): ("table", "csv", "jsonl"),
+    ("predict", "format"): get_args(Format),
     ("export", "format"): get_args(ExportFormat),
     ("export", "precision"): get_args(ExportPrecision),
     ("evaluate", "split"): ("val", "test", "all"),
@@ -119,7 +122,7 @@ def test_option_names(name: str) -> None:
 
 @pytest.mark.parametrize("name", ARGUMENTS)
 def test_arguments(name: str) -> None:
-    """A command takes the arguments of the contract; only train's DATA may be left out."""
+    """A command takes the arguments of the contract; train's DATA and predict's PATH may be left out."""
     found = {p.metavar: p.required for p in commands()[name].params if p.param_type_name == "argument"}
     assert found == ARGUMENTS[name]
 

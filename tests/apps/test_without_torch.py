@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from conftest import TINY, SavedRun
 
-from apps.conftest import Result
+from apps.conftest import Result, assert_explained
 
 BLOCKED = """
 import sys
@@ -76,6 +76,18 @@ def test_new_images_need_an_engine_but_no_torch(
     assert bare.code == 1
     assert "needs on" in bare.err or "needs openvino" in bare.err
     assert "Traceback" not in bare.err
+
+
+def test_parquet_needs_pyarrow_and_nothing_else_does(
+    saved_run: SavedRun, without: Callable[..., Result], tmp_path: Path
+) -> None:
+    """Where pyarrow is not installed, answers go to CSV, and Parquet is one sentence that leaves nothing behind."""
+    command = ("pyarrow,torch", "predict", saved_run.run, next(iter(saved_run.labels)), "--output")
+    refused = without(*command, tmp_path / "a.parquet")
+    assert_explained(refused, "needs pyarrow", "pip install")
+    assert list(tmp_path.iterdir()) == []
+    assert without(*command, tmp_path / "a.csv").code == 0
+    assert [path.name for path in tmp_path.iterdir()] == ["a.csv"]
 
 
 def test_predicting_without_torch(saved_run: SavedRun, without: Callable[..., Result]) -> None:

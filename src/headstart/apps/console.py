@@ -69,7 +69,10 @@ def check_target(target: Path | None, inputs: Iterable[Path]) -> None:
         return
     if target.is_dir():
         raise SettingsError(f"{target} is a folder", hint="give the name of a file for the result")
-    if target.resolve() in {path.resolve() for path in inputs}:
+    if not target.exists():
+        return
+    place = target.resolve()
+    if any(path.resolve() == place for path in inputs):
         raise SettingsError(f"{target} is one of the images or tables that are read", hint="choose another name for the result")
 
 

@@ -1,4 +1,4 @@
-"""Zip and tar files, unpacked into a temporary folder and nowhere else."""
+"""Zip and tar files, unpacked into a temporary folder and nowhere else; a zip's members can also be read where they are."""
 
 import errno
 import os
@@ -7,9 +7,12 @@ import stat
 import tarfile
 import zipfile
 from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import IO, Any
 
+from headstart.data.images import UnreadableImage, check_size
 from headstart.errors import DataError
 
 ENDINGS = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
@@ -17,6 +20,27 @@ CHUNK_BYTES, BLOCK_BYTES = 1 << 20, 512  # a tar is made of blocks
 NAME_ERRORS = {errno.ENAMETOOLONG, errno.EINVAL, errno.EILSEQ}  # a name this file system does not take
 HARMLESS_BYTES = 1 << 30  # an archive may unpack to this much, or to MAX_RATIO times its own size if that is more:
 MAX_RATIO = 100  # images hardly shrink when packed, so what grows more was made to fill a disk
+OUTSIDE, TWICE, LINK = "its name leads out of the archive", "a member of this name came before", "a link, not a file"
+ENCRYPTED = 0x1  # a member's flag
+
+
+@dataclass(frozen=True, slots=True)
+class ZipMember:
+    """A file in an open zip archive."""
+
+    archive: zipfile.ZipFile
+    info: zipfile.ZipInfo
+
+    def read(self) -> bytes:
+        """Its bytes, whose checksum was right; several threads may read at once. Raises UnreadableImage."""
+        if self.info.flag_bits & ENCRYPTED:
+            raise UnreadableImage("it is encrypted: unpack the archive by hand and give the folder")
+        check_size(self.info.file_size)
+        try:
+            return self.archive.read(self.info)
+        except Exception as error:
+            # A damaged member makes the readers raise anything: BadZipFile, zlib.error, EOFError, NotImplementedError ...
+            raise UnreadableImage(f"it is damaged in the archive: {error or type(error).__name__}") from error
 
 
 def is_archive(path: Path) -> bool:
@@ -32,6 +56,11 @@ def is_archive(path: Path) -> bool:
         return False
 
 
+def is_zip(archive: Path) -> bool:
+    """Whether an archive is a zip; else it is a tar."""
+    return zipfile.is_zipfile(archive)
+
+
 def unpack(archive: Path, folder: Path) -> list[tuple[str, str]]:
     """Unpacks `archive` into the empty `folder`; returns (member, reason) of those left out.
 
@@ -42,17 +71,17 @@ def unpack(archive: Path, folder: Path) -> list[tuple[str, str]]:
     allowed = max(HARMLESS_BYTES, MAX_RATIO * archive.stat().st_size)
     room = min(allowed, shutil.disk_usage(folder).free - (256 << 20))  # a full disk harms more than this run
     try:
-        members = _zip_members(archive) if zipfile.is_zipfile(archive) else _tar_members(archive)
+        members = _zip_members(archive) if is_zip(archive) else _tar_members(archive)
         for name, content, reason in members:
             parts = safe_parts(name)
             if parts is None:
-                reason = "its name leads out of the archive"
+                reason = OUTSIDE
             if reason or content is None or parts is None:
                 left_out.append((name, reason))
                 continue
             target = folder.joinpath(*parts)
             if os.path.lexists(target) or any(os.path.isfile(parent) for parent in target.parents):  # noqa: PTH113 - never raises
-                left_out.append((name, "a member of this name came before"))
+                left_out.append((name, TWICE))
                 continue
             try:
                 target.parent.mkdir(parents=True, exist_ok=True)
@@ -79,6 +108,29 @@ def unpack(archive: Path, folder: Path) -> list[tuple[str, str]]:
     return left_out
 
 
+def open_zip(stack: ExitStack, archive: Path) -> tuple[dict[tuple[str, ...], ZipMember], list[tuple[str, str]]]:
+    """The members of a zip by the parts of their names, readable until `stack` closes; and (member, reason) of those left out.
+
+    Nothing is unpacked. Names and links are judged as `unpack` does. Raises DataError where the list of members is damaged.
+    """
+    members: dict[tuple[str, ...], ZipMember] = {}
+    left_out: list[tuple[str, str]] = []
+    try:
+        file = stack.enter_context(zipfile.ZipFile(archive))
+        for info, name, reason in _listed(file):
+            parts = safe_parts(name)
+            if reason or parts is None:
+                left_out.append((name, reason))
+            elif parts in members:
+                left_out.append((name, TWICE))
+            else:
+                members[parts] = ZipMember(file, info)
+    except Exception as error:
+        # What is damaged in an archive's list of members makes the reader raise anything.
+        raise DataError(f"{archive} cannot be read: {error}", hint="copy or download it again") from error
+    return members, left_out
+
+
 def safe_parts(name: str) -> tuple[str, ...] | None:
     """The parts of a member's name, or None where it is absolute or climbs with `..`."""
     path = PurePosixPath(name.replace("\\", "/"))
@@ -92,14 +144,18 @@ def safe_parts(name: str) -> tuple[str, ...] | None:
 
 def _zip_members(archive: Path) -> Iterator[tuple[str, IO[bytes] | None, str]]:
     with zipfile.ZipFile(archive) as file:
-        for info in file.infolist():
-            if info.is_dir():
-                continue
-            name = _name_in_zip(info)
-            if stat.S_ISLNK(info.external_attr >> 16):
-                yield name, None, "a link, not a file"
-            else:
-                yield name, file.open(info) if safe_parts(name) else None, ""
+        for info, name, reason in _listed(file):
+            yield name, None if reason else file.open(info), reason
+
+
+def _listed(file: zipfile.ZipFile) -> Iterator[tuple[zipfile.ZipInfo, str, str]]:
+    """Each member that is no folder: (what the archive says of it, its name, why it is left out or "")."""
+    for info in file.infolist():
+        if info.is_dir():
+            continue
+        name = _name_in_zip(info)
+        reason = OUTSIDE if safe_parts(name) is None else LINK if stat.S_ISLNK(info.external_attr >> 16) else ""
+        yield info, name, reason
 
 
 def _name_in_zip(info: zipfile.ZipInfo) -> str:

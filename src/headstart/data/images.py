@@ -93,11 +93,16 @@ def read_bytes(path: Path) -> bytes:
     try:
         if not path.is_file():
             raise UnreadableImage("not a file" if path.exists() else "there is no such file")
-        if path.stat().st_size > MAX_BYTES:
-            raise UnreadableImage(f"larger than {MAX_BYTES >> 30} GiB: not an image that is read", "size")
+        check_size(path.stat().st_size)
         return path.read_bytes()
     except (OSError, ValueError) as error:  # ValueError: a null byte in the name
         raise UnreadableImage(f"the file cannot be read: {getattr(error, 'strerror', None) or error}") from error
+
+
+def check_size(n_bytes: int) -> None:
+    """Raises UnreadableImage for a file of more bytes than an image takes."""
+    if n_bytes > MAX_BYTES:
+        raise UnreadableImage(f"larger than {MAX_BYTES >> 30} GiB: not an image that is read", "size")
 
 
 def decode(data: bytes, *, shorter_side_px: int = 0, max_pixels: int = MAX_PIXELS) -> DecodedImage:

@@ -6,11 +6,12 @@ import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
+from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import NoReturn
 
-from headstart.data.archives import ENDINGS, is_archive, unpack
+from headstart.data.archives import ENDINGS, ZipMember, is_archive, is_zip, open_zip, unpack
 from headstart.data.images import read_bytes
 from headstart.data.tables import TABLE_ENDINGS, read_table
 from headstart.errors import DataError
@@ -34,14 +35,15 @@ class Candidate:
     """A file that may be an image, not opened yet."""
 
     path: str  # as shown to people: as given, archive members as `set.zip!a/b.jpg`
-    file: Path  # where its bytes are
+    file: Path  # where its bytes are; `set.zip/a/b.jpg` for a member of an archive that is not unpacked
     label: str | None = None
     split: str | None = None  # "train", "val", "test" or not said
     group: str | None = None  # images of one group belong together in a split
+    member: ZipMember | None = None  # of an archive that is not unpacked
 
     def read(self) -> bytes:
         """The file's bytes. Raises UnreadableImage."""
-        return read_bytes(self.file)
+        return self.member.read() if self.member else read_bytes(self.file)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,9 +101,10 @@ def with_split(sources: Sources, split: str) -> Sources:
 
 def find_images(stack: ExitStack, paths: Iterable[Path]) -> tuple[list[Candidate], list[Skipped]]:
     """The files among `paths`, all files below folders, all members of archives, hidden ones left out; and what an archive
-    holds that may not be unpacked.
+    holds that is not read.
 
-    Archives stay unpacked until `stack` closes. A path that does not exist is a candidate too: reading it tells why.
+    Zip archives are read until `stack` closes, others are unpacked until then. A path that does not exist is a candidate too:
+    reading it tells why.
     """
     candidates: list[Candidate] = []
     skipped: list[Skipped] = []
@@ -109,16 +112,36 @@ def find_images(stack: ExitStack, paths: Iterable[Path]) -> tuple[list[Candidate
         if path.is_dir():
             candidates += (Candidate(printable(str(file)), file) for file in _files_below(path))
         elif is_archive(path):
-            folder = Path(stack.enter_context(TemporaryDirectory(prefix="headstart-")))
-            skipped += (Skipped(printable(f"{path}!{member}"), reason) for member, reason in unpack(path, folder))
-            members = list(_files_below(folder))
+            members, left_out = _zip_candidates(stack, path) if is_zip(path) else _tar_candidates(stack, path)
+            candidates += members
+            skipped += (Skipped(printable(f"{path}!{member}"), reason) for member, reason in left_out)
             if not members:
                 skipped.append(Skipped(printable(str(path)), "an archive that holds no file"))
-            for file in members:
-                candidates.append(Candidate(printable(f"{path}!{file.relative_to(folder).as_posix()}"), file))
         else:
             candidates.append(Candidate(printable(str(path)), path))
     return candidates, skipped
+
+
+def _zip_candidates(stack: ExitStack, archive: Path) -> tuple[list[Candidate], list[tuple[str, str]]]:
+    members, left_out = open_zip(stack, archive)
+    order = cache(natural_order)  # many files have few folders
+
+    def as_walked(parts: tuple[str, ...]) -> list[tuple[bool, list[tuple[bool, int, str, str]]]]:
+        """Sort key for the order of a folder: its files first, then folder by folder."""
+        return [*((True, order(folder)) for folder in parts[:-1]), (False, natural_order(parts[-1]))]
+
+    shown = sorted((parts for parts in members if not any(is_hidden(Path(part)) for part in parts)), key=as_walked)
+    return [_member_of(archive, parts, archive.joinpath(*parts), members[parts]) for parts in shown], left_out
+
+
+def _tar_candidates(stack: ExitStack, archive: Path) -> tuple[list[Candidate], list[tuple[str, str]]]:
+    folder = Path(stack.enter_context(TemporaryDirectory(prefix="headstart-")))
+    left_out = unpack(archive, folder)
+    return [_member_of(archive, file.relative_to(folder).parts, file) for file in _files_below(folder)], left_out
+
+
+def _member_of(archive: Path, parts: tuple[str, ...], file: Path, member: ZipMember | None = None) -> Candidate:
+    return Candidate(printable(f"{archive}!{'/'.join(parts)}"), file, member=member)
 
 
 def natural_order(name: str) -> list[tuple[bool, int, str, str]]:

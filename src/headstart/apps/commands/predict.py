@@ -1,34 +1,47 @@
 """`headstart predict`."""
 
-import csv
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
-from json import dumps
+from itertools import chain, tee
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TextIO
+from typing import TYPE_CHECKING, Annotated
 
-import numpy as np
 import typer
 
-from headstart.apps.console import EXIT_ERROR, check_target, command, json_line, note, output_file, progress_bars
-from headstart.artifact.predictor import UNSURE, Prediction, Predictor
-from headstart.artifact.tables import prediction_cells, prediction_header
-from headstart.data.sources import Candidate, find_images
-from headstart.errors import DataError, SettingsError
+from headstart.apps.answers.partial import answer_file, is_own
+from headstart.apps.answers.rows import Answers, Columns, Format, TextRows
+from headstart.apps.console import EXIT_ERROR, check_target, command, note, output_file, progress_bars
+from headstart.artifact.bundle import MANIFEST, find_bundle
+from headstart.artifact.predictor import Prediction, Predictor
+from headstart.data.inputs import Inputs, PathList, open_inputs, open_list
+from headstart.data.sources import Candidate
+from headstart.errors import SettingsError
+from headstart.progress import Progress
+from headstart.storage import sha256_of_file
 
 if TYPE_CHECKING:
     from headstart.artifact.figures import Tile
 
-Format = Literal["table", "csv", "jsonl"]
 MAX_TILES, GRID_COLUMNS = 48, 6
+STDIN = Path("-")
+FORMAT_OF: dict[str, Format] = {".csv": "csv", ".jsonl": "jsonl", ".parquet": "parquet"}
 
 
 @command
 def predict(
     model: Annotated[Path, typer.Argument(metavar="MODEL", help="A run folder, or the model folder in it.")],
-    paths: Annotated[list[Path], typer.Argument(metavar="PATH", help="Images, folders (searched to their leaves), archives.")],
-    format: Annotated[Format, typer.Option(help="How each line looks.")] = "table",
+    paths: Annotated[
+        list[Path] | None,
+        typer.Argument(metavar="PATH", help="Images, folders (searched to their leaves), archives; - reads paths from stdin."),
+    ] = None,
+    files_from: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Read paths of images from a text file, one a line; - is stdin.")
+    ] = None,
+    format: Annotated[
+        Format | None, typer.Option(help="How the answers look; default: by the ending of --output, else table.")
+    ] = None,
     top_k: Annotated[int, typer.Option(min=1, help="Show the K most probable classes (table, jsonl).")] = 1,
     min_confidence: Annotated[
         float | None,
@@ -36,6 +49,9 @@ def predict(
     ] = None,
     grid: Annotated[Path | None, typer.Option(metavar="FILE.png", help="Draw the images with their answers.")] = None,
     output: Annotated[Path | None, typer.Option(metavar="FILE", help="Write to a file instead of stdout.")] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with an --output that was killed, or add what is new to a finished one.")
+    ] = False,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda ...")] = "cpu",
 ) -> None:
     """Classify images with a trained model.
@@ -43,119 +59,110 @@ def predict(
     An image that cannot be read gets a line with its reason. The exit code is 1 when none could be read. One that is unlike
     those the model was trained on is marked as unfamiliar: whatever the answer, it means little.
 
+    Answers are written as they come, so that memory does not grow with the number of images. Until all are there, --output is
+    FILE.partial; --resume goes on with it after a crash, and can be given from the start.
+
     Examples:
 
       headstart predict runs/photos-probe-1 new/
 
       headstart predict runs/photos-probe-1 a.jpg b.jpg --top-k 3 --grid answers.png
 
-      headstart predict runs/photos-probe-1 new/ --format csv --output answers.csv
+      headstart predict runs/photos-probe-1 photos.zip --output answers.parquet --resume
+
+      find /archive -name '*.jpg' | headstart predict runs/photos-probe-1 - --output answers.csv
 
       headstart predict runs/photos-probe-1 new/ --min-confidence 0.9
     """
+    form = _form(format, output, resume=resume)
     with ExitStack() as stack:
-        candidates, left_out = find_images(stack, paths)
-        if not candidates:
-            raise DataError(f"there is no file in {', '.join(map(str, paths))}", hint="give images, or folders that hold some")
-        if grid is not None and output is not None and grid.resolve() == output.resolve():
-            raise SettingsError(f"--grid and --output are both {grid}", hint="give them different names")
-        for target in (grid, output):
-            check_target(target, [*paths, *(candidate.file for candidate in candidates)])
+        inputs = _inputs(stack, paths or [], files_from)
+        growing = output if form != "table" else None
+        if growing is not None:
+            inputs = inputs.without(is_own(growing, resume=resume))
+        _check_targets(grid, output, chain(paths or [], (file.file for file in inputs.found if file.member is None)))
         progress = stack.enter_context(progress_bars(quiet=output is None))
         predictor = Predictor.load(model, device, progress)
         if min_confidence is not None:
             predictor.doubts = replace(predictor.doubts, min_confidence=min_confidence)
-        predictions = predictor.predict_candidates(candidates)
-        tiles: list[Tile] = []
-        n_read, n_failed = 0, len(left_out)
-        with output_file(output) as file:
-            write = _writer(format, file, predictor, top_k)
-            for entry in left_out:
-                write(Prediction(entry.path, predictor.classes, None, entry.reason))
-            for done, (candidate, prediction) in enumerate(zip(candidates, predictions, strict=True), start=1):
-                write(prediction)
-                n_read += prediction.probabilities is not None
-                n_failed += prediction.probabilities is None
-                if grid is not None and prediction.probabilities is not None and len(tiles) < MAX_TILES:
-                    tiles.append(_tile(candidate, prediction, predictor))
-                progress("predicting", done, len(candidates))
-        if grid is not None and tiles:
-            _draw(grid, tiles, n_read)
-    if n_failed and output is not None:
-        note(f"{n_failed} of {n_read + n_failed} files could not be read; their lines say why")
-    if not n_read:
+        columns = Columns.of(predictor)
+        if growing is None:
+            answers = stack.enter_context(_stream(output, form, columns, top_k))
+        else:
+            manifest = sha256_of_file(find_bundle(model) / MANIFEST)
+            made_by = {"model": manifest, "format": form, "top_k": top_k, "min_confidence": min_confidence}
+            answers = stack.enter_context(answer_file(growing, form, columns, made_by, resume=resume))
+        candidates = chain(inputs.found, _checked(inputs.listed, (grid, output)))
+        tiles = _answer(inputs, candidates, predictor, answers, progress, MAX_TILES if grid else 0)
+    if grid is not None and tiles:
+        _draw(grid, tiles, answers.n_new_read)
+    if answers.n_failed and output is not None:
+        note(f"{answers.n_failed} of {answers.n_rows} files could not be read; their lines say why")
+    if not answers.n_read:
         raise typer.Exit(EXIT_ERROR)
 
 
-def _writer(format: Format, file: TextIO, predictor: Predictor, top_k: int) -> Callable[[Prediction], object]:
-    if format == "csv":
-        rows = csv.writer(file, lineterminator="\n")
-        columns = _doubt_columns(predictor)
-        header = prediction_header(predictor.classes)
-        rows.writerow(["path", *header, *columns, "error"])
-
-        def write_row(prediction: Prediction) -> None:
-            if prediction.probabilities is None:
-                rows.writerow([prediction.path, *[""] * (len(header) + len(columns)), prediction.error])
-                return
-            cells = prediction_cells(prediction.probabilities, predictor.classes)
-            doubts = [column(prediction) for column in columns.values()]
-            rows.writerow([prediction.path, prediction.predicted, *cells[1:], *doubts, ""])
-
-        return write_row
-    if format == "jsonl":
-        return lambda prediction: file.write(json_line(_as_json(prediction, top_k), file) + "\n")
-    return lambda prediction: file.write(_as_line(prediction, top_k) + "\n")
+def _form(format: Format | None, output: Path | None, *, resume: bool) -> Format:
+    form = format or (FORMAT_OF.get(output.suffix.lower(), "table") if output is not None else "table")
+    if form == "parquet" and output is None:
+        raise SettingsError("a Parquet file cannot be printed", hint="give it a name with --output")
+    if resume and (output is None or form == "table"):
+        raise SettingsError("only a file of answers can be gone on with", hint="give --output with .csv, .jsonl or .parquet")
+    return form
 
 
-def _doubt_columns(predictor: Predictor) -> dict[str, Callable[[Prediction], str]]:
-    """Columns of a CSV for what the model says beside its probabilities; a set of classes is written as a JSON list."""
-    doubts = predictor.doubts
-    columns: dict[str, Callable[[Prediction], str]] = {}
-    if doubts.min_probability is not None:
-        columns["set"] = lambda prediction: dumps(prediction.members, ensure_ascii=False)
-    if doubts.familiarity is not None:
-        columns["unfamiliar"] = lambda prediction: str(prediction.unfamiliar).lower()
-    return columns
+def _inputs(stack: ExitStack, paths: Sequence[Path], files_from: Path | None) -> Inputs:
+    named = [path for path in paths if path != STDIN]
+    lists = [STDIN] * (len(paths) - len(named)) + ([files_from] if files_from is not None else [])
+    if not (named or lists):
+        raise SettingsError("there is nothing to classify", hint="give images, folders or archives, or --files-from FILE")
+    if lists.count(STDIN) > 1:
+        raise SettingsError("stdin is named twice, and can be read once", hint="give - once")
+    opened = [PathList("stdin", sys.stdin.buffer) if file == STDIN else open_list(stack, file) for file in lists]
+    return open_inputs(stack, named, opened)
 
 
-def _as_json(prediction: Prediction, top_k: int) -> dict[str, Any]:
-    if prediction.probabilities is None:
-        return {"path": prediction.path, "error": prediction.error}
-    values = {
-        "path": prediction.path,
-        "predicted": prediction.predicted,
-        "probability": prediction.probability,
-        "probabilities": dict(zip(prediction.classes, prediction.probabilities.tolist(), strict=True)),
-    }
-    if prediction.min_confidence:
-        values["unsure"] = prediction.unsure
-    if prediction.members is not None:
-        values["set"] = list(prediction.members)
-    if prediction.unfamiliar is not None:
-        values |= {"unfamiliar": prediction.unfamiliar, "distance": prediction.distance}
-    if top_k > 1:
-        values["top"] = [{"class": name, "probability": share} for name, share in _top(prediction, top_k)]
-    return values
+def _check_targets(grid: Path | None, output: Path | None, inputs: Iterable[Path]) -> None:
+    if grid is not None and output is not None and grid.resolve() == output.resolve():
+        raise SettingsError(f"--grid and --output are both {grid}", hint="give them different names")
+    files = list(inputs)
+    for target in (grid, output):
+        check_target(target, files)
 
 
-def _as_line(prediction: Prediction, top_k: int) -> str:
-    if prediction.probabilities is None:
-        return f"{'cannot be read':<24}  {prediction.path}: {prediction.error}"
-    answers = "  ".join(f"{name} {share:.1%}" for name, share in _top(prediction, top_k))
-    if prediction.unsure:
-        answers = f"{UNSURE} ({answers})"
-    if prediction.members is not None:
-        answers += f"  {{{', '.join(prediction.members)}}}"
-    if prediction.unfamiliar:
-        answers += "  unfamiliar"
-    return f"{answers:<24}  {prediction.path}"
+@contextmanager
+def _stream(output: Path | None, form: Format, columns: Columns, top_k: int) -> Iterator[Answers]:
+    """Takes answers for stdout, or for a table in a file."""
+    with output_file(output) as file:
+        rows = TextRows(file, form, columns, top_k)
+        rows.write_header()
+        yield Answers(rows.write)
 
 
-def _top(prediction: Prediction, top_k: int) -> Iterator[tuple[str, float]]:
-    shares = prediction.probabilities
-    for i in [] if shares is None else np.argsort(-shares, kind="stable")[:top_k]:
-        yield prediction.classes[i], float(shares[i]) if shares is not None else 0.0
+def _answer(
+    inputs: Inputs, candidates: Iterable[Candidate], predictor: Predictor, answers: Answers, progress: Progress, max_tiles: int
+) -> "list[Tile]":
+    """Writes the answers that are lacking, of what is left out and of `candidates`; returns the first tiles of a grid."""
+    for entry in inputs.left_out:
+        if answers.lacks(entry.path):
+            answers.write(Prediction(entry.path, predictor.classes, None, entry.reason))
+    lacking = (candidate for candidate in candidates if answers.lacks(candidate.path))
+    asked, shown = tee(lacking)  # what was asked for waits until it is answered: a few candidates at a time
+    tiles: list[Tile] = []
+    for prediction, candidate in zip(predictor.predict_candidates(asked), shown, strict=True):
+        answers.write(prediction)
+        if prediction.probabilities is not None and len(tiles) < max_tiles:
+            tiles.append(_tile(candidate, prediction, predictor))
+        progress("predicting", answers.n_passed + answers.n_new, inputs.total)
+    return tiles
+
+
+def _checked(candidates: Iterable[Candidate], targets: Iterable[Path | None]) -> Iterator[Candidate]:
+    """The same, as they come. Raises SettingsError where one is a file that a result would replace."""
+    for candidate in candidates:
+        for target in targets:
+            check_target(target, [candidate.file])
+        yield candidate
 
 
 def _tile(candidate: Candidate, prediction: Prediction, predictor: Predictor) -> "Tile":

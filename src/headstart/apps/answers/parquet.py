@@ -1,0 +1,106 @@
+"""FILE.partial as a folder of Parquet files, each whole, which become one when the answers are complete."""
+
+import shutil
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow
+import pyarrow.parquet
+
+from headstart.apps.answers.rows import Columns, Kept
+from headstart.artifact.predictor import Prediction
+from headstart.errors import SettingsError
+from headstart.storage import atomic_write
+
+PART_ROWS, PART_SECONDS = 1024, 10.0  # a part is written after so many answers or so long: what a crash costs at most
+GROUP_ROWS, GROUP_BYTES = 65_536, 32 << 20  # of a row group of the finished file: memory holds one
+TEXT, TEXTS = pyarrow.string(), pyarrow.list_(pyarrow.string())
+TYPES = {"path": TEXT, "predicted": TEXT, "error": TEXT, "set": TEXTS, "unfamiliar": pyarrow.bool_()}
+
+
+class ParquetParts:
+    """Answers on their way into a Parquet file: the columns of the CSV with types, null for what there is not."""
+
+    def __init__(self, place: Path, columns: Columns) -> None:
+        self._place, self._columns = place, columns
+        self._schema = pyarrow.schema([(name, TYPES.get(name, pyarrow.float64())) for name in columns.names])
+        self._waiting: list[list[Any]] = []
+        self._since = time.monotonic()
+
+    def kept(self, place: Path) -> Kept:
+        """The rows of a folder of parts or a finished file. Raises SettingsError where they are not of this model's answers."""
+        paths, n_failed = Counter[str](), 0
+        for part in _parts(place):
+            try:
+                with pyarrow.parquet.ParquetFile(part) as file:
+                    if not file.schema_arrow.equals(self._schema):
+                        raise ValueError("other columns")
+                    for batch in file.iter_batches(GROUP_ROWS, columns=["path", "error"]):
+                        paths.update(batch.column("path").to_pylist())
+                        n_failed += len(batch) - batch.column("error").null_count
+            except (pyarrow.ArrowException, ValueError) as error:
+                raise SettingsError(
+                    f"{place} cannot be gone on with: it is not of this model's answers as parquet", hint="delete or rename it"
+                ) from error
+        return Kept(paths, n_failed)
+
+    def adopt(self, finished: Path) -> None:
+        """Begins with a copy of a finished file as the first part."""
+        with atomic_write(self._next_part()) as aside:
+            shutil.copyfile(finished, aside)
+
+    def open(self, kept: Kept) -> None:
+        """Makes the folder."""
+        self._place.mkdir(exist_ok=True)
+        self._since = time.monotonic()
+
+    def write(self, prediction: Prediction) -> None:
+        """Adds a row to those that wait, and writes them as a part where they are many or wait for long."""
+        self._waiting.append(self._columns.cells(prediction))
+        if len(self._waiting) >= PART_ROWS or time.monotonic() - self._since > PART_SECONDS:
+            self.close()
+
+    def close(self) -> None:
+        """Writes the rows that wait."""
+        if self._waiting:
+            columns = [
+                pyarrow.array(column, type)
+                for column, type in zip(zip(*self._waiting, strict=True), self._schema.types, strict=True)
+            ]
+            with atomic_write(self._next_part()) as aside:
+                pyarrow.parquet.write_table(pyarrow.table(columns, schema=self._schema), aside)
+        self._waiting = []
+        self._since = time.monotonic()
+
+    def finish(self, output: Path) -> None:
+        """Writes the finished file, and removes the parts."""
+        with atomic_write(output) as aside, pyarrow.parquet.ParquetWriter(aside, self._schema) as writer:
+            for group in _groups(self._place):
+                writer.write_table(group)
+        shutil.rmtree(self._place)
+
+    def _next_part(self) -> Path:
+        last = max((int(part.stem) for part in _parts(self._place)), default=0)
+        return self._place / f"{last + 1:08d}.parquet"
+
+
+def _parts(place: Path) -> list[Path]:
+    """The parts in a folder, in the order they were written; a finished file is one part."""
+    return [place] if place.is_file() else sorted(place.glob("[0-9]*.parquet"))
+
+
+def _groups(place: Path) -> Iterator[pyarrow.Table]:
+    """All rows in tables of about GROUP_ROWS rows or GROUP_BYTES bytes."""
+    batches: list[pyarrow.RecordBatch] = []
+    for part in _parts(place):
+        with pyarrow.parquet.ParquetFile(part) as file:
+            for batch in file.iter_batches(PART_ROWS):
+                batches.append(batch)
+                if sum(map(len, batches)) >= GROUP_ROWS or sum(batch.nbytes for batch in batches) >= GROUP_BYTES:
+                    yield pyarrow.Table.from_batches(batches)
+                    batches = []
+    if batches:
+        yield pyarrow.Table.from_batches(batches)

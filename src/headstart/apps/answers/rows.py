@@ -1,0 +1,151 @@
+"""Answers as lines of text, and as the cells of a table."""
+
+import csv
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from json import dumps
+from typing import Any, Literal, TextIO
+
+import numpy as np
+
+from headstart.apps.console import json_line
+from headstart.artifact.predictor import UNSURE, Prediction, Predictor
+from headstart.artifact.tables import prediction_cells, prediction_header
+
+Format = Literal["table", "csv", "jsonl", "parquet"]
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """The columns of a table of answers: a model's classes, and what it says beside its probabilities."""
+
+    classes: tuple[str, ...]
+    has_sets: bool
+    has_familiarity: bool
+
+    @classmethod
+    def of(cls, predictor: Predictor) -> "Columns":
+        """Those for the answers of a model."""
+        doubts = predictor.doubts
+        return cls(predictor.classes, doubts.min_probability is not None, doubts.familiarity is not None)
+
+    @property
+    def names(self) -> list[str]:
+        """path, predicted, probability, `p:<class>` for each class, perhaps set and unfamiliar, error."""
+        doubts = [*(["set"] if self.has_sets else []), *(["unfamiliar"] if self.has_familiarity else [])]
+        return ["path", *prediction_header(self.classes), *doubts, "error"]
+
+    def cells(self, prediction: Prediction) -> list[Any]:
+        """The cells under `names`: text, numbers, a tuple for the set, a bool for unfamiliar, None for what there is not."""
+        if prediction.probabilities is None:
+            return [prediction.path, *[None] * (len(self.names) - 2), prediction.error]
+        _, *numbers = prediction_cells(prediction.probabilities, self.classes)
+        doubts = [*([prediction.members] if self.has_sets else []), *([prediction.unfamiliar] if self.has_familiarity else [])]
+        return [prediction.path, prediction.predicted, *numbers, *doubts, None]
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What a file of answers holds already."""
+
+    paths: Counter[str] = field(default_factory=Counter)  # a path is there as often as it was given
+    n_failed: int = 0  # rows with an error
+    n_bytes: int = 0  # of whole rows of text
+    is_torn: bool = False  # whether there is anything behind them
+
+
+class Answers:
+    """Takes the answers of those files that have none yet, and counts all."""
+
+    def __init__(self, write: Callable[[Prediction], None], kept: Kept | None = None) -> None:
+        kept = kept or Kept()
+        self._write = write
+        self._kept = kept.paths
+        self.n_read = kept.paths.total() - kept.n_failed  # files that could be read
+        self.n_failed = kept.n_failed
+        self.n_new, self.n_new_read = 0, 0  # of these now
+        self.n_passed = 0  # files that were asked for and had their answer
+
+    @property
+    def n_rows(self) -> int:
+        """All there are."""
+        return self.n_read + self.n_failed
+
+    def lacks(self, path: str) -> bool:
+        """Whether a file of this path is still to be answered; a path that is given twice is asked for twice."""
+        if not self._kept[path]:
+            return True
+        self._kept[path] -= 1
+        self.n_passed += 1
+        return False
+
+    def write(self, prediction: Prediction) -> None:
+        """Adds an answer."""
+        self._write(prediction)
+        is_read = prediction.probabilities is not None
+        self.n_new += 1
+        self.n_new_read += is_read
+        self.n_read += is_read
+        self.n_failed += not is_read
+
+
+class TextRows:
+    """Writes answers as lines to a stream, each to be read as soon as it is written."""
+
+    def __init__(self, file: TextIO, format: Format, columns: Columns, top_k: int) -> None:
+        self._file, self._format, self._columns, self._top_k = file, format, columns, top_k
+        self._csv = csv.writer(file, lineterminator="\n")
+        self._quoted_csv = csv.writer(file, lineterminator="\n", quoting=csv.QUOTE_ALL)
+
+    def write_header(self) -> None:
+        """The names of the columns, where the form has them."""
+        if self._format == "csv":
+            self._csv.writerow(self._columns.names)
+
+    def write(self, prediction: Prediction) -> None:
+        """A line, or in CSV a row whose cells may go over several."""
+        if self._format == "csv":
+            cells = [_as_csv(cell) for cell in self._columns.cells(prediction)]
+            # csv leaves a carriage return bare, which its own reader takes for the end of the row.
+            is_broken = any("\r" in cell for cell in cells if isinstance(cell, str))
+            (self._quoted_csv if is_broken else self._csv).writerow(cells)
+        elif self._format == "jsonl":
+            self._file.write(json_line(as_json(prediction, self._top_k), self._file) + "\n")
+        else:
+            self._file.write(_as_line(prediction, self._top_k) + "\n")
+        self._file.flush()
+
+
+def as_json(prediction: Prediction, top_k: int) -> dict[str, Any]:
+    """The answer as JSON values, with the most probable classes where more than one is asked for."""
+    values = prediction.as_json()
+    if top_k > 1 and prediction.probabilities is not None:
+        values["top"] = [{"class": name, "probability": share} for name, share in _top(prediction, top_k)]
+    return values
+
+
+def _as_csv(cell: Any) -> Any:
+    """A set of classes is written as a JSON list."""
+    if isinstance(cell, tuple):
+        return dumps(cell, ensure_ascii=False)
+    return str(cell).lower() if isinstance(cell, bool) else "" if cell is None else cell
+
+
+def _as_line(prediction: Prediction, top_k: int) -> str:
+    if prediction.probabilities is None:
+        return f"{'cannot be read':<24}  {prediction.path}: {prediction.error}"
+    answers = "  ".join(f"{name} {share:.1%}" for name, share in _top(prediction, top_k))
+    if prediction.unsure:
+        answers = f"{UNSURE} ({answers})"
+    if prediction.members is not None:
+        answers += f"  {{{', '.join(prediction.members)}}}"
+    if prediction.unfamiliar:
+        answers += "  unfamiliar"
+    return f"{answers:<24}  {prediction.path}"
+
+
+def _top(prediction: Prediction, top_k: int) -> Iterator[tuple[str, float]]:
+    shares = prediction.probabilities
+    for i in [] if shares is None else np.argsort(-shares, kind="stable")[:top_k]:
+        yield prediction.classes[i], float(shares[i]) if shares is not None else 0.0

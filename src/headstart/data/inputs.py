@@ -1,0 +1,78 @@
+"""What is to be answered: images, folders and archives that are named, and lists of paths that are read as they come."""
+
+import codecs
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from itertools import chain
+from pathlib import Path
+from typing import BinaryIO
+
+from headstart.data.sources import Candidate, Skipped, find_images, printable
+from headstart.errors import DataError
+
+
+@dataclass(frozen=True, slots=True)
+class PathList:
+    """A text with a path on each line."""
+
+    name: str  # as shown to people
+    lines: BinaryIO
+    total: int = 0  # of the paths; 0 where it is not known before the last has come
+
+
+@dataclass(frozen=True, slots=True)
+class Inputs:
+    """Files to be answered, in order: those that were found, then those of the lists, which are read once."""
+
+    found: list[Candidate]
+    listed: Iterator[Candidate]
+    total: int  # 0 where it is not known
+    left_out: list[Skipped]  # members of archives that are not read
+
+    def without(self, is_none: Callable[[Path], bool]) -> "Inputs":
+        """The same but for the files that `is_none` tells."""
+        found = [candidate for candidate in self.found if not is_none(candidate.file)]
+        listed = (candidate for candidate in self.listed if not is_none(candidate.file))
+        total = self.total - len(self.found) + len(found) if self.total else 0
+        return replace(self, found=found, listed=listed, total=total)
+
+
+def open_list(stack: ExitStack, file: Path) -> PathList:
+    """The list in a file, open until `stack` closes; what is no regular file, as a pipe, is read as it comes."""
+    lines = stack.enter_context(file.open("rb"))
+    if not file.is_file():
+        return PathList(str(file), lines)
+    total = sum(bool(line.strip()) for line in lines)
+    lines.seek(0)
+    return PathList(str(file), lines, total)
+
+
+def open_inputs(stack: ExitStack, paths: Sequence[Path], lists: Sequence[PathList]) -> Inputs:
+    """What `paths` hold, searched to their leaves, and what the lists name; archives stay open until `stack` closes.
+
+    Waits for the first path of the lists where nothing else was found. Raises DataError where there is no file at all.
+    """
+    found, left_out = find_images(stack, paths)
+    listed: Iterator[Candidate] = (
+        Candidate(printable(path), Path(path)) for path_list in lists for path in _paths_in(path_list)
+    )
+    if not found:
+        first = next(listed, None)
+        if first is None:
+            names = ", ".join([*map(str, paths), *(path_list.name for path_list in lists)])
+            raise DataError(f"there is no file in {names}", hint="give images, or folders that hold some")
+        listed = chain([first], listed)
+    known = all(path_list.total for path_list in lists)
+    total = len(found) + len(left_out) + sum(path_list.total for path_list in lists) if known else 0
+    return Inputs(found, listed, total, left_out)
+
+
+def _paths_in(path_list: PathList) -> Iterator[str]:
+    """The paths as they come; bytes that are no UTF-8 stay as the file system has them. Raises DataError for UTF-16."""
+    for number, line in enumerate(path_list.lines):
+        if number == 0 and line.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+            raise DataError(f"{path_list.name} is not UTF-8 text", hint="save it as UTF-8, one path a line")
+        path = (line.removeprefix(codecs.BOM_UTF8) if number == 0 else line).decode("utf-8", "surrogateescape").rstrip("\r\n")
+        if path.strip():
+            yield path
