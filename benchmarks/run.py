@@ -165,9 +165,8 @@ def machine() -> Machine:
 
 def render() -> None:
     """One table and one picture of all results there are."""
-    results = [
-        json.loads(file.read_text(encoding="utf-8")) for file in sorted(RESULTS.glob("*.json")) if file.stem != "scaling"
-    ]
+    found = [json.loads(file.read_text(encoding="utf-8")) for file in sorted(RESULTS.glob("*.json"))]
+    results = [result for result in found if "timings" in result]  # other benchmarks write there, too
     lines = []
     for result in results:
         slowest = max(timing["seconds"] for timing in result["timings"])

@@ -106,6 +106,10 @@ def _add_errors(app: FastAPI) -> None:
         what = f"{request.method} {request.url.path}: {HTTPStatus(error.status_code).phrase.lower()}"
         return refused(Problem(error.status_code, what, "GET /docs lists what there is", dict(error.headers or {})))
 
+    @app.exception_handler(Exception)
+    async def on_defect(request: Request, _: Exception) -> JSONResponse:  # what it was is in the log
+        return refused(Problem(500, f"{request.method} {request.url.path} met a defect", "see the server's log, and report it"))
+
 
 def _add_predicting(app: FastAPI, service: Service) -> None:
     options: dict[str, Any] = {"response_model": AnswerModel, "responses": REFUSALS, "openapi_extra": {"requestBody": BODY}}

@@ -23,7 +23,7 @@ class Body:
     taken: int = 0
 
     def take(self, n_bytes: int) -> None:
-        """Takes room for bytes that came or were announced. Raises Problem."""
+        """Takes room for bytes that came. Raises Problem."""
         self.room.take(n_bytes)
         self.taken += n_bytes
 
@@ -67,14 +67,10 @@ async def _bounded(request: Request, body: Body, limits: Limits) -> AsyncGenerat
     announced = _announced(request)
     if announced > limits.request_bytes:
         raise Problem(413, f"a request of {announced:,} bytes: {limits.request_bytes:,} are the most", SEND_LESS)
-    body.take(announced)
-    came = 0
     async for chunk in request.stream():
-        came += len(chunk)
-        if came > limits.request_bytes:
+        body.take(len(chunk))  # what came, not what was announced: announcing costs a client nothing
+        if body.taken > limits.request_bytes:
             raise Problem(413, f"a request of more than {limits.request_bytes:,} bytes", SEND_LESS)
-        if came > body.taken:  # sent in chunks of unknown number
-            body.take(came - body.taken)
         if chunk:
             yield chunk
 

@@ -1,0 +1,60 @@
+"""`headstart export` from the command line: what it says, and what is left of one that was killed."""
+
+import json
+import os
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from conftest import SavedRun
+
+from apps.conftest import Result, assert_explained
+
+Start = Callable[..., "subprocess.Popen[str]"]
+
+
+def test_what_it_says(headstart: Callable[..., Result], saved_run: SavedRun, tmp_path: Path) -> None:
+    """How far the exported file agrees, on how many images, and what to do next; with --json the same as one object."""
+    said = headstart("export", saved_run.run, "--output", tmp_path / "out")
+    assert said.code == 0
+    assert f"100.0% of {len(saved_run.labels)} images" in said.out and "headstart predict" in said.out
+    again = headstart("export", saved_run.run, "--output", tmp_path / "out", "--overwrite", "--json")
+    parity = json.loads(again.out)
+    assert parity["same_label"] == 1 and parity["images"] == len(saved_run.labels)
+
+
+def test_an_export_at_a_place_that_is_taken(headstart: Callable[..., Result], saved_run: SavedRun, tmp_path: Path) -> None:
+    """One sentence and a hint; what is there stays."""
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "notes.txt").write_text("keep")
+    assert_explained(headstart("export", saved_run.run, "--output", tmp_path / "mine"), "exists and is no export")
+    assert (tmp_path / "mine" / "notes.txt").read_text() == "keep"
+
+
+def is_under_way(place: Path) -> bool:
+    """Whether the exported file is written, and not in its place yet."""
+    return any("model.onnx" in files and "/.out-" in folder for folder, _, files in os.walk(place))
+
+
+@pytest.mark.parametrize("overwrites", [False, True])
+def test_killed_in_the_middle(
+    start: Start, headstart: Callable[..., Result], saved_run: SavedRun, tmp_path: Path, overwrites: bool
+) -> None:
+    """After kill -9 there is no half export: nothing at its place, or the earlier one, whole; the next attempt works."""
+    place = tmp_path / "place"
+    options = ["export", saved_run.run, "--output", place / "out", "--overwrite"]
+    if overwrites:
+        assert headstart(*options).code == 0
+    place.mkdir(exist_ok=True)
+    with start(*options) as process:
+        until = time.monotonic() + 60
+        while not is_under_way(place):
+            assert process.poll() is None and time.monotonic() < until
+        process.kill()
+    assert (place / "out").exists() == overwrites
+    if overwrites:
+        assert headstart("predict", place / "out", next(iter(saved_run.labels))).code == 0
+    assert headstart(*options).code == 0
+    assert headstart("predict", place / "out", next(iter(saved_run.labels))).code == 0
