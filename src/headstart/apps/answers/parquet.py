@@ -15,7 +15,7 @@ from headstart.artifact.predictor import Prediction
 from headstart.errors import SettingsError
 from headstart.storage import atomic_write
 
-PART_ROWS, PART_SECONDS = 1024, 10.0  # a part is written after so many answers or so long: what a crash costs at most
+PART_ROWS, PART_SECONDS = 1024, 5.0  # a part is written after so many answers or so long: what a crash costs at most
 GROUP_ROWS, GROUP_BYTES = 65_536, 32 << 20  # of a row group of the finished file: memory holds one
 TEXT, TEXTS = pyarrow.string(), pyarrow.list_(pyarrow.string())
 TYPES = {"path": TEXT, "predicted": TEXT, "error": TEXT, "set": TEXTS, "unfamiliar": pyarrow.bool_()}
@@ -29,6 +29,7 @@ class ParquetParts:
         self._schema = pyarrow.schema([(name, TYPES.get(name, pyarrow.float64())) for name in columns.names])
         self._waiting: list[list[Any]] = []
         self._since = time.monotonic()
+        self._last = 0  # number of the part that was written last
 
     def kept(self, place: Path) -> Kept:
         """The rows of a folder of parts or a finished file. Raises SettingsError where they are not of this model's answers."""
@@ -49,12 +50,13 @@ class ParquetParts:
 
     def adopt(self, finished: Path) -> None:
         """Begins with a copy of a finished file as the first part."""
-        with atomic_write(self._next_part()) as aside:
+        with atomic_write(self._part(1)) as aside:
             shutil.copyfile(finished, aside)
 
     def open(self, kept: Kept) -> None:
         """Makes the folder."""
         self._place.mkdir(exist_ok=True)
+        self._last = max((int(part.stem) for part in _parts(self._place)), default=0)
         self._since = time.monotonic()
 
     def write(self, prediction: Prediction) -> None:
@@ -70,8 +72,9 @@ class ParquetParts:
                 pyarrow.array(column, type)
                 for column, type in zip(zip(*self._waiting, strict=True), self._schema.types, strict=True)
             ]
-            with atomic_write(self._next_part()) as aside:
+            with atomic_write(self._part(self._last + 1)) as aside:
                 pyarrow.parquet.write_table(pyarrow.table(columns, schema=self._schema), aside)
+            self._last += 1
         self._waiting = []
         self._since = time.monotonic()
 
@@ -82,9 +85,8 @@ class ParquetParts:
                 writer.write_table(group)
         shutil.rmtree(self._place)
 
-    def _next_part(self) -> Path:
-        last = max((int(part.stem) for part in _parts(self._place)), default=0)
-        return self._place / f"{last + 1:08d}.parquet"
+    def _part(self, number: int) -> Path:
+        return self._place / f"{number:08d}.parquet"
 
 
 def _parts(place: Path) -> list[Path]:
