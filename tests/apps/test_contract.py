@@ -25,6 +25,7 @@ OPTIONS = {
     "preview": "--augment --output | --recipe --images --seed",
     "predict": "--format --top-k --grid --output --min-confidence | --device --files-from --resume",
     "export": "--format --output | --precision --overwrite --json",
+    "verify": "| --json",
     "serve": "| --host --port --token-file --cors --device --max-batch --max-wait-ms --max-queue --max-image-mb "
     "--max-megapixels --max-request-mb --timeout",
     "evaluate": "--split --json | --device",
@@ -40,6 +41,7 @@ ARGUMENTS = {
     "preview": {"DATA": True},
     "predict": {"MODEL": True, "PATH": False},
     "export": {"MODEL": True},
+    "verify": {"MODEL": True},
     "serve": {"MODEL": True},
     "evaluate": {"MODEL": True, "DATA": True},
     "embed": {"DATA": True},

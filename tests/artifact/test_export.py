@@ -9,7 +9,7 @@ import pytest
 from conftest import SavedRun
 
 from headstart.artifact import export as export_module
-from headstart.artifact.bundle import FAMILIARITY, MANIFEST, read_bundle
+from headstart.artifact.bundle import CARD, FAMILIARITY, MANIFEST, read_bundle
 from headstart.artifact.export import export_model
 from headstart.artifact.predictor import Predictor
 from headstart.data.images import decode
@@ -109,9 +109,10 @@ def test_a_flipped_bit_is_noticed(saved_run: SavedRun, tmp_path: Path, name: str
 
 
 def test_files_of_an_export(saved_run: SavedRun, tmp_path: Path) -> None:
-    """The file, the last layer, what is familiar, and the manifest."""
+    """The file, the last layer, what is familiar, the manifest and the card."""
     export_model(saved_run.run, tmp_path / "out")
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [FAMILIARITY, HEAD, MANIFEST, "model.onnx"]
+    expected = sorted([CARD, FAMILIARITY, HEAD, MANIFEST, "model.onnx"])
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == expected
 
 
 def test_odd_images_can_all_be_read() -> None:

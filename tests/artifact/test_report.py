@@ -12,7 +12,8 @@ import pytest
 from conftest import SavedRun
 from PIL import Image
 
-from headstart.artifact.report import ReportFacts, ReportFigure, summary_sentence, write_report
+from headstart.artifact.numbers import summary_sentence
+from headstart.artifact.report import ReportFacts, ReportFigure, write_report
 from headstart.artifact.story import Story
 from headstart.data.sources import Skipped
 from headstart.evaluation.metrics import Evaluation, evaluate_predictions

@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 from headstart.evaluation.calibration import expected_calibration_error
 from headstart.evaluation.intervals import wilson_interval
 from headstart.evaluation.metrics import Evaluation, evaluate_predictions
+from headstart.evaluation.selection import Corrected
 
 
 def probabilities_for(predicted: list[int], n_classes: int, sure: float = 0.8) -> np.ndarray:
@@ -198,3 +200,30 @@ def test_scikit_learn_agrees(n_classes: int) -> None:
         assert found.top5_accuracy == pytest.approx(metrics.top_k_accuracy_score(labels, probabilities, k=5, labels=indices))
     else:
         assert found.top5_accuracy is None
+
+
+def test_an_evaluation_survives_its_json() -> None:
+    """What `as_json` gave becomes the same evaluation again, its optional parts too."""
+    rng = np.random.default_rng(0)
+    probabilities, labels = rng.dirichlet(np.ones(12), 400), rng.integers(0, 11, 400)  # one class has no images
+    evaluation = evaluate_predictions(probabilities, labels, [f"c{i}" for i in range(12)], split="test")
+    corrected = replace(evaluation, corrected=Corrected(0.5, (0.4, 0.6)), selected_on=True)
+    for one in (evaluation, corrected):
+        again = Evaluation.from_json(json.loads(json.dumps(one.as_json())))
+        assert again.as_json() == one.as_json()
+        np.testing.assert_array_equal(again.confusion, one.confusion)
+
+
+def test_an_evaluation_of_the_first_days_is_read() -> None:
+    """Without intervals but the accuracy's, as models of the first days have it."""
+    values = evaluate_predictions(np.eye(2)[[0, 1, 1]], np.array([0, 1, 0]), ["a", "b"], split="val").as_json()
+    new = {key for key in values if key.endswith("ci95")} - {"accuracy_ci95"} | {
+        "n_groups",
+        "selection_corrected",
+        "top5_accuracy",
+    }
+    old = {key: value for key, value in values.items() if key not in new}
+    old["per_class"] = [{key: c[key] for key in ("class", "n", "precision", "recall", "f1")} for c in values["per_class"]]
+    evaluation = Evaluation.from_json(old)
+    assert (evaluation.n_groups, evaluation.macro_f1_ci95, evaluation.corrected) == (3, None, None)
+    assert evaluation.accuracy == values["accuracy"]

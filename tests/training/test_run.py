@@ -92,7 +92,7 @@ def test_files_of_a_run(trained: Trained) -> None:
     """A run folder holds what the design promises, nothing half finished is left beside it, and nothing is pickled."""
     names = {path.relative_to(trained.run).as_posix() for path in trained.run.rglob("*") if path.is_file()}
     wanted = {"metrics.json", "history.csv", "predictions.csv", "skipped.csv", "report.html", "figures/confusion.png"}
-    wanted |= {"model/manifest.json", "model/weights.safetensors", "model/familiarity.safetensors"}
+    wanted |= {f"model/{name}" for name in ("README.md", "manifest.json", "weights.safetensors", "familiarity.safetensors")}
     wanted |= {"figures/samples.png", "figures/reliability.png"}
     assert wanted <= names
     assert names - wanted <= {"figures/history.png", "figures/mistakes.png", "figures/learning_curve.png"}

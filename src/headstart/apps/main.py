@@ -20,6 +20,7 @@ COMMANDS = {
     "predict": "Classify images with a trained model.",
     "export": "Write a model as one file for other programs.",
     "serve": "Answer images over HTTP, and on a page to drop them on.",
+    "verify": "Check that a model is whole and answers.",
     "evaluate": "Measure a trained model on labelled images.",
     "embed": "Write the features of images as a Parquet table.",
     "cache": "Show or clear the features that are kept.",

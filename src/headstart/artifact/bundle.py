@@ -1,6 +1,7 @@
 """The bundle: a folder with manifest.json and weights.safetensors, all that a prediction needs and all that is known of it.
 
-Format 1. To change it: raise FORMAT, read the older formats in `read_manifest`, keep a bundle of each in the tests.
+Format 1. To change it: raise FORMAT, read the older formats in `read_manifest`, keep a bundle of each in the tests
+(tests/artifact/bundles).
 """
 
 import json
@@ -16,13 +17,14 @@ from headstart.data.preprocess import Preprocess
 from headstart.errors import BackboneError, BundleError
 from headstart.model.catalog import find_backbone
 from headstart.settings import Precision
-from headstart.storage import sha256_of_file, write_json
+from headstart.storage import sha256_of_bytes, sha256_of_file, write_json
 
 FORMAT = 1
 Level = Annotated[float, Field(ge=-100, le=100, allow_inf_nan=False)]  # of channels scaled to 0 .. 1
 Deviation = Annotated[float, Field(ge=1e-4, le=100, allow_inf_nan=False)]
 MANIFEST, WEIGHTS, FAMILIARITY = "manifest.json", "weights.safetensors", "familiarity.safetensors"
 CARD = "README.md"  # the model card, written for people
+DIGEST = "manifest_sha256"  # the key in manifest.json that holds the digest of all the others
 RECORDED_PACKAGES = ("headstart", "numpy", "pillow", "torch", "torchvision", "timm", "scikit-learn", "safetensors")
 
 
@@ -126,6 +128,16 @@ class ExportEntry(BaseModel):
     parity: ParityEntry
 
 
+class DataEntry(BaseModel):
+    """The images of a run as its owner knows them."""
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str = ""
+    counts: dict[str, tuple[int, ...]] = {}  # split -> images of each class, in the order of the manifest's classes
+    skipped: int = 0  # files that could not be read
+
+
 class Manifest(BaseModel):
     """manifest.json."""
 
@@ -142,14 +154,17 @@ class Manifest(BaseModel):
     settings: dict[str, Any]  # as asked for, but that --strategy auto has become what it chose
     plan: dict[str, Any]  # as resolved: every number of the training
     seed: int
+    data: DataEntry = DataEntry()  # models of the first days do not say
     images: dict[str, tuple[str, ...]]  # split -> SHA-256 of each image file's bytes
     evaluation: dict[str, Any]
+    notes: tuple[str, ...] = ()  # what the run found that could be wrong, and what else is to be known; without paths
     decisions: DecisionsEntry = DecisionsEntry()  # models of the first days have none
     export: ExportEntry | None = None  # in an export folder alone
     refit: bool
     interrupted: bool
     versions: dict[str, str]
     created: str  # UTC, ISO 8601
+    manifest_sha256: str = ""  # of all other keys; models of the first days have none
 
     @field_validator("classes")
     @classmethod
@@ -200,8 +215,22 @@ def write_manifest(folder: Path, values: dict[str, Any]) -> Manifest:
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         **values,
     )
-    write_json(folder / MANIFEST, manifest.model_dump(mode="json"))
-    return manifest
+    return save_manifest(folder, manifest)
+
+
+def save_manifest(folder: Path, manifest: Manifest) -> Manifest:
+    """Writes manifest.json with its own digest in it, and returns it."""
+    values = manifest.model_dump(mode="json")
+    values[DIGEST] = digest_of_manifest(values)
+    write_json(folder / MANIFEST, values)
+    return manifest.model_copy(update={DIGEST: values[DIGEST]})
+
+
+def digest_of_manifest(values: dict[str, Any]) -> str:
+    """SHA-256 of the canonical JSON of all keys of a manifest but DIGEST: sorted, without spaces, in UTF-8."""
+    others = {name: value for name, value in values.items() if name != DIGEST}
+    text = json.dumps(others, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return sha256_of_bytes(text.encode("utf-8", "surrogatepass"))  # a lone surrogate is no UTF-8, and no reason to fail here
 
 
 def find_bundle(model: Path) -> Path:
@@ -220,7 +249,13 @@ def find_bundle(model: Path) -> Path:
 
 def read_bundle(model: Path) -> Bundle:
     """Reads and checks a bundle; nothing is built yet. Raises BundleError."""
-    folder = find_bundle(model)
+    bundle = Bundle(folder := find_bundle(model), read_manifest(folder))
+    check_files(bundle)
+    return bundle
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """The manifest of a bundle. Raises BundleError where it is no JSON, newer, damaged, or not as it was written."""
     file = folder / MANIFEST
     try:
         values = json.loads(file.read_text(encoding="utf-8"))
@@ -235,28 +270,34 @@ def read_bundle(model: Path) -> Bundle:
         )
     try:
         manifest = Manifest.model_validate(values)
-        find_backbone(manifest.backbone.name)
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"])
         raise BundleError(f"{file} is damaged at {place}: {first['msg'].lower()}", hint="is the copy complete?") from error
+    if manifest.manifest_sha256 and manifest.manifest_sha256 != digest_of_manifest(values):
+        raise BundleError(f"{file} was changed after it was written", hint="copy the model again, or train it again")
+    try:
+        find_backbone(manifest.backbone.name)
     except BackboneError as error:
         raise BundleError(f"{file} names an unknown backbone: {error.message}", hint=error.hint) from error
-    bundle = Bundle(folder, manifest)
-    if manifest.export is None:
-        _check_digest(bundle.weights, manifest.weights_sha256)
-    for name, sha256 in (manifest.export.sha256 if manifest.export else {}).items():
-        _check_digest(folder / Path(name).name, sha256)
+    return manifest
+
+
+def check_files(bundle: Bundle) -> tuple[str, ...]:
+    """The names of the files that the manifest has the digest of. Raises BundleError where one is missing, or another."""
+    manifest = bundle.manifest
+    digests = {WEIGHTS: manifest.weights_sha256}
+    if manifest.export:
+        digests = {Path(name).name: sha256 for name, sha256 in manifest.export.sha256.items()}
     if manifest.decisions.familiarity:
-        _check_digest(bundle.familiarity, manifest.decisions.familiarity.sha256)
-    return bundle
-
-
-def _check_digest(file: Path, sha256: str) -> None:
-    if not file.is_file():
-        raise BundleError(f"{file.parent} has no {file.name}", hint="is the copy complete?")
-    if sha256_of_file(file) != sha256:
-        raise BundleError(f"{file} is not the file the manifest was written for", hint="copy the model again")
+        digests[FAMILIARITY] = manifest.decisions.familiarity.sha256
+    for name, sha256 in digests.items():
+        file = bundle.folder / name
+        if not file.is_file():
+            raise BundleError(f"{bundle.folder} has no {name}", hint="is the copy complete?")
+        if sha256_of_file(file) != sha256:
+            raise BundleError(f"{file} is not the file the manifest was written for", hint="copy the model again")
+    return tuple(digests)
 
 
 def installed_versions() -> dict[str, str]:

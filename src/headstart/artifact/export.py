@@ -11,7 +11,17 @@ from typing import Any
 
 import numpy as np
 
-from headstart.artifact.bundle import FAMILIARITY, MANIFEST, Bundle, ExportEntry, Manifest, ParityEntry, read_bundle
+from headstart.artifact.bundle import (
+    FAMILIARITY,
+    MANIFEST,
+    Bundle,
+    ExportEntry,
+    Manifest,
+    ParityEntry,
+    read_bundle,
+    save_manifest,
+)
+from headstart.artifact.card import write_card
 from headstart.artifact.predictor import Predictor, compiled_form
 from headstart.data.odd_images import odd_images
 from headstart.errors import BundleError, SettingsError
@@ -29,7 +39,7 @@ from headstart.model.exported import (
     write_openvino,
 )
 from headstart.progress import Progress, silent
-from headstart.storage import atomic_folder, sha256_of_bytes, sha256_of_file, write_json
+from headstart.storage import atomic_folder, sha256_of_bytes, sha256_of_file
 
 TOLERANCE = 1e-4  # of a probability, in full precision
 MAX_PROOFS = 500  # real images that the two models are compared on
@@ -64,7 +74,7 @@ def export_model(
     overwrite: bool = False,
     progress: Progress = silent,
 ) -> Exported:
-    """Writes `output` with the model as ONNX or OpenVINO, manifest.json and what else a prediction needs.
+    """Writes `output` with the model as ONNX or OpenVINO, manifest.json, the model card and what else a prediction needs.
 
     The exported file and the original answer the same images: those of the run's predictions.csv that are still where they
     were, and odd ones made on the spot. In full precision the same label and probabilities within 1e-4 are demanded; what less
@@ -98,8 +108,7 @@ def export_model(
         progress("exporting", 2, 3)
         digests = {part.name: sha256_of_file(part) for part in sorted(folder.iterdir()) if part.name != FAMILIARITY}
         entry = ExportEntry(format=format, precision=precision, file=file.name, sha256=digests, parity=parity)
-        manifest = bundle.manifest.model_copy(update={"export": entry})
-        write_json(folder / MANIFEST, manifest.model_dump(mode="json"))
+        write_card(folder, save_manifest(folder, bundle.manifest.model_copy(update={"export": entry})))
     progress("exporting", 3, 3)
     return Exported(output, output / FILES[format], parity)
 

@@ -4,6 +4,8 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from headstart.artifact.numbers import share
+
 
 def render_page(template: str, **values: Any) -> str:
     """The page that a template makes of the values; what they hold is escaped."""
@@ -16,8 +18,3 @@ def render_page(template: str, **values: Any) -> str:
     )
     environment.filters["share"] = share
     return environment.get_template(template).render(**values)
-
-
-def share(value: float | None) -> str:
-    """A share with three digits; a dash where there is none."""
-    return "–" if value is None else f"{value:.3f}"

@@ -42,6 +42,14 @@ def tell(evidence: Evidence) -> Story:
     return Story(tuple(_certainty(evidence)), tuple(_doubts(evidence)), tuple(_next_steps(evidence)))
 
 
+def weak_classes(evaluation: Evaluation) -> list[str]:
+    """A sentence for each of the three classes that are recognised worst, where that is far below the others."""
+    far_below = evaluation.balanced_accuracy - WEAK_RECALL
+    weak = [c for c in evaluation.per_class if c.recall is not None and c.recall < far_below and c.n > 1]
+    weak.sort(key=lambda c: c.recall or 0.0)
+    return [f"Of the {c.n} images of {c.name!r} only {c.recall:.0%} are recognised." for c in weak[:3]]
+
+
 def _certainty(evidence: Evidence) -> list[str]:
     evaluation = evidence.evaluation
     honest = evidence.without_leaks or evaluation
@@ -81,12 +89,8 @@ def _before(calibration: Calibration) -> str:
 
 
 def _doubts(evidence: Evidence) -> list[str]:
-    said = list(evidence.doubts)
     evaluation = evidence.evaluation
-    far_below = evaluation.balanced_accuracy - WEAK_RECALL
-    weak = [c for c in evaluation.per_class if c.recall is not None and c.recall < far_below and c.n > 1]
-    for c in sorted(weak, key=lambda c: c.recall or 0.0)[:3]:
-        said.append(f"Of the {c.n} images of {c.name!r} only {c.recall:.0%} are recognised.")
+    said = [*evidence.doubts, *weak_classes(evaluation)]
     if are_uneven(evidence.counts):
         said.append(
             f"The classes are uneven ({min(evidence.counts)} to {max(evidence.counts)} training images): look at the balanced "

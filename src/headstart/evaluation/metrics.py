@@ -92,6 +92,45 @@ class Evaluation:
             "confusion": self.confusion.tolist(),
         }
 
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> "Evaluation":
+        """The evaluation that `as_json` gave; intervals that models of the first days do not have are None.
+
+        Raises KeyError, TypeError or ValueError where the values are another's.
+        """
+        corrected = values.get("selection_corrected")
+        return cls(
+            split=values["split"],
+            n=values["n"],
+            n_groups=values.get("n_groups", values["n"]),
+            selected_on=values["selected_on"],
+            accuracy=values["accuracy"],
+            accuracy_ci95=_as_pair(values["accuracy_ci95"]),
+            balanced_accuracy=values["balanced_accuracy"],
+            balanced_accuracy_ci95=_as_interval(values.get("balanced_accuracy_ci95")),
+            macro_f1=values["macro_f1"],
+            macro_f1_ci95=_as_interval(values.get("macro_f1_ci95")),
+            log_loss=values["log_loss"],
+            log_loss_ci95=_as_interval(values.get("log_loss_ci95")),
+            top5_accuracy=values.get("top5_accuracy"),
+            ece=values["ece"],
+            per_class=tuple(
+                ClassMetrics(
+                    name=c["class"],
+                    n=c["n"],
+                    precision=c["precision"],
+                    recall=c["recall"],
+                    f1=c["f1"],
+                    precision_ci95=_as_interval(c.get("precision_ci95")),
+                    recall_ci95=_as_interval(c.get("recall_ci95")),
+                    f1_ci95=_as_interval(c.get("f1_ci95")),
+                )
+                for c in values["per_class"]
+            ),
+            confusion=np.array(values["confusion"], np.int64),
+            corrected=Corrected(corrected["accuracy"], _as_pair(corrected["accuracy_ci95"])) if corrected else None,
+        )
+
 
 def are_uneven(counts: Sequence[int]) -> bool:
     """Whether one class has so many more images than another that the accuracy hides the small ones."""
@@ -167,3 +206,12 @@ def _those(groups: np.ndarray | None, members: np.ndarray) -> np.ndarray | None:
 
 def _as_list(interval: Interval | None) -> list[float] | None:
     return None if interval is None else list(interval)
+
+
+def _as_interval(values: Sequence[float] | None) -> Interval | None:
+    return None if values is None else _as_pair(values)
+
+
+def _as_pair(values: Sequence[float]) -> Interval:
+    low, high = values
+    return float(low), float(high)

@@ -89,10 +89,16 @@ def write_openvino(onnx_file: Path, file: Path, *, half: bool) -> None:
 
 
 def exported_engine(file: Path, output: str) -> Compute:
-    """What runs an exported file: (n, size, size, 3) uint8 -> the output of this name."""
-    if file.name == FILES["onnx"]:
-        return onnxruntime_engine(file, output)
-    return openvino_engine(file, "fp32", cores(), output, keep=False)
+    """What runs an exported file: (n, size, size, 3) uint8 -> the output of this name. Raises BundleError."""
+    try:
+        if file.name == FILES["onnx"]:
+            return onnxruntime_engine(file, output)
+        return openvino_engine(file, "fp32", cores(), output, keep=False)
+    except ModuleNotFoundError:  # told as a missing package
+        raise
+    except Exception as error:  # engines raise anything on a file that is not theirs
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        raise BundleError(f"{file} cannot be run: {reason}", hint="export the model again") from error
 
 
 def write_head(file: Path, head: Head) -> None:

@@ -10,6 +10,14 @@ from headstart.evaluation.metrics import Evaluation
 from headstart.training.decisions import Decisions, calibration_of, decide
 from headstart.training.fitted import Fit
 
+# What a check found of images, where they are counted and not named.
+FOUND = {
+    "conflict": "also show up in another class",
+    "foreign": "look unlike every other of their class",
+    "blank": "have next to no contrast",
+    "dark": "come close to black",
+}
+
 
 @dataclass(frozen=True, slots=True)
 class Account:
@@ -42,12 +50,19 @@ def account_of(fit: Fit) -> Account:
         calibration_of(fitted.answers[0], dataset.labels, fitted_on),
         decisions,
         _leak_notes(evaluations[0], without_leaks) + _audit_notes(fit.checked),
-        _choice_notes(fit)
-        + dataset.notes
-        + fitted.notes
-        + _held_out_notes(fit, evaluations[0])
-        + decisions.notes(fit.settings),
+        _remarks(fit, evaluations[0]) + decisions.notes(fit.settings),
     )
+
+
+def known_limits(fit: Fit, reported: Evaluation | None) -> tuple[str, ...]:
+    """What could be wrong with a model and what else is to be known of it, as it may leave the machine: no image is named."""
+    clean = fit.without_leaks(fit.fitted.answers[0]) if reported else None
+    leaks = _leak_notes(reported, fit.evaluate(clean)) if reported and clean else ()
+    return leaks + _counted_findings(fit.checked) + _remarks(fit, reported)
+
+
+def _remarks(fit: Fit, reported: Evaluation | None) -> tuple[str, ...]:
+    return _choice_notes(fit) + fit.dataset.notes + fit.fitted.notes + _held_out_notes(fit, reported)
 
 
 def _leak_notes(reported: Evaluation, clean: Evaluation | None) -> tuple[str, ...]:
@@ -70,13 +85,25 @@ def _audit_notes(checked: Sequence[Checked]) -> tuple[str, ...]:
     return tuple(notes)
 
 
-def _held_out_notes(fit: Fit, reported: Evaluation) -> tuple[str, ...]:
+def _counted_findings(checked: Sequence[Checked]) -> tuple[str, ...]:
+    """The same by numbers: of how many images a check had something grave to say, and what it said of the whole set."""
+    notes = []
+    for result in checked:
+        grave = [finding for finding in result.findings if finding.is_grave]
+        notes += [finding.sentence for finding in grave if not finding.path]
+        n = sum(bool(finding.path) for finding in grave)
+        if n:
+            notes.append(f"images that {FOUND[result.check]}: {n}; headstart audit shows them")
+    return tuple(notes)
+
+
+def _held_out_notes(fit: Fit, reported: Evaluation | None) -> tuple[str, ...]:
     notes = []
     if fit.split.val_from == "train" and fit.split.val.size:
         notes.append(f"val is {len(fit.split.val)} images split off train, class by class")
     if fit.fitted.interrupted:
         notes.append(f"interrupted: epoch {fit.fitted.best_epoch} is kept, the best until then")
-    if fit.fitted.refit and reported.split != "test":
+    if fit.fitted.refit and reported and reported.split != "test":
         notes.append("refit: the saved model was trained on train and val; the accuracy is of the model before that")
     return tuple(notes)
 

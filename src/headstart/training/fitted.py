@@ -97,6 +97,12 @@ class Fit:
         """Split -> number of images."""
         return {name: len(rows) for name, rows in self.split.as_dict().items()}
 
+    def class_counts(self) -> dict[str, list[int]]:
+        """Split -> number of images of each class; splits without images are left out."""
+        labels, n_classes = self.dataset.labels, len(self.dataset.classes)
+        splits = self.split.as_dict().items()
+        return {name: np.bincount(labels[rows], minlength=n_classes).tolist() for name, rows in splits if len(rows)}
+
     def evaluate(self, answers: Answers) -> Evaluation:
         """Metrics of some of the answers; images of one group, twins among them, count as alike."""
         groups = self.groups[answers.indices]

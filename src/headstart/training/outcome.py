@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from headstart.artifact.report import summary_sentence, uneven_sentence
+from headstart.artifact.numbers import summary_sentence, uneven_sentence
 from headstart.evaluation.metrics import Evaluation
 from headstart.model.features import Work
 

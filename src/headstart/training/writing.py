@@ -6,13 +6,14 @@ from dataclasses import asdict
 from pathlib import Path
 
 from headstart.artifact.bundle import FAMILIARITY, WEIGHTS, write_manifest
+from headstart.artifact.card import write_card
 from headstart.artifact.tables import write_history, write_predictions, write_skipped
 from headstart.evaluation.metrics import Evaluation
 from headstart.machine import peak_rss_mb, seconds_since_start
 from headstart.model.familiarity import FALSE_ALARMS
 from headstart.progress import Progress
 from headstart.storage import sha256_of_file, write_json
-from headstart.training.account import account_of
+from headstart.training.account import account_of, known_limits
 from headstart.training.decisions import Decisions
 from headstart.training.fitted import Fit
 from headstart.training.outcome import Trained
@@ -71,13 +72,13 @@ def write_run(folder: RunFolder, fit: Fit, progress: Progress) -> Trained:
 
 
 def write_model(folder: Path, fit: Fit, reported: Evaluation | None, decisions: Decisions) -> None:
-    """Writes the bundle."""
+    """Writes the bundle and its model card."""
     folder.mkdir(parents=True, exist_ok=True)
     fitted, dataset, settings = fit.fitted, fit.dataset, fit.settings
     model = fitted.model
     model.save(folder / WEIGHTS)
     fitted.familiarity.save(folder / FAMILIARITY)
-    write_manifest(
+    manifest = write_manifest(
         folder,
         {
             "strategy": settings.strategy,
@@ -95,10 +96,16 @@ def write_model(folder: Path, fit: Fit, reported: Evaluation | None, decisions: 
             "settings": settings.as_json(),
             "plan": json.loads(json.dumps(fitted.plan)),
             "seed": settings.seed,
+            "data": {
+                "name": dataset.name,
+                "counts": fit.class_counts(),
+                "skipped": len(dataset.skipped),
+            },
             "images": {
                 name: [dataset.images[i].sha256 for i in rows] for name, rows in fit.split.as_dict().items() if rows.size
             },
             "evaluation": reported.as_json() if reported else {},
+            "notes": known_limits(fit, reported),
             "decisions": {
                 "temperature": fitted.temperature,
                 "set_on": decisions.set_on,
@@ -114,3 +121,4 @@ def write_model(folder: Path, fit: Fit, reported: Evaluation | None, decisions: 
             "interrupted": fitted.interrupted,
         },
     )
+    write_card(folder, manifest)

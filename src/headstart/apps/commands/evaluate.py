@@ -38,7 +38,7 @@ def evaluate(
     if json:
         print_json(evaluated.metrics)
         return
-    from headstart.artifact.report import summary_sentence, uneven_sentence
+    from headstart.artifact.numbers import summary_sentence, uneven_sentence
 
     evaluation = evaluated.evaluation
     say(summary_sentence(evaluation, evaluated.metrics["images"]["trained_on"]))

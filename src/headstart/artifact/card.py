@@ -1,0 +1,289 @@
+"""The model card: README.md in a bundle or an export, by which a person decides whether to use the model.
+
+All that it says is in the manifest, so an export tells what the run did. Its text is card.md, the program in it classify.txt.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from string import Template
+
+from headstart.artifact.bundle import CARD, FAMILIARITY, MANIFEST, WEIGHTS, Manifest
+from headstart.artifact.numbers import interval_in_words, number_rows, share, summary_sentence, uneven_sentence
+from headstart.artifact.story import weak_classes
+from headstart.errors import BundleError
+from headstart.evaluation.metrics import Evaluation
+from headstart.model.exported import HEAD
+from headstart.storage import write_text
+
+SPLITS = {
+    "train": "fitted on",
+    "val": "held out, and selected on where this card says so",
+    "test": "held out, and never selected on",
+}
+METHODS = {
+    "probe": "a new last layer was fitted on the features of a pretrained network (a probe).",
+    "finetune": "a pretrained network was trained on from a fitted last layer (fine-tuning).",
+}
+# The lines of classify.txt that differ from model to model.
+VIEWS = {
+    "squash": "    return image.resize((SIZE, SIZE), FILTER)",
+    "center": """    shorter = min(image.size)
+    width, height = (int(RESIZE * side / shorter) for side in image.size)
+    if width * height > 1 << 24:
+        raise ValueError("too long a strip for this program; headstart takes it")
+    left, top = round((width - SIZE) / 2), round((height - SIZE) / 2)
+    return image.resize((width, height), FILTER).crop((left, top, left + SIZE, top + SIZE))""",
+}
+NOT_MEASURED = "How good it is was not measured: no images were held out for that."
+MARKS = str.maketrans({mark: f"\\{mark}" for mark in "\\`*_[]{}|~$"} | {"&": "&amp;", "<": "&lt;", ">": "&gt;"})
+
+
+@dataclass(frozen=True, slots=True)
+class Runtime:
+    """How classify.txt asks an exported model."""
+
+    package: str
+    extra: str  # of headstart, that installs it
+    session: str  # makes `session` and `classes`
+    answer: str  # the probabilities for `views`
+
+
+RUNTIMES = {
+    "onnx": Runtime(
+        "onnxruntime",
+        "runtime",
+        """session = onnxruntime.InferenceSession("model.onnx", providers=["CPUExecutionProvider"])
+classes = json.loads(session.get_modelmeta().custom_metadata_map["headstart.classes"])""",
+        'session.run(["probabilities"], {"views": views})[0][0]',
+    ),
+    "openvino": Runtime(
+        "openvino",
+        "openvino",
+        """session = openvino.Core().compile_model("model.xml", "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+with open("manifest.json", encoding="utf-8") as manifest:
+    classes = json.load(manifest)["classes"]""",
+        'session({"views": views})["probabilities"][0]',
+    ),
+}
+
+
+def write_card(folder: Path, manifest: Manifest) -> None:
+    """Writes the card of the model in `folder`. Raises BundleError where its manifest holds numbers that are none."""
+    write_text(folder / CARD, card_of(manifest))
+
+
+def card_of(manifest: Manifest) -> str:
+    """The card as Markdown, in which class names and notes are text whatever signs they hold. Raises BundleError."""
+    evaluation = _evaluation_of(manifest)
+    extra, without = _runtime_of(manifest)
+    return _template("card.md").substitute(
+        name=plain(manifest.data.name) or "Model card",
+        claim=summary_sentence(evaluation) if evaluation else NOT_MEASURED,
+        date=manifest.created[:10],
+        version=plain(manifest.versions.get("headstart", "")),
+        method=METHODS.get(manifest.strategy, f"by {plain(manifest.strategy)}."),
+        data=_data(manifest),
+        quality=_quality(evaluation) if evaluation else NOT_MEASURED,
+        limits=_bullets(_limits(manifest, evaluation)),
+        making=_making(manifest),
+        extra=extra,
+        without=without,
+        code=classifying_program(manifest),
+        licence=_licence(manifest),
+        files=_table(("file", "what it is"), _files(manifest)),
+    )
+
+
+def classifying_program(manifest: Manifest) -> str:
+    """The Python program that classifies images with the exported file and without headstart."""
+    preprocess = manifest.preprocessing()
+    runtime = RUNTIMES[manifest.export.format if manifest.export else "onnx"]
+    program = _template("classify.txt").substitute(
+        runtime=runtime.package,
+        session=runtime.session,
+        answer=runtime.answer,
+        view=VIEWS[preprocess.crop],
+        size_px=preprocess.size_px,
+        resize_px=preprocess.resize_px,
+        decode_px=preprocess.decode_px,
+        filter=preprocess.interpolation.upper(),
+    )
+    return program.rstrip()
+
+
+def plain(text: str) -> str:
+    """Text as Markdown that shows it as it is: no mark, tag or line end in it means anything."""
+    shown = "".join(sign if sign.isprintable() else sign.encode("unicode_escape").decode("ascii") for sign in text)
+    return shown.translate(MARKS)
+
+
+def _template(name: str) -> Template:
+    return Template(Path(__file__).with_name(name).read_text(encoding="utf-8"))
+
+
+def _evaluation_of(manifest: Manifest) -> Evaluation | None:
+    try:
+        return Evaluation.from_json(manifest.evaluation) if manifest.evaluation else None
+    except (KeyError, TypeError, ValueError) as error:
+        raise BundleError(f"{MANIFEST} is damaged at evaluation: {error!r}", hint="is the copy complete?") from error
+
+
+def _runtime_of(manifest: Manifest) -> tuple[str, str]:
+    """The extra of headstart that predicting takes, and what the program takes that does without headstart."""
+    if manifest.export is None:
+        return "train", (
+            "`headstart export MODEL --output exported` writes the model as one ONNX file. This program needs that, "
+            "onnxruntime, numpy and Pillow alone, and to be run in that folder."
+        )
+    runtime = RUNTIMES[manifest.export.format]
+    return runtime.extra, f"This program needs {runtime.package}, numpy and Pillow alone, and to be run in this folder."
+
+
+def _data(manifest: Manifest) -> str:
+    numbers = {split: len(digests) for split, digests in manifest.images.items()}
+    said = ", ".join(f"{numbers[split]} in {split} ({meaning})" for split, meaning in SPLITS.items() if numbers.get(split))
+    name = f" of the data set {plain(manifest.data.name)}" if manifest.data.name else ""
+    skipped = manifest.data.skipped
+    left_out = f" {skipped} file{'s' * (skipped != 1)} could not be read and {'were' if skipped != 1 else 'was'} left out."
+    text = (
+        f"Images{name} in {len(manifest.classes)} classes: {said}.{left_out if skipped else ''} The digest of each is in "
+        f"{MANIFEST}: `headstart evaluate` says so where a model is measured on images that it was trained on."
+    )
+    splits = [split for split in SPLITS if split in manifest.data.counts]
+    rows = [[name, *(manifest.data.counts[split][i] for split in splits)] for i, name in enumerate(manifest.classes)]
+    return f"{text}\n\n{_table(('class', *(f'{split} images' for split in splits)), rows)}"
+
+
+def _quality(evaluation: Evaluation) -> str:
+    parts = ["The numbers behind the first sentence of this card, and the same class by class."]
+    if evaluation.is_uneven:
+        parts.append(f"Look at the {uneven_sentence(evaluation)}.")
+    parts.append(_table(("", "value", "95 % interval", "what it is"), number_rows(evaluation)))
+    rows = (
+        [c.name, c.n, share(c.precision), share(c.recall), interval_in_words(c.recall_ci95), share(c.f1)]
+        for c in evaluation.per_class
+    )
+    parts.append(_table(("class", "images", "precision", "recall", "95 % interval of recall", "F1"), rows))
+    parts.append(
+        "Precision: of the images called this class, the share that is. Recall: of the images of this class, the share that "
+        "was found. An interval holds the true value nineteen times out of twenty, for images drawn as these were."
+    )
+    return "\n\n".join(parts)
+
+
+def _limits(manifest: Manifest, evaluation: Evaluation | None) -> Iterable[str]:
+    decisions = manifest.decisions
+    yield (
+        f"It knows {len(manifest.classes)} classes and no other. Every image gets one of them, also an image that shows none "
+        "of them, or several."
+    )
+    yield (
+        "The numbers above are for images like those it was measured on. Another camera, light, background or season can cost "
+        "any amount of accuracy: measure it on images of yours (`headstart evaluate MODEL DATA`) before you rely on it."
+    )
+    if decisions.familiarity:
+        yield (
+            f"An image is called `unfamiliar` where its features are farther than {decisions.familiarity.threshold:.3f} from "
+            "those of the training images (one minus the cosine, 0 to 2). It is a hint and no guard: that distance was set so "
+            f"that about {decisions.familiarity.false_alarms:.0%} of images like those of training are called so too, of new "
+            "ones it can be more, and an image of another kind may be missed."
+        )
+    else:
+        yield "It cannot tell images unlike those it was trained on."
+    corrected = f"were corrected by a temperature of {decisions.temperature:.3g}"
+    fitted_on = f", fitted on {plain(decisions.set_on)}" if decisions.set_on else ""
+    yield "Its probabilities " + (
+        f"{corrected}{fitted_on}." if decisions.temperature != 1 else "are as they were fitted (temperature 1)."
+    )
+    yield _unsure(manifest)
+    if conformal := decisions.conformal:
+        yield (
+            f"Beside its answer it gives the set of classes that it cannot rule out, which holds the true one for "
+            f"{conformal.coverage:.0%} of images drawn as the {conformal.n} were that this was settled on "
+            f"({plain(decisions.set_on)}): {conformal.mean_size:.2f} classes on average."
+        )
+    yield from (plain(sentence) for sentence in (weak_classes(evaluation) if evaluation else ()))
+    yield from (f"{plain(note[:1].upper() + note[1:])}." for note in manifest.notes)
+
+
+def _unsure(manifest: Manifest) -> str:
+    precision = manifest.decisions.precision
+    if precision is None:
+        return (
+            "It never says `unsure` by itself: `headstart predict --min-confidence 0.9` makes it, below a probability of 0.9."
+        )
+    if precision.share_answered == 0:
+        return (
+            f"It says `unsure` of nearly everything: {precision.target:.1%} of its answers were to be right, and of "
+            f"{precision.n} images not even the surest were right so often."
+        )
+    promise = "promised with 95 % confidence" if precision.promised else "which is no promise, only what was seen"
+    return (
+        f"Below a probability of {precision.min_confidence:.3f} it says `unsure`, so that {precision.target:.1%} of its "
+        f"answers are right ({promise}): of {precision.n} images ({plain(manifest.decisions.set_on)}) "
+        f"{precision.share_answered:.1%} were answered, {precision.precision:.1%} of these rightly."
+    )
+
+
+def _making(manifest: Manifest) -> str:
+    backbone, preprocess = manifest.backbone, manifest.preprocessing()
+    way = (
+        "made a square whole"
+        if preprocess.crop == "squash"
+        else f"shorter side to {preprocess.resize_px} px, the centre cut out"
+    )
+    asked = f", chosen by {manifest.requested}" if manifest.requested not in ("", manifest.strategy) else ""
+    recipe = f", recipe {manifest.recipe}" if manifest.recipe != "default" else ""
+    rows = [
+        ("strategy", f"{manifest.strategy}{recipe}{asked}; seed {manifest.seed}"),
+        ("pretrained network", f"{backbone.name} ({backbone.timm_name}), weights: {backbone.weights_origin}"),
+        ("SHA-256 of these weights", backbone.weights_sha256),
+        ("input", f"{preprocess.size_px} x {preprocess.size_px} px RGB, {preprocess.interpolation}, {way}"),
+        ("versions", ", ".join(f"{name} {version}" for name, version in manifest.versions.items())),
+    ]
+    if export := manifest.export:
+        parity, accuracy = export.parity, ""
+        if parity.accuracy_before is not None and parity.accuracy_after is not None:
+            accuracy = f"; accuracy {parity.accuracy_after:.1%} in place of {parity.accuracy_before:.1%} on these"
+        rows.append(("exported as", f"{export.format}, {export.precision}: {export.file}"))
+        rows.append(
+            (
+                "beside the original",
+                f"the same class for {parity.same_label:.1%} of {parity.images} images and {parity.odd_images} odd ones; "
+                f"probabilities differ by {parity.max_difference:.1e} at most{accuracy}",
+            )
+        )
+    return f"{_table(('', ''), rows)}\n\n{MANIFEST} has every setting and number of the training."
+
+
+def _licence(manifest: Manifest) -> str:
+    licence, name = manifest.backbone.licence, plain(manifest.backbone.name)
+    known = (
+        f"are under {plain(licence)}" if licence not in ("", "unknown") else "are under a licence that headstart does not know"
+    )
+    return (
+        f"The pretrained weights of {name} {known}; the weights in this folder are made from them. What the owners of the "
+        "training images allow may bind the model, too: headstart does not know their licence."
+    )
+
+
+def _files(manifest: Manifest) -> Iterable[tuple[str, str]]:
+    yield MANIFEST, "classes, preprocessing, numbers, settings, and the digest of each file but this one"
+    if manifest.export is None:
+        yield WEIGHTS, "every weight of the network"
+    for name in manifest.export.sha256 if manifest.export else ():
+        yield name, "the last layer alone" if name == HEAD else "the whole classifier, from pixels to probabilities"
+    if manifest.decisions.familiarity:
+        yield FAMILIARITY, "what unfamiliar images are told by"
+    yield CARD, "this card"
+
+
+def _bullets(sentences: Iterable[str]) -> str:
+    return "\n".join(f"- {sentence}" for sentence in sentences)
+
+
+def _table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """A table of texts and numbers; none of its cells is Markdown."""
+    lines = [header, ["---"] * len(header), *([plain(str(cell)) for cell in row] for row in rows)]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)

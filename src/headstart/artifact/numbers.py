@@ -1,0 +1,89 @@
+"""The numbers of an evaluation as reports, model cards and the command line say them."""
+
+from collections.abc import Sequence
+
+from headstart.evaluation.intervals import TOO_FEW, in_words
+from headstart.evaluation.metrics import Evaluation
+
+SPLIT_IN_WORDS = {
+    "val": "validation images",
+    "test": "test images",
+    "cv": "images, each answered by a model that never saw it (cross-validation)",
+    "all": "images",
+}
+
+
+def summary_sentence(evaluation: Evaluation, n_trained_on: int = 0) -> str:
+    """The claim in one sentence: the share that is right, how sure that is, and whether the images were used before."""
+    sentence = (
+        f"{evaluation.accuracy:.1%} of {evaluation.n} {SPLIT_IN_WORDS[evaluation.split]} are classified correctly ("
+        + in_words(evaluation.accuracy_ci95, evaluation.n)
+        + (f", from {evaluation.n_groups} unrelated groups)" if evaluation.n_groups < evaluation.n else ")")
+    )
+    if n_trained_on:
+        return sentence + f"; {n_trained_on} of them were trained on, so the number flatters the model."
+    if evaluation.selected_on and evaluation.corrected:
+        corrected = evaluation.corrected
+        low, high = corrected.accuracy_ci95
+        return sentence + (
+            f"; the best epoch was chosen on these very images, and without that advantage it is {corrected.accuracy:.1%} "
+            f"({low:.1%} to {high:.1%})."
+        )
+    if evaluation.selected_on:
+        return sentence + "; the best epoch was chosen on these very images, so expect a little less on new ones."
+    return sentence + "; nothing was selected on them."
+
+
+def uneven_sentence(evaluation: Evaluation) -> str:
+    """What to look at where some classes are much larger than others: numbers that count every class alike."""
+    return (
+        f"balanced accuracy {evaluation.balanced_accuracy:.1%}, macro-F1 {evaluation.macro_f1:.3f}: "
+        "the classes are uneven, and these count every class alike"
+    )
+
+
+def number_rows(evaluation: Evaluation) -> Sequence[tuple[str, str, str, str]]:
+    """(name, value, 95 % interval, meaning)."""
+    groups = f" in {evaluation.n_groups} unrelated groups" if evaluation.n_groups < evaluation.n else ""
+    rows = [
+        (
+            "accuracy",
+            share(evaluation.accuracy),
+            interval_in_words(evaluation.accuracy_ci95 if evaluation.n >= TOO_FEW else None),
+            f"of {evaluation.n} images{groups}",
+        ),
+        (
+            "balanced accuracy",
+            share(evaluation.balanced_accuracy),
+            interval_in_words(evaluation.balanced_accuracy_ci95),
+            "the mean recall of the classes: rare ones count as much",
+        ),
+        ("macro-F1", share(evaluation.macro_f1), interval_in_words(evaluation.macro_f1_ci95), "the mean F1 of the classes"),
+    ]
+    if evaluation.top5_accuracy is not None:
+        rows.append(("top-5 accuracy", share(evaluation.top5_accuracy), "", "the true class is among the five most probable"))
+    return (
+        *rows,
+        (
+            "log loss",
+            f"{evaluation.log_loss:.3f}",
+            interval_in_words(evaluation.log_loss_ci95),
+            "how wrong the probabilities are, in nats an image; 0 is best",
+        ),
+        (
+            "calibration error",
+            share(evaluation.ece),
+            "",
+            "mean gap between how sure and how often right (ECE, 15 equal-mass bins)",
+        ),
+    )
+
+
+def interval_in_words(interval: tuple[float, float] | None) -> str:
+    """An interval of a share as tables have it."""
+    return "too few images" if interval is None else f"{share(interval[0])} to {share(interval[1])}"
+
+
+def share(value: float | None) -> str:
+    """A share with three digits; a dash where there is none."""
+    return "–" if value is None else f"{value:.3f}"

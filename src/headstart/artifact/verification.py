@@ -1,0 +1,72 @@
+"""Whether a model on disk is whole and answers: what `headstart verify` looks at."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from headstart.artifact.bundle import CARD, MANIFEST, Bundle, check_files, find_bundle, read_manifest
+from headstart.artifact.predictor import Predictor
+from headstart.data.odd_images import odd_images
+from headstart.errors import BundleError
+from headstart.model.engines import PROBABILITIES, Compute
+from headstart.model.exported import exported_engine
+
+SUM_TOLERANCE = 1e-3  # of probabilities that are added up; those of half precision are off by 5e-4 at most
+
+
+@dataclass(frozen=True, slots=True)
+class Passed:
+    """A check that found nothing wrong."""
+
+    check: str
+    found: str  # in words
+
+
+def verify_model(model: str | Path) -> Iterator[Passed]:
+    """Checks a bundle or an export: manifest, digests, tensors, answers; each check as it is passed.
+
+    Raises BundleError at the first thing that is wrong.
+    """
+    folder = find_bundle(Path(model))
+    manifest = read_manifest(folder)
+    written = f"format {manifest.format}, written {manifest.created[:10]}"
+    own = "not changed since" if manifest.manifest_sha256 else "from before manifests had a digest of their own"
+    yield Passed("manifest", f"{written}, {own}")
+    bundle = Bundle(folder, manifest)
+    yield Passed("files", f"as they were written: {', '.join(check_files(bundle))}")
+    predictor = Predictor.load(folder)
+    n_classes, n_features = predictor.head.weight.shape
+    yield Passed("tensors", f"all fit {manifest.backbone.name} with {n_features} features and {n_classes} classes")
+    yield Passed("answers", f"{_check_answers(bundle, predictor)} odd images get finite probabilities that sum to 1")
+
+
+def extra_files(model: str | Path) -> tuple[str, ...]:
+    """The names of what lies in a model's folder and is no part of the model. Raises BundleError."""
+    folder = find_bundle(Path(model))
+    own = {MANIFEST, CARD, *check_files(Bundle(folder, read_manifest(folder)))}
+    return tuple(sorted(path.name for path in folder.iterdir() if path.name not in own))
+
+
+def _check_answers(bundle: Bundle, predictor: Predictor) -> int:
+    """The number of images that were answered, by an exported file also from pixels to probabilities. Raises BundleError."""
+    export, preprocess = bundle.manifest.export, predictor.preprocess
+    ways: list[Compute] = [predictor.answer]
+    if export is not None:
+        ways.append(exported_engine(bundle.folder / export.file, PROBABILITIES))
+    images = odd_images()
+    for name, data in images.items():
+        view = preprocess.view(preprocess.decode(data).rgb)[None]
+        for answer in ways:
+            probabilities = answer(view)
+            if probabilities.shape != (1, len(predictor.classes)):
+                raise BundleError(
+                    f"{bundle.folder} does not answer with one probability a class", hint="export the model again"
+                )
+            if not (np.isfinite(probabilities).all() and abs(probabilities.sum() - 1) <= SUM_TOLERANCE):
+                raise BundleError(
+                    f"{bundle.folder} answers an image made on the spot ({name}) with what are no probabilities",
+                    hint="copy the model again; if that does not help, train it again",
+                )
+    return len(images)
