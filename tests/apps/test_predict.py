@@ -368,7 +368,7 @@ def test_a_model_of_the_first_days_has_no_doubts(headstart: Command, saved_run: 
     shutil.copytree(saved_run.model, tmp_path / "old")
     (tmp_path / "old" / "familiarity.safetensors").unlink()
     manifest = json.loads((tmp_path / "old" / "manifest.json").read_text(encoding="utf-8"))
-    del manifest["decisions"], manifest["requested"]
+    del manifest["decisions"], manifest["requested"], manifest["manifest_sha256"]
     (tmp_path / "old" / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
     answer = json.loads(headstart("predict", tmp_path / "old", next(iter(saved_run.labels)), "--format", "jsonl").out)
     assert list(answer) == ["path", "predicted", "probability", "probabilities"]

@@ -306,7 +306,6 @@ def test_files_from(headstart: Command, saved_run: SavedRun, here: Path, start_o
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ([], ["nothing to classify", "--files-from"]),
         (["-", "--files-from", "-"], ["stdin is named twice"]),
         (["--files-from", "missing.txt"], ["missing.txt", "check the path"]),
         (["--files-from", "empty.txt"], ["no file in empty.txt"]),

@@ -15,8 +15,11 @@ from headstart.artifact.predictor import Predictor
 from headstart.data.images import decode
 from headstart.data.odd_images import odd_images
 from headstart.errors import BundleError, SettingsError
-from headstart.model.exported import HEAD, ExportFormat, ExportPrecision
+from headstart.model.engines import onnxruntime_engine
+from headstart.model.exported import FLOAT_CONVOLUTIONS, HEAD, ExportFormat, ExportPrecision, as_int8
 from headstart.model.head import Head
+from headstart.settings import TrainSettings
+from headstart.training.run import train
 
 
 @pytest.mark.parametrize("format", ["onnx", "openvino"])
@@ -44,6 +47,52 @@ def test_less_precision_is_smaller_and_its_cost_is_told(
     assert entry is not None and entry.precision == precision
     assert entry.parity.accuracy_before is not None and entry.parity.accuracy_after is not None
     assert 0 < entry.parity.max_difference < 1
+
+
+def test_dead_channels_can_be_quantised(tmp_path: Path) -> None:
+    """A channel of weights near zero and a bias, as pretraining leaves them, does not spoil the numbers of eight bits."""
+    import onnx
+    from onnx import TensorProto, helper, numpy_helper
+
+    rng = np.random.default_rng(0)
+    convolutions, outputs = [], "x"
+    initializers = [numpy_helper.from_array(np.array([3], np.int64), "axes")]
+    for i in range(FLOAT_CONVOLUTIONS + 1):  # the first are left in float
+        weights = rng.normal(size=(3, 3, 1, 1)).astype(np.float32)
+        weights[1] = 1e-9
+        initializers += [
+            numpy_helper.from_array(weights, f"w{i}"),
+            numpy_helper.from_array(np.array([0.1, 5, -0.1], np.float32), f"b{i}"),
+        ]
+        convolutions.append(helper.make_node("Conv", [outputs, f"w{i}", f"b{i}"], [f"y{i}"], name=f"conv{i}"))
+        outputs = f"y{i}"
+    cast = helper.make_node("Cast", ["views"], ["float"], to=TensorProto.FLOAT)
+    turned = helper.make_node("Transpose", ["float"], ["turned"], perm=[0, 3, 1, 2])
+    small = helper.make_node("Mul", ["turned", "share"], ["x"])
+    initializers[0] = numpy_helper.from_array(np.array(1 / 255, np.float32), "share")
+    graph = helper.make_graph(
+        [cast, turned, small, *convolutions],
+        "graph",
+        [helper.make_tensor_value_info("views", TensorProto.UINT8, ["n", 8, 8, 3])],
+        [helper.make_tensor_value_info(outputs, TensorProto.FLOAT, ["n", 3, 8, 8])],
+        initializers,
+    )
+    file = tmp_path / "model.onnx"
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9), str(file))
+    views = list(rng.integers(0, 256, (20, 1, 8, 8, 3), dtype=np.uint8))
+    before = np.concatenate([onnxruntime_engine(file, outputs)(view) for view in views])
+    as_int8(file, views)
+    after = np.concatenate([onnxruntime_engine(file, outputs)(view) for view in views])
+    assert np.abs(after - before).max() < 0.05 * np.ptp(before)
+
+
+@pytest.mark.slow
+def test_eight_bits_cost_little(shared: Path, tmp_path: Path) -> None:
+    """A probe of real photographs keeps nearly all of its accuracy; a few seconds."""
+    run = train(shared / "hymenoptera_data", TrainSettings.of(strategy="probe"), output=tmp_path / "run").run
+    parity = export_model(run, tmp_path / "out", precision="int8").parity
+    assert parity.same_label > 0.95 and parity.accuracy_before is not None and parity.accuracy_after is not None
+    assert parity.accuracy_after > parity.accuracy_before - 0.03
 
 
 def test_the_onnx_file_tells_all_by_itself(saved_run: SavedRun, tmp_path: Path) -> None:

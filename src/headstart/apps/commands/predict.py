@@ -115,7 +115,7 @@ def _inputs(stack: ExitStack, paths: Sequence[Path], files_from: Path | None) ->
     named = [path for path in paths if path != STDIN]
     lists = [STDIN] * (len(paths) - len(named)) + ([files_from] if files_from is not None else [])
     if not (named or lists):
-        raise SettingsError("there is nothing to classify", hint="give images, folders or archives, or --files-from FILE")
+        raise typer.BadParameter("give images, folders or archives, or --files-from FILE", param_hint="PATH")
     if lists.count(STDIN) > 1:
         raise SettingsError("stdin is named twice, and can be read once", hint="give - once")
     opened = [PathList("stdin", sys.stdin.buffer) if file == STDIN else open_list(stack, file) for file in lists]
