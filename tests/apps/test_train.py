@@ -72,7 +72,7 @@ def test_the_default_backbone_in_a_process_of_its_own(process: Command, draw_cla
     found = sorted(path.relative_to(run).as_posix() for path in run.rglob("*") if path.is_file())
     tables = ["history.csv", "metrics.json", "predictions.csv", "report.html", "skipped.csv"]
     assert [name for name in found if not name.startswith("figures/")] == sorted(
-        ["model/familiarity.safetensors", "model/manifest.json", "model/weights.safetensors", *tables]
+        ["model/README.md", "model/familiarity.safetensors", "model/manifest.json", "model/weights.safetensors", *tables]
     )
     assert {"figures/confusion.png", "figures/samples.png"} <= set(found)
 
