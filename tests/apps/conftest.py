@@ -14,6 +14,18 @@ from conftest import TINY, SavedRun
 
 from headstart.apps.main import run
 
+# The command where the packages named by its first argument cannot be imported.
+WITHOUT = """
+import sys
+class Blocked:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in sys.argv[1].split(","):
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+sys.meta_path.insert(0, Blocked())
+from headstart.apps.main import run
+run(sys.argv[2:])
+"""
+
 
 @dataclass(frozen=True)
 class Result:

@@ -10,18 +10,7 @@ from pathlib import Path
 import pytest
 from conftest import TINY, SavedRun
 
-from apps.conftest import Result, assert_explained
-
-BLOCKED = """
-import sys
-class Blocked:
-    def find_spec(self, name, path=None, target=None):
-        if name.split(".")[0] in sys.argv[1].split(","):
-            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
-sys.meta_path.insert(0, Blocked())
-from headstart.apps.main import run
-run(sys.argv[2:])
-"""
+from apps.conftest import WITHOUT, Result, assert_explained
 
 
 @pytest.fixture
@@ -29,7 +18,7 @@ def without() -> Callable[..., Result]:
     """Runs the command in a process of its own in which some packages cannot be imported."""
 
     def call(packages: str, *arguments: object) -> Result:
-        command = [sys.executable, "-c", BLOCKED, packages, *map(str, arguments)]
+        command = [sys.executable, "-c", WITHOUT, packages, *map(str, arguments)]
         ran = subprocess.run(command, capture_output=True, encoding="utf-8", timeout=120, env=os.environ)
         return Result(ran.returncode, ran.stdout, ran.stderr)
 
@@ -100,3 +89,8 @@ def test_predicting_without_torch(saved_run: SavedRun, without: Callable[..., Re
     for line in lines:
         path, _, _, probability = line.split(",")[:4]
         assert found[path] == pytest.approx(float(probability), abs=1e-4)
+
+
+def test_serving_without_its_packages(saved_run: SavedRun, without: Callable[..., Result]) -> None:
+    """Where the server's packages are missing, one sentence says what to install."""
+    assert_explained(without("fastapi", "serve", saved_run.run), "serving needs fastapi", "headstart[serve]")

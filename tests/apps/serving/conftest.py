@@ -14,6 +14,8 @@ import psutil
 import pytest
 from conftest import SavedRun, lend_compiled_forms
 
+from apps.conftest import WITHOUT
+
 
 @dataclass(frozen=True)
 class Running:
@@ -33,10 +35,11 @@ class Running:
 
 
 @contextmanager
-def serving(*arguments: object, home: Path, token: str = "") -> Iterator[Running]:
-    """`headstart serve` with these arguments at a free port, until the block ends."""
+def serving(*arguments: object, home: Path, token: str = "", without: str = "") -> Iterator[Running]:
+    """`headstart serve` with these arguments at a free port, until the block ends; `without` are packages it lacks."""
     environment = os.environ | {"HEADSTART_HOME": str(home), "HEADSTART_TOKEN": token}
-    command = [sys.executable, "-m", "headstart", "serve", *map(str, arguments), "--port", "0"]
+    python = ["-c", WITHOUT, without] if without else ["-m", "headstart"]
+    command = [sys.executable, *python, "serve", *map(str, arguments), "--port", "0"]
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8", env=environment
     ) as process:
@@ -57,8 +60,8 @@ def serve(own_home: Path) -> Iterator[Callable[..., Running]]:
     """Starts servers that end with the test: serve(run, "--max-queue", 4)."""
     with ExitStack() as stack:
 
-        def start(*arguments: object, token: str = "") -> Running:
-            return stack.enter_context(serving(*arguments, home=own_home, token=token))
+        def start(*arguments: object, token: str = "", without: str = "") -> Running:
+            return stack.enter_context(serving(*arguments, home=own_home, token=token, without=without))
 
         yield start
 
