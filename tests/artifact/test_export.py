@@ -143,6 +143,8 @@ def test_a_run_whose_images_are_gone_is_proven_on_odd_ones(saved_run: SavedRun, 
     shutil.copytree(saved_run.model, tmp_path / "model")
     parity = export_model(tmp_path / "model", tmp_path / "out").parity
     assert (parity.images, parity.odd_images, parity.accuracy_before) == (0, len(odd_images()), None)
+    with pytest.raises(SettingsError, match="int8 needs images"):
+        export_model(tmp_path / "model", tmp_path / "int8", precision="int8")
 
 
 @pytest.mark.parametrize("name", ["model.onnx", HEAD, FAMILIARITY])

@@ -24,6 +24,7 @@ from headstart.artifact.bundle import (
 from headstart.artifact.card import write_card
 from headstart.artifact.predictor import Predictor, compiled_form
 from headstart.data.odd_images import odd_images
+from headstart.data.preprocess import Preprocess
 from headstart.errors import BundleError, SettingsError
 from headstart.model.engines import PROBABILITIES
 from headstart.model.exported import (
@@ -78,7 +79,8 @@ def export_model(
 
     The exported file and the original answer the same images: those of the run's predictions.csv that are still where they
     were, and odd ones made on the spot. In full precision the same label and probabilities within 1e-4 are demanded; what less
-    precision costs is measured. Raises BundleError where they part, and nothing is written then.
+    precision costs is measured, for int8 on other images than its ranges are taken from. Raises BundleError where they part,
+    and nothing is written then.
     """
     _check_output(output, overwrite=overwrite)
     bundle = read_bundle(Path(model))
@@ -87,7 +89,11 @@ def export_model(
     if format == "openvino" and precision == "int8":
         raise SettingsError("int8 is for ONNX", hint="--format onnx, or --precision fp16")
     predictor = Predictor.load(model, progress=progress)
-    proofs = list(_proofs(Path(model), bundle, predictor))
+    real = list(_real_proofs(Path(model), bundle, predictor))
+    n_ranges = min(CALIBRATION_IMAGES, len(real) // 2) if precision == "int8" else 0  # the others measure what it costs
+    if precision == "int8" and not n_ranges:
+        raise SettingsError("int8 needs images that the run was evaluated on", hint="give the run folder, its images in place")
+    proofs = [*real[n_ranges:], *_odd_proofs(predictor.preprocess)]
     progress("exporting", 0, 3)
     with atomic_folder(output) as folder:
         file = folder / FILES[format]
@@ -99,7 +105,7 @@ def export_model(
             elif precision == "fp16":
                 as_half_precision(file)
             elif precision == "int8":
-                as_int8(file, [proof.view for proof in proofs if not proof.is_odd][:CALIBRATION_IMAGES] or _noise(predictor))
+                as_int8(file, [proof.view for proof in real[:n_ranges]])
         write_head(folder / HEAD, predictor.head)
         if bundle.manifest.decisions.familiarity:
             shutil.copyfile(bundle.familiarity, folder / FAMILIARITY)
@@ -126,16 +132,23 @@ def _check_output(output: Path, *, overwrite: bool) -> None:
         raise SettingsError(f"{output} exists", hint="choose another --output, or pass --overwrite")
 
 
-def _proofs(model: Path, bundle: Bundle, predictor: Predictor) -> Iterator[_Proof]:
+def _real_proofs(model: Path, bundle: Bundle, predictor: Predictor) -> Iterator[_Proof]:
+    """Images that the run was evaluated on and that are still where they were, of all classes: in an order drawn anew."""
     preprocess, classes = predictor.preprocess, bundle.manifest.classes
     known = {digest for split in ("test", "val", "train") for digest in bundle.manifest.images.get(split, ())}
-    n = 0
-    for path, label in _predicted(model, bundle.folder):
+    rows, n = list(_predicted(model, bundle.folder)), 0
+    for i in np.random.default_rng(0).permutation(len(rows)):
+        path, label = rows[i]
         data = path.read_bytes() if path.is_file() else b""
-        if n < MAX_PROOFS and sha256_of_bytes(data) in known:
-            n += 1
+        if sha256_of_bytes(data) in known:
             view = preprocess.view(preprocess.decode(data).rgb)[None]
             yield _Proof(str(path), view, classes.index(label) if label in classes else -1)
+            n += 1
+            if n == MAX_PROOFS:
+                return
+
+
+def _odd_proofs(preprocess: Preprocess) -> Iterator[_Proof]:
     for name, data in odd_images().items():
         yield _Proof(f"an image made on the spot ({name})", preprocess.view(preprocess.decode(data).rgb)[None], -1, is_odd=True)
 
@@ -178,11 +191,6 @@ def _compare(predictor: Predictor, file: Path, proofs: Sequence[_Proof], precisi
         accuracy_before=accuracy(before),
         accuracy_after=accuracy(after),
     )
-
-
-def _noise(predictor: Predictor) -> list[np.ndarray]:
-    side = predictor.preprocess.size_px
-    return list(np.random.default_rng(0).integers(0, 256, (CALIBRATION_IMAGES, 1, side, side, 3), dtype=np.uint8))
 
 
 def _facts(manifest: Manifest) -> Mapping[str, str]:

@@ -5,7 +5,9 @@ whose reason can be shown to the owner of the file.
 """
 
 import io
+import threading
 import warnings
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -23,6 +25,7 @@ FORMATS = (
     "AVIF",
 )  # the JPEG reader also takes MPO, the format of 3D and phone cameras
 MAX_PIXELS = 178_956_970  # as many as Pillow itself opens without an error; 0.5 GB as RGB
+LARGE_PIXELS = 8_000_000  # an image of more, as it is decoded, is decoded while no other large one is
 MAX_BYTES = 1 << 30  # of a file: more than the largest image takes uncompressed
 DECODING = 1  # raised with every change here that changes a pixel
 EXIF_ORIENTATION = 0x0112
@@ -52,6 +55,9 @@ OTHER_FILES = (
     (b"\x76\x2f\x31\x01", "an OpenEXR file: floating-point pixels are not read"),
 )
 HEIC_BRANDS = (b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"msf1")
+
+# Decoding takes up to 16 bytes a pixel (transparency, 16 bits): without turns, each thread could take gigabytes at once.
+TURN = threading.Lock()
 
 Image.init()  # registers every plugin once, before threads start
 # Pillow warns of large images and odd metadata. What matters of it is raised below as a reason; catching the warnings
@@ -122,11 +128,14 @@ def decode(data: bytes, *, shorter_side_px: int = 0, max_pixels: int = MAX_PIXEL
             ratio = shorter_side_px / min(full)
             image.draft(None, (max(1, round(full[0] * ratio)), max(1, round(full[1] * ratio))))
         reduced = image.size != full
-        image.load()
-        orientation = _orientation(image)
-        rgb = to_rgb(image, kind)
-        if orientation in UPRIGHT:
-            rgb = rgb.transpose(UPRIGHT[orientation])
+        with TURN if image.width * image.height > LARGE_PIXELS else nullcontext():
+            image.load()
+            orientation = _orientation(image)
+            rgb = to_rgb(image, kind)
+            if orientation in UPRIGHT:
+                rgb = rgb.transpose(UPRIGHT[orientation])
+            if rgb is not image:
+                image.close()  # its pixels are not needed while the other's are resized
     except UnreadableImage:
         raise
     except Image.DecompressionBombError as error:
@@ -155,7 +164,7 @@ def to_rgb(image: Image.Image, kind: str) -> Image.Image:
     if image.mode == "F":
         raise UnreadableImage("floating-point pixels: their range is unknown; save the image with 8 or 16 bits", "type")
     if image.has_transparency_data:
-        rgba = image.convert("RGBA")
+        rgba = image if image.mode == "RGBA" else image.convert("RGBA")
         return Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba).convert("RGB")
     return image if image.mode == "RGB" else image.convert("RGB")
 

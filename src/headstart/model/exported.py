@@ -91,9 +91,10 @@ def as_int8(file: Path, views: Sequence[np.ndarray]) -> None:
 
 
 def _give_scale_to_dead_channels(model: Any, convolutions: Sequence[Any]) -> None:
-    """Raises the weights of channels that pretraining left at nearly zero to what changes no answer and can be quantised.
+    """Gives channels that pretraining left at nearly zero one small weight, 1e-4 of the layer's largest, in place of theirs.
 
     A channel's bias is written in units of its weights' scale; where these are 1e-9, a bias of 7 does not fit into 32 bits.
+    In float32 the change moves EfficientNet-Lite0's features by less than a thousandth of what eight bits do.
     """
     from onnx import numpy_helper
 

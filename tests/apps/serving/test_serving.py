@@ -15,6 +15,7 @@ from conftest import SavedRun
 
 from apps.conftest import Result, assert_explained
 from apps.serving.conftest import Running
+from headstart.apps.serving.application import AnswerModel
 from headstart.apps.serving.models import named_models
 from headstart.apps.serving.server import is_public
 from headstart.artifact.bundle import MANIFEST
@@ -39,6 +40,7 @@ def test_one_image(server: Running, saved_run: SavedRun) -> None:
         response = server.predict(Path(path).read_bytes())
         assert response.status_code == 200
         answer = response.json()
+        AnswerModel.model_validate(answer)  # what OpenAPI says, and no key more
         assert answer["digest"] == sha256_of_file(saved_run.model / MANIFEST)
         (prediction,) = answer["predictions"]
         assert prediction["probabilities"] == pytest.approx(expected, abs=1e-4)

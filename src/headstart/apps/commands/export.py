@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from headstart.apps.console import as_argument, command, print_json, progress_bars, say
+from headstart.apps.console import as_argument, command, note, print_json, progress_bars, say
 from headstart.model.exported import ExportFormat, ExportPrecision
 
 
@@ -36,6 +36,8 @@ def export(
     with progress_bars(quiet=json) as progress:
         exported = export_model(model, output, format=format, precision=precision, overwrite=overwrite, progress=progress)
     parity = exported.parity
+    if not parity.images:
+        note("no image of the run was where it had been: proven on images made on the spot alone")
     if json:
         print_json({"output": output.as_posix(), "file": exported.file.as_posix()} | parity.model_dump(mode="json"))
         return

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import signal
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -59,7 +60,8 @@ def serve(
         image_pixels=round(max_megapixels * 1_000_000),
         request_bytes=round(max_request_mb * MEGABYTE),
         waiting_images=max_queue,
-        request_images=min(64, max_queue),
+        waiting_bytes=max(Limits().waiting_bytes, 2 * round(max_request_mb * MEGABYTE)),
+        request_images=min(Limits().request_images, max_queue),
         upload_seconds=timeout,
         answer_seconds=timeout,
         batch_images=max_batch,
@@ -75,6 +77,8 @@ def _serve(models: list[str], limits: "Limits", host: str, port: int, token: str
     from headstart.apps.serving.server import is_public, listen, serve_forever
     from headstart.apps.serving.service import Service
 
+    if hasattr(signal, "SIGHUP"):
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until the models are loaded: there is nothing to read anew yet
     logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.WARNING)
     places = named_models(models)
     with listen(host, port) as listener:
@@ -92,9 +96,11 @@ def _serve(models: list[str], limits: "Limits", host: str, port: int, token: str
 
 
 def _token(file: Path | None) -> str:
-    if file is None:
-        return os.environ.get(TOKEN_VARIABLE, "")
-    token = file.read_text(encoding="utf-8").strip()
+    """The token in the file, else in the environment; "" where none is asked for. Raises SettingsError for what is none."""
+    if file is None and not os.environ.get(TOKEN_VARIABLE):
+        return ""
+    place = f"${TOKEN_VARIABLE}" if file is None else str(file)
+    token = os.environ[TOKEN_VARIABLE].strip() if file is None else file.read_bytes().decode("utf-8", "replace").strip()
     if not token or not token.isascii() or any(sign.isspace() for sign in token):
-        raise SettingsError(f"{file} holds no token", hint="one line of letters and digits, e.g. from: openssl rand -hex 32")
+        raise SettingsError(f"{place} holds no token", hint="one line of letters and digits, e.g. from: openssl rand -hex 32")
     return token

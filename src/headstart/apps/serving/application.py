@@ -8,7 +8,7 @@ from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.responses import HTMLResponse, JSONResponse, Response
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 
@@ -31,7 +31,9 @@ BODY = {"required": True, "content": {"image/*": {"schema": IMAGE}, "multipart/f
 
 
 class PredictionModel(BaseModel):
-    """The answer for one image, or the reason why it could not be read."""
+    """The answer for one image, or the reason why it could not be read: what `Prediction.as_json` gives."""
+
+    model_config = ConfigDict(extra="forbid")
 
     path: str
     predicted: str | None = None
@@ -46,6 +48,8 @@ class PredictionModel(BaseModel):
 
 class AnswerModel(BaseModel):
     """The answers for the images of a request, in their order."""
+
+    model_config = ConfigDict(extra="forbid")
 
     model: str
     digest: str
@@ -62,6 +66,7 @@ class RefusalModel(BaseModel):
 REFUSALS: dict[int | str, dict[str, Any]] = {
     status: {"model": RefusalModel, "description": description}
     for status, description in (
+        (400, "the connection ended too early"),
         (401, "the token is missing or wrong"),
         (404, "no such model"),
         (408, "the images did not arrive in time"),
@@ -150,7 +155,7 @@ def _add_state(app: FastAPI, service: Service, *, has_token: bool) -> None:
     @app.get("/readyz", summary="Whether requests should be sent here")
     async def readyz() -> dict[str, str]:
         if not service.is_ready:
-            raise Problem(503, "the server is ending", "send requests to another one")
+            raise Problem(503, "the server is not ready", "try again in a second")
         return {"status": "ready"}
 
     @app.get("/metrics", summary="Counters for Prometheus")

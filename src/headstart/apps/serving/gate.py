@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 OPEN = {"/", "/healthz", "/readyz", "/docs", "/openapi.json"}  # what needs no token: nothing of the model is in it
+WATCHED = {"/healthz", "/readyz", "/metrics"}  # answered however much there is to do: busy is not dead
 
 
 class Gate:
@@ -49,7 +50,7 @@ class Gate:
             self.service.metrics.request(endpoint, status, time.perf_counter() - began)
 
     def _problem(self, scope: "Scope") -> Problem | None:
-        if self.n_inside > self.service.limits.requests:
+        if self.n_inside > self.service.limits.requests and scope["path"] not in WATCHED:
             hint = "send fewer at a time"
             return Problem(503, f"{self.service.limits.requests} requests are in work already", hint, {"Retry-After": "1"})
         if self.token and scope["path"] not in OPEN and not self._knows_token(scope):

@@ -10,12 +10,12 @@ class Limits:
     """The limits of one server. Each has a status of its own, told with what to do."""
 
     image_bytes: int = 32 * MEGABYTE  # of one file: 413
-    image_pixels: int = 64_000_000  # of one image, by its header; 200 MB decoded: 413
+    image_pixels: int = 64_000_000  # of one image, by its header; up to 1 GB while it is decoded, one at a time: 413
     request_bytes: int = 64 * MEGABYTE  # of one request's body: 413
     request_images: int = 64  # in one request: 413
     waiting_images: int = 128  # accepted and not begun: 429
     waiting_bytes: int = 256 * MEGABYTE  # of bodies that are read or wait: 429
-    requests: int = 1024  # in work at once: 503
+    requests: int = 512  # in work at once: 503
     upload_seconds: float = 30.0  # until a body has arrived: 408
     answer_seconds: float = 30.0  # from then on: 504
     batch_images: int = 8  # answered together

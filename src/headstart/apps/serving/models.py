@@ -1,5 +1,6 @@
 """The models a server answers with, and how one takes another's place."""
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,7 @@ from headstart.data.odd_images import odd_images
 from headstart.errors import BundleError, SettingsError
 from headstart.storage import sha256_of_file
 
-ATTEMPTS = 3  # at reading a model whose folder is being replaced
+ATTEMPTS, PAUSE_SECONDS = 3, 0.2  # at reading a model whose folder is being replaced
 NAME_SIGNS = set("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.")
 
 
@@ -50,16 +51,30 @@ class Served:
 
 
 def load(place: Path, device: str) -> Loaded:
-    """Reads a model and lets it answer once, so that no user waits for what happens at a first answer. Raises BundleError."""
-    for _ in range(ATTEMPTS):
+    """Reads a model and lets it answer once, so that no user waits for what happens at a first answer.
+
+    A folder that is being replaced is tried again. Raises BundleError.
+    """
+    for _ in range(ATTEMPTS - 1):
+        try:
+            return _load(place, device)
+        except BundleError:
+            time.sleep(PAUSE_SECONDS)
+    return _load(place, device)
+
+
+def _load(place: Path, device: str) -> Loaded:
+    try:
         digest = sha256_of_file(find_bundle(place) / MANIFEST)
         predictor = Predictor.load(place, device)
         predictor.predict_bytes(odd_images().items())
         folder = find_bundle(place)
-        if sha256_of_file(folder / MANIFEST) == digest:
-            card = folder / CARD
-            return Loaded(predictor, digest, card.read_text(encoding="utf-8") if card.is_file() else "")
-    raise BundleError(f"{place} changed while it was read", hint="read it again once it is in its place")
+        card = (folder / CARD).read_text(encoding="utf-8", errors="replace") if (folder / CARD).is_file() else ""
+        if sha256_of_file(folder / MANIFEST) != digest:
+            raise BundleError(f"{place} changed while it was read", hint="read it again once it is in its place")
+    except OSError as error:
+        raise BundleError(f"{place} cannot be read: {error}", hint="check its permissions") from error
+    return Loaded(predictor, digest, card)
 
 
 def named_models(given: Sequence[str]) -> dict[str, Path]:

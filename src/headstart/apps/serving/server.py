@@ -11,6 +11,7 @@ from types import FrameType
 
 import uvicorn
 from fastapi import FastAPI
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from headstart.apps.serving.limits import Limits, Problem
 from headstart.apps.serving.service import Service
@@ -18,6 +19,8 @@ from headstart.errors import SettingsError
 
 LOG = logging.getLogger("headstart.serving")
 KEEP_ALIVE_SECONDS = 30
+HEAD_SECONDS = 15.0  # until the head of a request has arrived
+MAX_CONNECTIONS = 800  # fewer than the files a process may open, which are 1,024 in many places
 
 
 def serve_forever(app: FastAPI, service: Service, listener: socket.socket, on_ready: Callable[[], None]) -> None:
@@ -25,7 +28,7 @@ def serve_forever(app: FastAPI, service: Service, listener: socket.socket, on_re
     limits = service.limits
     config = uvicorn.Config(
         app,
-        http="h11",  # bounds the size of headers, which httptools does not
+        http=_Protocol,
         ws="none",
         lifespan="on",
         log_config=None,
@@ -47,8 +50,11 @@ def listen(host: str, port: int) -> socket.socket:
     try:
         family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
         return socket.create_server(address[:2], family=family, backlog=1024)
-    except OSError as error:
-        raise SettingsError(f"{host}:{port} cannot be used: {error.strerror or error}", hint="choose another --port") from error
+    except socket.gaierror as error:
+        raise SettingsError(f"{host} is no address of this machine: {error.strerror}", hint="--host 127.0.0.1") from error
+    except (OSError, UnicodeError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise SettingsError(f"{host}:{port} cannot be used: {reason}", hint="choose another --port or --host") from error
 
 
 def is_public(host: str) -> bool:
@@ -59,6 +65,48 @@ def is_public(host: str) -> bool:
         return not ipaddress.ip_address(host).is_loopback
     except ValueError:  # a name
         return True
+
+
+class _Protocol(H11Protocol):
+    """uvicorn's over h11, which bounds the size of a request's head; this bounds its time, too, and how many connect."""
+
+    _given_up: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        if len(self.connections) > MAX_CONNECTIONS:
+            transport.abort()
+            return
+        self._expect_head()
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        if self._is_between_requests:
+            self._expect_head()
+        else:
+            self._expect_nothing()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._expect_nothing()
+        super().connection_lost(exc)
+
+    @property
+    def _is_between_requests(self) -> bool:
+        return self.cycle is None or self.cycle.response_complete
+
+    def _expect_head(self) -> None:
+        if self._given_up is None:
+            self._given_up = self.loop.call_later(HEAD_SECONDS, self._give_up)
+
+    def _expect_nothing(self) -> None:
+        if self._given_up is not None:
+            self._given_up.cancel()
+            self._given_up = None
+
+    def _give_up(self) -> None:
+        self._given_up = None
+        if self._is_between_requests:
+            self.transport.close()
 
 
 class _Server(uvicorn.Server):
@@ -75,10 +123,6 @@ class _Server(uvicorn.Server):
             with contextlib.suppress(NotImplementedError, RuntimeError):  # Windows' loop; a thread that is not the main one
                 asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self.begin_reload)
         self.on_ready()
-
-    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        self.service.is_draining = True
-        await super().shutdown(sockets)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Ends gracefully; uvicorn's own would raise the signal again afterwards and end in a failure."""

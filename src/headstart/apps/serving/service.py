@@ -30,7 +30,6 @@ class Service:
         self.models = models
         self.limits = limits
         self.metrics = Metrics()
-        self.is_draining = False  # set when the server ends: what was accepted is answered, nothing more is sent here
         self._room = Room(limits)
         self._workers: Workers | None = None
         self._reloading = asyncio.Lock()
@@ -44,8 +43,8 @@ class Service:
 
     @property
     def is_ready(self) -> bool:
-        """Whether requests should be sent here."""
-        return self._workers is not None and not self.is_draining
+        """Whether requests can be answered."""
+        return self._workers is not None
 
     def start(self) -> None:
         """Starts the threads; in the event loop's thread."""
@@ -94,11 +93,14 @@ class Service:
         try:
             async with asyncio.timeout(seconds):
                 return await asyncio.gather(*answers)
-        except TimeoutError:
-            hint = "send fewer images at a time, or try again later"
-            raise Problem(504, f"no answer within {seconds:g} seconds", hint) from None
-        except HeadstartError as error:
-            raise Problem(503, error.message, error.hint) from error
+        except BaseException as error:
+            self.workers.give_up(answers)
+            if isinstance(error, TimeoutError):
+                hint = "send fewer images at a time, or try again later"
+                raise Problem(504, f"no answer within {seconds:g} seconds", hint) from None
+            if isinstance(error, HeadstartError):
+                raise Problem(503, error.message, error.hint) from error
+            raise
 
     async def reload(self) -> list[dict[str, Any]]:
         """Reads every model anew while requests go on, each answered by one model. Raises Problem where one cannot be used."""

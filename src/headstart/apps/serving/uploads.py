@@ -9,6 +9,7 @@ from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import ClientDisconnect, Request
 
 from headstart.apps.serving.limits import Limits, Problem, Room
+from headstart.data.sources import printable
 
 FORM = "multipart/form-data"
 SEND_LESS = "send smaller images, or fewer in a request"
@@ -45,13 +46,15 @@ async def read_images(request: Request, body: Body, limits: Limits) -> list[tupl
         raise Problem(400, "the connection ended before the images had arrived", "send them again") from None
     if not files:
         raise Problem(422, "the request holds no image", HOW_TO_SEND)
-    if len(files) > limits.request_images:
-        raise Problem(413, f"{len(files)} images in a request: {limits.request_images} are the most", "send fewer at a time")
     for name, data in files:
         if len(data) > limits.image_bytes:
             shown = f"{name}: " if name else ""
             raise Problem(413, f"{shown}{len(data):,} bytes, {limits.image_bytes:,} are the most", "send a smaller image")
     return files
+
+
+def _too_many(limits: Limits) -> Problem:
+    return Problem(413, f"too many images in a request: {limits.request_images} are the most", "send fewer at a time")
 
 
 async def _files_of(request: Request, body: Body, limits: Limits) -> list[tuple[str, bytes]]:
@@ -83,15 +86,18 @@ def _announced(request: Request) -> int:
 
 
 async def _files_of_form(request: Request, stream: AsyncGenerator[bytes, None], limits: Limits) -> list[tuple[str, bytes]]:
-    # One file more than allowed is let in, so that too many are told from a form that cannot be read.
-    parser = MultiPartParser(request.headers, stream, max_files=limits.request_images + 1, max_fields=100)
+    parser = MultiPartParser(request.headers, stream, max_files=limits.request_images, max_fields=100)
     parser.spool_max_size = limits.request_bytes  # stays in memory, which is bounded already
     try:
         form = await parser.parse()
     except MultiPartException as error:
+        if "Too many files" in error.message:
+            raise _too_many(limits) from None
         raise Problem(422, f"the form cannot be read: {error.message}", HOW_TO_SEND) from None
+    except UnicodeError as error:
+        raise Problem(422, f"the form cannot be read: {error}", "send it in UTF-8") from None
     try:
         uploads = [value for _, value in form.multi_items() if isinstance(value, UploadFile)]
-        return [(upload.filename or "", await upload.read()) for upload in uploads]
+        return [(printable(upload.filename or ""), await upload.read()) for upload in uploads]
     finally:
         await form.close()

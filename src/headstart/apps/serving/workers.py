@@ -67,6 +67,15 @@ class Workers:
             self._changed.notify()
         return [entry.answer for entry in waiting]
 
+    def give_up(self, answers: "Sequence[asyncio.Future[Prediction]]") -> None:
+        """Drops what nobody waits for any more."""
+        for answer in answers:
+            answer.cancel()
+        with self._changed:
+            left = [entry for entry in self._waiting if not entry.answer.cancelled()]
+            self._waiting.clear()
+            self._waiting.extend(left)
+
     def close(self) -> None:
         """Ends the threads once nothing waits any more."""
         with self._changed:
@@ -113,22 +122,23 @@ class Workers:
             self._changed.wait(left)
         return min(len(self._waiting), self._limits.batch_images)
 
-    def _answers(self, batch: Sequence[_Waiting]) -> "list[Prediction] | Exception":
+    def _answers(self, batch: Sequence[_Waiting]) -> "list[Prediction | Exception]":
         try:
             files = ((entry.name, entry.data) for entry in batch)
-            return batch[0].predictor.predict_bytes(files, self._limits.image_pixels)
-        except HeadstartError as error:
-            return error
-        except Exception as error:  # a defect, which must not end the thread that others wait for
-            LOG.exception("%d images could not be answered", len(batch))
-            return error
+            return [*batch[0].predictor.predict_bytes(files, self._limits.image_pixels)]
+        except Exception as error:  # a model's, or a defect; neither must end the thread that others wait for
+            if len(batch) > 1:  # whose image it is, shows when each is answered alone
+                return [answer for entry in batch for answer in self._answers([entry])]
+            if not isinstance(error, HeadstartError):
+                LOG.exception("an image could not be answered")
+            return [error]
 
 
-def _deliver(batch: Sequence[_Waiting], answers: "list[Prediction] | Exception") -> None:
-    for i, entry in enumerate(batch):
+def _deliver(batch: Sequence[_Waiting], answers: "Sequence[Prediction | Exception]") -> None:
+    for entry, answer in zip(batch, answers, strict=True):
         if entry.answer.done():  # its request gave up meanwhile
             continue
-        if isinstance(answers, Exception):
-            entry.answer.set_exception(answers)
+        if isinstance(answer, Exception):
+            entry.answer.set_exception(answer)
         else:
-            entry.answer.set_result(answers[i])
+            entry.answer.set_result(answer)
