@@ -14,7 +14,7 @@ from headstart.settings import Augment, Precision, Recipe, Schedule, Strategy, T
 
 # What design.md names, and behind the bar what was added since.
 OPTIONS = {
-    "demo": "| --output --offline",
+    "demo": "| --output --overwrite --offline",
     "train": "--strategy --recipe --backbone --weights --offline --val --test --val-fraction --augment --schedule --epochs "
     "--learning-rate --batch-size --image-size --freeze --device --workers --seed --output --overwrite --resume --refit "
     "--json --quiet --exclude --cv --time-budget --target-precision --conformal --balance | --precision",
@@ -68,6 +68,7 @@ DEFAULTS: dict[tuple[str, str], Any] = {
     ("preview", "augment"): "standard",
     ("demo", "output"): None,
     ("demo", "offline"): False,
+    ("demo", "overwrite"): False,
     ("backbones", "fetch"): None,
     ("cache", "clear"): False,
     ("cache", "all"): False,

@@ -17,6 +17,7 @@ GRID_IMAGES = 12
 @command
 def demo(
     output: Annotated[Path | None, typer.Option(help="The run folder; default: runs/<data>-probe-<n>.")] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier run at --output.")] = False,
     offline: Annotated[bool, typer.Option("--offline", help="Never touch the network.")] = False,
 ) -> None:
     """The main job on a data set that is at hand: train a probe, then predict and draw a grid.
@@ -32,7 +33,7 @@ def demo(
     with progress_bars() as progress:
         data = _choose_data(offline, progress)
         say(f"data     {data}: {NAMES[data]}")
-        trained = train(data, TrainSettings(strategy="probe"), output=output, progress=progress)
+        trained = train(data, TrainSettings(strategy="probe"), output=output, overwrite=overwrite, progress=progress)
         for text in trained.notes:
             note(text)
         grid = trained.run / "figures" / "demo-grid.png"
