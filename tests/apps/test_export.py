@@ -25,6 +25,13 @@ def test_what_it_says(headstart: Callable[..., Result], saved_run: SavedRun, tmp
     assert parity["same_label"] == 1 and parity["images"] == len(saved_run.labels)
 
 
+def test_eight_bits_say_what_they_cost(process: Callable[..., Result], saved_run: SavedRun, tmp_path: Path) -> None:
+    """The accuracy before and after, and no advice of the quantiser's on stderr."""
+    said = process("export", saved_run.run, "--output", tmp_path / "out", "--precision", "int8")
+    assert (said.code, said.err) == (0, "")
+    assert "in place of" in said.out
+
+
 def test_an_export_at_a_place_that_is_taken(headstart: Callable[..., Result], saved_run: SavedRun, tmp_path: Path) -> None:
     """One sentence and a hint; what is there stays."""
     (tmp_path / "mine").mkdir()

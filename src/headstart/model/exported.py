@@ -1,6 +1,8 @@
 """A whole classifier as one ONNX or OpenVINO file: views in, features and probabilities out."""
 
+import logging
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
@@ -75,7 +77,7 @@ def as_int8(file: Path, views: Sequence[np.ndarray]) -> None:
     model = onnx.load(str(file))
     convolutions = [node for node in model.graph.node if node.op_type == "Conv"]
     _give_scale_to_dead_channels(model, convolutions)
-    with atomic_write(file) as aside:
+    with atomic_write(file) as aside, _without_advice():
         quantize_static(
             model,
             str(aside),
@@ -88,6 +90,17 @@ def as_int8(file: Path, views: Sequence[np.ndarray]) -> None:
             op_types_to_quantize=["Conv", "Clip"],
             nodes_to_exclude=[node.name for node in convolutions[:FLOAT_CONVOLUTIONS]],
         )
+
+
+@contextmanager
+def _without_advice() -> Iterator[None]:
+    """ONNX Runtime's quantiser logs advice to its programmers, which means nothing to users."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        yield
+    finally:
+        logging.disable(before)
 
 
 def _give_scale_to_dead_channels(model: Any, convolutions: Sequence[Any]) -> None:
