@@ -187,6 +187,10 @@ def test_a_new_model_takes_the_place_of_the_old(serve: Serve, own_run: Path, pho
     assert len(answers) > 4 and {answer.status_code for answer in answers} == {200}
     for answer in (answer.json() for answer in answers):
         assert answer in (before, after)
+    if way == "signal":
+        server.process.terminate()
+        assert server.process.stderr is not None
+        assert f"INFO own-run replaced: {after['digest'][:12]}" in server.process.stderr.read()
     assert before["predictions"][0]["predicted"] != after["predictions"][0]["predicted"]
 
 

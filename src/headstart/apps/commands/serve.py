@@ -80,6 +80,7 @@ def _serve(models: list[str], limits: "Limits", host: str, port: int, token: str
     if hasattr(signal, "SIGHUP"):
         signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until the models are loaded: there is nothing to read anew yet
     logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.WARNING)
+    logging.getLogger("headstart").setLevel(logging.INFO)
     places = named_models(models)
     with listen(host, port) as listener:
         served = {name: Served(name, place, device, load(place, device)) for name, place in places.items()}

@@ -138,6 +138,6 @@ class _Server(uvicorn.Server):
     async def _reload(self) -> None:
         try:
             for model in await self.service.reload():
-                LOG.warning("%s %s: %s", model["name"], "replaced" if model["changed"] else "as before", model["digest"][:12])
+                LOG.info("%s %s: %s", model["name"], "replaced" if model["changed"] else "as before", model["digest"][:12])
         except Problem as problem:
             LOG.error("%s (%s)", problem.message, problem.hint)
