@@ -21,7 +21,6 @@ ExportPrecision = Literal["fp32", "fp16", "int8"]
 FILES: dict[ExportFormat, str] = {"onnx": "model.onnx", "openvino": "model.xml"}
 HEAD = "head.safetensors"
 FLOAT_CONVOLUTIONS = 8  # at the beginning of a network that is quantised: the stem and two blocks
-DEAD = 1e-4  # weights of a channel below this share of the layer's largest are as good as none
 
 
 def write_onnx(body: Path, head: Head, file: Path, facts: Mapping[str, str]) -> None:
@@ -76,7 +75,6 @@ def as_int8(file: Path, views: Sequence[np.ndarray]) -> None:
 
     model = onnx.load(str(file))
     convolutions = [node for node in model.graph.node if node.op_type == "Conv"]
-    _give_scale_to_dead_channels(model, convolutions)
     with atomic_write(file) as aside, _without_advice():
         quantize_static(
             model,
@@ -101,28 +99,6 @@ def _without_advice() -> Iterator[None]:
         yield
     finally:
         logging.disable(before)
-
-
-def _give_scale_to_dead_channels(model: Any, convolutions: Sequence[Any]) -> None:
-    """Gives channels that pretraining left at nearly zero one small weight, 1e-4 of the layer's largest, in place of theirs.
-
-    A channel's bias is written in units of its weights' scale; where these are 1e-9, a bias of 7 does not fit into 32 bits.
-    In float32 the change moves EfficientNet-Lite0's features by less than a thousandth of what eight bits do.
-    """
-    from onnx import numpy_helper
-
-    tensors = {tensor.name: tensor for tensor in model.graph.initializer}
-    for node in convolutions:
-        if node.input[1] not in tensors:
-            continue
-        weights = numpy_helper.to_array(tensors[node.input[1]]).copy()
-        flat = weights.reshape(len(weights), -1)
-        largest = np.abs(flat).max(axis=1)
-        is_dead = largest < DEAD * largest.max()
-        if is_dead.any():
-            flat[is_dead] = 0
-            flat[is_dead, 0] = DEAD * largest.max()
-            tensors[node.input[1]].CopyFrom(numpy_helper.from_array(weights, node.input[1]))
 
 
 def write_openvino(onnx_file: Path, file: Path, *, half: bool) -> None:

@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from apps.serving.conftest import Running
-from headstart.apps.serving.limits import Limits, Problem
+from headstart.apps.serving.limits import Limits, Problem, Room
 from headstart.apps.serving.workers import Workers
 from headstart.artifact.predictor import Predictor
 
@@ -141,8 +141,6 @@ def test_more_than_can_wait(serve: Serve, saved_run: SavedRun) -> None:
 
 def test_memory_for_what_waits_is_bounded() -> None:
     """Bytes are taken and given back; what is not free is refused."""
-    from headstart.apps.serving.limits import Room
-
     room = Room(Limits(waiting_bytes=100))
     room.take(70)
     with pytest.raises(Problem) as refused:

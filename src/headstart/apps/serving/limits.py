@@ -19,9 +19,7 @@ class Limits:
     upload_seconds: float = 30.0  # until a body has arrived: 408
     answer_seconds: float = 30.0  # from then on: 504
     batch_images: int = 8  # answered together
-    batch_wait_seconds: float | None = (
-        None  # for more to come; None: a few milliseconds where the network takes batches, else 0
-    )
+    batch_wait_seconds: float | None = None  # for more to come; None: 0, or a few milliseconds on a GPU
 
 
 class Problem(Exception):  # noqa: N818 - an answer, not a failure of the program

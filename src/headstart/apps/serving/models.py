@@ -24,21 +24,6 @@ class Loaded:
     digest: str  # SHA-256 of its manifest.json, which names all other files'
     card: str  # README.md of the bundle; "" where it has none
 
-    def facts(self) -> dict[str, Any]:
-        """What GET /model says of it beside its card."""
-        manifest = self.predictor.manifest
-        assert manifest is not None
-        return {
-            "digest": self.digest,
-            "classes": list(manifest.classes),
-            "strategy": manifest.strategy,
-            "backbone": manifest.backbone.model_dump(mode="json"),
-            "created": manifest.created,
-            "evaluation": manifest.evaluation,
-            "decisions": manifest.decisions.model_dump(mode="json"),
-            "export": manifest.export and manifest.export.model_dump(mode="json"),
-        }
-
 
 @dataclass(slots=True)
 class Served:
@@ -99,5 +84,18 @@ def _name_of(place: Path) -> str:
 
 
 def as_json(served: Served) -> dict[str, Any]:
-    """The whole of GET /model."""
-    return {"name": served.name, **served.loaded.facts(), "card": served.loaded.card}
+    """What GET /model says."""
+    loaded, manifest = served.loaded, served.loaded.predictor.manifest
+    assert manifest is not None  # it was read from a folder
+    return {
+        "name": served.name,
+        "digest": loaded.digest,
+        "classes": list(manifest.classes),
+        "strategy": manifest.strategy,
+        "backbone": manifest.backbone.model_dump(mode="json"),
+        "created": manifest.created,
+        "evaluation": manifest.evaluation,
+        "decisions": manifest.decisions.model_dump(mode="json"),
+        "export": manifest.export and manifest.export.model_dump(mode="json"),
+        "card": loaded.card,
+    }

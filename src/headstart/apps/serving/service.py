@@ -83,10 +83,13 @@ class Service:
             body.give_back()
         for prediction in predictions:
             self.metrics.prediction(served.name, prediction)
-        values = [prediction.as_json() for prediction in predictions]
         if all(prediction.probabilities is None for prediction in predictions):
             raise refusal(predictions)
-        return {"model": served.name, "digest": loaded.digest, "predictions": values}
+        return {
+            "model": served.name,
+            "digest": loaded.digest,
+            "predictions": [prediction.as_json() for prediction in predictions],
+        }
 
     async def _in_time(self, answers: "list[asyncio.Future[Prediction]]") -> list[Prediction]:
         seconds = self.limits.answer_seconds
