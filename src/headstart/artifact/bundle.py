@@ -1,7 +1,7 @@
 """The bundle: a folder with manifest.json and weights.safetensors, all that a prediction needs and all that is known of it.
 
 Format 1. To change it: raise FORMAT, read the older formats in `read_manifest`, keep a bundle of each in the tests
-(tests/artifact/bundles).
+(tests/kept).
 """
 
 import json
@@ -16,11 +16,12 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from headstart.data.preprocess import Preprocess
 from headstart.errors import BackboneError, BundleError
 from headstart.model.catalog import find_backbone
-from headstart.settings import Precision
+from headstart.settings import Precision, TrainSettings
 from headstart.storage import sha256_of_bytes, sha256_of_file, write_json
 
 FORMAT = 1
 Level = Annotated[float, Field(ge=-100, le=100, allow_inf_nan=False)]  # of channels scaled to 0 .. 1
+Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 Deviation = Annotated[float, Field(ge=1e-4, le=100, allow_inf_nan=False)]
 MANIFEST, WEIGHTS, FAMILIARITY = "manifest.json", "weights.safetensors", "familiarity.safetensors"
 CARD = "README.md"  # the model card, written for people
@@ -35,7 +36,7 @@ class BackboneEntry(BaseModel):
 
     name: str
     timm_name: str
-    weights_sha256: str
+    weights_sha256: Sha256
     weights_origin: str
     licence: str
 
@@ -86,7 +87,7 @@ class FamiliarityEntry(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    sha256: str  # of the file
+    sha256: Sha256  # of the file
     threshold: float  # distance above which an image is unfamiliar
     false_alarms: Share  # of images like those of training
 
@@ -124,7 +125,7 @@ class ExportEntry(BaseModel):
     format: str = Field(pattern="^(onnx|openvino)$")
     precision: str = Field(pattern="^(fp32|fp16|int8)$")
     file: str = Field(pattern=r"^model\.(onnx|xml)$")
-    sha256: dict[str, str]  # of each file
+    sha256: dict[str, Sha256]  # of each file
     parity: ParityEntry
 
 
@@ -150,12 +151,12 @@ class Manifest(BaseModel):
     classes: tuple[str, ...] = Field(min_length=2)
     backbone: BackboneEntry
     preprocess: PreprocessEntry
-    weights_sha256: str  # of weights.safetensors
+    weights_sha256: Sha256  # of weights.safetensors
     settings: dict[str, Any]  # as asked for, but that --strategy auto has become what it chose
     plan: dict[str, Any]  # as resolved: every number of the training
     seed: int
     data: DataEntry = DataEntry()  # models of the first days do not say
-    images: dict[str, tuple[str, ...]]  # split -> SHA-256 of each image file's bytes
+    images: dict[str, tuple[Sha256, ...]]  # split -> SHA-256 of each image file's bytes
     evaluation: dict[str, Any]
     notes: tuple[str, ...] = ()  # what the run found that could be wrong, and what else is to be known; without paths
     decisions: DecisionsEntry = DecisionsEntry()  # models of the first days have none
@@ -172,6 +173,12 @@ class Manifest(BaseModel):
         if len(set(classes)) < len(classes):
             raise ValueError("a class is named twice")
         return classes
+
+    @field_validator("settings")
+    @classmethod
+    def _possible(cls, settings: dict[str, Any]) -> dict[str, Any]:
+        TrainSettings.model_validate({name: value for name, value in settings.items() if name in TrainSettings.model_fields})
+        return settings
 
     @property
     def has_pretrained_body(self) -> bool:

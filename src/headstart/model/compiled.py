@@ -13,7 +13,7 @@ from typing import Any
 from headstart.data.preprocess import Preprocess
 from headstart.errors import HeadstartWarning
 from headstart.model.catalog import BackboneSpec, WeightsPackage
-from headstart.storage import home, sha256_of_file, write_json
+from headstart.storage import home, sha256_of_bytes, sha256_of_file, write_json
 
 FORMAT = 1
 GRAPH, STATE, RECORD = "graph.onnx", "weights.safetensors", "compiled.json"
@@ -45,9 +45,12 @@ class Compiled:
 
 
 def compiled_folder(timm_name: str, weights_sha256: str, size_px: int | None) -> Path:
-    """Where the compiled form of a network is or would be; `size_px` None: for the size it was pretrained at."""
-    size = "own" if size_px is None else str(size_px)
-    return home() / "compiled" / f"{timm_name.replace('/', '_')}-{weights_sha256[:16]}-{size}"
+    """Where the compiled form of a network is or would be; `size_px` None: for the size it was pretrained at.
+
+    The folder's name is a digest: what a foreign manifest says can never name a place.
+    """
+    identity = json.dumps([timm_name, weights_sha256, size_px]).encode()
+    return home() / "compiled" / sha256_of_bytes(identity)[:32]
 
 
 def find_compiled(folder: Path) -> Compiled | None:

@@ -1,0 +1,101 @@
+"""A file format is a promise: models that were ever written are read, and answer as they did."""
+
+import csv
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+
+from headstart.artifact.bundle import FORMAT, read_bundle
+from headstart.artifact.card import card_of
+from headstart.artifact.export import export_model
+from headstart.artifact.predictor import Predictor
+from headstart.artifact.verification import verify_model
+from headstart.training.evaluating import evaluate_model
+from headstart.training.run import train
+
+BUNDLES = Path(__file__).with_name("kept")
+FOLDERS = [path.parent for path in sorted(BUNDLES.glob("format-*/*/manifest.json")) if path.parent.name != "export"]
+NAMES = [f"{path.parent.name}/{path.name}" for path in FOLDERS]
+
+
+def test_there_is_a_bundle_of_every_format() -> None:
+    """FORMAT rises only together with a bundle of the new format that is kept here."""
+    assert NAMES == ["format-1/first", "format-1/second"]
+    assert {read_bundle(folder).manifest.format for folder in FOLDERS} == set(range(1, FORMAT + 1))
+
+
+@pytest.mark.parametrize("folder", FOLDERS, ids=NAMES)
+def test_old_models_answer_as_they_did(folder: Path) -> None:
+    """Each bundle loads and gives the probabilities that it gave when it was written, within 1e-4.
+
+    This must pass for ever. Where FORMAT rises, teach `read_manifest` the old format and add a bundle of the new one under
+    kept/format-N, with what it answers in expected.json; never change, renew or drop one that is there.
+    """
+    expected = json.loads((folder.parent / "expected.json").read_text(encoding="utf-8"))[folder.name]
+    predictor = Predictor.load(folder)
+    assert len(expected) >= 2
+    for answer in predictor.predict(sorted((folder.parent / "images").iterdir())):
+        assert answer.probabilities is not None, answer.error
+        found = dict(zip(answer.classes, answer.probabilities.tolist(), strict=True))
+        assert found == pytest.approx(expected.pop(Path(answer.path).name), abs=1e-4)
+    assert expected == {}
+
+
+@pytest.fixture
+def old_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder in which runs of November 2026 were made, to be worked in: their images, runs and an export."""
+    monkeypatch.chdir(shutil.copytree(BUNDLES / "format-1", tmp_path / "format-1"))
+    return Path()
+
+
+@pytest.mark.parametrize("name", ["run", "export"])
+def test_an_old_run_and_an_old_export_answer_as_they_did(name: str, old_run: Path) -> None:
+    """A fine-tuned run and what was exported from it give the probabilities of then; its files are whole."""
+    expected = json.loads((old_run / "expected-of-run.json").read_text(encoding="utf-8"))[name]
+    for answer in Predictor.load(old_run / name).predict(list(expected)):
+        assert answer.probabilities is not None
+        found = dict(zip(answer.classes, answer.probabilities.tolist(), strict=True))
+        assert list(found.values()) == pytest.approx(expected[answer.path], abs=1e-4)
+    assert len(list(verify_model(old_run / name))) == 4
+
+
+def test_an_old_run_is_evaluated_and_exported(old_run: Path) -> None:
+    """What was reported of it is measured again, on the images that its best epoch was chosen by."""
+    reported = json.loads((old_run / "run" / "metrics.json").read_text(encoding="utf-8"))["evaluation"]
+    evaluated = evaluate_model(old_run / "run", "shapes", split="val")
+    assert (evaluated.evaluation.accuracy, evaluated.evaluation.n) == (reported["accuracy"], reported["n"])
+    assert evaluated.evaluation.selected_on
+    assert export_model("run", Path("again")).parity.images == 12
+
+
+def test_an_old_run_that_was_killed_goes_on(old_run: Path) -> None:
+    """A run that an earlier version began, killed after three of four epochs, ends as it would have then."""
+    state = old_run / "killed.partial" / "checkpoints" / "run" / "state.json"
+    saved = json.loads(state.read_text(encoding="utf-8"))
+    saved["signature"] |= {"torch": torch.__version__, "threads": torch.get_num_threads()}  # of the machine it was begun on
+    state.write_text(json.dumps(saved), encoding="utf-8")
+    train(None, resume=old_run / "killed")
+    expected = json.loads((old_run / "expected-of-run.json").read_text(encoding="utf-8"))["killed"]
+    for answer in Predictor.load("killed").predict(list(expected)):
+        assert answer.probabilities is not None
+        assert answer.probabilities.tolist() == pytest.approx(
+            expected[answer.path], abs=0.02
+        )  # another processor rounds otherwise
+    with (
+        (old_run / "killed-history.csv").open(newline="") as then,
+        (old_run / "killed" / "history.csv").open(newline="") as now,
+    ):
+        for before, after in zip(csv.DictReader(then), csv.DictReader(now), strict=True):
+            numbers = [{name: float(row[name]) for name in before if name != "seconds"} for row in (before, after)]
+            assert numbers[1] == pytest.approx(numbers[0], rel=0.02)
+
+
+@pytest.mark.parametrize("folder", FOLDERS, ids=NAMES)
+def test_old_models_can_be_exported(folder: Path, tmp_path: Path) -> None:
+    """An export of each is proven to answer as it does, and has a card, whatever its manifest does not know yet."""
+    model = shutil.copytree(folder, tmp_path / "model")
+    assert export_model(model, tmp_path / "out").parity.same_label == 1
+    assert "## What it does not know" in card_of(read_bundle(tmp_path / "out").manifest)
