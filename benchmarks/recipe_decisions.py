@@ -19,13 +19,13 @@ import numpy as np
 
 from headstart.audit.twins import find_twins
 from headstart.data.splits import Split, groups_of, split_dataset
+from headstart.fitting.feature_table import FeatureTable
+from headstart.fitting.finetune_fit import FinetuneJob, answers_of_trial, finetune_job
+from headstart.fitting.fit import open_splits, scan_sources
 from headstart.machine import peak_rss_mb
+from headstart.model.pretrained import open_backbone
 from headstart.progress import silent
 from headstart.settings import TrainSettings
-from headstart.training.backbone import open_backbone
-from headstart.training.feature_table import FeatureTable
-from headstart.training.finetune_run import FinetuneJob, answers_of_trial, finetune_job
-from headstart.training.fitting import open_splits, scan_sources
 
 RESULTS = Path(__file__).parent / "results"
 # Number of the plan -> what else it could be. The recipe's own choice is always measured first.

@@ -28,7 +28,7 @@ print(data)
 
 # %%
 from headstart.artifact.preview import write_preview
-from headstart.model.catalog import default_preprocess
+from headstart.model.specs import default_preprocess
 from headstart.recipes import CROP_SCALES
 
 with open_data(data) as sources:

@@ -190,8 +190,8 @@ class SavedRun:
 @pytest.fixture(scope="session")
 def saved_run(tmp_path_factory: pytest.TempPathFactory, tiny_weights: Path, compiled_forms: Path) -> SavedRun:
     """A probe of TINY, trained once on drawn shapes, some with wrong labels, so that it is unsure. Copy it to change it."""
+    from headstart.runs.training import train
     from headstart.settings import TrainSettings
-    from headstart.training.run import train
 
     root = tmp_path_factory.mktemp("saved run ä 🙂")
     data, rng = root / "shapes", np.random.default_rng(0)

@@ -13,8 +13,8 @@ from headstart.artifact.card import card_of
 from headstart.artifact.export import export_model
 from headstart.artifact.predictor import Predictor
 from headstart.artifact.verification import verify_model
-from headstart.training.evaluating import evaluate_model
-from headstart.training.run import train
+from headstart.runs.evaluating import evaluate_model
+from headstart.runs.training import train
 
 BUNDLES = Path(__file__).with_name("kept")
 FOLDERS = [path.parent for path in sorted(BUNDLES.glob("format-*/*/manifest.json")) if path.parent.name != "export"]

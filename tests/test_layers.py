@@ -17,14 +17,16 @@ STEPS = [  # lowest first
     {"evaluation"},
     {"model"},
     {"audit"},
+    {"fitting"},
     {"artifact"},
-    {"training"},
+    {"record"},
+    {"runs"},
     {"apps"},
 ]
 ROOMS = {  # outside package -> the only modules that may import it
     "cleanlab": ("audit.labels",),
     "fastapi": ("apps.serving.",),
-    "prometheus_client": ("apps.serving.metrics",),
+    "prometheus_client": ("apps.serving.counters",),
     "starlette": ("apps.serving.",),
     "uvicorn": ("apps.serving.server",),
     "PIL": ("data.images", "data.facts", "data.odd_images", "data.preprocess", "data.pixels"),
@@ -34,11 +36,11 @@ ROOMS = {  # outside package -> the only modules that may import it
     "onnxruntime": ("model.engines", "model.exported"),
     "openvino": ("model.engines", "model.exported"),
     "psutil": ("machine",),
-    "pyarrow": ("data.tables", "model.feature_store", "artifact.embedding", "apps.answers.parquet"),
+    "pyarrow": ("data.tables", "model.feature_store", "artifact.feature_file", "apps.answers.parquet"),
     "pydantic": ("settings", "artifact.bundle", "apps.serving.application"),
     "rich": ("apps.",),
     "safetensors": ("model.backbones", "model.checkpoint", "model.exported", "model.familiarity", "model.frozen"),
-    "sklearn": ("data.splits", "evaluation.", "audit.shortcuts", "training.classifier"),
+    "sklearn": ("data.splits", "evaluation.", "audit.shortcuts", "runs.classifier"),
     "timm": ("model.backbones",),
     "torch": (
         "model.backbones",
@@ -59,7 +61,7 @@ LIGHT = [  # modules that must be importable without what HEAVY names
     *(
         f"headstart.model.{name}"
         for name in (
-            "catalog",
+            "specs",
             "weights",
             "features",
             "feature_store",
@@ -75,8 +77,8 @@ LIGHT = [  # modules that must be importable without what HEAVY names
     *(f"headstart.audit.{path.stem}" for path in sorted((ROOT / "audit").glob("[a-z]*.py"))),
     "headstart.artifact.bundle",
     "headstart.artifact.predictor",
-    "headstart.training.run",
-    "headstart.training.classifier",
+    "headstart.runs.training",
+    "headstart.runs.classifier",
     "headstart.apps.main",
     *(f"headstart.apps.commands.{path.stem}" for path in sorted((ROOT / "apps" / "commands").glob("[a-z]*.py"))),
 ]

@@ -48,8 +48,8 @@ def runtime(environment: Path, tmp_path: Path) -> Callable[..., Result]:
 def trained(tmp_path_factory: pytest.TempPathFactory, compiled_forms: Path) -> Path:
     """A folder with images/, a run on the default backbone in run/, and its export in export/."""
     from headstart.artifact.export import export_model
+    from headstart.runs.training import train
     from headstart.settings import TrainSettings
-    from headstart.training.run import train
 
     folder, rng = tmp_path_factory.mktemp("trained"), np.random.default_rng(0)
     for label in ("circles", "squares"):

@@ -10,13 +10,13 @@ __version__ = "0.1.0"
 
 _HOME_OF = {
     "HeadstartError": "headstart.errors",
-    "ImageClassifier": "headstart.training.classifier",
+    "ImageClassifier": "headstart.runs.classifier",
     "Predictor": "headstart.artifact.predictor",
     "TrainSettings": "headstart.settings",
-    "Trained": "headstart.training.outcome",
-    "audit_images": "headstart.training.audit_run",
-    "compare_models": "headstart.training.comparing",
-    "train": "headstart.training.run",
+    "Trained": "headstart.record.trained",
+    "audit_images": "headstart.runs.auditing",
+    "compare_models": "headstart.runs.comparing",
+    "train": "headstart.runs.training",
 }
 
 __all__ = [
@@ -34,12 +34,12 @@ __all__ = [
 if TYPE_CHECKING:
     from headstart.artifact.predictor import Predictor
     from headstart.errors import HeadstartError
+    from headstart.record.trained import Trained
+    from headstart.runs.auditing import audit_images
+    from headstart.runs.classifier import ImageClassifier
+    from headstart.runs.comparing import compare_models
+    from headstart.runs.training import train
     from headstart.settings import TrainSettings
-    from headstart.training.audit_run import audit_images
-    from headstart.training.classifier import ImageClassifier
-    from headstart.training.comparing import compare_models
-    from headstart.training.outcome import Trained
-    from headstart.training.run import train
 
 
 def __getattr__(name: str) -> Any:

@@ -1,4 +1,4 @@
-"""Facts about the data and the machine in, every setting that was left open out. Pure functions, nothing measured here.
+"""RunFacts about the data and the machine in, every setting that was left open out. Pure functions, nothing measured here.
 
 The figures are for two CPU cores and EfficientNet-Lite0 unless a line says otherwise.
 """
@@ -14,7 +14,7 @@ CROP_SCALES: dict[Recipe, tuple[float, float]] = {"default": (0.6, 1.0), "tutori
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
+class RunFacts:
     """What a recipe may look at."""
 
     n_train: int
@@ -60,12 +60,12 @@ class TrainingPlan:
     seed: int
 
 
-def plan_for(settings: TrainSettings, facts: Facts) -> TrainingPlan:
+def plan_for(settings: TrainSettings, facts: RunFacts) -> TrainingPlan:
     """The plan for a run with gradient steps: what the user set, and the recipe's choice for the rest."""
     return tutorial_plan(settings, facts) if settings.recipe == "tutorial" else finetune_plan(settings, facts)
 
 
-def finetune_plan(settings: TrainSettings, facts: Facts) -> TrainingPlan:
+def finetune_plan(settings: TrainSettings, facts: RunFacts) -> TrainingPlan:
     """Fine-tuning from the fitted head (LP-FT, Kumar et al. 2022): AdamW, a short warm-up, cosine to zero."""
     batch_size = settings.batch_size or default_batch_size(facts)
     learning_rate = settings.learning_rate or 2e-4 * (batch_size / 16) ** 0.5  # Adam's rate grows with the root of the batch
@@ -100,7 +100,7 @@ def finetune_plan(settings: TrainSettings, facts: Facts) -> TrainingPlan:
     )
 
 
-def tutorial_plan(settings: TrainSettings, facts: Facts) -> TrainingPlan:
+def tutorial_plan(settings: TrainSettings, facts: RunFacts) -> TrainingPlan:
     """The classic procedure, number for number (pytorch.org, "Transfer Learning for Computer Vision"), for both strategies."""
     learning_rate = settings.learning_rate or 0.001
     return TrainingPlan(
@@ -141,7 +141,7 @@ CPU_MICRO_BATCH = 4
 HARD = 0.3  # of what guessing leaves open: above it the backbone's features do not fit the task
 
 
-def default_epochs(facts: Facts) -> int:
+def default_epochs(facts: RunFacts) -> int:
     """Passes over train: on a CPU few, to end in minutes, and twice as many where the probe leaves much open.
 
     Two cores: hand signs (the probe leaves 0.10 open) 0.993 after 4 epochs and no more later; solar cells (0.49) 0.870 after 6
@@ -153,14 +153,14 @@ def default_epochs(facts: Facts) -> int:
     return 2 * few if facts.left_open > HARD else few
 
 
-def default_batch_size(facts: Facts) -> int:
+def default_batch_size(facts: RunFacts) -> int:
     """Images a step: enough steps for small sets, full use of a GPU for large ones."""
     if facts.device == "cpu" or facts.n_train < 1_000:
         return 16
     return 64 if facts.n_train >= 5_000 else 32
 
 
-def default_freeze(facts: Facts) -> int:
+def default_freeze(facts: RunFacts) -> int:
     """Blocks that stay as they are: on a CPU the first two fifths, whose edges and textures serve every picture.
 
     For EfficientNet-Lite0, 3 of 8: a step takes 11 ms an image in place of 24, and hand signs reach 0.993 in place of 0.990
@@ -169,7 +169,7 @@ def default_freeze(facts: Facts) -> int:
     return facts.n_blocks * 2 // 5 if facts.device == "cpu" else 0
 
 
-def default_precision(facts: Facts) -> Literal["fp32", "bf16", "fp16"]:
+def default_precision(facts: RunFacts) -> Literal["fp32", "bf16", "fp16"]:
     """Precision of the training steps only; validation and the saved model are always float32."""
     if facts.bf16:
         return "bf16"

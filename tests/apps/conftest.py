@@ -107,8 +107,8 @@ def process(start: Callable[..., "subprocess.Popen[str]"]) -> Callable[..., Resu
 @pytest.fixture(scope="session")
 def doubting_run(saved_run: SavedRun, tiny_weights: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run with a target precision and conformal sets."""
+    from headstart.runs.training import train
     from headstart.settings import TrainSettings
-    from headstart.training.run import train
 
     settings = TrainSettings.of(
         strategy="probe", backbone=TINY, weights=tiny_weights, image_size=64, target_precision=0.97, conformal=0.9, device="cpu"

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from apps.conftest import Result, assert_explained
-from headstart.model.catalog import DEFAULT, NAMED
+from headstart.model.specs import DEFAULT, NAMED
 
 Command = Callable[..., Result]
 

@@ -18,8 +18,8 @@ from headstart.errors import BundleError, SettingsError
 from headstart.model.engines import onnxruntime_engine
 from headstart.model.exported import FLOAT_CONVOLUTIONS, HEAD, ExportFormat, ExportPrecision, as_int8
 from headstart.model.head import Head
+from headstart.runs.training import train
 from headstart.settings import TrainSettings
-from headstart.training.run import train
 
 
 @pytest.mark.parametrize("format", ["onnx", "openvino"])

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from headstart.artifact.story import Evidence, Story, tell
+from headstart.artifact.story import Story, StoryFacts, tell
 from headstart.evaluation.calibration import Calibration
 from headstart.evaluation.learning_curve import CurvePoint, LearningCurve
 from headstart.evaluation.metrics import evaluate_predictions
@@ -16,13 +16,13 @@ CURVE = LearningCurve(
 )
 
 
-def evidence(n: int = 100, n_right: int = 90) -> Evidence:
+def evidence(n: int = 100, n_right: int = 90) -> StoryFacts:
     """Of two classes, the mistakes all in the second, with nothing else known."""
     labels = np.repeat([0, 1], [n // 2, n - n // 2])
     predicted = np.where(np.arange(n) < n_right, labels, 0)
     probabilities = np.where(np.eye(2)[predicted] == 1, 0.9, 0.1)
     evaluation = evaluate_predictions(probabilities, labels, ["ants", "bees"], split="val")
-    return Evidence(evaluation, None, None, None, None, (), ("a/1.jpg", "a/2.jpg"), (50, 50))
+    return StoryFacts(evaluation, None, None, None, None, (), ("a/1.jpg", "a/2.jpg"), (50, 50))
 
 
 def text(parts: Story) -> str:

@@ -11,12 +11,12 @@ from headstart.audit.evidence import Evidence, robust_z
 from headstart.audit.findings import Checked
 from headstart.audit.twins import Twins
 from headstart.data.dataset import Dataset, LabelledImage
-from headstart.data.facts import Facts
+from headstart.data.facts import ImageFacts
 from headstart.data.sources import Skipped
 
 N = 60
 NO_TWINS = Twins(*(np.empty(0, kind) for kind in (np.int64, np.int64, np.int64, np.float32, np.bool_)))
-CLEAN = Facts(
+CLEAN = ImageFacts(
     format="JPEG",
     mode="RGB",
     width=400,

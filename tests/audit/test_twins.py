@@ -8,7 +8,7 @@ from PIL import Image, ImageEnhance
 
 from headstart.audit.twins import LEAF_IMAGES, find_twins, twin_pairs
 from headstart.data.dataset import LabelledImage
-from headstart.data.facts import Facts, facts_of
+from headstart.data.facts import ImageFacts, facts_of
 from headstart.data.images import decode
 from headstart.storage import sha256_of_file
 
@@ -21,7 +21,7 @@ def drawn(rng: np.random.Generator) -> Image.Image:
     return Image.fromarray(cells).resize((90, 90), Image.Resampling.BICUBIC)
 
 
-def labelled(file: Path, label: str = "a", split: str | None = None) -> tuple[LabelledImage, Facts]:
+def labelled(file: Path, label: str = "a", split: str | None = None) -> tuple[LabelledImage, ImageFacts]:
     decoded = decode(file.read_bytes())
     image = LabelledImage(str(file), file, label, split, None, sha256_of_file(file), decoded.width, decoded.height)
     return image, facts_of(decoded)

@@ -1,4 +1,4 @@
-"""Facts tell what an image is like without knowing what it shows."""
+"""ImageFacts tell what an image is like without knowing what it shows."""
 
 import io
 from dataclasses import astuple
@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFilter
 
-from headstart.data.facts import Facts, facts_of
+from headstart.data.facts import ImageFacts, facts_of
 from headstart.data.images import decode
 
 
-def facts(image: Image.Image, format: str = "PNG", **options: object) -> Facts:
+def facts(image: Image.Image, format: str = "PNG", **options: object) -> ImageFacts:
     buffer = io.BytesIO()
     image.save(buffer, format, **options)
     return facts_of(decode(buffer.getvalue()))
@@ -28,7 +28,7 @@ def photo() -> Image.Image:
     return Image.blend(Image.blend(layers[0], layers[1], 0.4), layers[2], 0.3)
 
 
-def bits_apart(one: Facts, other: Facts) -> int:
+def bits_apart(one: ImageFacts, other: ImageFacts) -> int:
     return (one.dhash ^ other.dhash).bit_count()
 
 

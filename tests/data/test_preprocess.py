@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from headstart.data.preprocess import WHOLE_PIXELS, Preprocess, centre_offset, resized_size
-from headstart.model.catalog import NAMED
+from headstart.model.specs import NAMED
 
 LITE0 = Preprocess(224, 256, "bicubic", (0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
 SIZES = [

@@ -31,10 +31,10 @@ from headstart.model.backbones import (
     read_state,
     to_timm_names,
 )
-from headstart.model.catalog import NAMED, find_backbone
 from headstart.model.extractor import Extractor
 from headstart.model.features import scan
 from headstart.model.head import Head
+from headstart.model.specs import NAMED, find_backbone
 from headstart.model.weights import WeightsFile, locate_weights
 from headstart.storage import sha256_of_file
 

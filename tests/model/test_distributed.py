@@ -23,11 +23,11 @@ from dataclasses import asdict, replace
 from pathlib import Path
 import numpy as np
 from headstart.model.backbones import pretrained_network
-from headstart.model.catalog import find_backbone
+from headstart.model.specs import find_backbone
 from headstart.model.distributed import current_world
 from headstart.model.finetune import HeldOutImages, TrainingImages, fine_tune
 from headstart.model.weights import WeightsFile
-from headstart.recipes import Facts, plan_for
+from headstart.recipes import RunFacts, plan_for
 from headstart.settings import TrainSettings
 
 weights, target = sys.argv[1:]
@@ -38,7 +38,7 @@ rng = np.random.default_rng(0)
 pixels = rng.integers(0, 256, (21, 72, 72, 3), dtype=np.uint8)  # batches of 4, the last of one image
 labels = np.arange(21) % 3
 settings = TrainSettings(strategy="finetune", epochs=2, batch_size=4, learning_rate=1e-4, image_size=64)
-plan = replace(plan_for(settings, Facts(21, 3, 64, "cpu", False, 2)), freeze=0)
+plan = replace(plan_for(settings, RunFacts(21, 3, 64, "cpu", False, 2)), freeze=0)
 tuned = fine_tune(network, TrainingImages(pixels, labels), HeldOutImages(pixels[:6, :64, :64], labels[:6]), plan)
 if current_world().rank == 0:
     network.save(Path(target))

@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow.parquet
 import pytest
 
-from headstart.data.facts import FACTS_VERSION, Facts
+from headstart.data.facts import FACTS_VERSION, ImageFacts
 from headstart.data.preprocess import Preprocess
 from headstart.data.sources import open_sources
 from headstart.errors import HeadstartWarning, SettingsError
@@ -80,9 +80,9 @@ def test_each_ingredient_is_part_of_the_key(field: str) -> None:
 
 @pytest.mark.parametrize(("field", "value"), [("facts_version", 99), ("decode_px", 1), ("pixels_version", "another")])
 def test_facts_have_a_key_too(field: str, value: object) -> None:
-    """Facts of another version or another scale of decoding are not found; those that fit are the very same."""
-    facts = Facts(format="PNG", mode="RGB", width=3, height=4, dhash=2**63 + 1, red=0.1, sharpness=1e-9)
-    broken = Facts(problem="the file is empty")
+    """ImageFacts of another version or another scale of decoding are not found; those that fit are the very same."""
+    facts = ImageFacts(format="PNG", mode="RGB", width=3, height=4, dhash=2**63 + 1, red=0.1, sharpness=1e-9)
+    broken = ImageFacts(problem="the file is empty")
     FeatureStore().add_facts(FACT_SPACE, digests(2), [facts, broken])
     assert FeatureStore().facts(FACT_SPACE, digests(2)) == dict(zip(digests(2), [facts, broken], strict=True))
     assert FeatureStore().facts(replace(FACT_SPACE, **{field: value}), digests(2)) == {}
@@ -157,7 +157,7 @@ def test_limits_that_are_none(given: str, monkeypatch: pytest.MonkeyPatch) -> No
 def test_size_and_clearing(own_home: Path) -> None:
     """Sizes count files and bytes; clearing leaves nothing, not even what a killed process left half written."""
     FeatureStore().add_vectors(SPACE, digests(4), vectors(4))
-    FeatureStore().add_facts(FACT_SPACE, digests(1), [Facts()])
+    FeatureStore().add_facts(FACT_SPACE, digests(1), [ImageFacts()])
     (own_home / FEATURES / ".half.tmp").write_bytes(b"1234")
     sizes = store_size()
     assert (sizes["features"][0], sizes["facts"][0]) == (2, 1)

@@ -11,9 +11,9 @@ from conftest import TINY
 from headstart.data.preprocess import Preprocess
 from headstart.data.sources import Candidate, open_sources
 from headstart.model.backbones import Network, pretrained_network
-from headstart.model.catalog import find_backbone
 from headstart.model.extractor import ENGINE_BATCH, Extractor
 from headstart.model.features import scan
+from headstart.model.specs import find_backbone
 from headstart.model.weights import WeightsFile
 from headstart.storage import sha256_of_file
 

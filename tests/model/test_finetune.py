@@ -14,18 +14,18 @@ from conftest import COLOURS, TINY, draw_shape
 from headstart.errors import SettingsError, TrainingError
 from headstart.evaluation.probabilities import cross_entropy, softmax
 from headstart.model.backbones import Network, pretrained_network
-from headstart.model.catalog import find_backbone
 from headstart.model.finetune import FineTuned, HeldOutImages, TrainingImages, fine_tune, frozen_parameters
 from headstart.model.history import Epoch
 from headstart.model.probe import fit_probe
+from headstart.model.specs import find_backbone
 from headstart.model.weights import WeightsFile
 from headstart.progress import silent
-from headstart.recipes import Facts, TrainingPlan, finetune_plan, tutorial_plan
+from headstart.recipes import RunFacts, TrainingPlan, finetune_plan, tutorial_plan
 from headstart.settings import TrainSettings
 
 SIZE, N_TRAIN, N_VAL, BATCH = 48, 24, 12, 8
 N_STEPS = N_TRAIN // BATCH
-FACTS = Facts(n_train=N_TRAIN, n_classes=2, image_size=SIZE, device="cpu", bf16=False, cores=2)
+FACTS = RunFacts(n_train=N_TRAIN, n_classes=2, image_size=SIZE, device="cpu", bf16=False, cores=2)
 
 
 def drawn(n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:

@@ -12,12 +12,12 @@ from conftest import TINY
 from headstart.data.preprocess import Preprocess
 from headstart.errors import BackboneError, HeadstartWarning, SettingsError
 from headstart.model.backbones import bundled_network, pretrained_network
-from headstart.model.catalog import find_backbone
 from headstart.model.compiled import GRAPH, RECORD, STATE, compiled_folder, find_compiled
 from headstart.model.engines import load_engine
 from headstart.model.extractor import Frozen
 from headstart.model.frozen import frozen_backbone, read_head
 from headstart.model.head import Head
+from headstart.model.specs import find_backbone
 from headstart.model.weights import WeightsFile, locate_weights
 from headstart.storage import sha256_of_file
 
@@ -95,7 +95,7 @@ def test_it_is_compiled_once(tiny: Frozen, weights: WeightsFile) -> None:
         "sys.modules['torch'] = sys.modules['timm'] = None\n"
         "import numpy as np\n"
         "from pathlib import Path\n"
-        "from headstart.model.catalog import find_backbone\n"
+        "from headstart.model.specs import find_backbone\n"
         "from headstart.model.frozen import frozen_backbone\n"
         "from headstart.model.weights import WeightsFile\n"
         f"frozen = frozen_backbone(find_backbone({TINY!r}), WeightsFile(Path('gone'), {weights.sha256!r}, 'test'))\n"

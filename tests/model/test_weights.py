@@ -18,7 +18,7 @@ import pytest
 from conftest import FileServer
 
 from headstart.errors import BackboneError
-from headstart.model.catalog import NAMED, BackboneSpec, WeightsPackage
+from headstart.model.specs import NAMED, BackboneSpec, WeightsPackage
 from headstart.model.weights import find_local_weights, locate_weights
 
 CONTENT = b"stands for a file of weights" * 1000
@@ -194,7 +194,7 @@ LOCATE = """
 import json, sys
 from dataclasses import replace
 from headstart.errors import HeadstartError
-from headstart.model.catalog import BackboneSpec
+from headstart.model.specs import BackboneSpec
 from headstart.model.weights import locate_weights
 spec = BackboneSpec("net", "net", "MIT", None, hf_repo="someone/net", url=sys.argv[2])
 try:

@@ -7,8 +7,8 @@ from dataclasses import asdict, astuple, dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from headstart.artifact.csv_files import write_csv
 from headstart.artifact.page import render_page
-from headstart.artifact.tables import write_csv
 from headstart.audit.findings import Checked, Finding
 from headstart.data.dataset import Dataset
 from headstart.data.images import UnreadableImage, decode, encode_thumbnail, read_bytes

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from headstart.data.preprocess import Preprocess
 from headstart.errors import BackboneError, BundleError
-from headstart.model.catalog import find_backbone
+from headstart.model.specs import find_backbone
 from headstart.settings import Precision, TrainSettings
 from headstart.storage import sha256_of_bytes, sha256_of_file, write_json
 

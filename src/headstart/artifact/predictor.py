@@ -14,9 +14,8 @@ from headstart.data.images import MAX_PIXELS, Fault, UnreadableImage
 from headstart.data.preprocess import Preprocess
 from headstart.data.sources import Candidate
 from headstart.errors import BundleError, HeadstartError, HeadstartWarning, explains_missing_packages
-from headstart.evaluation.decisions import conformal_sets
 from headstart.evaluation.probabilities import softmax
-from headstart.model.catalog import find_backbone
+from headstart.evaluation.thresholds import conformal_sets
 from headstart.model.compiled import Compiled, compiled_folder, find_compiled
 from headstart.model.engines import OUTPUT
 from headstart.model.exported import HEAD, exported_engine, read_exported_head
@@ -24,6 +23,7 @@ from headstart.model.extractor import EngineName, Extractor
 from headstart.model.familiarity import Familiarity
 from headstart.model.frozen import NotCompilable, compile_network, compiled_extractor, read_head
 from headstart.model.head import Head
+from headstart.model.specs import find_backbone
 from headstart.progress import Progress, silent
 from headstart.threads import map_in_threads
 

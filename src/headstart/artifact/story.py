@@ -15,7 +15,7 @@ SHOWN_IMAGES = 5
 
 
 @dataclass(frozen=True, slots=True)
-class Evidence:
+class StoryFacts:
     """What the story is made of."""
 
     evaluation: Evaluation
@@ -37,7 +37,7 @@ class Story:
     next_steps: tuple[str, ...]
 
 
-def tell(evidence: Evidence) -> Story:
+def tell(evidence: StoryFacts) -> Story:
     """The story for a reader who is no statistician."""
     return Story(tuple(_certainty(evidence)), tuple(_doubts(evidence)), tuple(_next_steps(evidence)))
 
@@ -50,7 +50,7 @@ def weak_classes(evaluation: Evaluation) -> list[str]:
     return [f"Of the {c.n} images of {c.name!r} only {c.recall:.0%} are recognised." for c in weak[:3]]
 
 
-def _certainty(evidence: Evidence) -> list[str]:
+def _certainty(evidence: StoryFacts) -> list[str]:
     evaluation = evidence.evaluation
     honest = evidence.without_leaks or evaluation
     low, high = honest.corrected.accuracy_ci95 if honest.corrected else honest.accuracy_ci95
@@ -88,7 +88,7 @@ def _before(calibration: Calibration) -> str:
     return f" ({100 * calibration.ece[0]:.1f} before they were corrected by a temperature of {calibration.temperature:.2f})"
 
 
-def _doubts(evidence: Evidence) -> list[str]:
+def _doubts(evidence: StoryFacts) -> list[str]:
     evaluation = evidence.evaluation
     said = [*evidence.doubts, *weak_classes(evaluation)]
     if are_uneven(evidence.counts):
@@ -99,7 +99,7 @@ def _doubts(evidence: Evidence) -> list[str]:
     return said
 
 
-def _next_steps(evidence: Evidence) -> list[str]:
+def _next_steps(evidence: StoryFacts) -> list[str]:
     steps = []
     if evidence.surest_mistakes:
         shown = ", ".join(evidence.surest_mistakes[:SHOWN_IMAGES])

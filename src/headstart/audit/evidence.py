@@ -6,7 +6,7 @@ import numpy as np
 
 from headstart.audit.twins import Twins
 from headstart.data.dataset import Dataset
-from headstart.data.facts import Facts
+from headstart.data.facts import ImageFacts
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,7 +14,7 @@ class Evidence:
     """All that is known of a data set, image by image in the order of `dataset.images`."""
 
     dataset: Dataset
-    facts: tuple[Facts, ...]
+    facts: tuple[ImageFacts, ...]
     vectors: np.ndarray  # (n_images, n_features) float32
     twins: Twins
     out_of_fold: np.ndarray | None  # (n_images, n_classes) float64; None where a class is too small for folds

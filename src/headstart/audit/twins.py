@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from headstart.data.dataset import LabelledImage
-from headstart.data.facts import Facts
+from headstart.data.facts import ImageFacts
 from headstart.data.images import UnreadableImage, decode, read_bytes
 
 LEAF_IMAGES = 64  # images that are compared with one another, pair by pair
@@ -44,7 +44,7 @@ class Twins:
         return list(zip(self.first.tolist(), self.second.tolist(), strict=True))
 
 
-def find_twins(images: Sequence[LabelledImage], facts: Sequence[Facts], vectors: np.ndarray) -> Twins:
+def find_twins(images: Sequence[LabelledImage], facts: Sequence[ImageFacts], vectors: np.ndarray) -> Twins:
     """The twins among images with these facts and (n, n_features) features.
 
     Images whose bytes are equal are one picture; pictures are twins where hash and features both say so. Without features

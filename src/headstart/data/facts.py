@@ -14,8 +14,8 @@ MEAN_CELL_PX = 8  # colours are averaged over cells of this side first, which is
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
-    """Facts of one image file, or the reason why it is none."""
+class ImageFacts:
+    """ImageFacts of one image file, or the reason why it is none."""
 
     problem: str = ""  # why it cannot be read; all else is empty then
     format: str = ""  # by content: "JPEG", "PNG" ...
@@ -31,7 +31,7 @@ class Facts:
     sharpness: float = 0.0  # variance of the Laplacian of luma at 128 to 256 px: low where blurred (Pech-Pacheco et al. 2000)
 
 
-def facts_of(decoded: DecodedImage) -> Facts:
+def facts_of(decoded: DecodedImage) -> ImageFacts:
     """The facts of a decoded image. Hash and statistics are of the pixels as decoded, which may be at a reduced scale."""
     rgb = decoded.rgb
     factor = math.ceil(max(rgb.size) / MEASURED_PX)
@@ -41,7 +41,7 @@ def facts_of(decoded: DecodedImage) -> Facts:
     luma = small.convert("L")
     levels = np.asarray(luma, dtype=np.float32)
     red, green, blue = (float(value) for value in colours)
-    return Facts(
+    return ImageFacts(
         format=decoded.format,
         mode=decoded.mode,
         width=decoded.width,

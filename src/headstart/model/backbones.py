@@ -21,10 +21,10 @@ from timm.models import get_pretrained_cfg, group_parameters
 
 from headstart.data.preprocess import Preprocess
 from headstart.errors import BackboneError, SettingsError, did_you_mean
-from headstart.model.catalog import BackboneSpec, find_backbone
 from headstart.model.engines import INPUT, OUTPUT
 from headstart.model.extractor import ENGINE_BATCH, GPU_BATCH, EngineName, Extractor, Frozen, Model
 from headstart.model.head import Head
+from headstart.model.specs import BackboneSpec, find_backbone
 from headstart.model.weights import WeightsFile, check_shapes
 from headstart.storage import atomic_write
 from headstart.threads import cores

@@ -12,7 +12,7 @@ from typing import Any
 
 from headstart.data.preprocess import Preprocess
 from headstart.errors import HeadstartWarning
-from headstart.model.catalog import BackboneSpec, WeightsPackage
+from headstart.model.specs import BackboneSpec, WeightsPackage
 from headstart.storage import home, sha256_of_bytes, sha256_of_file, write_json
 
 FORMAT = 1

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from headstart.data.preprocess import Preprocess
-from headstart.model.catalog import BackboneSpec
 from headstart.model.head import Head
+from headstart.model.specs import BackboneSpec
 
 ENGINE_BATCH, GPU_BATCH = 16, 64  # images at a time where the network runs in threads of its own
 

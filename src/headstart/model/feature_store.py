@@ -19,7 +19,7 @@ import pyarrow
 import pyarrow.compute
 import pyarrow.parquet
 
-from headstart.data.facts import FACTS_VERSION, Facts
+from headstart.data.facts import FACTS_VERSION, ImageFacts
 from headstart.data.images import pixels_version
 from headstart.data.preprocess import Preprocess
 from headstart.errors import HeadstartWarning, SettingsError
@@ -158,7 +158,7 @@ class Shelf:
             )
         self._can_write = True
 
-    def facts(self, digests: Sequence[str]) -> dict[str, Facts]:
+    def facts(self, digests: Sequence[str]) -> dict[str, ImageFacts]:
         """What is stored of the facts of images."""
         return self._store.facts(self._fact_space, digests)
 
@@ -166,7 +166,7 @@ class Shelf:
         """What is stored of their vectors."""
         return self._store.vectors(self._feature_space, digests) if self._feature_space else {}
 
-    def keep(self, facts: dict[str, Facts], vectors: dict[str, np.ndarray]) -> None:
+    def keep(self, facts: dict[str, ImageFacts], vectors: dict[str, np.ndarray]) -> None:
         """Stores what is new of both. Where home() cannot be written to, that is told once and nothing is kept."""
         if not self._can_write:
             return
@@ -199,14 +199,14 @@ class FeatureStore:
         """The stored vectors among `digests`: digest -> (n_features,) float32."""
         return self._stored(space, digests, ["vector"], lambda rows: _matrix(rows.column("vector")))
 
-    def facts(self, space: FactSpace, digests: Sequence[str]) -> dict[str, Facts]:
+    def facts(self, space: FactSpace, digests: Sequence[str]) -> dict[str, ImageFacts]:
         """The stored facts among `digests`."""
-        names = [field.name for field in fields(Facts)]
+        names = [field.name for field in fields(ImageFacts)]
         return self._stored(
             space,
             digests,
             names,
-            lambda rows: [Facts(*cells) for cells in zip(*(rows.column(name).to_pylist() for name in names), strict=True)],
+            lambda rows: [ImageFacts(*cells) for cells in zip(*(rows.column(name).to_pylist() for name in names), strict=True)],
         )
 
     def add_vectors(self, space: FeatureSpace, digests: Sequence[str], vectors: np.ndarray) -> None:
@@ -216,7 +216,7 @@ class FeatureStore:
         self._table(space).add(digests, {"vector": column})
         self._make_room()
 
-    def add_facts(self, space: FactSpace, digests: Sequence[str], facts: Sequence[Facts]) -> None:
+    def add_facts(self, space: FactSpace, digests: Sequence[str], facts: Sequence[ImageFacts]) -> None:
         """Keeps facts."""
         columns = zip(*(astuple(entry) for entry in facts), strict=True)
         types = {int: pyarrow.uint64(), float: pyarrow.float64(), str: pyarrow.string()}
@@ -224,7 +224,7 @@ class FeatureStore:
             digests,
             {
                 field.name: pyarrow.array(cells, types[type(field.default)])
-                for field, cells in zip(fields(Facts), columns, strict=True)
+                for field, cells in zip(fields(ImageFacts), columns, strict=True)
             },
         )
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from headstart.data.dataset import LabelledImage
-from headstart.data.facts import Facts, facts_of
+from headstart.data.facts import ImageFacts, facts_of
 from headstart.data.images import UnreadableImage
 from headstart.data.preprocess import Preprocess
 from headstart.data.sources import Candidate, Skipped
@@ -30,7 +30,7 @@ class Scan:
 
     images: tuple[LabelledImage, ...]  # the readable ones, in the order of the candidates
     skipped: tuple[Skipped, ...]
-    facts: tuple[Facts, ...]  # of the images; sizes alone where there was no store to keep them in
+    facts: tuple[ImageFacts, ...]  # of the images; sizes alone where there was no store to keep them in
     vectors: np.ndarray  # (n_images, n_features) float32; n_features is 0 where nothing was computed
     work: "Work"
 
@@ -62,7 +62,7 @@ class ScannedImage:
     """One readable image, its facts and its feature vector."""
 
     image: LabelledImage
-    facts: Facts
+    facts: ImageFacts
     vector: np.ndarray  # (n_features,) float32; empty where nothing was computed
 
 
@@ -82,7 +82,7 @@ def scan(
     """
     images: list[LabelledImage] = []
     skipped: list[Skipped] = []
-    facts: list[Facts] = []
+    facts: list[ImageFacts] = []
     vectors: list[np.ndarray] = []
     work = Work()
     rows = scan_rows(candidates, preprocess, extractor, store=store, workers=workers, progress=progress, stage=stage, work=work)
@@ -124,7 +124,7 @@ class _Opened:
     """What a thread made of one file."""
 
     sha256: str  # of the file's bytes; "" where they could not be read
-    facts: Facts
+    facts: ImageFacts
     view: np.ndarray | None = None  # (size, size, 3) uint8, where the network takes batches
     vector: np.ndarray | None = None
     decode_seconds: float = 0.0
@@ -199,8 +199,8 @@ class _Opener:
             sha256 = sha256_of_bytes(data)
             decoded = self.preprocess.decode(data)
         except UnreadableImage as unreadable:
-            return _Opened(sha256, Facts(problem=unreadable.reason), decode_seconds=time.perf_counter() - began)
-        facts = facts_of(decoded) if self.shelf else Facts(width=decoded.width, height=decoded.height)
+            return _Opened(sha256, ImageFacts(problem=unreadable.reason), decode_seconds=time.perf_counter() - began)
+        facts = facts_of(decoded) if self.shelf else ImageFacts(width=decoded.width, height=decoded.height)
         view = self.preprocess.view(decoded.rgb) if self.extractor else None
         ended = time.perf_counter()
         if view is None or self.extractor is None or self.extractor.batch_images > 1:

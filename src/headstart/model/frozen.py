@@ -15,11 +15,11 @@ import safetensors
 import safetensors.numpy
 
 from headstart.errors import BackboneError, HeadstartWarning, SettingsError
-from headstart.model.catalog import BackboneSpec
 from headstart.model.compiled import GRAPH, STATE, Compiled, compiled_folder, find_compiled, write_record
 from headstart.model.engines import Compute, fastest_engine, load_engine
 from headstart.model.extractor import EngineName, Extractor, Frozen, Model
 from headstart.model.head import Head
+from headstart.model.specs import BackboneSpec
 from headstart.model.weights import WeightsFile, check_shapes
 from headstart.progress import Progress, silent
 from headstart.settings import Precision

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from headstart.download import download
 from headstart.errors import BackboneError, DownloadError
-from headstart.model.catalog import BackboneSpec
+from headstart.model.specs import BackboneSpec
 from headstart.progress import Progress, silent
 from headstart.storage import home, sha256_of_file
 

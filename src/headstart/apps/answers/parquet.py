@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow
 import pyarrow.parquet
 
-from headstart.apps.answers.rows import Columns, Kept
+from headstart.apps.answers.rows import Columns, KeptRows
 from headstart.artifact.predictor import Prediction
 from headstart.errors import SettingsError
 from headstart.storage import atomic_write
@@ -31,7 +31,7 @@ class ParquetParts:
         self._since = time.monotonic()
         self._last = 0  # number of the part that was written last
 
-    def kept(self, place: Path) -> Kept:
+    def kept(self, place: Path) -> KeptRows:
         """The rows of a folder of parts or a finished file. Raises SettingsError where they are not of this model's answers."""
         paths, n_failed = Counter[str](), 0
         for part in _parts(place):
@@ -46,14 +46,14 @@ class ParquetParts:
                 raise SettingsError(
                     f"{place} cannot be gone on with: it is not of this model's answers as parquet", hint="delete or rename it"
                 ) from error
-        return Kept(paths, n_failed)
+        return KeptRows(paths, n_failed)
 
     def adopt(self, finished: Path) -> None:
         """Begins with a copy of a finished file as the first part."""
         with atomic_write(self._part(1)) as aside:
             shutil.copyfile(finished, aside)
 
-    def open(self, kept: Kept) -> None:
+    def open(self, kept: KeptRows) -> None:
         """Makes the folder."""
         self._place.mkdir(exist_ok=True)
         self._last = max((int(part.stem) for part in _parts(self._place)), default=0)

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
-from headstart.apps.answers.rows import Answers, Columns, Format, Kept
+from headstart.apps.answers.rows import AnswerLog, Columns, Format, KeptRows
 from headstart.apps.answers.text import TextPart
 from headstart.apps.console import note
 from headstart.artifact.predictor import Prediction
@@ -22,15 +22,15 @@ STATE, LOCK = ".json", ".lock"
 
 
 class Partial(Protocol):
-    """Answers on their way into a file."""
+    """AnswerLog on their way into a file."""
 
-    def kept(self, place: Path) -> Kept:
+    def kept(self, place: Path) -> KeptRows:
         """What an unfinished or finished file holds. Raises SettingsError where it is not of this model's answers."""
 
     def adopt(self, finished: Path) -> None:
         """Begins with what a finished file holds."""
 
-    def open(self, kept: Kept) -> None:
+    def open(self, kept: KeptRows) -> None:
         """Makes ready to write behind what is kept."""
 
     def write(self, prediction: Prediction) -> None:
@@ -44,7 +44,9 @@ class Partial(Protocol):
 
 
 @contextmanager
-def answer_file(output: Path, format: Format, columns: Columns, made_by: dict[str, Any], *, resume: bool) -> Iterator[Answers]:
+def answer_file(
+    output: Path, format: Format, columns: Columns, made_by: dict[str, Any], *, resume: bool
+) -> Iterator[AnswerLog]:
     """Takes answers into `output`, which is there when the block has ended; until then FILE.partial grows and outlives a crash.
 
     `resume` goes on with FILE.partial, else with a finished file, else begins. `made_by` is all that changes an answer.
@@ -57,7 +59,7 @@ def answer_file(output: Path, format: Format, columns: Columns, made_by: dict[st
         is_adopted = _begin(partial, output, place, made_by, resume=resume)
         kept = partial.kept(place)
         partial.open(kept)
-        answers = Answers(partial.write, kept)
+        answers = AnswerLog(partial.write, kept)
         try:
             try:
                 yield answers
@@ -134,7 +136,7 @@ def _check_state(state: Path, place: Path, made_by: dict[str, Any]) -> None:
         )
 
 
-def _leave(output: Path, place: Path, answers: Answers, *, is_adopted: bool) -> None:
+def _leave(output: Path, place: Path, answers: AnswerLog, *, is_adopted: bool) -> None:
     """What did not come to its end stays, where there is anything to go on with."""
     if not answers.n_rows or (is_adopted and not answers.n_new):
         _discard(output, place)

@@ -1,4 +1,4 @@
-"""Answers as lines of text, and as the cells of a table."""
+"""AnswerLog as lines of text, and as the cells of a table."""
 
 import csv
 from collections import Counter
@@ -10,8 +10,8 @@ from typing import Any, Literal, TextIO
 import numpy as np
 
 from headstart.apps.console import json_line
+from headstart.artifact.csv_files import prediction_cells, prediction_header
 from headstart.artifact.predictor import UNSURE, Prediction, Predictor
-from headstart.artifact.tables import prediction_cells, prediction_header
 
 Format = Literal["table", "csv", "jsonl", "parquet"]
 
@@ -46,7 +46,7 @@ class Columns:
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class KeptRows:
     """What a file of answers holds already."""
 
     paths: Counter[str] = field(default_factory=Counter)  # a path is there as often as it was given
@@ -55,11 +55,11 @@ class Kept:
     is_torn: bool = False  # whether there is anything behind them
 
 
-class Answers:
+class AnswerLog:
     """Takes the answers of those files that have none yet, and counts all."""
 
-    def __init__(self, write: Callable[[Prediction], None], kept: Kept | None = None) -> None:
-        kept = kept or Kept()
+    def __init__(self, write: Callable[[Prediction], None], kept: KeptRows | None = None) -> None:
+        kept = kept or KeptRows()
         self._write = write
         self._kept = kept.paths
         self.n_read = kept.paths.total() - kept.n_failed  # files that could be read

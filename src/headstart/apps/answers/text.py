@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
-from headstart.apps.answers.rows import Columns, Format, Kept, TextRows
+from headstart.apps.answers.rows import Columns, Format, KeptRows, TextRows
 from headstart.artifact.predictor import Prediction
 from headstart.errors import SettingsError
 from headstart.storage import atomic_write
@@ -21,10 +21,10 @@ class TextPart:
     def __init__(self, place: Path, format: Format, columns: Columns, top_k: int) -> None:
         self._place, self._format, self._columns, self._top_k = place, format, columns, top_k
 
-    def kept(self, place: Path) -> Kept:
+    def kept(self, place: Path) -> KeptRows:
         """The whole rows of a file. Raises SettingsError where it is not of this model's answers."""
         if not place.exists():
-            return Kept()
+            return KeptRows()
         rows = _csv_rows(place, self._columns) if self._format == "csv" else _json_rows(place, self._columns)
         paths, n_failed, n_bytes = Counter[str](), 0, 0
         try:
@@ -37,14 +37,14 @@ class TextPart:
                 f"{place} cannot be gone on with: it is not of this model's answers as {self._format}",
                 hint="delete or rename it",
             ) from error
-        return Kept(paths, n_failed, n_bytes, is_torn=place.stat().st_size > n_bytes)
+        return KeptRows(paths, n_failed, n_bytes, is_torn=place.stat().st_size > n_bytes)
 
     def adopt(self, finished: Path) -> None:
         """Begins with a copy of a finished file."""
         with atomic_write(self._place) as aside:
             shutil.copyfile(finished, aside)
 
-    def open(self, kept: Kept) -> None:
+    def open(self, kept: KeptRows) -> None:
         """Cuts off what is behind the last whole row, and writes the header where there is none."""
         self._file = self._place.open("a", encoding="utf-8", newline="")
         self._file.truncate(kept.n_bytes)

@@ -10,7 +10,7 @@ from headstart.errors import SettingsError, did_you_mean
 from headstart.settings import TrainSettings, help_for
 
 if TYPE_CHECKING:
-    from headstart.training.audit_run import Audited
+    from headstart.runs.auditing import Audited
 
 
 @command
@@ -61,7 +61,7 @@ def audit(
     for name in fatal:
         if name not in CHECK_NAMES:
             raise SettingsError(f"--fail-on: there is no check {name!r}", hint=did_you_mean(name, list(CHECK_NAMES)))
-    from headstart.training.audit_run import audit_images
+    from headstart.runs.auditing import audit_images
 
     with progress_bars(quiet=quiet) as progress:
         audited = audit_images(data, output, settings, overwrite=overwrite, progress=progress)

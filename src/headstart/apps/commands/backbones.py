@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from headstart.apps.console import command, progress_bars, say
-from headstart.model.catalog import DEFAULT, NAMED, BackboneSpec, find_backbone
+from headstart.model.specs import DEFAULT, NAMED, BackboneSpec, find_backbone
 from headstart.model.weights import fetch_weights, find_local_weights
 
 

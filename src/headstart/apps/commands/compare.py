@@ -9,7 +9,7 @@ from headstart.apps.console import check_target, command, json_line, note_skippe
 from headstart.settings import Augment, TrainSettings, help_for
 
 if TYPE_CHECKING:
-    from headstart.training.comparing import Comparison
+    from headstart.runs.comparing import Comparison
 
 
 @command
@@ -58,7 +58,7 @@ def compare(
         workers=workers,
         seed=seed,
     )
-    from headstart.training.comparing import compare_models
+    from headstart.runs.comparing import compare_models
 
     with progress_bars(quiet=quiet) as progress:
         compared = compare_models(

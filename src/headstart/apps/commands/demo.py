@@ -28,7 +28,7 @@ def demo(
 
       headstart demo
     """
-    from headstart.training.run import train
+    from headstart.runs.training import train
 
     with progress_bars() as progress:
         data = _choose_data(offline, progress)

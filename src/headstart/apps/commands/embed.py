@@ -40,7 +40,7 @@ def embed(
         workers=workers,
     )
     check_target(output, [Path(data)])
-    from headstart.training.embedding import embed as embed_run
+    from headstart.runs.embedding import embed as embed_run
 
     with progress_bars(quiet=quiet) as progress:
         embedded = embed_run(data, output, settings, progress=progress)

@@ -28,7 +28,7 @@ def evaluate(
 
       headstart evaluate runs/photos-probe-1 new_photos --json
     """
-    from headstart.training.evaluating import evaluate_model
+    from headstart.runs.evaluating import evaluate_model
 
     with progress_bars() as progress:
         evaluated = evaluate_model(model, data, split=split, device=device, progress=progress)

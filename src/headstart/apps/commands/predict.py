@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from headstart.apps.answers.partial import answer_file, is_own
-from headstart.apps.answers.rows import Answers, Columns, Format, TextRows
+from headstart.apps.answers.rows import AnswerLog, Columns, Format, TextRows
 from headstart.apps.console import EXIT_ERROR, check_target, command, note, output_file, progress_bars
 from headstart.artifact.bundle import MANIFEST, find_bundle
 from headstart.artifact.predictor import Prediction, Predictor
@@ -59,7 +59,7 @@ def predict(
     An image that cannot be read gets a line with its reason. The exit code is 1 when none could be read. One that is unlike
     those the model was trained on is marked as unfamiliar: whatever the answer, it means little.
 
-    Answers are written as they come, so that memory holds no more of many images than their names. Until all are there,
+    AnswerLog are written as they come, so that memory holds no more of many images than their names. Until all are there,
     --output is FILE.partial; --resume goes on with it after a crash, and can be given from the start.
 
     Examples:
@@ -131,16 +131,21 @@ def _check_targets(grid: Path | None, output: Path | None, inputs: Iterable[Path
 
 
 @contextmanager
-def _stream(output: Path | None, form: Format, columns: Columns, top_k: int) -> Iterator[Answers]:
+def _stream(output: Path | None, form: Format, columns: Columns, top_k: int) -> Iterator[AnswerLog]:
     """Takes answers for stdout, or for a table in a file."""
     with output_file(output) as file:
         rows = TextRows(file, form, columns, top_k)
         rows.write_header()
-        yield Answers(rows.write)
+        yield AnswerLog(rows.write)
 
 
 def _answer(
-    inputs: Inputs, candidates: Iterable[Candidate], predictor: Predictor, answers: Answers, progress: Progress, max_tiles: int
+    inputs: Inputs,
+    candidates: Iterable[Candidate],
+    predictor: Predictor,
+    answers: AnswerLog,
+    progress: Progress,
+    max_tiles: int,
 ) -> "list[Tile]":
     """Writes the answers that are lacking, of what is left out and of `candidates`; returns the first tiles of a grid."""
     for entry in inputs.left_out:

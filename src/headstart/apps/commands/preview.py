@@ -9,7 +9,7 @@ from headstart.apps.console import check_target, command, note, say
 from headstart.data.catalog import open_data
 from headstart.data.sources import Skipped, Sources
 from headstart.errors import explains_missing_packages
-from headstart.model.catalog import default_preprocess
+from headstart.model.specs import default_preprocess
 from headstart.recipes import CROP_SCALES
 from headstart.settings import Augment, Recipe, TrainSettings, help_for
 
@@ -44,7 +44,7 @@ def preview(
 @explains_missing_packages("drawing")
 def _draw(output: Path, sources: Sources, augment: Augment, recipe: Recipe, n_images: int, seed: int) -> tuple[Skipped, ...]:
     from headstart.artifact.preview import write_preview
-    from headstart.training.backbone import preprocess_for
+    from headstart.model.pretrained import preprocess_for
 
     settings = TrainSettings.of(augment=augment, recipe=recipe, strategy="finetune")
     preprocess = preprocess_for(settings, default_preprocess())

@@ -10,7 +10,7 @@ from headstart.machine import process_rank
 from headstart.settings import Augment, Precision, Recipe, Schedule, Strategy, TrainSettings, help_for
 
 if TYPE_CHECKING:
-    from headstart.training.outcome import Trained
+    from headstart.record.trained import Trained
 
 
 @command
@@ -71,7 +71,7 @@ def train(
     settings = TrainSettings.of(**{name: options[name] for name in TrainSettings.model_fields})
     if data is None and resume is None:
         raise typer.BadParameter("there is none to train on; headstart train FOLDER", param_hint="DATA")
-    from headstart.training.run import train as train_run  # after the settings are known to be good: it loads torch
+    from headstart.runs.training import train as train_run  # after the settings are known to be good: it loads torch
 
     quiet = quiet or process_rank() > 0  # under torchrun the first process speaks for all
     json = json and process_rank() == 0

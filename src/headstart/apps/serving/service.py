@@ -6,8 +6,8 @@ from typing import Any
 
 from starlette.requests import Request
 
+from headstart.apps.serving.counters import Counters
 from headstart.apps.serving.limits import Limits, Problem, Room
-from headstart.apps.serving.metrics import Metrics
 from headstart.apps.serving.models import Loaded, Served, load
 from headstart.apps.serving.uploads import Body, read_images
 from headstart.apps.serving.workers import Workers
@@ -29,7 +29,7 @@ class Service:
     def __init__(self, models: Mapping[str, Served], limits: Limits) -> None:
         self.models = models
         self.limits = limits
-        self.metrics = Metrics()
+        self.metrics = Counters()
         self._room = Room(limits)
         self._workers: Workers | None = None
         self._reloading = asyncio.Lock()

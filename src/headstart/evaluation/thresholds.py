@@ -1,0 +1,141 @@
+"""When a model should rather not answer, and which classes it cannot rule out: thresholds with a promise."""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from headstart.evaluation.intervals import design_effect
+
+CONFIDENCE = 0.95  # of the promise that a precision is reached
+SHARES = (1.0, 0.95, 0.9, 0.85, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1)  # of the images, the surest, that may be answered
+
+
+@dataclass(frozen=True, slots=True)
+class PrecisionThreshold:
+    """From which probability on an answer is given, so that a share of the answers is right."""
+
+    min_confidence: float
+    target: float
+    promised: bool  # whether the images were enough to say so with 95 % confidence
+    precision: float  # of the held-out images that are answered; 1 where none is
+    share_answered: float  # of the held-out images
+    n: int  # held-out images
+
+
+def precision_threshold(
+    probabilities: np.ndarray, labels: np.ndarray, target: float, groups: np.ndarray | None = None
+) -> PrecisionThreshold:
+    """The lowest threshold that promises `target` precision, from (n, n_classes) probabilities of (n,) held-out images.
+
+    The surest 100 %, 95 %, 90 % ... of the images are looked at; the largest share is answered whose mistakes are so few that
+    a worse precision would show as few in less than one of twenty cases, counted over all shares tried (Learn then Test,
+    Angelopoulos et al. 2021, with Bonferroni's correction). Where no share can promise it, the largest is answered that
+    reached the target on these images, and `promised` is False. Images of one of the (n,) `groups` count as fewer, by their
+    design effect.
+    """
+    from scipy.special import bdtr  # the binomial's; a machine that only predicts lacks it
+
+    confidence = probabilities.max(axis=1)
+    right = probabilities.argmax(axis=1) == labels
+    n = len(labels)
+    candidates = []
+    for share in SHARES:
+        threshold = float(np.sort(confidence)[n - max(1, round(share * n))]) if n else 1.0
+        answered = confidence >= threshold
+        effect = design_effect(right[answered], None if groups is None else groups[answered])
+        candidates.append((threshold, int(answered.sum()), int((answered & ~right).sum()), effect))
+    for promised in (True, False):
+        for threshold, n_answered, n_wrong, effect in candidates:
+            if promised:
+                so_few = bdtr(math.ceil(n_wrong / effect), max(1, math.floor(n_answered / effect)), 1 - target)
+                holds = so_few <= (1 - CONFIDENCE) / len(SHARES)
+            else:
+                holds = n_answered - n_wrong >= target * n_answered
+            if holds:
+                return PrecisionThreshold(
+                    0.0 if n_answered == n else threshold, target, promised, 1 - n_wrong / n_answered, n_answered / n, n
+                )
+    return PrecisionThreshold(1.0, target, False, 1.0, 0.0, n)
+
+
+def images_needed(target: float) -> int:
+    """How many answered images without a mistake a promise of `target` precision takes at least."""
+    return math.ceil(math.log((1 - CONFIDENCE) / len(SHARES)) / math.log(target))
+
+
+@dataclass(frozen=True, slots=True)
+class ConformalThreshold:
+    """A class whose probability is at least `min_probability` cannot be ruled out."""
+
+    coverage: float  # share of new images whose true class is in the set, at least
+    min_probability: float  # 0: too few images, every class stays in the set
+    mean_size: float  # classes in a set, over the held-out images
+    n: int  # held-out images
+
+
+def conformal_threshold(
+    probabilities: np.ndarray, labels: np.ndarray, coverage: float, groups: np.ndarray | None = None
+) -> ConformalThreshold:
+    """The threshold of split conformal prediction with the smallest sets (Vovk et al. 2005; Sadinle et al. 2019).
+
+    It holds for images that are drawn as the (n,) held-out ones were, on average over them; n of 19 or more for 0.95. Of each
+    of the (n,) `groups` its least probable true label counts alone.
+    """
+    n = len(labels)
+    of_label = probabilities[np.arange(n), labels]
+    if groups is not None:
+        numbers = np.unique(groups, return_inverse=True)[1]
+        lowest = np.ones(int(numbers.max()) + 1 if n else 0)
+        np.minimum.at(lowest, numbers, of_label)
+        of_label = lowest
+    of_label = np.sort(of_label)
+    rank = math.ceil((len(of_label) + 1) * coverage)
+    threshold = float(of_label[len(of_label) - rank]) if rank <= len(of_label) else 0.0
+    sizes = [len(members) for members in conformal_sets(probabilities, threshold)]
+    return ConformalThreshold(coverage, threshold, float(np.mean(sizes)) if sizes else 0.0, n)
+
+
+def conformal_sets(probabilities: np.ndarray, min_probability: float) -> list[np.ndarray]:
+    """For each row the classes that cannot be ruled out, the most probable first; that one always is among them."""
+    sets = []
+    for row in probabilities:
+        order = np.argsort(-row, kind="stable")
+        kept = row[order] >= min_probability
+        kept[0] = True
+        sets.append(order[kept])
+    return sets
+
+
+@dataclass(frozen=True, slots=True)
+class PromiseCheck:
+    """What the thresholds do on images whose labels are known: whether their promises are kept."""
+
+    share_answered: float
+    precision: float | None  # of the answers; None where none was given
+    coverage: float | None  # share of sets that hold the true class; None without sets
+    mean_size: float | None  # classes in a set
+
+    def as_json(self) -> dict[str, float | None]:
+        """As metrics.json holds it."""
+        return {
+            "share_answered": self.share_answered,
+            "precision": self.precision,
+            "coverage": self.coverage,
+            "mean_size": self.mean_size,
+        }
+
+
+def promises_kept(
+    probabilities: np.ndarray, labels: np.ndarray, min_confidence: float, min_probability: float | None
+) -> PromiseCheck:
+    """What the thresholds do on (n, n_classes) probabilities of images with (n,) labels."""
+    answered = probabilities.max(axis=1) >= min_confidence
+    right = probabilities.argmax(axis=1) == labels
+    coverage = mean_size = None
+    if min_probability is not None:
+        sets = conformal_sets(probabilities, min_probability)
+        coverage = float(np.mean([label in members for label, members in zip(labels, sets, strict=True)]))
+        mean_size = float(np.mean([len(members) for members in sets]))
+    precision = float(right[answered].mean()) if answered.any() else None
+    return PromiseCheck(float(answered.mean()), precision, coverage, mean_size)

@@ -1,0 +1,1 @@
+"""From a scanned data set to a fitted model: the choice of a strategy, the probe, fine-tuning."""

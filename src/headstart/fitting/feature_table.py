@@ -1,0 +1,39 @@
+"""Features of a data set's images, row by row, to be fitted and answered."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from headstart.evaluation.probabilities import softmax
+from headstart.fitting.fitted import SplitAnswers
+from headstart.model.probe import CrossValidated, Probe, cross_validate, fit_probe
+from headstart.progress import Progress, silent
+
+
+@dataclass(frozen=True, slots=True)
+class FeatureTable:
+    """Feature vectors with what folds and fits need to know."""
+
+    vectors: np.ndarray  # (n_images, n_features) float32
+    labels: np.ndarray  # (n_images,) int64
+    groups: np.ndarray  # (n_images,) int64
+    n_classes: int
+    balance: bool = False  # whether every class counts as equally frequent
+
+    def fit(self, rows: np.ndarray, seed: int, progress: Progress = silent, strength: float | None = None) -> Probe:
+        """The probe of some rows; of a strength that is known, or chosen by cross-validation."""
+        return fit_probe(*self._of(rows), balance=self.balance, strength=strength, seed=seed, progress=progress)
+
+    def cross_validate(self, rows: np.ndarray, n_folds: int, seed: int, progress: Progress = silent) -> CrossValidated:
+        """SplitAnswers for some rows by probes that never saw them."""
+        return cross_validate(*self._of(rows), n_folds=n_folds, balance=self.balance, seed=seed, progress=progress)
+
+    def answer(self, probe: Probe, rows: np.ndarray, split: str) -> SplitAnswers:
+        """What a probe says of some rows."""
+        probabilities, uncalibrated = (softmax(head.logits(self.vectors[rows])) for head in (probe.head, probe.uncalibrated))
+        # A balanced model's probabilities are of a world with even classes, which these images are not.
+        before = None if self.balance else uncalibrated
+        return SplitAnswers(split, rows, probabilities, False, uncalibrated=before, temperature=probe.temperature)
+
+    def _of(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, int]:
+        return self.vectors[rows], self.labels[rows], self.groups[rows], self.n_classes

@@ -1,0 +1,74 @@
+"""Many probes on parts of the same features: repeated cross-validation and the learning curve."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from headstart.data.splits import fold_count, folds, spread_order
+from headstart.evaluation.cross_validation import CrossValidation, cross_validation
+from headstart.evaluation.learning_curve import LearningCurve, learning_curve
+from headstart.fitting.feature_table import FeatureTable
+from headstart.fitting.fitted import SplitAnswers
+from headstart.progress import Progress
+from headstart.settings import TrainSettings
+
+SHARES = (0.12, 0.25, 0.5, 0.75, 1.0)  # of train
+FEWEST_IMAGES = 40  # of train, below which a curve says nothing
+FEWEST_OF_CLASS = 5  # on average, in half of train: with so many classes and so few images neither
+
+
+@dataclass(frozen=True, slots=True)
+class RepeatedCrossValidation:
+    """What cross-validation said of each image, and in sum."""
+
+    answers: (
+        SplitAnswers  # of the first repeat: the mean of several would be the answer of an ensemble, which is not what is saved
+    )
+    summary: CrossValidation
+
+
+def cross_validate_repeatedly(
+    table: FeatureTable, rows: np.ndarray, n_folds: int, repeats: int, seed: int, progress: Progress
+) -> RepeatedCrossValidation:
+    """Stratified, group-safe cross-validation of a probe, each repeat with folds of its own."""
+    labels = table.labels[rows]
+    found = []
+    for repeat in range(repeats):
+        found.append(table.cross_validate(rows, n_folds, seed + repeat))
+        progress("cross-validating", repeat + 1, repeats)
+    right = np.stack([one.probabilities.argmax(axis=1) == labels for one in found])
+    uncalibrated = None if table.balance else found[0].uncalibrated
+    answers = SplitAnswers("cv", rows, found[0].probabilities, selected_on=False, uncalibrated=uncalibrated)
+    fold = np.stack([one.fold for one in found])
+    return RepeatedCrossValidation(answers, cross_validation(right, fold, table.groups[rows]))
+
+
+def measure_learning_curve(
+    table: FeatureTable, train: np.ndarray, reported: SplitAnswers, strength: float, settings: TrainSettings, progress: Progress
+) -> LearningCurve | None:
+    """How probes of 12, 25, 50, 75 and 100 % of train do on the images that are reported; None where train is too small.
+
+    The smaller parts lie in the larger ones, and each has the classes' shares. By cross-validation the parts are of what each
+    fold is fitted on. All have the `strength` of the whole of train: choosing it for each part took six times as long.
+    """
+    if len(train) < max(FEWEST_IMAGES, 2 * FEWEST_OF_CLASS * table.n_classes):
+        return None
+    if reported.split == "cv":
+        labels, groups = table.labels[train], table.groups[train]
+        numbers = folds(labels, groups, fold_count(labels, groups, settings.folds_and_repeats[0]), settings.seed)
+        pairs = [(train[fit], train[held]) for fit, held in numbers]
+    else:
+        pairs = [(train, reported.indices)]
+    place = np.empty(len(table.labels), np.int64)
+    place[reported.indices] = np.arange(len(reported.indices))
+    right = np.zeros((len(SHARES), len(reported.indices)), bool)
+    n_train = [0] * len(SHARES)
+    for number, (fit, held) in enumerate(pairs):
+        order = spread_order(table.labels[fit], settings.seed)
+        for i, share in enumerate(SHARES):
+            part = np.sort(fit[order[: max(table.n_classes, round(share * len(fit)))]])
+            n_train[i] = len(part)  # by cross-validation of the last fold: they differ by an image
+            head = table.fit(part, settings.seed, strength=strength).head
+            right[i, place[held]] = head.logits(table.vectors[held]).argmax(axis=1) == table.labels[held]
+            progress("learning curve", number * len(SHARES) + i + 1, len(pairs) * len(SHARES))
+    return learning_curve(SHARES, tuple(n_train), right, table.groups[reported.indices])

@@ -1,0 +1,92 @@
+"""The backbone of a run: its weights found, its preprocessing settled, and features to be had from the fastest engine."""
+
+import warnings
+from dataclasses import dataclass, replace
+
+from headstart.data.preprocess import Preprocess
+from headstart.errors import HeadstartWarning, SettingsError
+from headstart.machine import has_cuda
+from headstart.model.extractor import Frozen
+from headstart.model.frozen import NotCompilable, check_image_size, frozen_backbone
+from headstart.model.specs import BackboneSpec, find_backbone
+from headstart.model.weights import WeightsFile, locate_weights
+from headstart.progress import Progress
+from headstart.settings import TrainSettings
+
+TUTORIAL_RESIZE_PX, TUTORIAL_SIZE_PX = 256, 224
+
+
+@dataclass(frozen=True, slots=True)
+class Backbone:
+    """A pretrained network before anything is trained."""
+
+    spec: BackboneSpec
+    weights: WeightsFile
+    preprocess: Preprocess  # of this run
+    frozen: Frozen | None  # None for the tutorial's recipe, which has no use for features
+
+
+def open_backbone(settings: TrainSettings, progress: Progress) -> Backbone:
+    """The backbone that the settings name. Torch is loaded only where a GPU computes or nothing is compiled yet.
+
+    Raises HeadstartError.
+    """
+    spec = find_backbone(settings.backbone)
+    if spec.preprocess is None and settings.weights is None:  # only timm knows where these are
+        from headstart.model.backbones import complete_spec
+
+        spec = complete_spec(spec)
+    weights = locate_weights(spec, given=settings.weights, offline=settings.offline, progress=progress)
+    if settings.recipe == "tutorial":
+        from headstart.model.backbones import pretrained_network
+
+        network = pretrained_network(spec, weights)
+        network.preprocess = preprocess_for(settings, network.preprocess)
+        check_image_size(network)
+        return Backbone(network.spec, weights, network.preprocess, None)
+    frozen = _frozen_on_gpu(spec, weights, settings) or _frozen_on_cpu(spec, weights, settings, progress)
+    return Backbone(frozen.spec, weights, frozen.preprocess, frozen)
+
+
+def _frozen_on_gpu(spec: BackboneSpec, weights: WeightsFile, settings: TrainSettings) -> Frozen | None:
+    """The network in torch on another device than the CPU, where one is asked for or, by "auto", a GPU is at hand."""
+    if settings.device == "cpu" or (settings.device == "auto" and not has_cuda()):
+        return None
+    from headstart.model.backbones import find_hardware
+
+    device = find_hardware(settings.device).device
+    return None if device == "cpu" else _frozen_in_torch(spec, weights, settings, device)
+
+
+def _frozen_on_cpu(spec: BackboneSpec, weights: WeightsFile, settings: TrainSettings, progress: Progress) -> Frozen:
+    try:
+        return frozen_backbone(spec, weights, image_size=settings.image_size, precision=settings.precision, progress=progress)
+    except NotCompilable as error:
+        warnings.warn(f"{error.message}: it runs in torch, which is slower", HeadstartWarning, stacklevel=2)
+        return _frozen_in_torch(spec, weights, settings, "cpu")
+
+
+def _frozen_in_torch(spec: BackboneSpec, weights: WeightsFile, settings: TrainSettings, device: str) -> Frozen:
+    from headstart.model.backbones import pretrained_network
+
+    if settings.precision != "fp32":
+        raise SettingsError(f"--precision {settings.precision} is for features on a CPU", hint="leave it out")
+    network = pretrained_network(spec, weights, device)
+    if settings.image_size is not None:
+        network.preprocess = network.preprocess.at_size(settings.image_size)
+        check_image_size(network)
+    return network.frozen(weights.sha256)
+
+
+def preprocess_for(settings: TrainSettings, own: Preprocess) -> Preprocess:
+    """The preprocessing of a run: the backbone's own, at another size if asked for; the tutorial's for its recipe."""
+    if settings.recipe == "tutorial":
+        own = replace(
+            own,
+            size_px=TUTORIAL_SIZE_PX,
+            resize_px=TUTORIAL_RESIZE_PX,
+            interpolation="bilinear",
+            crop="center",
+            decode_margin=0.0,
+        )
+    return own if settings.image_size is None else own.at_size(settings.image_size)

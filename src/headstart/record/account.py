@@ -1,0 +1,114 @@
+"""What a run has to say: its numbers, what they are worth, and what the owner should know."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from headstart.audit.findings import Checked
+from headstart.evaluation.calibration import Calibration
+from headstart.evaluation.intervals import in_words
+from headstart.evaluation.metrics import Evaluation
+from headstart.fitting.fitted import Fit
+from headstart.record.decisions import Decisions, calibration_of, decide
+
+# What a check found of images, where they are counted and not named.
+FOUND = {
+    "conflict": "also show up in another class",
+    "foreign": "look unlike every other of their class",
+    "blank": "have next to no contrast",
+    "dark": "come close to black",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """The numbers of a run and its remarks, before anything is written."""
+
+    evaluations: tuple[Evaluation, ...]  # the reported one first
+    without_leaks: Evaluation | None  # of the reported images that have no twin in train, where some have
+    calibration: Calibration | None
+    decisions: Decisions
+    doubts: tuple[str, ...]  # what could be wrong with the numbers
+    remarks: tuple[str, ...]  # what else is to be known
+
+    @property
+    def reported(self) -> Evaluation:
+        """The evaluation that the claim is of."""
+        return self.evaluations[0]
+
+
+def account_of(fit: Fit) -> Account:
+    """The account of a fit that has answers."""
+    fitted, dataset = fit.fitted, fit.dataset
+    evaluations = tuple(fit.evaluate(answers) for answers in fitted.answers)
+    clean = fit.without_leaks(fitted.answers[0])
+    without_leaks = fit.evaluate(clean) if clean else None
+    decisions = decide(fit)
+    fitted_on = decisions.set_on or "no images: too few"
+    return Account(
+        evaluations,
+        without_leaks,
+        calibration_of(fitted.answers[0], dataset.labels, fitted_on),
+        decisions,
+        _leak_notes(evaluations[0], without_leaks) + _audit_notes(fit.checked),
+        _remarks(fit, evaluations[0]) + decisions.notes(fit.settings),
+    )
+
+
+def known_limits(fit: Fit, reported: Evaluation | None) -> tuple[str, ...]:
+    """What could be wrong with a model and what else is to be known of it, as it may leave the machine: no image is named."""
+    clean = fit.without_leaks(fit.fitted.answers[0]) if reported else None
+    leaks = _leak_notes(reported, fit.evaluate(clean)) if reported and clean else ()
+    return leaks + _counted_findings(fit.checked) + _remarks(fit, reported)
+
+
+def _remarks(fit: Fit, reported: Evaluation | None) -> tuple[str, ...]:
+    return _choice_notes(fit) + fit.dataset.notes + fit.fitted.notes + _held_out_notes(fit, reported)
+
+
+def _leak_notes(reported: Evaluation, clean: Evaluation | None) -> tuple[str, ...]:
+    if clean is None:
+        return ()
+    return (
+        f"{reported.n - clean.n} of the {reported.n} {reported.split} images have a twin in train, which flatters the model; "
+        f"without them {clean.accuracy:.1%} of {clean.n} are right ({in_words(clean.accuracy_ci95, clean.n)})",
+    )
+
+
+def _audit_notes(checked: Sequence[Checked]) -> tuple[str, ...]:
+    """A line for each check that has more to say than an info."""
+    notes = []
+    for result in checked:
+        grave = [finding for finding in result.findings if finding.is_grave]
+        if grave:
+            more = f", and {len(grave) - 1} more" if len(grave) > 1 else ""
+            notes.append(f"{result.check}: {grave[0]}{more}; headstart audit shows all")
+    return tuple(notes)
+
+
+def _counted_findings(checked: Sequence[Checked]) -> tuple[str, ...]:
+    """The same by numbers: of how many images a check had something grave to say, and what it said of the whole set."""
+    notes = []
+    for result in checked:
+        grave = [finding for finding in result.findings if finding.is_grave]
+        notes += [finding.sentence for finding in grave if not finding.path]
+        n = sum(bool(finding.path) for finding in grave)
+        if n:
+            notes.append(f"images that {FOUND[result.check]}: {n}; headstart audit shows them")
+    return tuple(notes)
+
+
+def _held_out_notes(fit: Fit, reported: Evaluation | None) -> tuple[str, ...]:
+    notes = []
+    if fit.split.val_from == "train" and fit.split.val.size:
+        notes.append(f"val is {len(fit.split.val)} images split off train, class by class")
+    if fit.fitted.interrupted:
+        notes.append(f"interrupted: epoch {fit.fitted.best_epoch} is kept, the best until then")
+    if fit.fitted.refit and reported and reported.split != "test":
+        notes.append("refit: the saved model was trained on train and val; the accuracy is of the model before that")
+    return tuple(notes)
+
+
+def _choice_notes(fit: Fit) -> tuple[str, ...]:
+    chose = (f"auto chose {fit.choice.why}",) if fit.choice else ()
+    idle = ("--cv is about probes: it has no effect here",) if fit.settings.cv and fit.settings.takes_steps else ()
+    return chose + idle

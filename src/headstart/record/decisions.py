@@ -1,0 +1,111 @@
+"""What a model says beside its probabilities, settled on images it did not learn from."""
+
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from headstart.evaluation.calibration import Calibration, ece_by_chance, expected_calibration_error
+from headstart.evaluation.probabilities import log_losses
+from headstart.evaluation.thresholds import (
+    ConformalThreshold,
+    PrecisionThreshold,
+    conformal_threshold,
+    images_needed,
+    precision_threshold,
+    promises_kept,
+)
+from headstart.fitting.fitted import Fit, SplitAnswers
+from headstart.settings import TrainSettings
+
+
+@dataclass(frozen=True, slots=True)
+class Decisions:
+    """The thresholds that were asked for, and on what images they were set."""
+
+    set_on: str = ""  # in words
+    split: str = ""  # of these images; "" where there were none
+    selected_on: bool = False  # whether an epoch was chosen by them
+    precision: PrecisionThreshold | None = None
+    conformal: ConformalThreshold | None = None
+
+    def as_json(self, reported: SplitAnswers, labels: np.ndarray) -> dict[str, Any] | None:
+        """As metrics.json holds it: the thresholds, and whether they keep their promise on the reported images.
+
+        That is None where these are the very images that they were set on.
+        """
+        if self.precision is None and self.conformal is None:
+            return None
+        kept = promises_kept(
+            reported.probabilities,
+            labels[reported.indices],
+            self.precision.min_confidence if self.precision else 0.0,
+            self.conformal.min_probability if self.conformal else None,
+        )
+        return {
+            "set_on": self.set_on,
+            "precision": self.precision and asdict(self.precision),
+            "conformal": self.conformal and asdict(self.conformal),
+            "reported": None if reported.split == self.split else kept.as_json(),
+        }
+
+    def notes(self, settings: TrainSettings) -> tuple[str, ...]:
+        """What the owner should know of them."""
+        found = []
+        if self.precision:
+            found.append(self._of_precision(self.precision))
+        if self.conformal:
+            c = self.conformal
+            says = f"--conformal {c.coverage:g}: sets of {c.mean_size:.2f} classes on average ({c.n} images, {self.set_on})"
+            if c.min_probability == 0:
+                says = f"--conformal {c.coverage:g}: {c.n} images are too few for it; every set holds all classes"
+            found.append(says)
+        if not self.split and (settings.target_precision or settings.conformal):
+            found.append("--target-precision and --conformal have no effect: too few images to set a threshold on")
+        return tuple(found)
+
+    def _of_precision(self, p: PrecisionThreshold) -> str:
+        if p.share_answered == 0:
+            return f"--target-precision {p.target:g}: of {p.n} images ({self.set_on}) not even the surest are right so often"
+        says = (
+            f"--target-precision {p.target:g}: below {p.min_confidence:.3f} the answer is unsure; of {p.n} images "
+            f"({self.set_on}) {p.share_answered:.1%} are answered, {p.precision:.1%} of these rightly"
+        )
+        if p.promised:
+            return says
+        if self.selected_on:
+            return says + "; it is no promise, for the epoch was chosen on these images"
+        needed = images_needed(p.target)
+        why = f"that takes {needed} answers without a mistake or more" if p.n < needed else "too many sure answers are wrong"
+        return says + f"; it is no promise: {why}"
+
+
+def decide(fit: Fit) -> Decisions:
+    """Thresholds from answers to images that the model did not learn from."""
+    held_out, settings = fit.fitted.held_out, fit.settings
+    if held_out is None:
+        return Decisions()
+    known, groups = fit.dataset.labels[held_out.indices], fit.groups[held_out.indices]
+    precision = conformal = None
+    if settings.target_precision:
+        precision = precision_threshold(held_out.probabilities, known, settings.target_precision, groups)
+        if held_out.selected_on:
+            precision = replace(precision, promised=False)
+    if settings.conformal:
+        conformal = conformal_threshold(held_out.probabilities, known, settings.conformal, groups)
+    words = held_out.in_words()
+    if held_out.split == "cv" and fit.fitted.refit:
+        words = words.replace("train", "train and val")
+    return Decisions(words, held_out.split, held_out.selected_on, precision, conformal)
+
+
+def calibration_of(answers: SplitAnswers, labels: np.ndarray, fitted_on: str) -> Calibration | None:
+    """Log loss and ECE of some answers before and after the temperature; None where there is none to compare."""
+    if answers.uncalibrated is None:
+        return None
+    known = labels[answers.indices]
+    both = answers.uncalibrated, answers.probabilities if answers.calibrated_apart is None else answers.calibrated_apart
+    losses = [float(log_losses(probabilities, known).mean()) for probabilities in both]
+    errors = [expected_calibration_error(probabilities, known) for probabilities in both]
+    by_chance = ece_by_chance(both[1])
+    return Calibration(answers.temperature, fitted_on, (losses[0], losses[1]), (errors[0], errors[1]), by_chance)

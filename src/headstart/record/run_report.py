@@ -1,0 +1,129 @@
+"""The pictures of a run and its report."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from headstart.artifact.bundle import installed_versions
+from headstart.artifact.figures import (
+    Tile,
+    confusion_figure,
+    grid_figure,
+    history_figure,
+    learning_curve_figure,
+    reliability_figure,
+    save_figure,
+)
+from headstart.artifact.predictor import Prediction
+from headstart.artifact.report import ReportFacts, ReportFigure, write_report
+from headstart.artifact.story import StoryFacts, tell
+from headstart.artifact.tiles import prediction_tile
+from headstart.data.dataset import Dataset, LabelledImage
+from headstart.data.images import read_bytes
+from headstart.evaluation.calibration import reliability
+from headstart.fitting.fitted import Fit, SplitAnswers
+from headstart.record.account import Account
+from headstart.threads import map_in_threads
+
+GRID_TILES, GRID_COLUMNS = 12, 6
+
+
+def report_run(root: Path, fit: Fit, account: Account) -> None:
+    """Draws figures/*.png and writes report.html in the run folder."""
+    dataset, answers = fit.dataset, fit.fitted.answers[0]
+    figures = tuple(_figures(root / "figures", fit, account))
+    story = tell(
+        StoryFacts(
+            account.reported,
+            account.without_leaks,
+            account.calibration,
+            fit.fitted.cross_validation,
+            fit.fitted.curve,
+            account.doubts,
+            tuple(dataset.images[answers.indices[i]].path for i in _surest_mistakes(answers, dataset)),
+            np.bincount(dataset.labels[fit.split.train], minlength=len(dataset.classes)).tolist(),
+        )
+    )
+    model = fit.fitted.model
+    shown = {name: value for name, value in fit.fitted.plan.items() if name != "held_out_log_loss"}
+    backbone = (
+        ("name", model.spec.name),
+        ("weights", fit.weights.origin),
+        ("weights SHA-256", fit.weights.sha256),
+        ("licence", model.spec.licence),
+    )
+    write_report(
+        root / "report.html",
+        ReportFacts(
+            name=dataset.name,
+            strategy=fit.settings.strategy,
+            recipe=fit.settings.recipe,
+            backbone=model.spec.name,
+            classes=dataset.classes,
+            counts=fit.image_counts(),
+            evaluation=account.reported,
+            story=story,
+            notes=account.remarks,
+            figures=figures,
+            skipped=dataset.skipped,
+            tables=(
+                ("The plan, every number resolved", tuple(shown.items())),
+                ("Settings as asked for", tuple(fit.settings.as_json().items())),
+                ("Preprocessing", tuple(model.preprocess.as_json().items())),
+                ("Backbone", backbone),
+                ("Versions", tuple(installed_versions().items())),
+            ),
+        ),
+    )
+
+
+def answer_tiles(images: Sequence[LabelledImage], probabilities: np.ndarray, fit: Fit) -> list[Tile]:
+    """Tiles of labelled images with what the model says of them."""
+    preprocess, classes = fit.fitted.model.preprocess, fit.dataset.classes
+
+    def tile(shown: tuple[LabelledImage, np.ndarray]) -> Tile:
+        image, row = shown
+        answer = Prediction(image.path, classes, row)
+        return prediction_tile(read_bytes(image.file), answer, image.label, preprocess, Path(image.path).name)
+
+    return list(map_in_threads(tile, zip(images, probabilities, strict=True)))
+
+
+def _figures(folder: Path, fit: Fit, account: Account) -> Iterator[ReportFigure]:
+    fitted, dataset, answers = fit.fitted, fit.dataset, fit.fitted.answers[0]
+    if len(fitted.history) > 1:
+        file = folder / "history.png"
+        save_figure(history_figure(fitted.history, fitted.best_epoch), file)
+        yield ReportFigure("Training curves", "Loss and accuracy after each epoch; the dotted line is kept.", file)
+    file = folder / "confusion.png"
+    save_figure(confusion_figure(account.reported, dataset.classes), file)
+    yield ReportFigure("What is taken for what", "Each row is a true class, each column an answer.", file)
+    known = dataset.labels[answers.indices]
+    mistakes = _surest_mistakes(answers, dataset)[:GRID_TILES]
+    samples = np.random.default_rng(0).permutation(len(known))[:GRID_TILES].tolist()
+    for name, title, caption, chosen in (
+        ("mistakes", "The surest mistakes", "Wrong answers, the surest first: hard cases, or wrong labels.", mistakes),
+        ("samples", "Sample predictions", "Drawn at random, right and wrong as they come.", samples),
+    ):
+        if chosen:
+            images = [dataset.images[answers.indices[i]] for i in chosen]
+            save_figure(
+                grid_figure(answer_tiles(images, answers.probabilities[chosen], fit), GRID_COLUMNS), folder / f"{name}.png"
+            )
+            yield ReportFigure(title, caption, folder / f"{name}.png")
+    if fitted.curve:
+        file = folder / "learning_curve.png"
+        save_figure(learning_curve_figure(fitted.curve), file)
+        yield ReportFigure("Would more images help?", fitted.curve.sentence(), file)
+    file = folder / "reliability.png"
+    after = reliability(answers.probabilities if answers.calibrated_apart is None else answers.calibrated_apart, known)
+    before = after if answers.uncalibrated is None else reliability(answers.uncalibrated, known)
+    save_figure(reliability_figure(before, after), file)
+    yield ReportFigure("Are the probabilities honest?", "On the dotted line the model is as often right as it is sure.", file)
+
+
+def _surest_mistakes(answers: SplitAnswers, dataset: Dataset) -> list[int]:
+    """Which of the answers are wrong, the surest first."""
+    right = answers.probabilities.argmax(axis=1) == dataset.labels[answers.indices]
+    return [i for i in np.argsort(-answers.probabilities.max(axis=1), kind="stable").tolist() if not right[i]]

@@ -1,0 +1,212 @@
+"""ImageClassifier: a scikit-learn coat over training and prediction."""
+
+import tempfile
+import warnings
+from collections.abc import Iterable, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.metrics import accuracy_score
+from sklearn.utils.validation import check_is_fitted
+
+from headstart.artifact.predictor import Predictor
+from headstart.data.catalog import open_data
+from headstart.data.dataset import Dataset, labelled_dataset
+from headstart.data.sources import Candidate, Sources
+from headstart.errors import DataError, HeadstartWarning, SettingsError
+from headstart.fitting.fit import fit_sources, open_splits
+from headstart.fitting.fitted import Fit
+from headstart.model.feature_store import FeatureStore
+from headstart.model.features import scan
+from headstart.progress import silent
+from headstart.record.decisions import decide
+from headstart.record.run_files import write_model
+from headstart.settings import TrainSettings
+
+Paths = str | Path | Iterable[str | Path]
+
+
+class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
+    """An image classifier by transfer learning, for lists of paths or a folder of classes.
+
+    The parameters are those of TrainSettings. A probe uses every image it is given; fine-tuning holds `val_fraction` of them
+    out to choose its best epoch by. After `fit`: `classes_` (n_classes,), sorted; `strategy_`, and where "auto" chose it
+    `why_`, a sentence.
+    """
+
+    def __init__(
+        self,
+        strategy: str = "auto",
+        *,
+        recipe: str = "default",
+        backbone: str = "efficientnet_lite0",
+        weights: str | Path | None = None,
+        offline: bool = False,
+        val: str | Path | None = None,
+        test: str | Path | None = None,
+        exclude: str | Path | None = None,
+        val_fraction: float = 0.2,
+        augment: str | None = None,
+        schedule: str | None = None,
+        epochs: int | None = None,
+        learning_rate: float | None = None,
+        batch_size: int | None = None,
+        image_size: int | None = None,
+        freeze: int | None = None,
+        precision: str = "fp32",
+        device: str = "auto",
+        workers: int | None = None,
+        seed: int = 0,
+        balance: bool = False,
+        cv: str | None = None,
+        time_budget: float = 300.0,
+        target_precision: float | None = None,
+        conformal: float | None = None,
+        refit: bool = False,
+    ) -> None:
+        self.strategy = strategy
+        self.recipe = recipe
+        self.backbone = backbone
+        self.weights = weights
+        self.offline = offline
+        self.val = val
+        self.test = test
+        self.exclude = exclude
+        self.val_fraction = val_fraction
+        self.augment = augment
+        self.schedule = schedule
+        self.epochs = epochs
+        self.learning_rate = learning_rate
+        self.batch_size = batch_size
+        self.image_size = image_size
+        self.freeze = freeze
+        self.precision = precision
+        self.device = device
+        self.workers = workers
+        self.seed = seed
+        self.balance = balance
+        self.cv = cv
+        self.time_budget = time_budget
+        self.target_precision = target_precision
+        self.conformal = conformal
+        self.refit = refit
+
+    def fit(self, X: Paths, y: Sequence[Any] | None = None) -> "ImageClassifier":
+        """Trains on a folder of classes (any form of DATA), or on paths with their labels. Returns self.
+
+        Raises HeadstartError; a path that cannot be read is an error here, for it has a label that someone gave it.
+        """
+        settings = TrainSettings.of(**self.get_params())
+        with ExitStack() as stack:
+            if y is None:
+                if not isinstance(X, str | Path):
+                    raise SettingsError("fit needs labels for a list of paths", hint="fit(paths, labels), or fit(folder)")
+                sources = open_splits(stack, X, settings, silent)
+                names = np.unique([c.label for source in sources for c in source.candidates if c.label])
+            elif any(given is not None for given in (self.val, self.test, self.exclude)):
+                raise SettingsError("val, test and exclude go with a folder, not with a list of paths", hint="fit(folder)")
+            else:
+                names = np.unique(np.asarray(y))
+                sources = [_labelled_sources(X, y)]
+            fit = fit_sources(sources, settings, needs_answers=False)
+            if y is not None and fit.dataset.skipped:
+                first = fit.dataset.skipped[0]
+                raise DataError(f"{first.path} cannot be read: {first.reason}", hint="leave it out of the list")
+        _warn_of(fit.dataset, fit.fitted.notes)
+        if fit.fitted.interrupted:
+            message = f"training was interrupted: epoch {fit.fitted.best_epoch} is kept, the best until then"
+            warnings.warn(message, HeadstartWarning, stacklevel=2)
+        self.classes_ = names
+        self.strategy_, self.why_ = fit.settings.strategy, fit.choice.why if fit.choice else ""
+        self._fit: Fit | None = fit
+        model = fit.fitted.model
+        self._predictor = Predictor(fit.dataset.classes, model.preprocess, model.extractor, model.head)
+        return self
+
+    def predict(self, X: Paths) -> np.ndarray:
+        """(n,) the most probable class of each image, of the type the labels had. Raises DataError for an unreadable one."""
+        probabilities = self.predict_proba(X)
+        return self.classes_[probabilities.argmax(axis=1)]
+
+    def predict_proba(self, X: Paths) -> np.ndarray:
+        """(n, n_classes) float64 probabilities in the order of `classes_`. Raises DataError for an unreadable image."""
+        check_is_fitted(self, "classes_")
+        files = [X] if isinstance(X, str | Path) else list(X)
+        rows = []
+        for prediction in self._predictor.predict(files, self.workers):
+            if prediction.probabilities is None:
+                raise DataError(f"{prediction.path} cannot be read: {prediction.error}", hint="leave it out of the list")
+            rows.append(prediction.probabilities)
+        order = [self._predictor.classes.index(str(name)) for name in self.classes_]
+        return np.stack(rows)[:, order] if rows else np.empty((0, len(order)))
+
+    def score(self, X: Paths, y: Sequence[Any] | None = None, sample_weight: Any = None) -> float:
+        """Accuracy on paths and labels, or on a folder of classes."""
+        if y is None:
+            if not isinstance(X, str | Path):
+                raise SettingsError("score needs labels for a list of paths", hint="score(paths, labels), or score(folder)")
+            return self._score_folder(X)
+        return float(accuracy_score(np.asarray(y), self.predict(X), sample_weight=sample_weight))
+
+    def _score_folder(self, data: str | Path) -> float:
+        check_is_fitted(self, "classes_")
+        predictor = self._predictor
+        with open_data(data, offline=self.offline) as sources:
+            found = scan(
+                sources.candidates, predictor.preprocess, predictor.extractor, store=FeatureStore(), workers=self.workers
+            )
+        dataset = labelled_dataset(sources.name, found.images, found.skipped, predictor.classes)
+        _warn_of(dataset)
+        known = [i for i, image in enumerate(found.images) if image.label in predictor.classes]
+        return float(accuracy_score(dataset.labels, predictor.head.logits(found.vectors[known]).argmax(axis=1)))
+
+    def save(self, folder: str | Path) -> Path:
+        """Writes the model as a bundle that `headstart predict` and `ImageClassifier.load` read. Returns the folder."""
+        check_is_fitted(self, "classes_")
+        if self._fit is None:
+            raise SettingsError("a loaded model is saved already", hint="copy its folder")
+        target = Path(folder)
+        if target.exists():
+            raise SettingsError(f"{target} exists", hint="choose another folder")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}-") as aside:
+            answers = self._fit.fitted.answers
+            reported = self._fit.evaluate(answers[0]) if answers else None
+            decisions = decide(self._fit)
+            write_model(Path(aside) / "model", self._fit, reported, decisions)
+            (Path(aside) / "model").rename(target)
+        return target
+
+    @classmethod
+    def load(cls, folder: str | Path, device: str = "cpu") -> "ImageClassifier":
+        """The classifier of a bundle or run folder. Its labels are the class names. Raises BundleError."""
+        predictor = Predictor.load(folder, device)
+        settings = predictor.manifest.settings if predictor.manifest else {}
+        classifier = cls(**{name: value for name, value in settings.items() if name in TrainSettings.model_fields})
+        classifier.classes_ = np.unique(predictor.classes)
+        classifier._fit = None
+        classifier._predictor = predictor
+        return classifier
+
+
+def _warn_of(dataset: Dataset, notes: Sequence[str] = ()) -> None:
+    for note in (*dataset.notes, *notes):
+        warnings.warn(note, HeadstartWarning, stacklevel=3)
+    if dataset.skipped:
+        first = dataset.skipped[0]
+        message = f"{len(dataset.skipped)} files were skipped; the first is {first.path}: {first.reason}"
+        warnings.warn(message, HeadstartWarning, stacklevel=3)
+
+
+def _labelled_sources(X: Paths, y: Sequence[Any]) -> Sources:
+    try:
+        files = [Path(path) for path in X] if not isinstance(X, str | Path) else [Path(X)]
+    except TypeError as error:
+        raise DataError(f"the paths are no flat list of paths: {error}", hint="fit(list_of_paths, labels)") from error
+    if len(files) != len(y):
+        raise DataError(f"there are {len(files)} paths and {len(y)} labels", hint="give one label a path")
+    candidates = (Candidate(str(file), file, str(label)) for file, label in zip(files, np.asarray(y), strict=True))
+    return Sources("images", tuple(candidates))

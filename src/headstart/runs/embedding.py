@@ -1,0 +1,63 @@
+"""`embed`: the features of a data set, for whoever wants to do something else with them."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from headstart.artifact.feature_file import write_embedding
+from headstart.data.catalog import open_data
+from headstart.data.sources import Skipped
+from headstart.errors import DataError, explains_missing_packages
+from headstart.model.feature_store import FeatureStore
+from headstart.model.features import ScannedImage, Work, scan_rows
+from headstart.model.pretrained import open_backbone
+from headstart.progress import Progress, silent
+from headstart.settings import TrainSettings
+
+
+@dataclass(frozen=True, slots=True)
+class Embedded:
+    """What was written."""
+
+    file: Path
+    n_images: int
+    skipped: tuple[Skipped, ...]
+    work: Work
+
+
+@explains_missing_packages("embedding")
+def embed(data: str | Path, output: Path, settings: TrainSettings | None = None, *, progress: Progress = silent) -> Embedded:
+    """Writes path, label, split and feature vector of every readable image of DATA to a Parquet file, as they come.
+
+    Of the settings those count that name backbone, weights, image size, precision, device and workers. Raises HeadstartError.
+    """
+    settings = settings or TrainSettings()
+    backbone = open_backbone(settings, progress)
+    assert backbone.frozen is not None  # only the tutorial's recipe has none, and it is no setting of this
+    work = Work()
+    skipped: list[Skipped] = []
+    with open_data(data, offline=settings.offline, progress=progress) as sources:
+        skipped += sources.skipped
+        rows = scan_rows(
+            sources.candidates,
+            backbone.preprocess,
+            backbone.frozen.extractor,
+            store=FeatureStore(),
+            workers=settings.workers,
+            progress=progress,
+            work=work,
+        )
+
+        def readable() -> Iterator[ScannedImage]:
+            for row in rows:
+                if isinstance(row, Skipped):
+                    skipped.append(row)
+                else:
+                    yield row
+
+        n_images = write_embedding(output, readable(), backbone.frozen.n_features)
+    if not n_images:
+        output.unlink()
+        reason = f"; the first: {skipped[0].path}: {skipped[0].reason}" if skipped else ""
+        raise DataError(f"{sources.name} has no image that can be read{reason}", hint="JPEG, PNG, WebP, BMP, TIFF are read")
+    return Embedded(output, n_images, tuple(skipped), work)

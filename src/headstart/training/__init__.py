@@ -1,1 +1,0 @@
-"""The runs: a probe run, a fine-tune run, and the estimator that wraps them."""
