@@ -53,6 +53,11 @@ def process_rank() -> int:
     return int(os.environ.get("RANK", "0")) if os.environ.get("WORLD_SIZE", "1") != "1" else 0
 
 
+def local_rank() -> int:
+    """This process's number among those that torchrun started on this machine, which is that of its GPU; 0 alone."""
+    return int(os.environ.get("LOCAL_RANK", "0")) if os.environ.get("WORLD_SIZE", "1") != "1" else 0
+
+
 def seconds_since_start() -> float:
     """Wall-clock seconds since this process was started, interpreter start-up included."""
     if Path("/proc/self/stat").exists():  # to a hundredth; psutil adds the time of boot, which is known in whole seconds

@@ -4,9 +4,15 @@ The figures are for two CPU cores and EfficientNet-Lite0 unless a line says othe
 """
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Any, Literal
 
-from headstart.settings import Augment, Recipe, Schedule, Strategy, TrainSettings
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
+
+from headstart.schema import Count, NotNegative, Positive, Schema, Share
+from headstart.settings import Augment, Recipe, Schedule, TrainSettings
+
+Rate = Annotated[float, Field(gt=0)]
+Temperature = Annotated[float, Field(gt=0, le=1000)]
 
 # Smallest and largest share of a picture's area in a training crop. The tutorial's is Szegedy et al. 2015's. Milder crops keep
 # the whole of what is labelled in the picture: hand signs reached 0.993 after 4 epochs from 0.6 on, 0.983 from 0.35 on.
@@ -28,36 +34,88 @@ class RunFacts:
     left_open: float = 0.0
 
 
-@dataclass(frozen=True, slots=True)
-class TrainingPlan:
-    """Every number of a training run, nothing left open."""
+class StepPlan(Schema):
+    """How the weights move."""
 
-    strategy: Strategy
-    start: Literal["fitted head", "random head"]
     optimizer: Literal["adamw", "sgd"]
     schedule: Schedule
-    epochs: int
-    batch_size: int  # images a step
-    micro_batch: int  # of these computed at once, their gradients added up: what the memory follows
-    learning_rate: float  # the body's highest
-    head_learning_rate: float
-    weight_decay: float
-    warmup_share: float  # share of all steps over which the rate rises
-    step_epochs: int  # schedule "step": epochs between falls to a tenth
-    label_smoothing: float
-    augment: Augment
-    crop_scale: tuple[float, float]  # smallest and largest share of the picture's area in a training crop
-    image_size: int
-    small_size: int  # side of the network's input in the first `small_epochs`, pixels
-    small_epochs: int
-    freeze: int
-    batch_norm: Literal["frozen", "train"]  # frozen: running statistics stay the pretrained ones
+    epochs: Positive
+    batch_size: Positive  # images a step
+    micro_batch: Positive  # of these computed at once, their gradients added up: what the memory follows
+    learning_rate: Rate  # the body's highest
+    head_learning_rate: Rate
+    weight_decay: NotNegative
+    warmup_share: Share  # share of all steps over which the rate rises
+    step_epochs: Positive  # schedule "step": epochs between falls to a tenth
+    label_smoothing: Share
+    clip_norm: Rate | None
     precision: Literal["fp32", "bf16", "fp16"]
+
+
+class ViewPlan(Schema):
+    """What the network is shown of a training image."""
+
+    augment: Augment
+    crop_scale: tuple[Share, Share]  # smallest and largest share of the picture's area in a training crop
+    image_size: Positive  # side of the network's input, pixels
+
+
+class NetworkPlan(Schema):
+    """What of the network is trained, and from where."""
+
+    start: Literal["fitted head", "random head"]
+    freeze: Count  # blocks that stay as they are, and the stem with them
+    batch_norm: Literal["frozen", "train"]  # frozen: running statistics stay the pretrained ones
+
+
+class TrainingPlan(Schema):
+    """Every number of a training run, nothing left open. In files its groups are one flat table."""
+
+    strategy: Literal["probe", "finetune"]
+    network: NetworkPlan
+    steps: StepPlan
+    views: ViewPlan
     best_by: Literal["accuracy, then loss", "accuracy"]
-    clip_norm: float | None
-    balance: bool  # every class counts as equally frequent, in training and in the choice of the best epoch
-    workers: int
-    seed: int
+    balance: bool = False  # every class counts as equally frequent, in training and in the choice of the best epoch
+    workers: Positive
+    seed: Count
+
+    @model_serializer(mode="wrap")
+    def _flat(self, as_nested: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        values: dict[str, Any] = as_nested(self)
+        for group in PLAN_GROUPS:
+            values |= values.pop(group)
+        return values
+
+
+class CarriedOutPlan(TrainingPlan):
+    """A plan, and what came of it."""
+
+    best_epoch: Count
+    temperature: Temperature = 1.0
+
+
+class ProbePlan(Schema):
+    """Every number of a fitted probe."""
+
+    strategy: Literal["probe"] = "probe"
+    strength: Rate  # inverse of the L2 penalty, as scikit-learn's C
+    folds: Count  # that the strength was chosen by; 0: too few images
+    held_out_log_loss: tuple[tuple[Rate, NotNegative], ...]  # (strength, held-out log loss) of each strength tried
+    temperature: Temperature = 1.0
+    balance: bool = False
+    image_size: Positive
+    seed: Count
+
+
+PLAN_GROUPS: dict[str, type[Schema]] = {"network": NetworkPlan, "steps": StepPlan, "views": ViewPlan}
+
+
+def grouped(flat: dict[str, Any]) -> dict[str, Any]:
+    """The values of a TrainingPlan as files have them, put into its groups."""
+    groups = {name: {key: flat[key] for key in group.model_fields if key in flat} for name, group in PLAN_GROUPS.items()}
+    inside = {key for values in groups.values() for key in values}
+    return {key: value for key, value in flat.items() if key not in inside} | groups
 
 
 def plan_for(settings: TrainSettings, facts: RunFacts) -> TrainingPlan:
@@ -70,30 +128,31 @@ def finetune_plan(settings: TrainSettings, facts: RunFacts) -> TrainingPlan:
     batch_size = settings.batch_size or default_batch_size(facts)
     learning_rate = settings.learning_rate or 2e-4 * (batch_size / 16) ** 0.5  # Adam's rate grows with the root of the batch
     epochs = settings.epochs or default_epochs(facts)
+    freeze = default_freeze(facts) if settings.freeze is None else settings.freeze
     return TrainingPlan(
         strategy="finetune",
-        start="fitted head",
-        optimizer="adamw",
-        schedule=settings.schedule or "cosine",
-        epochs=epochs,
-        batch_size=batch_size,
-        micro_batch=min(batch_size, CPU_MICRO_BATCH) if facts.device == "cpu" else batch_size,
-        learning_rate=learning_rate,
-        head_learning_rate=learning_rate * 5,
-        weight_decay=0.01,
-        warmup_share=0.1,
-        step_epochs=max(1, epochs // 3),
-        label_smoothing=0.1,  # without it the val loss of ants and bees doubles: the fitted head is sure of train already
-        augment=settings.augment or "standard",
-        crop_scale=CROP_SCALES["default"],
-        image_size=settings.image_size or facts.image_size,
-        small_size=settings.image_size or facts.image_size,
-        small_epochs=0,
-        freeze=default_freeze(facts) if settings.freeze is None else settings.freeze,
-        batch_norm="frozen",
-        precision=default_precision(facts),
+        network=NetworkPlan(start="fitted head", freeze=freeze, batch_norm="frozen"),
+        steps=StepPlan(
+            optimizer="adamw",
+            schedule=settings.schedule or "cosine",
+            epochs=epochs,
+            batch_size=batch_size,
+            micro_batch=min(batch_size, CPU_MICRO_BATCH) if facts.device == "cpu" else batch_size,
+            learning_rate=learning_rate,
+            head_learning_rate=learning_rate * 5,
+            weight_decay=0.01,
+            warmup_share=0.1,
+            step_epochs=max(1, epochs // 3),
+            label_smoothing=0.1,  # without it the val loss of ants and bees doubles: the fitted head is sure of train already
+            clip_norm=1.0,
+            precision=default_precision(facts),
+        ),
+        views=ViewPlan(
+            augment=settings.augment or "standard",
+            crop_scale=CROP_SCALES["default"],
+            image_size=settings.image_size or facts.image_size,
+        ),
         best_by="accuracy, then loss",
-        clip_norm=1.0,
         balance=settings.balance,
         workers=settings.workers or default_workers(facts.cores),
         seed=settings.seed,
@@ -103,30 +162,31 @@ def finetune_plan(settings: TrainSettings, facts: RunFacts) -> TrainingPlan:
 def tutorial_plan(settings: TrainSettings, facts: RunFacts) -> TrainingPlan:
     """The classic procedure, number for number (pytorch.org, "Transfer Learning for Computer Vision"), for both strategies."""
     learning_rate = settings.learning_rate or 0.001
+    batch_size = settings.batch_size or 4
     return TrainingPlan(
-        strategy=settings.strategy,
-        start="random head",
-        optimizer="sgd",
-        schedule=settings.schedule or "step",
-        epochs=settings.epochs or 25,
-        batch_size=settings.batch_size or 4,
-        micro_batch=settings.batch_size or 4,  # batch norm needs the whole batch
-        learning_rate=learning_rate,
-        head_learning_rate=learning_rate,
-        weight_decay=0.0,
-        warmup_share=0.0,
-        step_epochs=7,
-        label_smoothing=0.0,
-        augment=settings.augment or "standard",
-        crop_scale=CROP_SCALES["tutorial"],
-        image_size=settings.image_size or 224,
-        small_size=settings.image_size or 224,
-        small_epochs=0,
-        freeze=settings.freeze or 0,
-        batch_norm="train",
-        precision="fp32",
+        strategy="probe" if settings.strategy == "probe" else "finetune",
+        network=NetworkPlan(start="random head", freeze=settings.freeze or 0, batch_norm="train"),
+        steps=StepPlan(
+            optimizer="sgd",
+            schedule=settings.schedule or "step",
+            epochs=settings.epochs or 25,
+            batch_size=batch_size,
+            micro_batch=batch_size,  # batch norm needs the whole batch
+            learning_rate=learning_rate,
+            head_learning_rate=learning_rate,
+            weight_decay=0.0,
+            warmup_share=0.0,
+            step_epochs=7,
+            label_smoothing=0.0,
+            clip_norm=None,
+            precision="fp32",
+        ),
+        views=ViewPlan(
+            augment=settings.augment or "standard",
+            crop_scale=CROP_SCALES["tutorial"],
+            image_size=settings.image_size or 224,
+        ),
         best_by="accuracy",
-        clip_norm=None,
         balance=settings.balance,
         workers=settings.workers or default_workers(facts.cores),
         seed=settings.seed,

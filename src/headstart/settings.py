@@ -1,24 +1,25 @@
 """The one list of training settings: names, defaults, limits and help texts. The command line and the estimator follow it."""
 
 import re
-from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import ConfigDict, Field, ValidationError, field_validator
 
 from headstart.errors import SettingsError, did_you_mean
+from headstart.schema import PlainPath, Schema
 
 Strategy = Literal["probe", "finetune", "auto"]
 Recipe = Literal["default", "tutorial"]
 Augment = Literal["standard", "no-flip", "none"]
 Precision = Literal["fp32", "bf16"]
+EngineChoice = Literal["onnxruntime", "openvino"]
 Schedule = Literal["cosine", "one-cycle", "step", "constant"]
 
 
-class TrainSettings(BaseModel):
+class TrainSettings(Schema):
     """Everything that changes what `train` computes. None means: decided by the recipe from the data and the hardware."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(extra="forbid")
 
     strategy: Strategy = Field(
         "auto",
@@ -30,11 +31,11 @@ class TrainSettings(BaseModel):
         description="tutorial: the classic procedure of the ants-and-bees tutorial, to compare with.",
     )
     backbone: str = Field("efficientnet_lite0", min_length=1, description="The pretrained network, or timm/<model name>.")
-    weights: Path | None = Field(None, description="Read the backbone's weights from this .safetensors or .pth file.")
+    weights: PlainPath | None = Field(None, description="Read the backbone's weights from this .safetensors or .pth file.")
     offline: bool = Field(False, description="Never touch the network.")
-    val: Path | None = Field(None, description="Validation images: any form of DATA.")
-    test: Path | None = Field(None, description="Test images, never selected on: any form of DATA.")
-    exclude: Path | None = Field(None, description="A table of paths to leave out (path, reason), as audit writes one.")
+    val: PlainPath | None = Field(None, description="Validation images: any form of DATA.")
+    test: PlainPath | None = Field(None, description="Test images, never selected on: any form of DATA.")
+    exclude: PlainPath | None = Field(None, description="A table of paths to leave out (path, reason), as audit writes one.")
     val_fraction: float = Field(
         0.2, ge=0, le=0.9, description="Share of train held out for validation where there is no val; 0: none."
     )
@@ -52,6 +53,9 @@ class TrainSettings(BaseModel):
     precision: Precision = Field(
         "fp32",
         description="Of a probe's features; bf16 (with OpenVINO) is faster and moves probabilities a little.",
+    )
+    engine: EngineChoice | None = Field(
+        None, description="What computes features on a CPU: onnxruntime, or openvino, which bf16 needs."
     )
     device: str = Field("auto", min_length=1, description="auto, cpu, cuda, cuda:1, mps ...")
     workers: int | None = Field(None, ge=1, le=256, description="Threads that decode images.")
@@ -112,10 +116,11 @@ class TrainSettings(BaseModel):
         n_folds, _, repeats = (self.cv or "5x1").partition("x")
         return int(n_folds), int(repeats or 1)
 
-    def as_json(self) -> dict[str, Any]:
-        """The settings as JSON values; paths with forward slashes on every platform."""
-        values = self.model_dump()
-        return {name: value.as_posix() if isinstance(value, Path) else value for name, value in values.items()}
+
+class RecordedSettings(TrainSettings):
+    """Settings as a file recorded them; those of other versions, which this one does not know, are left out."""
+
+    model_config = ConfigDict(extra="ignore")
 
 
 def help_for(name: str) -> str:

@@ -5,7 +5,6 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from importlib import import_module
 from itertools import islice
 from typing import TypeVar
 
@@ -20,16 +19,16 @@ def cores() -> int:
 
 
 @contextmanager
-def preloading(*modules: str) -> Iterator[None]:
-    """Imports modules in a thread while the block runs: on two cores that hides most of the seconds they take.
+def beside(*tasks: Callable[[], None]) -> Iterator[None]:
+    """Does the tasks in another thread while the block runs, such as imports whose seconds the block hides on two cores.
 
-    What goes wrong with an import is raised where the block ends without an error of its own.
+    What goes wrong with a task is raised where the block ends without an error of its own.
     """
-    with ThreadPoolExecutor(1, thread_name_prefix="headstart-import") as pool:
-        imports = [pool.submit(import_module, name) for name in modules]
+    with ThreadPoolExecutor(1, thread_name_prefix="headstart-beside") as pool:
+        running = [pool.submit(task) for task in tasks]
         yield
-        for waiting in imports:
-            waiting.result()
+        for task in running:
+            task.result()
 
 
 def map_in_threads(function: Callable[[T], U], items: Iterable[T], workers: int | None = None) -> Iterator[U]:

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from string import Template
 
-from headstart.artifact.bundle import CARD, FAMILIARITY, MANIFEST, WEIGHTS, Manifest
+from headstart.artifact.bundle import CARD, FAMILIARITY, WEIGHTS
+from headstart.artifact.manifest import MANIFEST, Manifest
 from headstart.artifact.numbers import interval_in_words, number_rows, share, summary_sentence, uneven_sentence
 from headstart.artifact.story import weak_classes
-from headstart.errors import BundleError
 from headstart.evaluation.metrics import Evaluation
 from headstart.model.exported import HEAD
 from headstart.storage import write_text
@@ -69,13 +69,13 @@ with open("manifest.json", encoding="utf-8") as manifest:
 
 
 def write_card(folder: Path, manifest: Manifest) -> None:
-    """Writes the card of the model in `folder`. Raises BundleError where its manifest holds numbers that are none."""
+    """Writes the card of the model in `folder`."""
     write_text(folder / CARD, card_of(manifest))
 
 
 def card_of(manifest: Manifest) -> str:
-    """The card as Markdown, in which class names and notes are text whatever signs they hold. Raises BundleError."""
-    evaluation = _evaluation_of(manifest)
+    """The card as Markdown, in which class names and notes are text whatever signs they hold."""
+    evaluation = manifest.evaluation
     extra, without = _runtime_of(manifest)
     return _template("card.md").substitute(
         name=plain(manifest.data.name) or "Model card",
@@ -97,7 +97,7 @@ def card_of(manifest: Manifest) -> str:
 
 def classifying_program(manifest: Manifest) -> str:
     """The Python program that classifies images with the exported file and without headstart."""
-    preprocess = manifest.preprocessing()
+    preprocess = manifest.preprocess
     runtime = RUNTIMES[manifest.export.format if manifest.export else "onnx"]
     program = _template("classify.txt").substitute(
         runtime=runtime.package,
@@ -120,13 +120,6 @@ def plain(text: str) -> str:
 
 def _template(name: str) -> Template:
     return Template(Path(__file__).with_name(name).read_text(encoding="utf-8"))
-
-
-def _evaluation_of(manifest: Manifest) -> Evaluation | None:
-    try:
-        return Evaluation.from_json(manifest.evaluation) if manifest.evaluation else None
-    except (KeyError, TypeError, ValueError) as error:
-        raise BundleError(f"{MANIFEST} is damaged at evaluation: {error!r}", hint="is the copy complete?") from error
 
 
 def _runtime_of(manifest: Manifest) -> tuple[str, str]:
@@ -227,7 +220,7 @@ def _unsure(manifest: Manifest) -> str:
 
 
 def _making(manifest: Manifest) -> str:
-    backbone, preprocess = manifest.backbone, manifest.preprocessing()
+    backbone, preprocess = manifest.backbone, manifest.preprocess
     way = (
         "made a square whole"
         if preprocess.crop == "squash"

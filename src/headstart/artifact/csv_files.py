@@ -3,7 +3,6 @@
 import csv
 import io
 from collections.abc import Iterable, Sequence
-from dataclasses import astuple, fields
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +36,7 @@ def write_predictions(
 
 def write_history(file: Path, history: Sequence[Epoch]) -> None:
     """history.csv: a row an epoch; epoch 0 is the fitted head."""
-    write_csv(file, [field.name for field in fields(Epoch)], (astuple(row) for row in history))
+    write_csv(file, list(Epoch.model_fields), ([value for _, value in row] for row in history))
 
 
 def write_skipped(file: Path, skipped: Sequence[Skipped]) -> None:

@@ -11,17 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from headstart.artifact.bundle import (
-    FAMILIARITY,
-    MANIFEST,
-    Bundle,
-    ExportEntry,
-    Manifest,
-    ParityEntry,
-    read_bundle,
-    save_manifest,
-)
+from headstart.artifact.bundle import FAMILIARITY, Bundle, read_bundle
 from headstart.artifact.card import write_card
+from headstart.artifact.manifest import MANIFEST, ExportEntry, Manifest, ParityEntry, save_manifest
 from headstart.artifact.predictor import Predictor, compiled_form
 from headstart.data.odd_images import odd_images
 from headstart.data.preprocess import Preprocess

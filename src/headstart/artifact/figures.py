@@ -91,7 +91,7 @@ def history_figure(history: Sequence[Epoch], best_epoch: int) -> Figure:
 
 def confusion_figure(evaluation: Evaluation, classes: Sequence[str]) -> Figure:
     """Rows are true, columns predicted: images in numbers, the share of the true class in shade."""
-    counts = evaluation.confusion
+    counts = np.array(evaluation.confusion)
     n = len(classes)
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     side = min(14.0, max(3.6, 1.6 + 0.46 * n))

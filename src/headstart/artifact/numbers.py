@@ -22,8 +22,8 @@ def summary_sentence(evaluation: Evaluation, n_trained_on: int = 0) -> str:
     )
     if n_trained_on:
         return sentence + f"; {n_trained_on} of them were trained on, so the number flatters the model."
-    if evaluation.selected_on and evaluation.corrected:
-        corrected = evaluation.corrected
+    if evaluation.selected_on and evaluation.selection_corrected:
+        corrected = evaluation.selection_corrected
         low, high = corrected.accuracy_ci95
         return sentence + (
             f"; the best epoch was chosen on these very images, and without that advantage it is {corrected.accuracy:.1%} "

@@ -1,31 +1,32 @@
 """A saved model that answers: image files in, classes with probabilities out."""
 
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from headstart.artifact.bundle import Bundle, Manifest, read_bundle
-from headstart.data.images import MAX_PIXELS, Fault, UnreadableImage
+from headstart.artifact.bundle import Bundle, read_bundle
+from headstart.artifact.manifest import Manifest
+from headstart.data.images import MAX_PIXELS, Fault
 from headstart.data.preprocess import Preprocess
 from headstart.data.sources import Candidate
 from headstart.errors import BundleError, HeadstartError, HeadstartWarning, explains_missing_packages
 from headstart.evaluation.probabilities import softmax
 from headstart.evaluation.thresholds import conformal_sets
+from headstart.machine import has_cuda
 from headstart.model.compiled import Compiled, compiled_folder, find_compiled
-from headstart.model.engines import OUTPUT
-from headstart.model.exported import HEAD, exported_engine, read_exported_head
-from headstart.model.extractor import EngineName, Extractor
+from headstart.model.engines import OUTPUT, is_installed
+from headstart.model.exported import FILES, HEAD, exported_engine, read_exported_head
+from headstart.model.extractor import ONNX_RUNTIME, Engine, Extractor, NetworkId
 from headstart.model.familiarity import Familiarity
 from headstart.model.frozen import NotCompilable, compile_network, compiled_extractor, read_head
 from headstart.model.head import Head
+from headstart.model.pipeline import Opened, Pipeline
 from headstart.model.specs import find_backbone
 from headstart.progress import Progress, silent
-from headstart.threads import map_in_threads
 
 if TYPE_CHECKING:
     from headstart.model.backbones import Network
@@ -147,7 +148,7 @@ class Predictor:
             raise
         except HeadstartError as error:
             raise BundleError(f"{bundle.folder} cannot be used: {error.message}", hint=error.hint) from error
-        return cls(manifest.classes, manifest.preprocessing(), extractor, head, manifest, _doubts_of(bundle, head))
+        return cls(manifest.classes, manifest.preprocess, extractor, head, manifest, _doubts_of(bundle, head))
 
     def answer(self, views: np.ndarray) -> np.ndarray:
         """(n, size, size, 3) uint8 views -> (n, n_classes) float64 probabilities."""
@@ -160,53 +161,30 @@ class Predictor:
 
     def predict_candidates(self, candidates: Iterable[Candidate], workers: int | None = None) -> Iterator[Prediction]:
         """The same for candidates of a data set."""
-        batch: list[_Opened] = []
-        for opened in map_in_threads(lambda candidate: self._open(candidate.path, candidate.read), candidates, workers):
-            batch.append(opened)
-            if len(batch) == self.extractor.batch_images:
-                yield from self._answer(batch)
-                batch = []
-        yield from self._answer(batch)
+        for candidate, opened in self._pipeline.run(candidates, workers):
+            yield self._prediction(candidate.path, opened)
 
     def predict_bytes(self, files: Iterable[tuple[str, bytes]], max_pixels: int = MAX_PIXELS) -> list[Prediction]:
         """A Prediction for each (name, bytes of an image file), in order, computed in the calling thread; threads may call it.
 
         An image of more than `max_pixels` is not decoded.
         """
-        return list(self._answer([self._open(name, partial(bytes, data), max_pixels) for name, data in files]))
+        named = list(files)
+        opened = self._pipeline.run_here((data for _, data in named), max_pixels)
+        return [self._prediction(name, one) for (name, _), one in zip(named, opened, strict=True)]
 
-    def _open(self, path: str, read: Callable[[], bytes], max_pixels: int = MAX_PIXELS) -> "_Opened":
-        try:
-            view = self.preprocess.view(self.preprocess.decode(read(), max_pixels).rgb)[None]
-        except UnreadableImage as unreadable:
-            return _Opened(path, error=unreadable.reason, fault=unreadable.fault)
-        if self.extractor.batch_images > 1:
-            return _Opened(path, view=view)
-        return _Opened(path, vector=self.extractor.compute(view))
+    @property
+    def _pipeline(self) -> Pipeline:
+        return Pipeline(self.preprocess, self.extractor)
 
-    def _answer(self, batch: Sequence["_Opened"]) -> Iterator[Prediction]:
-        views = [opened.view for opened in batch if opened.view is not None]
-        vectors = iter(self.extractor.compute(np.concatenate(views)) if views else ())
-        for opened in batch:
-            if opened.error:
-                yield Prediction(opened.path, self.classes, None, opened.error, fault=opened.fault)
-                continue
-            vector = next(vectors)[None] if opened.vector is None else opened.vector
-            logits = self.head.logits(vector)
-            if not np.isfinite(logits).all():
-                raise BundleError("the model's answers are no numbers", hint="train it again, at a lower learning rate")
-            yield from self.doubts.predictions([opened.path], self.classes, vector, softmax(logits))
-
-
-@dataclass(frozen=True, slots=True)
-class _Opened:
-    """What a thread made of one file: a view to be computed in a batch, a vector, or the reason why there is neither."""
-
-    path: str
-    view: np.ndarray | None = None  # (1, size, size, 3) uint8
-    vector: np.ndarray | None = None  # (1, n_features) float32
-    error: str = ""
-    fault: Fault | None = None
+    def _prediction(self, path: str, opened: Opened) -> Prediction:
+        if opened.vector is None:
+            return Prediction(path, self.classes, None, opened.problem, fault=opened.fault)
+        vectors = opened.vector[None]
+        logits = self.head.logits(vectors)
+        if not np.isfinite(logits).all():
+            raise BundleError("the model's answers are not finite numbers", hint="train it again, at a lower learning rate")
+        return next(self.doubts.predictions([path], self.classes, vectors, softmax(logits)))
 
 
 def _doubts_of(bundle: Bundle, head: Head) -> Doubts:
@@ -222,7 +200,7 @@ def _parts_of(bundle: Bundle, device: str, progress: Progress) -> tuple[Extracto
     """What runs a bundle's network, and its last layer."""
     if bundle.manifest.export is not None:
         return _exported_parts(bundle, bundle.manifest.export.file, device)
-    if device != "cpu":
+    if device != "cpu" and not (device == "auto" and not has_cuda()):
         network = _network_of(bundle, device)
         return network.extractor(), network.head()
     try:
@@ -232,10 +210,27 @@ def _parts_of(bundle: Bundle, device: str, progress: Progress) -> tuple[Extracto
         network = _network_of(bundle, "cpu")
         return network.extractor(), network.head()
     manifest = bundle.manifest
-    kept_as = manifest.backbone.weights_sha256 if manifest.has_pretrained_body else ""
+    kept_as = None
+    if manifest.has_pretrained_body:
+        kept_as = NetworkId(compiled.record.spec.timm_name, manifest.backbone.weights_sha256)
     head = read_head(bundle.weights, compiled)
     _check_classes(head, bundle, bundle.weights)
-    return compiled_extractor(compiled, kept_as, manifest.precision), head
+    return compiled_extractor(compiled, engine_here(manifest.engine), kept_as), head
+
+
+def engine_here(wanted: Engine) -> Engine:
+    """The engine that runs a compiled network on this machine: the wanted one, else ONNX Runtime, which agrees within 1e-4.
+
+    Warns where OpenVINO is wanted and not installed. Reduced precision has no other engine: loading it says what to install.
+    """
+    if wanted.name == "onnxruntime" or wanted.precision != "fp32":
+        return wanted
+    if wanted.name == "openvino" and is_installed("openvino"):
+        return wanted
+    if wanted.name == "openvino":
+        message = "the model was made with OpenVINO, which is not installed: ONNX Runtime answers, within 0.0001 in probability"
+        warnings.warn(message, HeadstartWarning, stacklevel=2)
+    return ONNX_RUNTIME
 
 
 def compiled_form(bundle: Bundle, progress: Progress = silent) -> Compiled:
@@ -243,10 +238,10 @@ def compiled_form(bundle: Bundle, progress: Progress = silent) -> Compiled:
     manifest = bundle.manifest
     sha256, size = manifest.weights_sha256, None
     if manifest.has_pretrained_body:  # then all probes of a backbone share its compiled form
-        sha256, size = manifest.backbone.weights_sha256, manifest.settings.get("image_size")
+        sha256, size = manifest.backbone.weights_sha256, manifest.settings.image_size
     folder = compiled_folder(find_backbone(manifest.backbone.name).timm_name, sha256, size)
     compiled = find_compiled(folder)
-    if compiled is None or compiled.preprocess != manifest.preprocessing():
+    if compiled is None or compiled.record.preprocess != manifest.preprocess:
         compiled = compile_network(_network_of(bundle, "cpu"), folder, progress=progress)
     return compiled
 
@@ -257,7 +252,8 @@ def _exported_parts(bundle: Bundle, file: str, device: str) -> tuple[Extractor, 
     head = read_exported_head(bundle.folder / HEAD)
     _check_classes(head, bundle, bundle.folder / HEAD)
     compute = exported_engine(bundle.folder / file, OUTPUT)
-    return Extractor(compute, EngineName(f"exported {file}", "fp32"), 1), head
+    engine = ONNX_RUNTIME if file == FILES["onnx"] else Engine(name="openvino")
+    return Extractor(compute, engine), head
 
 
 def _check_classes(head: Head, bundle: Bundle, file: Path) -> None:
@@ -273,4 +269,4 @@ def _network_of(bundle: Bundle, device: str) -> "Network":
 
     manifest = bundle.manifest
     spec = named_or_timm(manifest.backbone.name)
-    return bundled_network(spec, manifest.preprocessing(), len(manifest.classes), bundle.weights, find_hardware(device).device)
+    return bundled_network(spec, manifest.preprocess, len(manifest.classes), bundle.weights, find_hardware(device).device)

@@ -53,7 +53,7 @@ def weak_classes(evaluation: Evaluation) -> list[str]:
 def _certainty(evidence: StoryFacts) -> list[str]:
     evaluation = evidence.evaluation
     honest = evidence.without_leaks or evaluation
-    low, high = honest.corrected.accuracy_ci95 if honest.corrected else honest.accuracy_ci95
+    low, high = honest.selection_corrected.accuracy_ci95 if honest.selection_corrected else honest.accuracy_ci95
     said = []
     if honest.n < TOO_FEW:
         said.append(f"{honest.n} images are too few to say how sure this is: {TOO_FEW} or more are needed.")
@@ -63,14 +63,14 @@ def _certainty(evidence: StoryFacts) -> list[str]:
             f"which the true share lies, as far as {honest.n} images can tell, nineteen times out of twenty."
         )
     if evidence.cross_validation:
-        said.append(evidence.cross_validation.sentence())
+        said.append(evidence.cross_validation.sentence)
     if evidence.calibration:
         said.append(_of_probabilities(evidence.calibration, evaluation.n))
     return said
 
 
 def _of_probabilities(calibration: Calibration, n: int) -> str:
-    error, chance = calibration.ece[1], calibration.ece_by_chance
+    error, chance = calibration.ece.after, calibration.ece.by_chance
     measured = f"how sure the model is and how often it is right differ by {100 * error:.1f} points on average"
     measured += _before(calibration)
     if n < TOO_FEW:
@@ -85,7 +85,7 @@ def _of_probabilities(calibration: Calibration, n: int) -> str:
 def _before(calibration: Calibration) -> str:
     if calibration.temperature == 1:
         return ""
-    return f" ({100 * calibration.ece[0]:.1f} before they were corrected by a temperature of {calibration.temperature:.2f})"
+    return f" ({100 * calibration.ece.before:.1f} before they were corrected by a temperature of {calibration.temperature:.2f})"
 
 
 def _doubts(evidence: StoryFacts) -> list[str]:
@@ -106,7 +106,7 @@ def _next_steps(evidence: StoryFacts) -> list[str]:
         steps.append(f"Look at the surest mistakes first, for a wrong label looks like one: {shown}.")
     steps.append("Run headstart audit on the images: it lists wrong labels, twins and strays with their pictures.")
     if evidence.curve:
-        steps.append(evidence.curve.sentence())
+        steps.append(evidence.curve.sentence)
     if are_uneven(evidence.counts):
         steps.append("If the small classes matter as much as the large ones, train with --balance.")
     if evidence.evaluation.selected_on:

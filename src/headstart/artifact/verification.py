@@ -6,7 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from headstart.artifact.bundle import CARD, MANIFEST, Bundle, check_files, find_bundle, read_manifest
+from headstart.artifact.bundle import CARD, Bundle, check_files, find_bundle
+from headstart.artifact.manifest import MANIFEST, read_manifest
 from headstart.artifact.predictor import Predictor
 from headstart.data.odd_images import odd_images
 from headstart.errors import BundleError

@@ -1,4 +1,4 @@
-"""Decoded pixels for training: once into a bounded cache, or anew each time they are asked for."""
+"""Decoded pixels for training, kept in memory or, where they are many, in a temporary file."""
 
 import tempfile
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 
 from headstart.data.dataset import LabelledImage
-from headstart.data.images import UnreadableImage, read_bytes
+from headstart.data.images import DecodedImage
 from headstart.data.preprocess import Preprocess, resized_size
 from headstart.errors import DataError
 
@@ -24,47 +24,35 @@ class PixelSource(Protocol):
         """(height, width, 3) uint8."""
 
 
-class DecodedPixels:
-    """Reads and decodes an image each time, in full size."""
-
-    def __init__(self, images: Sequence[LabelledImage], preprocess: Preprocess) -> None:
-        self._images = images
-        self._preprocess = preprocess
-
-    def __getitem__(self, i: int) -> np.ndarray:
-        return np.asarray(decode_again(self._images[i], self._preprocess))
-
-
 class CachedPixels:
     """Images kept with their shorter side at `Preprocess.resize_px`, what a training crop is cut from.
 
-    Fill it with `put` from any thread, each image once. Sizes follow from what the scan recorded, so one flat array holds all.
+    `put` fills it, each image once, with what `shape` makes. Sizes follow from what the scan recorded, so one flat array holds all.
     """
 
     def __init__(self, images: Sequence[LabelledImage], preprocess: Preprocess) -> None:
+        self._images, self._shorter_side_px = images, preprocess.resize_px
         self._sizes = [kept_size(image.width, image.height, preprocess.resize_px) for image in images]
         self._offsets = np.concatenate([[0], np.cumsum([width * height * 3 for width, height in self._sizes])])
         self._flat = allocate((int(self._offsets[-1]),))
 
-    def put(self, i: int, image: Image.Image) -> None:
-        """Keeps an RGB image as number `i`."""
-        width, height = self._sizes[i]
-        self[i][...] = np.asarray(image.resize((width, height), Image.Resampling.BICUBIC, box=_middle(image)))
+    def shape(self, decoded: DecodedImage) -> np.ndarray:
+        """(height, width, 3) uint8: the pixels to keep of an image."""
+        size = kept_size(decoded.width, decoded.height, self._shorter_side_px)
+        return np.asarray(decoded.rgb.resize(size, Image.Resampling.BICUBIC, box=_middle(decoded.rgb)))
+
+    def put(self, i: int, pixels: np.ndarray | None) -> None:
+        """Keeps what `shape` made as number `i`. Raises DataError where the image has another size than it was scanned with."""
+        if pixels is None or pixels.shape != self[i].shape:
+            raise DataError(
+                f"{self._images[i].path} has changed its size since it was scanned",
+                hint="do not change the images while training runs",
+            )
+        self[i][...] = pixels
 
     def __getitem__(self, i: int) -> np.ndarray:
         width, height = self._sizes[i]
         return self._flat[self._offsets[i] : self._offsets[i + 1]].reshape(height, width, 3)
-
-
-def decode_again(image: LabelledImage, preprocess: Preprocess) -> Image.Image:
-    """The RGB image of a file that was readable before. Raises DataError where it no longer is."""
-    try:
-        return preprocess.decode(read_bytes(image.file)).rgb
-    except UnreadableImage as unreadable:
-        raise DataError(
-            f"{image.path} could be read at first and now cannot: {unreadable.reason}",
-            hint="do not change the images while training runs",
-        ) from unreadable
 
 
 def allocate(shape: tuple[int, ...]) -> np.ndarray:

@@ -2,34 +2,37 @@
 
 import json
 import math
-from dataclasses import asdict, dataclass, replace
-from typing import Any, Literal
+from typing import Annotated, Literal
 
 import numpy as np
 from PIL import Image
+from pydantic import Field
 
 from headstart.data.images import MAX_PIXELS, DecodedImage, decode
+from headstart.schema import Schema
 from headstart.storage import sha256_of_bytes
+
+Level = Annotated[float, Field(ge=-100, le=100)]  # of channels scaled to 0 .. 1
+Deviation = Annotated[float, Field(ge=1e-4, le=100)]
 
 WHOLE_PIXELS = 1 << 24  # an image is resized as a whole up to this many pixels, 50 MB; only strips come out larger
 FILTERS = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
 
 
-@dataclass(frozen=True, slots=True)
-class Preprocess:
+class Preprocess(Schema):
     """How an image becomes network input: shorter side resized to `resize_px`, the central square of `size_px` cut out,
     scaled to 0 .. 1, minus `mean`, divided by `std`. With crop "squash" the whole image is resized to the square instead.
     """
 
-    size_px: int
-    resize_px: int
+    size_px: Annotated[int, Field(ge=1, le=4096)]
+    resize_px: Annotated[int, Field(ge=1, le=8192)]
     interpolation: Literal["bilinear", "bicubic"]
-    mean: tuple[float, float, float]
-    std: tuple[float, float, float]
+    mean: tuple[Level, Level, Level]
+    std: tuple[Deviation, Deviation, Deviation]
     crop: Literal["center", "squash"] = "center"
     # A JPEG may be decoded at 1/2, 1/4 or 1/8 of its size while its shorter side stays at least this many times
     # `resize_px`; 0: always decoded in full. Twice the target keeps what the resize filter can still see.
-    decode_margin: float = 2.0
+    decode_margin: Annotated[float, Field(ge=0, le=100)] = 2.0
 
     @property
     def decode_px(self) -> int:
@@ -71,16 +74,8 @@ class Preprocess:
 
     def at_size(self, size_px: int) -> "Preprocess":
         """The same preprocessing for another input side; the share that is cut off stays."""
-        return replace(self, size_px=size_px, resize_px=math.floor(size_px * self.resize_px / self.size_px))
-
-    def as_json(self) -> dict[str, Any]:
-        """The spec as JSON values."""
-        return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
-
-    @classmethod
-    def from_json(cls, values: dict[str, Any]) -> "Preprocess":
-        """The spec from what `as_json` gave. Raises TypeError or KeyError where it is another's."""
-        return cls(**{**values, "mean": tuple(values["mean"]), "std": tuple(values["std"])})
+        resize_px = math.floor(size_px * self.resize_px / self.size_px)
+        return self.model_copy(update={"size_px": size_px, "resize_px": resize_px})
 
     def digest(self) -> str:
         """A name for this spec: 16 hexadecimal digits, different where any part differs."""

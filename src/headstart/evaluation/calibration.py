@@ -1,11 +1,11 @@
 """Whether probabilities mean what they say, and the temperature that makes them."""
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from headstart.evaluation.probabilities import cross_entropy, softmax
+from headstart.schema import NotNegative, Schema
 
 ECE_BINS = 15
 WIDEST, COARSE, FINE = 2.0, 0.2, 0.01  # logarithms of the temperatures tried: how far from 0, how far apart at first and then
@@ -14,24 +14,26 @@ CHANCE_DRAWS = 100
 SIGNIFICANT = 1.92  # gain in nats, over all images, that chance alone gives one time in twenty (half of chi-squared's 3.84)
 
 
-@dataclass(frozen=True, slots=True)
-class Calibration:
+class Change(Schema):
+    """A number before the temperature and after."""
+
+    before: NotNegative
+    after: NotNegative
+
+
+class CalibrationError(Change):
+    """The expected calibration error, before and after."""
+
+    by_chance: NotNegative  # that perfectly honest probabilities would exceed one time in twenty, with so few images
+
+
+class Calibration(Schema):
     """Log loss and ECE without and with the temperature, on images that it was not fitted on."""
 
     temperature: float  # logits are divided by it; 1 where nothing better could be shown
     fitted_on: str  # which images, in words
-    log_loss: tuple[float, float]  # before, after
-    ece: tuple[float, float]
-    ece_by_chance: float = 0.0  # that perfectly honest probabilities would exceed one time in twenty, with so few images
-
-    def as_json(self) -> dict[str, Any]:
-        """As metrics.json holds it."""
-        return {
-            "temperature": self.temperature,
-            "fitted_on": self.fitted_on,
-            "log_loss": {"before": self.log_loss[0], "after": self.log_loss[1]},
-            "ece": {"before": self.ece[0], "after": self.ece[1], "by_chance": self.ece_by_chance},
-        }
+    log_loss: Change
+    ece: CalibrationError
 
 
 def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:

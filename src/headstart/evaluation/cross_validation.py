@@ -1,56 +1,50 @@
 """Accuracy by cross-validation, repeated with other folds: what it is, how sure, and how much it depends on the split."""
 
-from dataclasses import dataclass
-from typing import Any
-
 import numpy as np
+from pydantic import Field, computed_field
 
 from headstart.evaluation.intervals import in_words, share_interval
+from headstart.schema import Positive, Schema, Share, ShareInterval
 
 
-@dataclass(frozen=True, slots=True)
-class CrossValidation:
+class CrossValidation(Schema):
     """What repeated cross-validation found."""
 
-    n: int  # images, each answered once a repeat by a model that never saw it
-    n_folds: int
-    accuracy: float
-    accuracy_ci95: tuple[float, float]  # for new images of this kind
-    by_fold: tuple[tuple[float, ...], ...]  # repeat -> the accuracy in each fold
+    n: Positive  # images, each answered once a repeat by a model that never saw it
+    n_folds: Positive = Field(alias="folds")
+    accuracy: Share
+    accuracy_ci95: ShareInterval  # for new images of this kind
+    by_fold: tuple[tuple[Share, ...], ...]  # repeat -> the accuracy in each fold
 
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def repeats(self) -> int:
+        """How often the folds were drawn anew."""
+        return len(self.by_fold)
+
+    @computed_field  # type: ignore[prop-decorator]
     @property
     def spread(self) -> tuple[float, float]:
         """The lowest and the highest accuracy that a single split would have shown."""
         accuracies = [accuracy for repeat in self.by_fold for accuracy in repeat]
         return min(accuracies), max(accuracies)
 
+    @computed_field  # type: ignore[prop-decorator]
     @property
     def standard_deviation(self) -> float:
         """Of the accuracy over the splits."""
         return float(np.std([accuracy for repeat in self.by_fold for accuracy in repeat], ddof=1))
 
+    @computed_field  # type: ignore[prop-decorator]
+    @property
     def sentence(self) -> str:
         """The result in plain words."""
         least, most = self.spread
-        times = f", {len(self.by_fold)} times over" if len(self.by_fold) > 1 else ""
+        times = f", repeated {self.repeats} times" if self.repeats > 1 else ""
         return (
             f"Cross-validation in {self.n_folds} folds{times}: {self.accuracy:.1%} ({in_words(self.accuracy_ci95, self.n)}); "
             f"a single split would have shown anything from {least:.1%} to {most:.1%}."
         )
-
-    def as_json(self) -> dict[str, Any]:
-        """As metrics.json holds it."""
-        return {
-            "n": self.n,
-            "folds": self.n_folds,
-            "repeats": len(self.by_fold),
-            "accuracy": self.accuracy,
-            "accuracy_ci95": list(self.accuracy_ci95),
-            "by_fold": [list(repeat) for repeat in self.by_fold],
-            "standard_deviation": self.standard_deviation,
-            "spread": list(self.spread),
-            "sentence": self.sentence(),
-        }
 
 
 def cross_validation(right: np.ndarray, fold: np.ndarray, groups: np.ndarray) -> CrossValidation:
@@ -62,4 +56,10 @@ def cross_validation(right: np.ndarray, fold: np.ndarray, groups: np.ndarray) ->
     n_folds = int(fold.max()) + 1
     by_fold = tuple(tuple(float(r[f == number].mean()) for number in range(n_folds)) for r, f in zip(right, fold, strict=True))
     often = right.mean(axis=0)
-    return CrossValidation(right.shape[1], n_folds, float(often.mean()), share_interval(often, groups), by_fold)
+    return CrossValidation(
+        n=right.shape[1],
+        n_folds=n_folds,
+        accuracy=float(often.mean()),
+        accuracy_ci95=share_interval(often, groups),
+        by_fold=by_fold,
+    )

@@ -1,135 +1,69 @@
 """How good predictions are: accuracy with its interval, macro-F1, log loss, calibration, and the same class by class."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Literal, Self
 
 import numpy as np
+from pydantic import Field, model_validator
 
 from headstart.evaluation.calibration import expected_calibration_error
 from headstart.evaluation.intervals import TOO_FEW, design_effect, mean_interval, share_interval
 from headstart.evaluation.probabilities import log_losses
 from headstart.evaluation.resampling import resampled_f1
 from headstart.evaluation.selection import Corrected
+from headstart.schema import Count, Interval, Name, NotNegative, Positive, Schema, Share, ShareInterval
 
-Interval = tuple[float, float]
 UNEVEN = 3.0  # times as many images in one class as in another, from which the accuracy hides the small ones
 
 
-@dataclass(frozen=True, slots=True)
-class ClassMetrics:
+class ClassMetrics(Schema):
     """One class against the others. Without images of it recall and F1 mean nothing and are None."""
 
-    name: str
-    n: int
-    precision: float | None  # None: never predicted
-    recall: float | None
-    f1: float | None
-    precision_ci95: Interval | None  # None: too few images for one
-    recall_ci95: Interval | None
-    f1_ci95: Interval | None
+    name: Name = Field(alias="class")
+    n: Count
+    precision: Share | None  # None: never predicted
+    precision_ci95: ShareInterval | None = None  # None: too few images for one
+    recall: Share | None
+    recall_ci95: ShareInterval | None = None
+    f1: Share | None
+    f1_ci95: ShareInterval | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Evaluation:
+class Evaluation(Schema):
     """What is reported of a model on one split."""
 
-    split: str  # "val", "test", "cv" or "all"
-    n: int
-    n_groups: int  # unrelated groups of images that these are of; n where each is its own
+    split: Literal["val", "test", "cv", "all"]
+    n: Positive
+    n_groups: Positive  # unrelated groups of images that these are of; n where each is its own
     selected_on: bool  # whether anything (the best epoch) was chosen by these very images
-    accuracy: float
-    accuracy_ci95: Interval
-    balanced_accuracy: float  # mean recall of the classes present
-    balanced_accuracy_ci95: Interval | None  # None: too few images for one
-    macro_f1: float  # over the classes present
-    macro_f1_ci95: Interval | None
-    log_loss: float  # nats an image
-    log_loss_ci95: Interval | None
-    top5_accuracy: float | None  # None for ten classes or fewer, where it says little
-    ece: float  # expected calibration error of the predicted class, 15 bins of equal size
+    accuracy: Share
+    accuracy_ci95: ShareInterval
+    # The accuracy without the optimism of choosing by these images, where that was done.
+    selection_corrected: Corrected | None = None
+    balanced_accuracy: Share  # mean recall of the classes present
+    balanced_accuracy_ci95: ShareInterval | None = None  # None: too few images for one
+    macro_f1: Share  # over the classes present
+    macro_f1_ci95: ShareInterval | None = None
+    log_loss: NotNegative  # nats an image
+    log_loss_ci95: Interval | None = None
+    top5_accuracy: Share | None = None  # None for ten classes or fewer, where it says little
+    ece: Share  # expected calibration error of the predicted class, 15 bins of equal size
     per_class: tuple[ClassMetrics, ...]
-    confusion: np.ndarray  # (n_classes, n_classes) int64: rows are true, columns predicted
-    corrected: Corrected | None = None  # the accuracy without the optimism of choosing by these images, where that was done
+    confusion: tuple[tuple[Count, ...], ...]  # n_classes rows of n_classes: rows are true, columns predicted
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        n_classes = len(self.per_class)
+        if len({c.name for c in self.per_class}) < n_classes:
+            raise ValueError("a class is named twice in per_class")
+        if len(self.confusion) != n_classes or any(len(row) != n_classes for row in self.confusion):
+            raise ValueError("confusion is not a row and a column for each class in per_class")
+        return self
 
     @property
     def is_uneven(self) -> bool:
         """Whether the accuracy says little of the small classes."""
         return are_uneven([c.n for c in self.per_class if c.n])
-
-    def as_json(self) -> dict[str, Any]:
-        """The evaluation as metrics.json holds it."""
-        return {
-            "split": self.split,
-            "n": self.n,
-            "n_groups": self.n_groups,
-            "selected_on": self.selected_on,
-            "accuracy": self.accuracy,
-            "accuracy_ci95": list(self.accuracy_ci95),
-            "selection_corrected": self.corrected
-            and {"accuracy": self.corrected.accuracy, "accuracy_ci95": list(self.corrected.accuracy_ci95)},
-            "balanced_accuracy": self.balanced_accuracy,
-            "balanced_accuracy_ci95": _as_list(self.balanced_accuracy_ci95),
-            "macro_f1": self.macro_f1,
-            "macro_f1_ci95": _as_list(self.macro_f1_ci95),
-            "log_loss": self.log_loss,
-            "log_loss_ci95": _as_list(self.log_loss_ci95),
-            "top5_accuracy": self.top5_accuracy,
-            "ece": self.ece,
-            "per_class": [
-                {
-                    "class": c.name,
-                    "n": c.n,
-                    "precision": c.precision,
-                    "precision_ci95": _as_list(c.precision_ci95),
-                    "recall": c.recall,
-                    "recall_ci95": _as_list(c.recall_ci95),
-                    "f1": c.f1,
-                    "f1_ci95": _as_list(c.f1_ci95),
-                }
-                for c in self.per_class
-            ],
-            "confusion": self.confusion.tolist(),
-        }
-
-    @classmethod
-    def from_json(cls, values: dict[str, Any]) -> "Evaluation":
-        """The evaluation that `as_json` gave; intervals that models of the first days do not have are None.
-
-        Raises KeyError, TypeError or ValueError where the values are another's.
-        """
-        corrected = values.get("selection_corrected")
-        return cls(
-            split=values["split"],
-            n=values["n"],
-            n_groups=values.get("n_groups", values["n"]),
-            selected_on=values["selected_on"],
-            accuracy=values["accuracy"],
-            accuracy_ci95=_as_pair(values["accuracy_ci95"]),
-            balanced_accuracy=values["balanced_accuracy"],
-            balanced_accuracy_ci95=_as_interval(values.get("balanced_accuracy_ci95")),
-            macro_f1=values["macro_f1"],
-            macro_f1_ci95=_as_interval(values.get("macro_f1_ci95")),
-            log_loss=values["log_loss"],
-            log_loss_ci95=_as_interval(values.get("log_loss_ci95")),
-            top5_accuracy=values.get("top5_accuracy"),
-            ece=values["ece"],
-            per_class=tuple(
-                ClassMetrics(
-                    name=c["class"],
-                    n=c["n"],
-                    precision=c["precision"],
-                    recall=c["recall"],
-                    f1=c["f1"],
-                    precision_ci95=_as_interval(c.get("precision_ci95")),
-                    recall_ci95=_as_interval(c.get("recall_ci95")),
-                    f1_ci95=_as_interval(c.get("f1_ci95")),
-                )
-                for c in values["per_class"]
-            ),
-            confusion=np.array(values["confusion"], np.int64),
-            corrected=Corrected(corrected["accuracy"], _as_pair(corrected["accuracy_ci95"])) if corrected else None,
-        )
 
 
 def are_uneven(counts: Sequence[int]) -> bool:
@@ -142,7 +76,7 @@ def evaluate_predictions(
     labels: np.ndarray,
     classes: Sequence[str],
     *,
-    split: str,
+    split: Literal["val", "test", "cv", "all"],
     groups: np.ndarray | None = None,
     selected_on: bool = False,
 ) -> Evaluation:
@@ -191,27 +125,14 @@ def evaluate_predictions(
         top5_accuracy=float((better < 5).mean()) if n_classes > 10 else None,
         ece=expected_calibration_error(probabilities, labels),
         per_class=per_class,
-        confusion=confusion,
+        confusion=tuple(map(tuple, confusion.tolist())),
     )
 
 
-def _share_among(right: np.ndarray, groups: np.ndarray | None, members: np.ndarray) -> Interval | None:
+def _share_among(right: np.ndarray, groups: np.ndarray | None, members: np.ndarray) -> tuple[float, float] | None:
     """The interval of the share that is right among `members`; None where these are too few."""
     return share_interval(right[members], _those(groups, members)) if members.sum() >= TOO_FEW else None
 
 
 def _those(groups: np.ndarray | None, members: np.ndarray) -> np.ndarray | None:
     return None if groups is None else groups[members]
-
-
-def _as_list(interval: Interval | None) -> list[float] | None:
-    return None if interval is None else list(interval)
-
-
-def _as_interval(values: Sequence[float] | None) -> Interval | None:
-    return None if values is None else _as_pair(values)
-
-
-def _as_pair(values: Sequence[float]) -> Interval:
-    low, high = values
-    return float(low), float(high)

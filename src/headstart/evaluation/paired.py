@@ -1,24 +1,27 @@
 """Whether one classifier is better than another on the same images."""
 
 import math
-from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
+from pydantic import Field
 
 from headstart.evaluation.intervals import Z95, design_effect
+from headstart.schema import Interval, Positive, Schema
 
 FEW = 200  # images on which two differ, up to which the exact test is asked, too
 SIGNIFICANT = 0.05  # of a difference in either direction
 
 
-@dataclass(frozen=True, slots=True)
-class Difference:
+class Difference(Schema):
     """How much more often one classifier is right than another, on the same images."""
 
-    gain: float  # accuracy of the one minus the other's
-    ci95: tuple[float, float]
-    n: int  # images
-    is_shown: bool  # whether it is more than chance: the interval is on one side of 0, and McNemar's exact test agrees
+    gain: Annotated[float, Field(ge=-1, le=1)]  # accuracy of the one minus the other's
+    ci95: Interval = Field(alias="gain_ci95")
+    n: Positive  # images
+    is_shown: bool = Field(
+        alias="shown"
+    )  # whether it is more than chance: the interval is on one side of 0, and McNemar's exact test agrees
 
     def signed(self) -> str:
         """Such as "+4.1 points [2.9, 5.4]"."""
@@ -50,7 +53,8 @@ def paired_difference(one: np.ndarray, other: np.ndarray, groups: np.ndarray | N
     # The test is the exact one for few differences, where the interval is too narrow (5 to 0 is no proof: 1 in 16 is chance).
     fewer, both = math.floor(min(for_one, for_other)), math.floor(for_one + for_other - 1)
     chance = 2 * sum(math.comb(both, k) for k in range(fewer + 1)) / 2**both if both <= FEW else 0.0
-    return Difference(float(differences.mean()), (low, high), n, chance <= SIGNIFICANT and not low <= 0 <= high)
+    is_shown = chance <= SIGNIFICANT and not low <= 0 <= high
+    return Difference(gain=float(differences.mean()), ci95=(low, high), n=n, is_shown=is_shown)
 
 
 def smallest_gain_shown(n: int) -> int:

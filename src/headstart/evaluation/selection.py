@@ -1,20 +1,18 @@
 """What the accuracy of a chosen epoch is worth: the optimism of choosing by the very images that it is reported on."""
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from headstart.evaluation.intervals import DRAWS_AT_ONCE, design_effect, wilson_interval
+from headstart.schema import Schema, Share, ShareInterval
 
 RESAMPLES = 1000
 
 
-@dataclass(frozen=True, slots=True)
-class Corrected:
+class Corrected(Schema):
     """An accuracy without the optimism of a choice."""
 
-    accuracy: float
-    accuracy_ci95: tuple[float, float]
+    accuracy: Share
+    accuracy_ci95: ShareInterval
 
 
 def corrected_accuracy(right: np.ndarray, groups: np.ndarray | None = None, seed: int = 0) -> Corrected:
@@ -43,4 +41,4 @@ def corrected_accuracy(right: np.ndarray, groups: np.ndarray | None = None, seed
         estimates.append(outside[np.arange(len(chosen)), chosen])
     estimate = float(np.concatenate(estimates).mean())
     effect = design_effect(right[int(right.sum(axis=1).argmax())], groups)
-    return Corrected(estimate, wilson_interval(estimate * n / effect, n / effect))
+    return Corrected(accuracy=estimate, accuracy_ci95=wilson_interval(estimate * n / effect, n / effect))

@@ -1,26 +1,25 @@
 """When a model should rather not answer, and which classes it cannot rule out: thresholds with a promise."""
 
 import math
-from dataclasses import dataclass
 
 import numpy as np
 
 from headstart.evaluation.intervals import design_effect
+from headstart.schema import Count, NotNegative, Schema, Share
 
 CONFIDENCE = 0.95  # of the promise that a precision is reached
 SHARES = (1.0, 0.95, 0.9, 0.85, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1)  # of the images, the surest, that may be answered
 
 
-@dataclass(frozen=True, slots=True)
-class PrecisionThreshold:
+class PrecisionThreshold(Schema):
     """From which probability on an answer is given, so that a share of the answers is right."""
 
-    min_confidence: float
-    target: float
+    min_confidence: Share
+    target: Share
     promised: bool  # whether the images were enough to say so with 95 % confidence
-    precision: float  # of the held-out images that are answered; 1 where none is
-    share_answered: float  # of the held-out images
-    n: int  # held-out images
+    precision: Share  # of the held-out images that are answered; 1 where none is
+    share_answered: Share  # of the held-out images
+    n: Count  # held-out images
 
 
 def precision_threshold(
@@ -54,9 +53,14 @@ def precision_threshold(
                 holds = n_answered - n_wrong >= target * n_answered
             if holds:
                 return PrecisionThreshold(
-                    0.0 if n_answered == n else threshold, target, promised, 1 - n_wrong / n_answered, n_answered / n, n
+                    min_confidence=0.0 if n_answered == n else threshold,
+                    target=target,
+                    promised=promised,
+                    precision=1 - n_wrong / n_answered,
+                    share_answered=n_answered / n,
+                    n=n,
                 )
-    return PrecisionThreshold(1.0, target, False, 1.0, 0.0, n)
+    return PrecisionThreshold(min_confidence=1.0, target=target, promised=False, precision=1.0, share_answered=0.0, n=n)
 
 
 def images_needed(target: float) -> int:
@@ -64,14 +68,13 @@ def images_needed(target: float) -> int:
     return math.ceil(math.log((1 - CONFIDENCE) / len(SHARES)) / math.log(target))
 
 
-@dataclass(frozen=True, slots=True)
-class ConformalThreshold:
+class ConformalThreshold(Schema):
     """A class whose probability is at least `min_probability` cannot be ruled out."""
 
-    coverage: float  # share of new images whose true class is in the set, at least
-    min_probability: float  # 0: too few images, every class stays in the set
-    mean_size: float  # classes in a set, over the held-out images
-    n: int  # held-out images
+    coverage: Share  # share of new images whose true class is in the set, at least
+    min_probability: Share  # 0: too few images, every class stays in the set
+    mean_size: NotNegative  # classes in a set, over the held-out images
+    n: Count  # held-out images
 
 
 def conformal_threshold(
@@ -93,7 +96,8 @@ def conformal_threshold(
     rank = math.ceil((len(of_label) + 1) * coverage)
     threshold = float(of_label[len(of_label) - rank]) if rank <= len(of_label) else 0.0
     sizes = [len(members) for members in conformal_sets(probabilities, threshold)]
-    return ConformalThreshold(coverage, threshold, float(np.mean(sizes)) if sizes else 0.0, n)
+    mean_size = float(np.mean(sizes)) if sizes else 0.0
+    return ConformalThreshold(coverage=coverage, min_probability=threshold, mean_size=mean_size, n=n)
 
 
 def conformal_sets(probabilities: np.ndarray, min_probability: float) -> list[np.ndarray]:
@@ -107,23 +111,13 @@ def conformal_sets(probabilities: np.ndarray, min_probability: float) -> list[np
     return sets
 
 
-@dataclass(frozen=True, slots=True)
-class PromiseCheck:
+class PromiseCheck(Schema):
     """What the thresholds do on images whose labels are known: whether their promises are kept."""
 
-    share_answered: float
-    precision: float | None  # of the answers; None where none was given
-    coverage: float | None  # share of sets that hold the true class; None without sets
-    mean_size: float | None  # classes in a set
-
-    def as_json(self) -> dict[str, float | None]:
-        """As metrics.json holds it."""
-        return {
-            "share_answered": self.share_answered,
-            "precision": self.precision,
-            "coverage": self.coverage,
-            "mean_size": self.mean_size,
-        }
+    share_answered: Share
+    precision: Share | None  # of the answers; None where none was given
+    coverage: Share | None  # share of sets that hold the true class; None without sets
+    mean_size: NotNegative | None  # classes in a set
 
 
 def promises_kept(
@@ -138,4 +132,4 @@ def promises_kept(
         coverage = float(np.mean([label in members for label, members in zip(labels, sets, strict=True)]))
         mean_size = float(np.mean([len(members) for members in sets]))
     precision = float(right[answered].mean()) if answered.any() else None
-    return PromiseCheck(float(answered.mean()), precision, coverage, mean_size)
+    return PromiseCheck(share_answered=float(answered.mean()), precision=precision, coverage=coverage, mean_size=mean_size)

@@ -1,11 +1,12 @@
 """Features of a data set's images, row by row, to be fitted and answered."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
 from headstart.evaluation.probabilities import softmax
-from headstart.fitting.fitted import SplitAnswers
+from headstart.fitting.answers import SplitAnswers
 from headstart.model.probe import CrossValidated, Probe, cross_validate, fit_probe
 from headstart.progress import Progress, silent
 
@@ -28,7 +29,7 @@ class FeatureTable:
         """SplitAnswers for some rows by probes that never saw them."""
         return cross_validate(*self._of(rows), n_folds=n_folds, balance=self.balance, seed=seed, progress=progress)
 
-    def answer(self, probe: Probe, rows: np.ndarray, split: str) -> SplitAnswers:
+    def answer(self, probe: Probe, rows: np.ndarray, split: Literal["val", "test"]) -> SplitAnswers:
         """What a probe says of some rows."""
         probabilities, uncalibrated = (softmax(head.logits(self.vectors[rows])) for head in (probe.head, probe.uncalibrated))
         # A balanced model's probabilities are of a world with even classes, which these images are not.

@@ -1,139 +1,133 @@
-"""Runs with gradient steps: fine-tuning from the fitted head, and the classic tutorial procedure."""
+"""Fits with gradient steps: fine-tuning from the fitted head, and the classic tutorial procedure."""
 
 import time
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from headstart.data.dataset import Dataset
-from headstart.data.pixels import CachedPixels, DecodedPixels, PixelSource, allocate, decode_again
-from headstart.data.preprocess import Preprocess
-from headstart.data.sources import Candidate
+from headstart.data.dataset import LabelledImage
 from headstart.data.splits import Split, spread_order
 from headstart.errors import DataError
 from headstart.evaluation.calibration import cross_fitted, fit_temperature
 from headstart.evaluation.probabilities import as_logits, softmax
-from headstart.fitting.feature_table import FeatureTable
-from headstart.fitting.fitted import Fitted, SplitAnswers
+from headstart.fitting.answers import SplitAnswers
+from headstart.fitting.fitted import Fitted
 from headstart.fitting.probe_fit import epoch_zero
+from headstart.fitting.scanned import Scanned
+from headstart.fitting.training_pixels import KeptPixels, keep_pixels, keep_views, open_again, read_anew
+from headstart.model.backbones import Network, find_hardware, pretrained_network
 from headstart.model.familiarity import Familiarity, familiarity_of
-from headstart.model.features import scan
-from headstart.model.pretrained import Backbone
+from headstart.model.finetune import HeldOutImages, TrainedEpochs, TrainingImages, fine_tune
+from headstart.model.pipeline import Pipeline, features_of
 from headstart.model.probe import Probe
 from headstart.progress import Progress, silent
-from headstart.recipes import RunFacts, TrainingPlan, plan_for
-from headstart.settings import TrainSettings
+from headstart.recipes import CarriedOutPlan, RunFacts, TrainingPlan, plan_for
 from headstart.threads import map_in_threads
 
 FINETUNED_REFERENCES = 500  # images, each passed through the trained network once more, to compare later ones with
-
-if TYPE_CHECKING:
-    from headstart.model.backbones import Network
-    from headstart.model.finetune import FineTuned, HeldOutImages
+FAMILIAR = "learning what is familiar"
 
 
 @dataclass(frozen=True, slots=True)
 class FinetuneJob:
     """What a run with gradient steps needs to know."""
 
-    dataset: Dataset
+    scanned: Scanned
     split: Split
-    table: FeatureTable  # without features for a random head
     probe: Probe | None  # of train; None for a random head
     plan: TrainingPlan
-    network: "Network"  # the pretrained network, to be trained
-    new_network: Callable[[], "Network"]  # the same anew, for a second training
+    network: Network  # the pretrained network, to be trained
+    new_network: Callable[[], Network]  # the same anew, for a second training
     checkpoints: Path | None = None
 
+    @property
+    def labels(self) -> np.ndarray:
+        """(n_images,) int64, of the whole data set."""
+        return self.scanned.dataset.labels
 
-def finetune_job(
-    dataset: Dataset,
-    split: Split,
-    table: FeatureTable,
-    backbone: Backbone,
-    settings: TrainSettings,
-    checkpoints: Path | None,
-    progress: Progress,
-) -> FinetuneJob:
+    def images(self, rows: np.ndarray) -> list[LabelledImage]:
+        """The images of some rows."""
+        return [self.scanned.dataset.images[i] for i in rows]
+
+    def pixels(self, rows: np.ndarray, progress: Progress) -> KeptPixels:
+        """What training crops of some rows are cut from."""
+        reads_anew = self.plan.network.start == "random head"  # the classic procedure crops from the full picture
+        keep = read_anew if reads_anew else keep_pixels
+        return KeptPixels(keep(self.images(rows), self.network.preprocess, self.plan.workers, progress), rows)
+
+    def held_out(self, progress: Progress) -> HeldOutImages:
+        """The val images as prediction sees them."""
+        rows, preprocess = self.split.val, self.network.preprocess
+        views = keep_views(self.images(rows), preprocess, self.plan.workers, progress)
+        return HeldOutImages(views, self.labels[rows])
+
+
+def finetune_job(scanned: Scanned, split: Split, checkpoints: Path | None, progress: Progress) -> FinetuneJob:
     """The job that the settings ask for on this machine."""
-    from headstart.model.backbones import find_hardware, pretrained_network
-    from headstart.model.distributed import current_world
-
+    settings, backbone, table = scanned.settings, scanned.backbone, scanned.table()
     probe = table.fit(split.train, settings.seed, progress) if table.vectors.shape[1] else None
     hardware = find_hardware(settings.device)
-    if settings.device == "auto" and hardware.device.startswith("cuda"):
-        hardware = find_hardware(f"cuda:{current_world().local_rank}")  # one GPU a process under torchrun
 
-    def new_network() -> "Network":
+    def new_network() -> Network:
         network = pretrained_network(backbone.spec, backbone.weights, hardware.device)
         network.preprocess = backbone.preprocess
         return network
 
-    network = new_network()
+    network, n_classes = new_network(), len(scanned.dataset.classes)
     facts = RunFacts(
         n_train=len(split.train),
-        n_classes=len(dataset.classes),
+        n_classes=n_classes,
         image_size=backbone.preprocess.size_px,
         device=hardware.device,
         bf16=hardware.bf16,
         cores=hardware.cores,
         n_blocks=len(network.blocks()) - 1,
-        left_open=probe.left_open(len(dataset.classes)) if probe else 0.0,
+        left_open=probe.left_open(n_classes) if probe else 0.0,
     )
-    return FinetuneJob(dataset, split, table, probe, plan_for(settings, facts), network, new_network, checkpoints)
+    return FinetuneJob(scanned, split, probe, plan_for(settings, facts), network, new_network, checkpoints)
 
 
-def run_finetune(job: FinetuneJob, settings: TrainSettings, progress: Progress) -> Fitted:
+def fit_finetuned(scanned: Scanned, split: Split, checkpoints: Path | None, progress: Progress) -> Fitted:
     """Trains, keeps the best validation epoch, answers test and val."""
-    split, plan = job.split, job.plan
     if not split.val.size:
         raise DataError(
             "fine-tuning chooses its best epoch on val images, and there are none",
             hint="leave --val-fraction above 0, or use --strategy probe",
         )
-    network = job.network
+    job = finetune_job(scanned, split, checkpoints, progress)
     both = np.sort(np.concatenate([split.train, split.val]))
-    pixels = _pixels_of(job, both if settings.refit else split.train, network.preprocess, progress)
-    tuned = _train(job, network, pixels, split.train, _held_out(job, network, progress), progress, "run")
-    final, refit, interrupted = network, False, tuned.interrupted
-    notes: list[str] = []
-    if settings.refit and not interrupted:
+    pixels = job.pixels(both if scanned.settings.refit else split.train, progress)
+    tuned = _train(job, job.network, pixels, split.train, job.held_out(progress), progress, "run")
+    final, notes, interrupted = job.network, [], tuned.interrupted
+    if scanned.settings.refit and not interrupted:
         refitted = job.new_network()
-        again = _train(job, refitted, pixels, both, None, progress, "refit", stop_after=tuned.best_epoch)
-        interrupted, refit = again.interrupted, not again.interrupted
-        if refit:
-            final = refitted
-        else:
+        interrupted = _train(job, refitted, pixels, both, None, progress, "refit", stop_after=tuned.best_epoch).interrupted
+        if interrupted:
             notes.append("interrupted while refitting: the saved model is the one trained on train alone")
-    answers, temperature = [_answers_of_val(job, tuned)], 1.0
-    # The classic procedure has no temperature; a balanced model's probabilities are of a world with even classes, val is not.
-    if plan.start == "fitted head" and not plan.balance:
-        answers[0], temperature = _calibrated(answers[0], job)
-        final.set_head(final.head().at_temperature(temperature))
-    familiarity = _familiarity(job, network, pixels, progress)
-    if refit:  # it has seen val: how far unseen images lie is known from before
-        familiarity = familiarity.of_references(_features(final, pixels.only(_known(job)), len(_known(job)), job, progress))
-    if split.test.size:
-        logits = _logits_of(job, final, split.test, progress, "answering test")  # at the temperature already
-        uncalibrated = softmax(logits, 1 / temperature) if answers[0].uncalibrated is not None else None
-        answers.insert(0, SplitAnswers("test", split.test, softmax(logits), False, None, uncalibrated, temperature=temperature))
+        else:
+            final = refitted
+    answers, temperature = _answers_of_val(job, tuned)
+    final.set_head(final.head().at_temperature(temperature))
+    familiarity = _familiarity(job, pixels, progress)
+    if final is not job.network:  # it has seen val: how far unseen images lie is known from before
+        familiarity = familiarity.of_references(_features(final, pixels, _known(job), job, progress))
     if tuned.best_epoch == 0 and not tuned.interrupted:
         notes.append("no epoch of fine-tuning did better on val than the fitted head: the saved model is the probe")
-    plan_values = asdict(plan) | {"best_epoch": tuned.best_epoch, "temperature": temperature}
     return Fitted(
+        scanned,
+        split,
         final.model(),
         tuned.history,
         tuned.best_epoch,
-        plan_values,
-        tuple(answers),
-        answers[-1],
+        CarriedOutPlan(**dict(job.plan), best_epoch=tuned.best_epoch, temperature=temperature),
+        (*_answers_of_test(job, final, answers, progress), answers),
+        answers,
         familiarity,
         temperature,
         interrupted=interrupted,
-        refit=refit,
+        refit=final is not job.network,
         notes=tuple(notes),
     )
 
@@ -143,106 +137,111 @@ def answers_of_trial(job: FinetuneJob, rows: np.ndarray, progress: Progress) -> 
 
     The best epoch is chosen on val where the split has one, else it is the last.
     """
-    train, network = job.split.train, job.network
-    pixels = _pixels_of(job, train, network.preprocess, progress)
-    val = _held_out(job, network, progress) if job.split.val.size else None
-    if _train(job, network, pixels, train, val, progress, "trial").interrupted:
+    pixels = job.pixels(job.split.train, progress)
+    val = job.held_out(progress) if job.split.val.size else None
+    if _train(job, job.network, pixels, job.split.train, val, progress, "trial").interrupted:
         raise KeyboardInterrupt  # a trial that did not end says nothing
-    return softmax(_logits_of(job, network, rows, progress, "answering the held-out part"))
+    return softmax(job.network.head().logits(_vectors_of(job, job.network, rows, progress, "answering the held-out part")))
 
 
-def seconds_per_image(job: FinetuneJob) -> tuple[float, float]:
+def seconds_per_image(job: FinetuneJob, clock: Callable[[], float] = time.perf_counter) -> tuple[float, float]:
     """How long reading an image and training a step on it take on this machine; measured, at the cost of a few steps."""
-    rows = job.split.train[: 3 * job.plan.batch_size]
-    began = time.perf_counter()
-    pixels = _pixels_of(job, rows, job.network.preprocess, silent)
-    decoding = (time.perf_counter() - began) / len(rows)
+    size = job.plan.steps.batch_size
+    rows = job.split.train[: 3 * size]
+    began = clock()
+    pixels = job.pixels(rows, silent)
+    decoding = (clock() - began) / len(rows)
     seconds = {}
     for n in (1, 1, 3):  # batches; the first time warms up
-        part = rows[: n * job.plan.batch_size]
-        began = time.perf_counter()
-        if _train(job, job.new_network(), pixels, part, None, silent, "timing", stop_after=1).interrupted:
+        began = clock()
+        if _train(job, job.new_network(), pixels, rows[: n * size], None, silent, "timing", stop_after=1).interrupted:
             raise KeyboardInterrupt
-        seconds[n] = time.perf_counter() - began
-    return decoding, max(seconds[3] - seconds[1], 1e-3) / max(len(rows) - job.plan.batch_size, 1)
+        seconds[n] = clock() - began
+    return decoding, max(seconds[3] - seconds[1], 1e-3) / max(len(rows) - size, 1)
 
 
-def _answers_of_val(job: FinetuneJob, tuned: "FineTuned") -> SplitAnswers:
-    by_epoch = None if job.plan.balance else tuned.predicted  # the choice was not by what these say, the plain accuracy
-    return SplitAnswers("val", job.split.val, tuned.probabilities, selected_on=True, by_epoch=by_epoch)
-
-
-def _calibrated(answers: SplitAnswers, job: FinetuneJob) -> tuple[SplitAnswers, float]:
+def _answers_of_val(job: FinetuneJob, tuned: TrainedEpochs) -> tuple[SplitAnswers, float]:
     """The answers at the temperature that they give, with those at temperatures that others of them gave; and the first."""
-    logits, labels = as_logits(answers.probabilities), job.dataset.labels[answers.indices]
+    rows, plan, groups = job.split.val, job.plan, job.scanned.groups
+    by_epoch = None if plan.balance else tuned.predicted  # the choice was not by what these say, the plain accuracy
+    answers = SplitAnswers("val", rows, tuned.probabilities, selected_on=True, by_epoch=by_epoch)
+    # The classic procedure has no temperature; a balanced model's probabilities are of a world with even classes, val is not.
+    if plan.network.start != "fitted head" or plan.balance:
+        return answers, 1.0
+    logits, labels = as_logits(answers.probabilities), job.labels[rows]
     temperature = fit_temperature(logits, labels)
-    return replace(
+    calibrated = replace(
         answers,
         probabilities=softmax(logits, temperature),
         uncalibrated=answers.probabilities,
         temperature=temperature,
-        calibrated_apart=cross_fitted(logits, labels, job.table.groups[answers.indices], job.plan.seed),
-    ), temperature
+        calibrated_apart=cross_fitted(logits, labels, groups[rows], plan.seed),
+    )
+    return calibrated, temperature
 
 
-def _familiarity(job: FinetuneJob, network: "Network", pixels: "_DatasetPixels", progress: Progress) -> Familiarity:
+def _answers_of_test(job: FinetuneJob, final: Network, of_val: SplitAnswers, progress: Progress) -> Iterator[SplitAnswers]:
+    """The answers for test, where there is one; the network is at the temperature already."""
+    rows, temperature = job.split.test, of_val.temperature
+    if not rows.size:
+        return
+    logits = final.head().logits(_vectors_of(job, final, rows, progress, "answering test"))
+    uncalibrated = softmax(logits, 1 / temperature) if of_val.uncalibrated is not None else None
+    yield SplitAnswers("test", rows, softmax(logits), False, None, uncalibrated, temperature=temperature)
+
+
+def _familiarity(job: FinetuneJob, pixels: KeptPixels, progress: Progress) -> Familiarity:
     """From features of the trained network: of images it was trained on, and of val, which sets the threshold."""
-    known = _known(job)
-    unseen = job.split.val[spread_order(job.dataset.labels[job.split.val], job.plan.seed)[:FINETUNED_REFERENCES]]
-    of_val = DecodedPixels([job.dataset.images[i] for i in unseen], network.preprocess)
+    known, val, seed = _known(job), job.split.val, job.plan.seed
+    unseen = val[spread_order(job.labels[val], seed)[:FINETUNED_REFERENCES]]
     return familiarity_of(
-        _features(network, pixels.only(known), len(known), job, progress),
-        job.dataset.labels[known],
-        job.table.groups[known],
-        _features(network, of_val, len(unseen), job, progress),
-        seed=job.plan.seed,
+        _features(job.network, pixels, known, job, progress),
+        job.labels[known],
+        job.scanned.groups[known],
+        _vectors_of(job, job.network, unseen, progress, FAMILIAR),
+        seed=seed,
     )
 
 
 def _known(job: FinetuneJob) -> np.ndarray:
     """Sorted rows of train, every class among them, that later images are compared with."""
     train = job.split.train
-    return np.sort(train[spread_order(job.dataset.labels[train], job.plan.seed)[:FINETUNED_REFERENCES]])
+    return np.sort(train[spread_order(job.labels[train], job.plan.seed)[:FINETUNED_REFERENCES]])
 
 
-def _features(network: "Network", source: PixelSource, n: int, job: FinetuneJob, progress: Progress) -> np.ndarray:
-    """(n, n_features) float32 of images as prediction sees them."""
-
-    def view(i: int) -> np.ndarray:
-        return network.preprocess.view_of_pixels(source[i])
-
-    found = np.empty((n, network.n_features), np.float32)
-    for i, one in enumerate(map_in_threads(view, range(n), job.plan.workers)):
-        found[i] = network.features(np.stack([one]))[0]
-        progress("learning what is familiar", i + 1, n)
+def _features(network: Network, pixels: KeptPixels, rows: np.ndarray, job: FinetuneJob, progress: Progress) -> np.ndarray:
+    """(n, n_features) float32 of training images as prediction sees them, from the pixels that were kept of them."""
+    source = pixels.only(rows)
+    views = map_in_threads(lambda i: network.preprocess.view_of_pixels(source[i]), range(len(rows)), job.plan.workers)
+    found = np.empty((len(rows), network.n_features), np.float32)
+    for i, vector in enumerate(features_of(network.extractor(), views)):
+        found[i] = vector
+        progress(FAMILIAR, i + 1, len(rows))
     return found
 
 
 def _train(
     job: FinetuneJob,
-    network: "Network",
-    pixels: "_DatasetPixels",
+    network: Network,
+    pixels: KeptPixels,
     rows: np.ndarray,
-    val: "HeldOutImages | None",
+    val: HeldOutImages | None,
     progress: Progress,
     stage: str,
     stop_after: int | None = None,
-) -> "FineTuned":
-    from headstart.model.finetune import TrainingImages, fine_tune
-
+) -> TrainedEpochs:
     start = None
     if job.probe is not None:
-        table = job.table
+        table = job.scanned.table()
         probe = table.fit(rows, job.plan.seed, progress) if stage == "refit" else job.probe
-        head = probe.head
-        network.set_head(head)
+        network.set_head(probe.head)
         held = job.split.val if val is not None else np.empty(0, np.int64)
-        start = epoch_zero(table, Split(rows, held, held, "none"), head)
+        start = epoch_zero(table, Split(rows, held, held, "none"), probe.head)
     else:
-        network.set_random_head(len(job.dataset.classes), job.plan.seed)
+        network.set_random_head(len(job.scanned.dataset.classes), job.plan.seed)
     return fine_tune(
         network,
-        TrainingImages(pixels.only(rows), job.dataset.labels[rows]),
+        TrainingImages(pixels.only(rows), job.labels[rows]),
         val,
         job.plan,
         start=start,
@@ -252,70 +251,8 @@ def _train(
     )
 
 
-@dataclass(frozen=True, slots=True)
-class _DatasetPixels:
-    """Pixels of some images of the data set."""
-
-    source: PixelSource  # numbered as `rows` is
-    rows: np.ndarray  # (n,) int64, sorted, into Dataset.images
-
-    def only(self, rows: np.ndarray) -> PixelSource:
-        """The pixels of fewer images, numbered from 0."""
-        return _Renumbered(self.source, np.searchsorted(self.rows, rows))
-
-
-@dataclass(frozen=True, slots=True)
-class _Renumbered:
-    source: PixelSource
-    places: np.ndarray  # (n,) int64
-
-    def __getitem__(self, i: int) -> np.ndarray:
-        return self.source[int(self.places[i])]
-
-
-def _pixels_of(job: FinetuneJob, rows: np.ndarray, preprocess: Preprocess, progress: Progress) -> _DatasetPixels:
-    """The classic procedure crops from the full picture, read anew each epoch; ours from pixels kept at the right size."""
-    images = [job.dataset.images[i] for i in rows]
-    if job.plan.start == "random head":
-        return _DatasetPixels(DecodedPixels(images, preprocess), rows)
-    cached = CachedPixels(images, preprocess)
-
-    def keep(i: int) -> None:
-        cached.put(i, decode_again(images[i], preprocess))
-
-    for done, _ in enumerate(map_in_threads(keep, range(len(images)), job.plan.workers), start=1):
-        progress("decoding train", done, len(images))
-    return _DatasetPixels(cached, rows)
-
-
-def _held_out(job: FinetuneJob, network: "Network", progress: Progress) -> "HeldOutImages":
-    from headstart.model.finetune import HeldOutImages
-
-    rows, preprocess = job.split.val, network.preprocess
-    views = allocate((len(rows), preprocess.size_px, preprocess.size_px, 3))
-
-    def keep(i: int) -> None:
-        views[i] = preprocess.view(decode_again(job.dataset.images[rows[i]], preprocess))
-
-    for done, _ in enumerate(map_in_threads(keep, range(len(rows)), job.plan.workers), start=1):
-        progress("decoding val", done, len(rows))
-    return HeldOutImages(views, job.dataset.labels[rows])
-
-
-def _logits_of(job: FinetuneJob, network: "Network", rows: np.ndarray, progress: Progress, stage: str) -> np.ndarray:
-    """(n, n_classes) logits of images that are read anew."""
-    images = [job.dataset.images[i] for i in rows]
-    found = scan(
-        [Candidate(image.path, image.file) for image in images],
-        network.preprocess,
-        network.extractor(),
-        workers=job.plan.workers,
-        progress=progress,
-        stage=stage,
-    )
-    if found.skipped:
-        raise DataError(
-            f"{found.skipped[0].path} could be read at first and now cannot: {found.skipped[0].reason}",
-            hint="do not change the images while training runs",
-        )
-    return network.head().logits(found.vectors)
+def _vectors_of(job: FinetuneJob, network: Network, rows: np.ndarray, progress: Progress, stage: str) -> np.ndarray:
+    """(n, n_features) float32 of images that are read anew, as prediction sees them."""
+    pipeline = Pipeline(network.preprocess, network.extractor())
+    opened = open_again(pipeline, job.images(rows), job.plan.workers, progress, stage)
+    return np.stack([one.vector for one in opened if one.vector is not None])

@@ -1,43 +1,34 @@
 """A probe: the head is fitted on features of the frozen backbone."""
 
-from dataclasses import replace
-
 import numpy as np
 
-from headstart.data.dataset import Dataset
 from headstart.data.splits import Split, fold_count
 from headstart.errors import DataError
 from headstart.evaluation.probabilities import cross_entropy, softmax
+from headstart.fitting.answers import SplitAnswers
 from headstart.fitting.feature_table import FeatureTable
-from headstart.fitting.fitted import Fitted, SplitAnswers
+from headstart.fitting.fitted import Fitted
 from headstart.fitting.repeated_fits import RepeatedCrossValidation, cross_validate_repeatedly, measure_learning_curve
-from headstart.model.extractor import Frozen
+from headstart.fitting.scanned import Scanned
 from headstart.model.familiarity import familiarity_of
 from headstart.model.head import Head
 from headstart.model.history import Epoch
 from headstart.model.probe import Probe
 from headstart.progress import Progress
+from headstart.recipes import ProbePlan
 from headstart.settings import TrainSettings
 
 NEEDS_STEPS = ("epochs", "learning_rate", "schedule", "batch_size", "augment", "freeze")
 
 
-def run_probe(
-    frozen: Frozen,
-    dataset: Dataset,
-    split: Split,
-    table: FeatureTable,
-    settings: TrainSettings,
-    *,
-    needs_answers: bool = True,
-    progress: Progress,
-) -> Fitted:
+def fit_probe_run(scanned: Scanned, split: Split, *, needs_answers: bool = True, progress: Progress) -> Fitted:
     """Fits the head on train, answers test and val (or train by cross-validation), and puts the head on the backbone."""
+    settings, table, frozen = scanned.settings, scanned.table(), scanned.backbone.frozen
+    assert frozen is not None  # only the tutorial has no features
     probe = table.fit(split.train, settings.seed, progress)
     val_answers = table.answer(probe, split.val, "val") if split.val.size else None
     start = epoch_zero(table, split, probe.head)
-    curve = None
-    repeated = _repeated(table, split.train, settings, dataset, progress) if settings.cv else None
+    repeated = _repeated(scanned, split.train, progress) if settings.cv else None
     refit = settings.refit and bool(split.val.size)
     rows = np.sort(np.concatenate([split.train, split.val])) if refit else split.train
     if refit:
@@ -45,24 +36,26 @@ def run_probe(
     answers = [table.answer(probe, split.test, "test")] if split.test.size else []
     answers += [val_answers] if val_answers else []
     if needs_answers and not answers:
-        repeated = repeated or _repeated(table, split.train, settings, dataset, progress)
+        repeated = repeated or _repeated(scanned, split.train, progress)
         answers = [repeated.answers]
+    curve = None
     if answers:
         curve = measure_learning_curve(table, split.train, answers[0], probe.strength, settings, progress)
     held_out = None
     if probe.held_out is not None:
         held_out = SplitAnswers("cv", rows, softmax(probe.held_out), selected_on=False)
-    plan = {
-        "strategy": "probe",
-        "strength": probe.strength,
-        "folds": probe.n_folds,
-        "held_out_log_loss": [list(pair) for pair in probe.log_losses],
-        "temperature": probe.temperature,
-        "balance": settings.balance,
-        "image_size": frozen.preprocess.size_px,
-        "seed": settings.seed,
-    }
+    plan = ProbePlan(
+        strength=probe.strength,
+        folds=probe.n_folds,
+        held_out_log_loss=probe.log_losses,
+        temperature=probe.temperature,
+        balance=settings.balance,
+        image_size=frozen.preprocess.size_px,
+        seed=settings.seed,
+    )
     return Fitted(
+        scanned,
+        split,
         frozen.with_head(probe.head),
         (start,),
         0,
@@ -86,20 +79,24 @@ def epoch_zero(table: FeatureTable, split: Split, head: Head) -> Epoch:
         return cross_entropy(logits, table.labels[rows]), float((logits.argmax(axis=1) == table.labels[rows]).mean())
 
     train_loss, train_accuracy = score(split.train)
-    row = Epoch(0, 0.0, train_loss, train_accuracy, None, None, 0.0)
-    if not split.val.size:
-        return row
-    val_loss, val_accuracy = score(split.val)
-    return replace(row, val_loss=val_loss, val_accuracy=val_accuracy)
+    val_loss, val_accuracy = score(split.val) if split.val.size else (None, None)
+    return Epoch(
+        epoch=0,
+        lr=0.0,
+        train_loss=train_loss,
+        train_accuracy=train_accuracy,
+        val_loss=val_loss,
+        val_accuracy=val_accuracy,
+        seconds=0.0,
+    )
 
 
-def _repeated(
-    table: FeatureTable, rows: np.ndarray, settings: TrainSettings, dataset: Dataset, progress: Progress
-) -> RepeatedCrossValidation:
+def _repeated(scanned: Scanned, rows: np.ndarray, progress: Progress) -> RepeatedCrossValidation:
+    table, settings = scanned.table(), scanned.settings
     if fold_count(table.labels[rows], table.groups[rows]) < 2:
         counts = np.bincount(table.labels[rows], minlength=table.n_classes)
         raise DataError(
-            f"class {dataset.classes[int(counts.argmin())]!r} is too small to report an accuracy by cross-validation",
+            f"class {scanned.dataset.classes[int(counts.argmin())]!r} is too small to report an accuracy by cross-validation",
             hint="add images (two unrelated ones a class at least), or give --val or --test",
         )
     return cross_validate_repeatedly(table, rows, *settings.folds_and_repeats, settings.seed, progress)

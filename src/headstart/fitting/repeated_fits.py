@@ -7,8 +7,8 @@ import numpy as np
 from headstart.data.splits import fold_count, folds, spread_order
 from headstart.evaluation.cross_validation import CrossValidation, cross_validation
 from headstart.evaluation.learning_curve import LearningCurve, learning_curve
+from headstart.fitting.answers import SplitAnswers
 from headstart.fitting.feature_table import FeatureTable
-from headstart.fitting.fitted import SplitAnswers
 from headstart.progress import Progress
 from headstart.settings import TrainSettings
 

@@ -1,20 +1,19 @@
-"""--strategy auto: the probe always, fine-tuning where the time allows it and cross-validation says that it pays."""
+"""--strategy auto: the probe always, fine-tuning where the time allows it and a trial shows that it pays."""
 
 import math
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from headstart.data.dataset import Dataset
-from headstart.data.splits import Split, folds, split_dataset, spread_order
+from headstart.data.splits import Split, folds, spread_order
 from headstart.errors import DataError
 from headstart.evaluation.paired import paired_difference, smallest_gain_shown
-from headstart.fitting.choice import Choice
-from headstart.fitting.feature_table import FeatureTable
-from headstart.model.pretrained import Backbone
-from headstart.progress import Progress
-from headstart.settings import TrainSettings
+from headstart.fitting.choice import Choice, keep_probe
+from headstart.fitting.fit import split_for
+from headstart.fitting.scanned import Scanned
+from headstart.progress import Progress, silent
 
 TRIAL_FOLDS = 3  # one of them is held out
 MAX_FIT, MAX_HELD = 600, 400  # images of a trial, so that it takes no longer for more of them ...
@@ -27,98 +26,100 @@ ANSWERING = 1 / 3  # time to answer an image, as a share of the time to train on
 RESERVE = 0.9  # of the time that is left may be planned with
 
 
-def choose_strategy(
-    dataset: Dataset, table: FeatureTable, backbone: Backbone, settings: TrainSettings, began: float, progress: Progress
-) -> Choice:
-    """Chooses within `settings.time_budget` seconds from `began` (of time.perf_counter), the training itself included.
+def choose(scanned: Scanned, progress: Progress = silent, *, clock: Callable[[], float] = time.perf_counter) -> Choice:
+    """What the settings name or, for --strategy auto, what pays within `time_budget` seconds of `clock` since `scanned.began`.
 
     A third of train is held out, at most 400 images. Where the probe makes so few mistakes on it that even a network without
     any could not be shown to be better, the probe is kept at once. Else both are trained on the other two thirds, at most 600
     images, and fine-tuning is chosen where it is better on those held out beyond chance.
     """
+    settings = scanned.settings
+    if settings.strategy != "auto":
+        return Choice(strategy=settings.strategy, why="")
     if settings.recipe == "tutorial":
-        return Choice("probe", None, "the probe: --recipe tutorial has no other way to choose; --strategy finetune trains all")
+        return keep_probe("--recipe tutorial has no other way to choose; --strategy finetune trains all")
     if settings.cv:
-        return Choice("probe", None, "the probe, which --cv is about")
+        return keep_probe("--cv cross-validates probes")
+    finetuning = replace(scanned, settings=settings.model_copy(update={"strategy": "finetune"}))
     try:
-        split = split_dataset(dataset, table.groups, val_fraction=settings.val_fraction, needs_val=True, seed=settings.seed)
+        split = split_for(finetuning)
         if not split.val.size:
-            return Choice("probe", None, "the probe: fine-tuning chooses its best epoch on val images, and there are none")
+            return keep_probe("fine-tuning chooses its best epoch on val images, and there are none")
     except DataError as refusal:
-        return Choice("probe", None, f"the probe: fine-tuning needs val images, and {refusal.message}")
-    trial = _Trial.of(dataset, table, split, settings, progress)
+        return keep_probe(f"fine-tuning needs val images, and {refusal.message}")
+    trial = _Trial.of(finetuning, split, progress)
     if trial is None:
-        return Choice("probe", None, "the probe: a class is too small to hold images out for a comparison")
+        return keep_probe("a class is too small to hold images out for a comparison")
     n = len(trial.held)
     n_wrong = int((~trial.probe_right).sum())
     if n_wrong < smallest_gain_shown(n):
-        right = f"the probe: it has {n - n_wrong} of {n} held-out images right"
-        return Choice("probe", None, f"{right}, and by the few others no better can be shown")
-    return _try_finetuning(trial, backbone, settings, began, progress)
+        return keep_probe(f"it has {n - n_wrong} of {n} held-out images right, and by the few others no better can be shown")
+    return _try_finetuning(trial, progress, clock)
 
 
 @dataclass(frozen=True, slots=True)
 class _Trial:
     """Train, a part of it held out, and how the probe does there."""
 
-    dataset: Dataset
-    table: FeatureTable
+    scanned: Scanned  # with fine-tuning as its strategy
     split: Split  # as the run itself would be split
     fit: np.ndarray  # (n_fit,) int64
     held: np.ndarray  # (n_held,) int64
     probe_right: np.ndarray  # (n_held,) bool
 
     @classmethod
-    def of(
-        cls, dataset: Dataset, table: FeatureTable, split: Split, settings: TrainSettings, progress: Progress
-    ) -> "_Trial | None":
+    def of(cls, scanned: Scanned, split: Split, progress: Progress) -> "_Trial | None":
+        """The trial that the split allows; None where a class has too few groups to hold any out."""
+        table, seed = scanned.table(), scanned.settings.seed
         labels, groups = table.labels[split.train], table.groups[split.train]
         if min(len(np.unique(groups[labels == label])) for label in np.unique(labels)) < TRIAL_FOLDS:
             return None
-        parts = next(folds(labels, groups, TRIAL_FOLDS, settings.seed))
+        parts = next(folds(labels, groups, TRIAL_FOLDS, seed))
         most_fit, most_held = max(MAX_FIT, FIT_OF_CLASS * table.n_classes), max(MAX_HELD, HELD_OF_CLASS * table.n_classes)
         fit, held = (
-            np.sort(split.train[part[spread_order(labels[part], settings.seed)[:most]]])
+            np.sort(split.train[part[spread_order(labels[part], seed)[:most]]])
             for part, most in zip(parts, (most_fit, most_held), strict=True)
         )
-        head = table.fit(fit, settings.seed, progress).head
+        head = table.fit(fit, seed, progress).head
         right = head.logits(table.vectors[held]).argmax(axis=1) == table.labels[held]
-        return cls(dataset, table, split, fit, held, right)
+        return cls(scanned, split, fit, held, right)
 
 
-def _try_finetuning(trial: _Trial, backbone: Backbone, settings: TrainSettings, began: float, progress: Progress) -> Choice:
+def _try_finetuning(trial: _Trial, progress: Progress, clock: Callable[[], float]) -> Choice:
     from headstart.fitting.finetune_fit import answers_of_trial, finetune_job, seconds_per_image
 
+    scanned, settings = trial.scanned, trial.scanned.settings
+
     def left() -> float:
-        return settings.time_budget - (time.perf_counter() - began)
+        return settings.time_budget - (clock() - scanned.began)
 
     nothing = np.empty(0, np.int64)
     small_steps = settings.model_copy(update={"batch_size": min(settings.batch_size or TRIAL_BATCH, TRIAL_BATCH)})
-    run = finetune_job(trial.dataset, trial.split, trial.table, backbone, settings, None, progress)
+    n_epochs = finetune_job(scanned, trial.split, None, progress).plan.steps.epochs
     parts = Split(trial.fit, nothing, trial.held, "none")
-    job = finetune_job(trial.dataset, parts, trial.table, backbone, small_steps, None, progress)
-    costs = _Costs.of(trial, *seconds_per_image(job), refit=settings.refit)
+    job = finetune_job(replace(scanned, settings=small_steps), parts, None, progress)
+    costs = _Costs.of(trial, *seconds_per_image(job, clock), refit=settings.refit)
     needed = costs.once + costs.epoch + costs.trial_once + costs.trial_epoch
     if needed > RESERVE * left():
         enough = math.ceil((needed / RESERVE + settings.time_budget - left()) / 10) * 10
-        short = f"--time-budget {settings.time_budget:g} is too short to try fine-tuning; try {enough}"
-        return Choice("probe", None, f"the probe: {short}")
+        return keep_probe(f"--time-budget {settings.time_budget:g} is too short to try fine-tuning; try {enough}")
     for_trial = TRIAL_SHARE * RESERVE * left() - costs.trial_once
-    trial_epochs = max(1, min(run.plan.epochs, int(for_trial / costs.trial_epoch)))
-    answers = answers_of_trial(replace(job, plan=replace(job.plan, epochs=trial_epochs)), trial.held, progress)
-    finetuned_right = answers.argmax(axis=1) == trial.table.labels[trial.held]
-    difference = paired_difference(finetuned_right, trial.probe_right, trial.table.groups[trial.held])
+    trial_epochs = max(1, min(n_epochs, int(for_trial / costs.trial_epoch)))
+    steps = job.plan.steps.model_copy(update={"epochs": trial_epochs})
+    answers = answers_of_trial(replace(job, plan=job.plan.model_copy(update={"steps": steps})), trial.held, progress)
+    finetuned_right = answers.argmax(axis=1) == scanned.dataset.labels[trial.held]
+    difference = paired_difference(finetuned_right, trial.probe_right, scanned.groups[trial.held])
     if not (difference.is_shown and difference.gain > 0):
         verdict = "was worse" if difference.is_shown else "was not better beyond chance"
-        n_epochs = f"{trial_epochs} epoch{'s' * (trial_epochs > 1)}"
+        epochs = f"{trial_epochs} epoch{'s' * (trial_epochs > 1)}"
         by = f"{difference.signed()} on {difference.n} held-out images"
-        return Choice("probe", None, f"the probe: fine-tuning for {n_epochs} {verdict} ({by})", difference)
+        return keep_probe(f"fine-tuning for {epochs} {verdict} ({by})", difference)
     why = f"fine-tuning: better than the probe by {difference.in_points()} on {difference.n} images that neither had seen"
-    epochs = max(1, int((RESERVE * left() - costs.once) / costs.epoch))
-    if epochs >= run.plan.epochs:
-        return Choice("finetune", None, why, difference)
-    why += f"; {epochs} of {run.plan.epochs} epochs fit into --time-budget {settings.time_budget:g}, a longer one may give more"
-    return Choice("finetune", epochs, why, difference)
+    affordable = max(1, int((RESERVE * left() - costs.once) / costs.epoch))
+    if affordable >= n_epochs:
+        return Choice(strategy="finetune", why=why, difference=difference)
+    why += f"; {affordable} of {n_epochs} epochs fit into --time-budget {settings.time_budget:g}, a longer one may give more"
+    return Choice(strategy="finetune", epochs=affordable, why=why, difference=difference)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ import re
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, redirect_stdout
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -21,9 +21,11 @@ from timm.models import get_pretrained_cfg, group_parameters
 
 from headstart.data.preprocess import Preprocess
 from headstart.errors import BackboneError, SettingsError, did_you_mean
+from headstart.machine import local_rank
 from headstart.model.engines import INPUT, OUTPUT
-from headstart.model.extractor import ENGINE_BATCH, GPU_BATCH, EngineName, Extractor, Frozen, Model
+from headstart.model.extractor import GPU_BATCH, ONNX_RUNTIME, TORCH_BATCH, Engine, Extractor, Frozen, Model, NetworkId
 from headstart.model.head import Head
+from headstart.model.precision import full_float32
 from headstart.model.specs import BackboneSpec, find_backbone
 from headstart.model.weights import WeightsFile, check_shapes
 from headstart.storage import atomic_write
@@ -65,9 +67,21 @@ class Network:
 
     def __init__(self, spec: BackboneSpec, module: torch.nn.Module, preprocess: Preprocess, device: str = "cpu") -> None:
         self.spec = spec
-        self.preprocess = preprocess
         self.device = torch.device(device)
+        self.preprocess = preprocess
         self.module = module.to(device=self.device).to(memory_format=torch.channels_last).eval()
+
+    @property
+    def preprocess(self) -> Preprocess:
+        """How images become what this network sees; it can be replaced by one of another size."""
+        return self._preprocess
+
+    @preprocess.setter
+    def preprocess(self, preprocess: Preprocess) -> None:
+        self._preprocess = preprocess
+        # On the device once, not with every batch.
+        parts = (torch.from_numpy(part).to(self.device).view(1, 3, 1, 1) for part in preprocess.scale_and_shift())
+        self._scale, self._shift = parts
 
     @property
     def last_layer(self) -> torch.nn.Linear:
@@ -89,27 +103,28 @@ class Network:
         """(n, size, size, 3) uint8 views -> (n, n_features) float32: what the last layer is given."""
         self.module.eval()
         module: Any = self.module  # timm's own methods
-        outputs = module.forward_head(module.forward_features(self.to_input(views)), pre_logits=True)
-        return outputs.float().cpu().numpy()
+        with full_float32():
+            outputs = module.forward_head(module.forward_features(self.to_input(views)), pre_logits=True)
+            return outputs.float().cpu().numpy()
 
-    def extractor(self, weights_sha256: str = "") -> Extractor:
+    def extractor(self, kept_as: NetworkId | None = None) -> Extractor:
         """The network without its last layer as it is now, in torch and full precision."""
-        batch = ENGINE_BATCH if self.device.type == "cpu" else GPU_BATCH
-        engine = EngineName(f"torch-{self.device.type}", "fp32")
-        return Extractor(self.features, engine, batch, self.spec.timm_name, weights_sha256)
+        batch = TORCH_BATCH if self.device.type == "cpu" else GPU_BATCH
+        return Extractor(self.features, Engine(name=f"torch-{self.device.type}"), batch, kept_as)
 
-    def model(self) -> Model:
-        """The network as a classifier in memory."""
-        return Model(self.spec, self.preprocess, self.extractor(), self.head(), self.save)
+    def model(self, answers_with: Engine = ONNX_RUNTIME) -> Model:
+        """The network as a classifier in memory; saved, it is run in its compiled form unless another engine is named."""
+        return Model(self.spec, self.preprocess, self.extractor(), self.head(), self.save, answers_with)
 
     def frozen(self, weights_sha256: str) -> Frozen:
         """The network as a backbone to put a head on."""
 
         def with_head(head: Head) -> Model:
             self.set_head(head)
-            return self.model()
+            return self.model(extractor.engine)
 
-        return Frozen(self.spec, self.preprocess, self.extractor(weights_sha256), self.n_features, with_head)
+        extractor = self.extractor(NetworkId(self.spec.timm_name, weights_sha256))
+        return Frozen(self.spec, self.preprocess, extractor, self.n_features, with_head)
 
     def head(self) -> Head:
         """A copy of the last layer."""
@@ -134,16 +149,25 @@ class Network:
         program.save(file)
 
     @torch.inference_mode()
+    def forward(self, views: np.ndarray) -> torch.Tensor:
+        """(n, size, size, 3) uint8 views -> (n, n_classes) float32 logits, on the device."""
+        self.module.eval()
+        with full_float32():
+            return self.module(self.to_input(views)).float()
+
     def logits(self, views: np.ndarray) -> np.ndarray:
         """(n, size, size, 3) uint8 views -> (n, n_classes) float32."""
-        self.module.eval()
-        return self.module(self.to_input(views)).float().cpu().numpy()
+        return self.forward(views).cpu().numpy()
 
     def to_input(self, views: np.ndarray) -> torch.Tensor:
         """(n, size, size, 3) uint8 -> (n, 3, size, size) float32, normalised, on the device, channels last in memory."""
-        pixels = torch.from_numpy(views).to(self.device).permute(0, 3, 1, 2).float()
-        scale, shift = (torch.from_numpy(part).to(self.device) for part in self.preprocess.scale_and_shift())
-        return pixels.mul_(scale.view(1, 3, 1, 1)).add_(shift.view(1, 3, 1, 1))
+        pixels = self.on_device(views).permute(0, 3, 1, 2).float()
+        return pixels.mul_(self._scale).add_(self._shift)
+
+    def on_device(self, values: np.ndarray) -> torch.Tensor:
+        """An array as a tensor on the device; a copy to a GPU does not hold up the thread."""
+        tensor = torch.from_numpy(values)
+        return tensor.pin_memory().to(self.device, non_blocking=True) if self.device.type == "cuda" else tensor.to(self.device)
 
     def set_head(self, head: Head) -> None:
         """Puts a fitted head in the last layer's place."""
@@ -255,9 +279,9 @@ def complete_spec(spec: BackboneSpec) -> BackboneSpec:
             hint=did_you_mean(spec.timm_name, timm.list_models(plain, pretrained=True)),
         ) from error
     if known is None:
-        return replace(spec, licence="unknown")
+        return spec.model_copy(update={"licence": "unknown"})
     url = known.url if isinstance(known.url, str) else ""
-    return replace(spec, licence=known.license or "unknown", hf_repo=known.hf_hub_id or "", url=url)
+    return spec.model_copy(update={"licence": known.license or "unknown", "hf_repo": known.hf_hub_id or "", "url": url})
 
 
 def read_state(file: Path) -> dict[str, torch.Tensor]:
@@ -322,10 +346,12 @@ def check_state(
 def find_hardware(device: str = "auto") -> Hardware:
     """What `device` names, or the best there is for "auto". Raises SettingsError where the machine has no such device."""
     if device == "auto":
-        device = "cuda:0" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+        device = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
     if device.split(":")[0] not in DEVICES:
         raise SettingsError(f"--device cannot be {device!r}", hint=f"one of: auto, {', '.join(DEVICES)}")
     try:
+        if device == "cuda":  # under torchrun each process takes its own
+            device = f"cuda:{local_rank() % max(torch.cuda.device_count(), 1)}"
         kind = torch.device(device)
         torch.empty(1, device=kind)
     except (RuntimeError, AssertionError) as error:  # torch without CUDA asserts
@@ -383,4 +409,11 @@ def _preprocess_of(spec: BackboneSpec, module: torch.nn.Module) -> Preprocess:
             hint="use another backbone",
         )
     size = wanted["input_size"][-1]
-    return Preprocess(size, int(size / wanted["crop_pct"]), interpolation, wanted["mean"], wanted["std"], crop)
+    return Preprocess(
+        size_px=size,
+        resize_px=int(size / wanted["crop_pct"]),
+        interpolation=interpolation,
+        mean=wanted["mean"],
+        std=wanted["std"],
+        crop=crop,
+    )

@@ -4,7 +4,7 @@
 """
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,8 @@ import torch
 from headstart.errors import TrainingError
 from headstart.model.history import Epoch
 from headstart.storage import atomic_write, write_json
+
+RETIRED = {"small_size", "small_epochs"}  # of plans that earlier versions made; they had no effect
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +69,7 @@ def save_checkpoint(
             "format": 1,
             "signature": signature,
             "files": files,
-            "history": [asdict(row) for row in checkpoint.history],
+            "history": [row.as_json() for row in checkpoint.history],
             "best_epoch": checkpoint.best_epoch,
             "optimizer": {"param_groups": state["param_groups"], "numbers": numbers},
             "scheduler": scheduler.state_dict(),
@@ -97,9 +99,10 @@ def load_checkpoint(
         return None
     try:
         saved = json.loads(place.read_text(encoding="utf-8"))
+        then = {key: value for key, value in saved["signature"].items() if key not in RETIRED}
         now = json.loads(json.dumps(signature))  # tuples become lists, as in the file
-        if saved["signature"] != now:
-            changed = sorted(key for key in now | saved["signature"] if saved["signature"].get(key) != now.get(key))
+        if then != now:
+            changed = sorted(key for key in now | then if then.get(key) != now.get(key))
             raise TrainingError(
                 f"the run cannot go on: {', '.join(changed)} would differ from when it started",
                 hint="resume it on the same machine and versions, or start a new run",
@@ -111,7 +114,7 @@ def load_checkpoint(
         scheduler.load_state_dict(saved["scheduler"])
         scaler.load_state_dict(saved["scaler"])
         return Checkpoint(
-            history=tuple(Epoch(**row) for row in saved["history"]),
+            history=tuple(Epoch.from_json(row) for row in saved["history"]),
             best_epoch=saved["best_epoch"],
             best_state=_below("network.", best),
             best_probabilities=best["probabilities"],

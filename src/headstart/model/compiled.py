@@ -6,32 +6,40 @@ is known of the network.
 
 import json
 import warnings
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Literal
+
+from pydantic import Field
 
 from headstart.data.preprocess import Preprocess
 from headstart.errors import HeadstartWarning
-from headstart.model.specs import BackboneSpec, WeightsPackage
+from headstart.model.specs import BackboneSpec
+from headstart.schema import Count, Name, Positive, Schema, Sha256, parse_json
 from headstart.storage import home, sha256_of_bytes, sha256_of_file, write_json
 
-FORMAT = 1
+FORMAT: Literal[2] = 2  # 1 named the engine that was the fastest when it was made
 GRAPH, STATE, RECORD = "graph.onnx", "weights.safetensors", "compiled.json"
+
+
+class CompiledRecord(Schema):
+    """What compiled.json says."""
+
+    format: Literal[2] = FORMAT
+    spec: BackboneSpec  # completed, where it is one of timm's
+    preprocess: Preprocess
+    last_layer: Name  # the prefix of its tensors, such as "classifier"
+    tensors: dict[str, tuple[Count, ...]]  # every tensor but the last layer's: name -> shape
+    n_features: Positive
+    sha256: dict[str, Sha256] = Field(default_factory=dict)  # file in the folder -> digest
 
 
 @dataclass(frozen=True, slots=True)
 class Compiled:
-    """What compiled.json says."""
+    """A compiled network on disk."""
 
     folder: Path
-    spec: BackboneSpec  # completed, where it is one of timm's
-    preprocess: Preprocess
-    last_layer: str  # the prefix of its tensors, such as "classifier"
-    tensors: dict[str, tuple[int, ...]]  # every tensor but the last layer's: name -> shape
-    n_features: int
-    engine: str  # the fastest in full precision on this machine
-    measured_ms: dict[str, float]  # engine -> milliseconds an image
-    sha256: dict[str, str]  # file in the folder -> digest
+    record: CompiledRecord
 
     @property
     def graph(self) -> Path:
@@ -58,15 +66,15 @@ def find_compiled(folder: Path) -> Compiled | None:
     if not (folder / RECORD).is_file():
         return None
     try:
-        compiled = _from_json(folder, json.loads((folder / RECORD).read_text(encoding="utf-8")))
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):  # of a format that is no longer read
+        record = CompiledRecord.from_json(parse_json((folder / RECORD).read_text(encoding="utf-8")))
+    except (OSError, ValueError):  # of a format that is no longer read
         return None
-    for name, digest in compiled.sha256.items():
+    for name, digest in record.sha256.items():
         file = folder / name
         if not file.is_file() or sha256_of_file(file) != digest:
             warnings.warn(f"{file} is damaged and is made anew", HeadstartWarning, stacklevel=2)
             return None
-    return compiled
+    return Compiled(folder, record)
 
 
 def compiled_forms() -> list[tuple[Path, int]]:
@@ -76,24 +84,9 @@ def compiled_forms() -> list[tuple[Path, int]]:
     return [(folder, sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())) for folder in folders]
 
 
-def write_record(compiled: Compiled, folder: Path) -> Compiled:
+def write_record(record: CompiledRecord, folder: Path) -> CompiledRecord:
     """Writes compiled.json into `folder`, beside the files it is about; returns what it says."""
     found = {name: sha256_of_file(folder / name) for name in (GRAPH, STATE) if (folder / name).is_file()}
-    values = asdict(compiled) | {"format": FORMAT, "preprocess": compiled.preprocess.as_json(), "sha256": found}
-    del values["folder"], values["spec"]["preprocess"]
-    write_json(folder / RECORD, values)
-    return _from_json(compiled.folder, json.loads(json.dumps(values)))
-
-
-def _from_json(folder: Path, values: dict[str, Any]) -> Compiled:
-    if values.pop("format") != FORMAT:
-        raise ValueError("another format")
-    spec = values.pop("spec")
-    package = spec.pop("package")
-    return Compiled(
-        folder=folder,
-        spec=BackboneSpec(**spec, preprocess=None, package=WeightsPackage(**package) if package else None),
-        preprocess=Preprocess.from_json(values.pop("preprocess")),
-        tensors={name: tuple(shape) for name, shape in values.pop("tensors").items()},
-        **values,
-    )
+    complete = record.model_copy(update={"sha256": found})
+    write_json(folder / RECORD, complete.as_json())
+    return complete

@@ -40,14 +40,9 @@ class World:
         torch.distributed.all_reduce(sums)
         return [float(value) for value in sums.cpu()]
 
-    def wait(self) -> None:
-        """Returns when every process has come here."""
-        if self.size > 1:
-            torch.distributed.barrier()
-
     def _device(self) -> torch.device:
         is_nccl = torch.distributed.get_backend() == "nccl"
-        return torch.device("cuda", self.local_rank) if is_nccl else torch.device("cpu")
+        return torch.device("cuda", torch.cuda.current_device()) if is_nccl else torch.device("cpu")
 
 
 def current_world() -> World:
@@ -63,15 +58,15 @@ def current_world() -> World:
 
 
 @contextmanager
-def joined_world() -> Iterator[World]:
-    """The world of this process, connected while the block runs: over NCCL between GPUs, else over Gloo."""
+def joined_world(device: torch.device) -> Iterator[World]:
+    """The world of this process, connected while the block runs: over NCCL where it computes on a GPU, else over Gloo."""
     world = current_world()
     if world.size == 1 or torch.distributed.is_initialized():
         yield world
         return
-    on_gpu = torch.cuda.is_available()
+    on_gpu = device.type == "cuda"
     if on_gpu:
-        torch.cuda.set_device(world.local_rank)
+        torch.cuda.set_device(device)
     torch.distributed.init_process_group("nccl" if on_gpu else "gloo", rank=world.rank, world_size=world.size)
     try:
         yield world

@@ -1,4 +1,4 @@
-"""Runs a compiled network without torch: ONNX Runtime, or OpenVINO where it is installed and faster.
+"""Runs a compiled network without torch: by ONNX Runtime, or by OpenVINO where that is asked for.
 
 Measured on two cores (EfficientNet-Lite0, fp32, milliseconds an image, both cores at work): ONNX Runtime with two threads a
 call 3.1 at batch 1 and 2.6 at batch 8; two threads that each call it with one image 2.2; OpenVINO the same way 2.1. So each
@@ -6,9 +6,7 @@ decoding thread runs the network on its own image: no thread waits for another, 
 """
 
 import threading
-import time
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -16,11 +14,10 @@ from typing import Any
 import numpy as np
 
 from headstart.errors import SettingsError
-from headstart.settings import Precision
+from headstart.model.extractor import Engine
+from headstart.settings import Precision, TrainSettings
 
 Compute = Callable[[np.ndarray], np.ndarray]  # (n, size, size, 3) uint8 -> (n, n_features) float32
-WORTH_IT = 1.1  # OpenVINO is taken from this many times ONNX Runtime's speed on: below it, noise would decide
-TRIAL_IMAGES, TRIAL_ROUNDS = 16, 3
 INPUT, OUTPUT, PROBABILITIES = "views", "features", "probabilities"  # an exported model has the third, too
 
 
@@ -67,34 +64,31 @@ def openvino_engine(graph: Path, precision: Precision, threads: int, output: str
     return compute
 
 
-def load_engine(name: str, graph: Path, precision: Precision, threads: int) -> Compute:
-    """The engine of this name on a graph. Raises SettingsError where it is not installed."""
-    if name == "onnxruntime" and precision == "fp32":
+def load_engine(engine: Engine, graph: Path, threads: int) -> Compute:
+    """The engine on a graph. Raises SettingsError where it is not installed, or is none that runs a graph."""
+    if engine.name == "onnxruntime" and engine.precision == "fp32":
         return onnxruntime_engine(graph)
-    if name == "openvino" and find_spec("openvino") is None:
+    if engine.name == "openvino" and not is_installed(engine.name):
         raise SettingsError("OpenVINO is needed and not installed", hint="pip install 'headstart[openvino]'")
-    if name == "openvino":
-        return openvino_engine(graph, precision, threads)
-    raise SettingsError(f"there is no engine {name!r} with precision {precision}", hint="onnxruntime, openvino")
+    if engine.name == "openvino":
+        return openvino_engine(graph, engine.precision, threads)
+    raise SettingsError(f"there is no engine {engine.name!r} with precision {engine.precision}", hint="onnxruntime, openvino")
 
 
-def fastest_engine(graph: Path, size_px: int, threads: int) -> tuple[str, dict[str, float]]:
-    """The engine for full precision on this machine, and what was measured: engine -> milliseconds an image."""
-    views = np.random.default_rng(0).integers(0, 256, (TRIAL_IMAGES, 1, size_px, size_px, 3), dtype=np.uint8)
-    measured = {"onnxruntime": _milliseconds(onnxruntime_engine(graph), views, threads)}
-    if find_spec("openvino") is not None:
-        measured["openvino"] = _milliseconds(openvino_engine(graph, "fp32", threads), views, threads)
-    faster = measured.get("openvino", float("inf")) * WORTH_IT < measured["onnxruntime"]
-    return "openvino" if faster else "onnxruntime", measured
+def is_installed(name: str) -> bool:
+    """Whether the package of an engine is installed."""
+    return find_spec(name) is not None
 
 
-def _milliseconds(compute: Compute, views: Sequence[np.ndarray] | np.ndarray, threads: int) -> float:
-    """The best of a few rounds, an image: the least disturbed one."""
-    seconds = []
-    with ThreadPoolExecutor(threads) as pool:
-        list(pool.map(compute, views))
-        for _ in range(TRIAL_ROUNDS):
-            began = time.perf_counter()
-            list(pool.map(compute, views))
-            seconds.append(time.perf_counter() - began)
-    return round(1000 * min(seconds) / len(views), 3)
+def engine_for(settings: TrainSettings) -> Engine:
+    """The engine that the settings name; ONNX Runtime unless they say otherwise.
+
+    It is never picked by its speed: two installations would then give different features, and so different models. Raises
+    SettingsError for a precision that the engine lacks.
+    """
+    if settings.engine == "onnxruntime" and settings.precision != "fp32":
+        raise SettingsError(
+            f"--engine onnxruntime has no --precision {settings.precision}", hint="leave --engine out, or --engine openvino"
+        )
+    name = settings.engine or ("onnxruntime" if settings.precision == "fp32" else "openvino")
+    return Engine(name=name, precision=settings.precision)

@@ -3,22 +3,35 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated, Literal
 
 import numpy as np
+from pydantic import Field
 
 from headstart.data.preprocess import Preprocess
 from headstart.model.head import Head
 from headstart.model.specs import BackboneSpec
+from headstart.schema import Schema
 
-ENGINE_BATCH, GPU_BATCH = 16, 64  # images at a time where the network runs in threads of its own
+TORCH_BATCH, GPU_BATCH = 16, 64  # images at a time where the network runs in threads of its own
+
+
+class Engine(Schema):
+    """What runs a network, and how exactly. Features of different engines are never mixed."""
+
+    name: Annotated[str, Field(pattern=r"^(onnxruntime|openvino|torch-[a-z]+)$")] = "onnxruntime"
+    precision: Literal["fp32", "bf16"] = "fp32"
+
+
+ONNX_RUNTIME = Engine()  # what runs a compiled network unless another engine is named
 
 
 @dataclass(frozen=True, slots=True)
-class EngineName:
-    """What runs a network, and how exactly. Features of different engines are never mixed."""
+class NetworkId:
+    """The network that features come from: what they are kept under in the store."""
 
-    name: str  # "onnxruntime", "openvino", "torch"
-    precision: str  # "fp32" or "bf16"
+    backbone: str  # timm's name
+    weights_sha256: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,11 +39,15 @@ class Extractor:
     """A frozen network without its last layer."""
 
     compute: Callable[[np.ndarray], np.ndarray]  # (n, size, size, 3) uint8 -> (n, n_features) float32; threads may call it
-    engine: EngineName = EngineName("torch", "fp32")
+    engine: Engine
     # 1: each thread that decodes an image also computes it. Nothing waits for anything, and no answer depends on neighbours.
-    batch_images: int = ENGINE_BATCH
-    backbone: str = ""  # timm's name of the network
-    weights_sha256: str = ""  # of its weights; "": its features are not kept
+    batch_images: int = 1
+    kept_as: NetworkId | None = None  # None: its features are not kept
+
+    @property
+    def takes_batches(self) -> bool:
+        """Whether many images are computed together, as on a GPU."""
+        return self.batch_images > 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +59,7 @@ class Model:
     extractor: Extractor
     head: Head
     save: Callable[[Path], None]  # writes every tensor, last layer included, as safetensors
+    answers_with: Engine  # what is to run it once it is saved
 
 
 @dataclass(frozen=True, slots=True)

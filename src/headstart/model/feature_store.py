@@ -147,10 +147,10 @@ class Shelf:
         self._store = store
         self._fact_space = FactSpace(FACTS_VERSION, preprocess.decode_px, pixels_version())
         self._feature_space: FeatureSpace | None = None
-        if extractor is not None and extractor.weights_sha256:
+        if extractor is not None and extractor.kept_as is not None:
             self._feature_space = FeatureSpace(
-                backbone=extractor.backbone,
-                weights_sha256=extractor.weights_sha256,
+                backbone=extractor.kept_as.backbone,
+                weights_sha256=extractor.kept_as.weights_sha256,
                 preprocess=preprocess.digest(),
                 engine=extractor.engine.name,
                 precision=extractor.engine.precision,

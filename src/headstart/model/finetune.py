@@ -3,7 +3,7 @@
 import time
 from collections.abc import Iterator
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -20,10 +20,14 @@ from headstart.model.checkpoint import Checkpoint, load_checkpoint, save_checkpo
 from headstart.model.distributed import World, joined_world
 from headstart.model.folding import Folded, fold_batch_norms, plain_state, unfold
 from headstart.model.history import Epoch
+from headstart.model.precision import full_float32, repeatable
 from headstart.model.probe import log_shares
 from headstart.progress import Progress, silent
 from headstart.recipes import TrainingPlan
 from headstart.threads import map_in_threads
+
+CHECK_STEPS = 20  # steps after which it is looked whether the loss is still finite
+NO_STEP = 2**62
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +47,7 @@ class HeldOutImages:
 
 
 @dataclass(frozen=True, slots=True)
-class FineTuned:
+class TrainedEpochs:
     """How the training went. The network it was given holds the weights of `best_epoch`."""
 
     history: tuple[Epoch, ...]
@@ -63,7 +67,7 @@ def fine_tune(
     checkpoints: Path | None = None,
     stop_after: int | None = None,
     progress: Progress = silent,
-) -> FineTuned:
+) -> TrainedEpochs:
     """Trains `network` in place by `plan` and leaves it with the weights of the best validation epoch.
 
     `start` is epoch 0: how the head does that the network came with, a candidate for the best. Without `val` the last epoch
@@ -73,22 +77,23 @@ def fine_tune(
 
     Under torchrun every process calls it with the same arguments, computes its share of each batch, and returns the same.
     """
-    with joined_world() as world:
+    with joined_world(network.device) as world, repeatable(network.device), full_float32():
         return _fine_tune(_Loop(network, train, val, plan, world, progress), start, checkpoints, stop_after)
 
 
-def _fine_tune(loop: "_Loop", start: Epoch | None, checkpoints: Path | None, stop_after: int | None) -> FineTuned:
+def _fine_tune(loop: "_Loop", start: Epoch | None, checkpoints: Path | None, stop_after: int | None) -> TrainedEpochs:
     network, plan = loop.network, loop.plan
     kept = loop.load(checkpoints) if checkpoints else None
     if kept is None and start is not None:
         found, val_loss, val_accuracy = loop.validate()
         if plan.balance:  # compared with epochs whose numbers count every class alike
-            start = replace(start, val_loss=val_loss, val_accuracy=val_accuracy)
+            start = start.model_copy(update={"val_loss": val_loss, "val_accuracy": val_accuracy})
         probabilities = torch.from_numpy(found)
         kept = Checkpoint((start,), 0, loop.start_state, probabilities, probabilities.argmax(dim=1)[None])
     interrupted = False
     try:
-        for epoch in range(kept.history[-1].epoch + 1 if kept else 1, (plan.epochs if stop_after is None else stop_after) + 1):
+        last = plan.steps.epochs if stop_after is None else stop_after
+        for epoch in range(kept.history[-1].epoch + 1 if kept else 1, last + 1):
             row, probabilities = loop.run_epoch(epoch)
             history: tuple[Epoch, ...] = (row,)
             predicted = probabilities.argmax(dim=1)[None]
@@ -109,7 +114,7 @@ def _fine_tune(loop: "_Loop", start: Epoch | None, checkpoints: Path | None, sto
     unfold(loop.folded)
     network.module.load_state_dict(kept.best_state)
     network.module.requires_grad_(True).eval()
-    return FineTuned(kept.history, kept.best_epoch, kept.best_probabilities.numpy(), kept.predicted.numpy(), interrupted)
+    return TrainedEpochs(kept.history, kept.best_epoch, kept.best_probabilities.numpy(), kept.predicted.numpy(), interrupted)
 
 
 def frozen_parameters(network: Network, plan: TrainingPlan) -> list[str]:
@@ -117,43 +122,44 @@ def frozen_parameters(network: Network, plan: TrainingPlan) -> list[str]:
     blocks = network.blocks()
     if plan.strategy == "probe":
         return [name for names in blocks for name in names]
-    if plan.freeze >= len(blocks) - 1:
+    if plan.network.freeze >= len(blocks) - 1:
         raise SettingsError(
-            f"--freeze {plan.freeze} leaves nothing to train: {network.spec.name} has {len(blocks) - 1} blocks",
+            f"--freeze {plan.network.freeze} leaves nothing to train: {network.spec.name} has {len(blocks) - 1} blocks",
             hint=f"freeze at most {len(blocks) - 2}, or use --strategy probe",
         )
-    return [name for names in blocks[: plan.freeze + 1] for name in names] if plan.freeze else []
+    return [name for names in blocks[: plan.network.freeze + 1] for name in names] if plan.network.freeze else []
 
 
 def make_optimizer(network: Network, plan: TrainingPlan) -> torch.optim.Optimizer:
     """The plan's optimizer over what is trained: the body first, then the last layer at its own rate."""
+    steps = plan.steps
     head = list(network.last_layer.parameters())
     own = {id(parameter) for parameter in head}
     body = [p for p in network.module.parameters() if p.requires_grad and id(p) not in own]
     # Biases and normalisation weights are not decayed: they have no direction to shrink.
     groups = [
-        {"params": [p for p in body if p.ndim > 1], "lr": plan.learning_rate, "weight_decay": plan.weight_decay},
-        {"params": [p for p in body if p.ndim <= 1], "lr": plan.learning_rate, "weight_decay": 0.0},
-        {"params": head, "lr": plan.head_learning_rate, "weight_decay": plan.weight_decay},
+        {"params": [p for p in body if p.ndim > 1], "lr": steps.learning_rate, "weight_decay": steps.weight_decay},
+        {"params": [p for p in body if p.ndim <= 1], "lr": steps.learning_rate, "weight_decay": 0.0},
+        {"params": head, "lr": steps.head_learning_rate, "weight_decay": steps.weight_decay},
     ]
     groups = [group for group in groups if group["params"]]
-    if plan.optimizer == "sgd":
-        return torch.optim.SGD(groups, lr=plan.learning_rate, momentum=0.9)
-    return torch.optim.AdamW(groups, lr=plan.learning_rate)
+    if steps.optimizer == "sgd":
+        return torch.optim.SGD(groups, lr=steps.learning_rate, momentum=0.9)
+    return torch.optim.AdamW(groups, lr=steps.learning_rate)
 
 
 def make_scheduler(optimizer: torch.optim.Optimizer, plan: TrainingPlan, n_steps: int) -> lr_scheduler.LRScheduler:
     """The plan's schedule, to be stepped after each of `n_steps` steps an epoch."""
-    total = plan.epochs * n_steps
-    if plan.schedule == "one-cycle":
+    steps, total = plan.steps, plan.steps.epochs * n_steps
+    if steps.schedule == "one-cycle":
         highest = [group["lr"] for group in optimizer.param_groups]
         return lr_scheduler.OneCycleLR(optimizer, max_lr=highest, total_steps=total + 1, cycle_momentum=False)
-    if plan.schedule == "step":
-        return lr_scheduler.StepLR(optimizer, step_size=plan.step_epochs * n_steps, gamma=0.1)
-    warmup = max(1, round(plan.warmup_share * total))
+    if steps.schedule == "step":
+        return lr_scheduler.StepLR(optimizer, step_size=steps.step_epochs * n_steps, gamma=0.1)
+    warmup = max(1, round(steps.warmup_share * total))
     rise = lr_scheduler.LinearLR(optimizer, start_factor=1 / (warmup + 1), total_iters=warmup)
     rest: lr_scheduler.LRScheduler
-    if plan.schedule == "cosine":
+    if steps.schedule == "cosine":
         rest = lr_scheduler.CosineAnnealingLR(optimizer, T_max=max(1, total - warmup))
     else:
         rest = lr_scheduler.ConstantLR(optimizer, factor=1.0, total_iters=1)
@@ -181,17 +187,15 @@ class _Loop:
         world: World,
         progress: Progress,
     ) -> None:
-        if world.size > 1 and plan.batch_norm == "train":
+        if world.size > 1 and plan.network.batch_norm == "train":
             raise SettingsError("the tutorial's batch norm needs one process", hint="run it without torchrun")
-        torch.backends.cudnn.benchmark = False  # picks kernels by timing them: another result each run
-        torch.backends.cudnn.deterministic = True
         self.network, self.train, self.val, self.plan, self.progress = network, train, val, plan, progress
         self.world = world
         for name in frozen_parameters(network, plan):
             network.module.get_parameter(name).requires_grad_(False)
         self.start_state = network.state()
         self.folded: list[Folded] = []
-        if plan.batch_norm == "frozen":
+        if plan.network.batch_norm == "frozen":
             size = network.preprocess.size_px
             noise = np.random.default_rng(0).integers(0, 256, (2, size, size, 3), dtype=np.uint8)
             self.folded = fold_batch_norms(network.module, network.to_input(noise))
@@ -201,12 +205,13 @@ class _Loop:
         n_classes = network.last_layer.out_features
         # Balanced: training adds the classes' log shares to the logits and so leaves them out of what the network learns
         # (logit adjustment, Menon et al. 2021); val counts every class alike.
-        self.log_shares = log_shares(train.labels, n_classes) if plan.balance else np.zeros(n_classes, np.float32)
-        self.n_steps = -(-len(train.labels) // plan.batch_size)
+        shares = log_shares(train.labels, n_classes) if plan.balance else np.zeros(n_classes, np.float32)
+        self.log_shares = torch.from_numpy(shares).to(network.device)
+        self.n_steps = -(-len(train.labels) // plan.steps.batch_size)
         self.optimizer = make_optimizer(network, plan)
         self.scheduler = make_scheduler(self.optimizer, plan, self.n_steps)
-        self.scaler = torch.amp.GradScaler(network.device.type, enabled=plan.precision == "fp16")
-        self.signature = asdict(plan) | {
+        self.scaler = torch.amp.GradScaler(network.device.type, enabled=plan.steps.precision == "fp16")
+        self.signature = plan.as_json() | {
             "n_train": len(train.labels),
             "torch": torch.__version__,
             "threads": torch.get_num_threads(),
@@ -232,8 +237,15 @@ class _Loop:
         began = time.perf_counter()
         lr, train_loss, train_accuracy = self._train_phase(epoch)
         probabilities, val_loss, val_accuracy = self.validate(epoch)
-        seconds = time.perf_counter() - began
-        row = Epoch(epoch, lr, train_loss, train_accuracy, val_loss, val_accuracy, round(seconds, 3))
+        row = Epoch(
+            epoch=epoch,
+            lr=lr,
+            train_loss=train_loss,
+            train_accuracy=train_accuracy,
+            val_loss=val_loss,
+            val_accuracy=val_accuracy,
+            seconds=round(time.perf_counter() - began, 3),
+        )
         return row, torch.from_numpy(probabilities)
 
     def validate(self, epoch: int = 0) -> tuple[np.ndarray, float | None, float | None]:
@@ -243,16 +255,16 @@ class _Loop:
         """
         if self.val is None:
             return np.empty((0, self.network.last_layer.out_features)), None, None
-        views, labels, size = self.val.views, self.val.labels, self.plan.micro_batch
+        views, labels, size = self.val.views, self.val.labels, self.plan.steps.micro_batch
         parts = []
         for begin in range(0, len(labels), size):
-            parts.append(self.network.logits(views[begin : begin + size]))
+            parts.append(self.network.forward(views[begin : begin + size]))
             self.progress("validating", min(begin + size, len(labels)), len(labels))
-        logits = np.concatenate(parts)
+        logits = torch.cat(parts).cpu().numpy()
         if not np.isfinite(logits).all():
             raise TrainingError(
                 f"the network's answers on val are no longer finite after epoch {epoch}, step {self.n_steps}",
-                hint=f"try a lower --learning-rate than {self.plan.learning_rate:g}",
+                hint=f"try a lower --learning-rate than {self.plan.steps.learning_rate:g}",
             )
         counted = np.bincount(labels)[labels] if self.plan.balance else np.ones(len(labels))
         right = np.average(logits.argmax(axis=1) == labels, weights=1 / counted)
@@ -260,68 +272,69 @@ class _Loop:
 
     def _train_phase(self, epoch: int) -> tuple[float, float, float]:
         """One pass over train: learning rate of the last step, mean loss, accuracy on the augmented images."""
-        module, plan = self.network.module, self.plan
+        module, plan, n = self.network.module, self.plan, len(self.train.labels)
         torch.manual_seed(plan.seed * 100_003 + epoch)  # for dropout; the views have generators of their own
         module.train()
-        if plan.batch_norm == "frozen":
+        if plan.network.batch_norm == "frozen":
             for part in module.modules():
                 if isinstance(part, torch.nn.modules.batchnorm._BatchNorm):
                     part.eval()
-        total_loss, n_right, lr = 0.0, 0, 0.0
+        sums, lr = _Sums(self.network.device), 0.0
         for step, share in enumerate(self._shares(epoch), start=1):
             lr = self.optimizer.param_groups[0]["lr"]
             self.optimizer.zero_grad(set_to_none=True)
-            share_loss, share_right = self._add_gradients(share, f"epoch {epoch}, step {step}")
+            self._add_gradients(share, step, sums)
             self._step()
-            if share.weight:
-                total_loss, n_right = total_loss + share_loss, n_right + share_right
-            self.progress(f"epoch {epoch} of {plan.epochs}", step, self.n_steps)
-        total_loss, right = self.world.total(total_loss, n_right)
-        return lr, total_loss / len(self.train.labels), right / len(self.train.labels)
+            if step % CHECK_STEPS == 0 or step == self.n_steps:
+                self._check(sums, epoch)
+            self.progress(f"epoch {epoch} of {plan.steps.epochs}", step, self.n_steps)
+        total_loss, n_right = self.world.total(*sums.read())
+        return lr, total_loss / n, n_right / n
 
-    def _add_gradients(self, share: "_Share", place: str) -> tuple[float, int]:
-        """Forward and backward, a micro-batch at a time. Returns the share's summed loss and how many it has right."""
-        plan, n = self.plan, len(share.labels)
-        summed_loss, n_right = 0.0, 0
-        for begin in range(0, n, plan.micro_batch):
-            views = share.views[begin : begin + plan.micro_batch]
-            targets = torch.from_numpy(share.labels[begin : begin + plan.micro_batch]).to(self.network.device)
-            parallel, more_follow = self.parallel, begin + plan.micro_batch < n
+    def _add_gradients(self, share: "_Share", step: int, sums: "_Sums") -> None:
+        """Forward and backward, a micro-batch at a time; `sums` gets the losses and how many are right."""
+        n, size, smoothing = len(share.labels), self.plan.steps.micro_batch, self.plan.steps.label_smoothing
+        for begin in range(0, n, size):
+            views = share.views[begin : begin + size]
+            targets = self.network.on_device(share.labels[begin : begin + size])
+            parallel, more_follow = self.parallel, begin + size < n
             # The processes average their gradients once a step.
             with parallel.no_sync() if more_follow and isinstance(parallel, DistributedDataParallel) else nullcontext():
-                logits = self._logits(views) + torch.from_numpy(self.log_shares).to(self.network.device)
+                logits = self._logits(views) + self.log_shares
                 plain = torch.nn.functional.cross_entropy(logits, targets)  # what is reported: comparable with val's
-                loss = torch.nn.functional.cross_entropy(logits, targets, label_smoothing=plan.label_smoothing)
-                if not torch.isfinite(loss):
-                    raise TrainingError(
-                        f"the loss became {loss.item()} in {place}",
-                        hint=f"try a lower --learning-rate than {plan.learning_rate:g}",
-                    )
+                loss = torch.nn.functional.cross_entropy(logits, targets, label_smoothing=smoothing)
                 # The micro-batches' sum is the share's mean; the processes' mean is then the mean over the whole batch.
                 part = len(targets) / n * (share.weight if self.world.size > 1 else 1.0)
                 self.scaler.scale(loss * part).backward()
-            summed_loss += plain.item() * len(targets)
-            n_right += int((logits.argmax(dim=1) == targets).sum())
-        return summed_loss, n_right
+            sums.add(step, loss, plain, logits, targets, counts=share.weight > 0)
+
+    def _check(self, sums: "_Sums", epoch: int) -> None:
+        """Raises TrainingError where the loss was not finite in one of the steps since the last check."""
+        step = sums.first_broken_step()
+        if step is not None:
+            raise TrainingError(
+                f"the loss is no longer finite in epoch {epoch}, step {step}",
+                hint=f"try a lower --learning-rate than {self.plan.steps.learning_rate:g}",
+            )
 
     def _logits(self, views: np.ndarray) -> torch.Tensor:
         """(n, n_classes) float32, computed in the plan's precision. Raises SettingsError."""
-        plan = self.plan
-        dtype = torch.float16 if plan.precision == "fp16" else torch.bfloat16
-        with torch.autocast(self.network.device.type, dtype=dtype, enabled=plan.precision != "fp32"):
+        precision = self.plan.steps.precision
+        dtype = torch.float16 if precision == "fp16" else torch.bfloat16
+        with torch.autocast(self.network.device.type, dtype=dtype, enabled=precision != "fp32"):
             try:
                 return self.parallel(self.network.to_input(views)).float()
             except ValueError as error:  # batch norm with one value a channel
                 raise SettingsError(
-                    f"{len(views)} image(s) of {plan.image_size} px are too few for batch norm: {error}",
+                    f"{len(views)} image(s) of {self.plan.views.image_size} px are too few for batch norm: {error}",
                     hint="a larger --batch-size or --image-size",
                 ) from error
 
     def _step(self) -> None:
         """Moves the weights along the gradients, and the learning rate along its schedule."""
-        if self.plan.clip_norm is not None:
+        if self.plan.steps.clip_norm is not None:
             self.scaler.unscale_(self.optimizer)
-            torch.nn.utils.clip_grad_norm_(self.network.module.parameters(), self.plan.clip_norm)
+            torch.nn.utils.clip_grad_norm_(self.network.module.parameters(), self.plan.steps.clip_norm)
         self.scaler.step(self.optimizer)
         self.scaler.update()
         self.scheduler.step()
@@ -329,23 +342,52 @@ class _Loop:
     def _shares(self, epoch: int) -> Iterator["_Share"]:
         """This process's share of each batch of augmented training images, in the epoch's own order."""
         plan, labels, world = self.plan, self.train.labels, self.world
+        size = plan.steps.batch_size
         order = np.random.default_rng([plan.seed, epoch]).permutation(len(labels))
-        batches = [order[begin : begin + plan.batch_size] for begin in range(0, len(order), plan.batch_size)]
+        batches = [order[begin : begin + size] for begin in range(0, len(order), size)]
         shares = [world.share(batch) for batch in batches]
-        # Threads fetch the pixels; the views are cut here, because torch's own threads would compete with the network's.
-        pixels = map_in_threads(lambda i: self.train.pixels[int(i)], np.concatenate(shares), plan.workers)
+        # Threads fetch the pixels and cut the views, so that the training thread only hands over whole batches.
+        views = map_in_threads(lambda i: self._view(epoch, int(i)), np.concatenate(shares), plan.workers)
         for batch, chosen in zip(batches, shares, strict=True):
-            views = np.stack([self._view(next(pixels), epoch, int(i)) for i in chosen])
-            yield _Share(views, labels[chosen], len(chosen) * world.size / len(batch) if world.counts(batch) else 0.0)
+            own = np.stack([next(views) for _ in chosen])
+            yield _Share(own, labels[chosen], len(chosen) * world.size / len(batch) if world.counts(batch) else 0.0)
 
-    def _view(self, pixels: np.ndarray, epoch: int, image: int) -> np.ndarray:
-        plan, preprocess = self.plan, self.network.preprocess
-        size = plan.small_size if epoch <= plan.small_epochs else plan.image_size
-        if plan.augment == "none":
-            return preprocess.at_size(size).view_of_pixels(pixels)
-        rng = rng_for(plan.seed, epoch, image)
-        view = draw_view(pixels.shape[1], pixels.shape[0], plan.augment, plan.crop_scale, rng)
-        return apply_view(pixels, view, size, preprocess.interpolation)
+    def _view(self, epoch: int, image: int) -> np.ndarray:
+        """(size, size, 3) uint8: what the network is shown of a training image in this epoch."""
+        views, preprocess, pixels = self.plan.views, self.network.preprocess, self.train.pixels[image]
+        if views.augment == "none":
+            return preprocess.view_of_pixels(pixels)
+        rng = rng_for(self.plan.seed, epoch, image)
+        view = draw_view(pixels.shape[1], pixels.shape[0], views.augment, views.crop_scale, rng)
+        return apply_view(pixels, view, views.image_size, preprocess.interpolation)
+
+
+class _Sums:
+    """What an epoch adds up, kept on the device: reading it makes the processor wait for the GPU, so that is rarely done."""
+
+    def __init__(self, device: torch.device) -> None:
+        self.loss = torch.zeros((), dtype=torch.float64 if device.type != "mps" else torch.float32, device=device)
+        self.n_right = torch.zeros((), dtype=torch.int64, device=device)
+        self.broken = torch.full((), NO_STEP, dtype=torch.int64, device=device)
+
+    def add(
+        self, step: int, loss: torch.Tensor, plain: torch.Tensor, logits: torch.Tensor, targets: torch.Tensor, *, counts: bool
+    ) -> None:
+        """Adds a micro-batch's losses and right answers, where it `counts`, and notes the first step without a finite loss."""
+        with torch.no_grad():
+            self.broken = torch.where(torch.isfinite(loss), self.broken, torch.clamp(self.broken, max=step))
+            if counts:
+                self.loss += plain.detach().to(self.loss.dtype) * len(targets)
+                self.n_right += (logits.argmax(dim=1) == targets).sum()
+
+    def first_broken_step(self) -> int | None:
+        """The first step whose loss was not finite."""
+        step = int(self.broken)
+        return None if step == NO_STEP else step
+
+    def read(self) -> tuple[float, float]:
+        """The sum of the losses, and how many answers were right."""
+        return float(self.loss), float(self.n_right)
 
 
 def _is_better(row: Epoch, best: Epoch, plan: TrainingPlan) -> bool:

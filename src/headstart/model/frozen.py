@@ -15,14 +15,13 @@ import safetensors
 import safetensors.numpy
 
 from headstart.errors import BackboneError, HeadstartWarning, SettingsError
-from headstart.model.compiled import GRAPH, STATE, Compiled, compiled_folder, find_compiled, write_record
-from headstart.model.engines import Compute, fastest_engine, load_engine
-from headstart.model.extractor import EngineName, Extractor, Frozen, Model
+from headstart.model.compiled import GRAPH, STATE, Compiled, CompiledRecord, compiled_folder, find_compiled, write_record
+from headstart.model.engines import Compute, load_engine
+from headstart.model.extractor import ONNX_RUNTIME, Engine, Extractor, Frozen, Model, NetworkId
 from headstart.model.head import Head
 from headstart.model.specs import BackboneSpec
 from headstart.model.weights import WeightsFile, check_shapes
 from headstart.progress import Progress, silent
-from headstart.settings import Precision
 from headstart.storage import atomic_folder, atomic_write
 from headstart.threads import cores
 
@@ -42,7 +41,7 @@ def frozen_backbone(
     weights: WeightsFile,
     *,
     image_size: int | None = None,
-    precision: Precision = "fp32",
+    engine: Engine = ONNX_RUNTIME,
     progress: Progress = silent,
 ) -> Frozen:
     """The backbone in its compiled form, compiled first where this machine has not done so yet. Raises HeadstartError."""
@@ -50,26 +49,24 @@ def frozen_backbone(
     compiled = find_compiled(folder)
     if compiled is None or not compiled.state.is_file():
         compiled = _compile_backbone(spec, weights, image_size, folder, progress)
-    extractor = compiled_extractor(compiled, weights.sha256, precision)
-    known = compiled.spec  # completed by timm when it was compiled
+    record = compiled.record  # whose spec was completed by timm when it was compiled
+    extractor = compiled_extractor(compiled, engine, NetworkId(record.spec.timm_name, weights.sha256))
 
     def with_head(head: Head) -> Model:
         def save(file: Path) -> None:
             tensors = safetensors.numpy.load_file(compiled.state)
-            tensors |= {f"{compiled.last_layer}.weight": head.weight, f"{compiled.last_layer}.bias": head.bias}
+            tensors |= {f"{record.last_layer}.weight": head.weight, f"{record.last_layer}.bias": head.bias}
             with atomic_write(file) as aside:
                 safetensors.numpy.save_file(tensors, aside)
 
-        return Model(known, compiled.preprocess, extractor, head, save)
+        return Model(record.spec, record.preprocess, extractor, head, save, engine)
 
-    return Frozen(known, compiled.preprocess, extractor, compiled.n_features, with_head)
+    return Frozen(record.spec, record.preprocess, extractor, record.n_features, with_head)
 
 
-def compiled_extractor(compiled: Compiled, weights_sha256: str, precision: Precision = "fp32") -> Extractor:
+def compiled_extractor(compiled: Compiled, engine: Engine, kept_as: NetworkId | None = None) -> Extractor:
     """Features from a compiled form; the engine is loaded when the first image comes."""
-    engine = compiled.engine if precision == "fp32" else "openvino"
-    compute = Deferred(engine, compiled.graph, precision)
-    return Extractor(compute, EngineName(engine, precision), 1, compiled.spec.timm_name, weights_sha256)
+    return Extractor(Deferred(engine, compiled.graph), engine, kept_as=kept_as)
 
 
 def read_head(file: Path, compiled: Compiled) -> Head:
@@ -77,12 +74,13 @@ def read_head(file: Path, compiled: Compiled) -> Head:
 
     Raises BackboneError.
     """
-    names = f"{compiled.last_layer}.weight", f"{compiled.last_layer}.bias"
+    record = compiled.record
+    names = f"{record.last_layer}.weight", f"{record.last_layer}.bias"
     try:
         with safetensors.safe_open(file, framework="numpy") as tensors:
             found = {name: tuple(tensors.get_slice(name).get_shape()) for name in tensors.keys()}  # noqa: SIM118 - no dict
             n_classes = found.get(names[1], (0,))[0]
-            check_shapes(found, compiled.tensors | {names[0]: (n_classes, compiled.n_features), names[1]: (n_classes,)}, file)
+            check_shapes(found, record.tensors | {names[0]: (n_classes, record.n_features), names[1]: (n_classes,)}, file)
             weight, bias = (np.asarray(tensors.get_tensor(name), np.float32) for name in names)
     except safetensors.SafetensorError as error:
         raise BackboneError(f"{file} cannot be read: {error}", hint="is the copy complete?") from error
@@ -94,8 +92,8 @@ def read_head(file: Path, compiled: Compiled) -> Head:
 class Deferred:
     """An engine that is loaded by the first call, and once."""
 
-    def __init__(self, engine: str, graph: Path, precision: Precision) -> None:
-        self._wanted = (engine, graph, precision)
+    def __init__(self, engine: Engine, graph: Path) -> None:
+        self._wanted = (engine, graph)
         self._lock = threading.Lock()
         self._compute: Compute | None = None
 
@@ -131,19 +129,27 @@ def compile_network(network: "Network", folder: Path, *, with_state: bool = Fals
 
 
 def _compile(network: "Network", folder: Path, new: Path, with_state: bool) -> Compiled:
-    size_px, head = network.preprocess.size_px, network.last_layer_name
+    head = network.last_layer_name
     try:
         network.export_graph(new / GRAPH)
-        engine, measured = fastest_engine(new / GRAPH, size_px, cores())
-    except Exception as error:  # the exporter and the engines raise anything
+        compute = load_engine(ONNX_RUNTIME, new / GRAPH, cores())
+        _check_agreement(network, compute)
+    except NotCompilable:
+        raise
+    except Exception as error:  # the exporter and the engine raise anything
         reason = (str(error) or type(error).__name__).splitlines()[0]
         raise NotCompilable(f"{network.spec.name} cannot be compiled ({reason})", hint="use another backbone") from error
-    _check_agreement(network, load_engine(engine, new / GRAPH, "fp32", cores()))
     if with_state:
         network.save(new / STATE)
     tensors = {name: shape for name, shape in network.shapes().items() if not name.startswith(f"{head}.")}
-    found = Compiled(folder, network.spec, network.preprocess, head, tensors, network.n_features, engine, measured, {})
-    return write_record(found, new)
+    record = CompiledRecord(
+        spec=network.spec,
+        preprocess=network.preprocess,
+        last_layer=head,
+        tensors=tensors,
+        n_features=network.n_features,
+    )
+    return Compiled(folder, write_record(record, new))
 
 
 def _compile_backbone(

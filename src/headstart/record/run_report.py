@@ -5,7 +5,6 @@ from pathlib import Path
 
 import numpy as np
 
-from headstart.artifact.bundle import installed_versions
 from headstart.artifact.figures import (
     Tile,
     confusion_figure,
@@ -15,6 +14,7 @@ from headstart.artifact.figures import (
     reliability_figure,
     save_figure,
 )
+from headstart.artifact.manifest import installed_versions
 from headstart.artifact.predictor import Prediction
 from headstart.artifact.report import ReportFacts, ReportFigure, write_report
 from headstart.artifact.story import StoryFacts, tell

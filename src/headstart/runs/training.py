@@ -1,20 +1,23 @@
 """`train`: from DATA and settings to a finished run folder."""
 
 import os
-from collections.abc import Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from headstart.data.sources import Sources
+from headstart.data.given import open_given
 from headstart.errors import SettingsError, explains_missing_packages
-from headstart.fitting.choice import Choice
-from headstart.fitting.fit import fit_sources, open_splits
+from headstart.fitting.fit import fit
+from headstart.fitting.scanned import scan_given
+from headstart.fitting.strategy import choose
 from headstart.machine import process_rank
 from headstart.progress import Progress, silent
-from headstart.record.run_folder import DEFAULT_PARENT, RunFolder, check_output, new_run_folder, resumed_run_folder
+from headstart.record.places import check_output, check_outside
+from headstart.record.run_folder import DEFAULT_PARENT, RunFolder, new_run, resumed_run
 from headstart.record.trained import Trained
 from headstart.settings import TrainSettings
+from headstart.threads import beside
 
 
 @explains_missing_packages("training")
@@ -34,73 +37,63 @@ def train(
     epoch so far, `Trained.interrupted`.
     """
     settings = settings or TrainSettings()
-    if resume is not None:
-        if os.environ.get("WORLD_SIZE", "1") != "1":
-            raise SettingsError("a run is resumed in one process", hint="run it without torchrun: the steps are the same")
-        if output is not None:
-            raise SettingsError("--output and --resume exclude each other", hint="a resumed run stays where it is")
-        return _resume(data, settings, resume, progress)
+    with ExitStack() as stack:
+        folder = None
+        if resume is not None:
+            _check_resume(output)
+            folder = resumed_run(resume, data, settings)
+            data, settings = folder.state.data, folder.state.settings
+        elif data is None:
+            raise SettingsError("there is no DATA to train on", hint="headstart train FOLDER")
+        else:
+            _check_new(data, settings, output, overwrite=overwrite)
+            if process_rank() > 0:  # the first process's run is kept, the others' are not
+                output = Path(stack.enter_context(TemporaryDirectory(prefix="headstart-"))) / "run"
+        sources = stack.enter_context(open_given(data, settings, progress))
+        folder = folder or new_run(str(data), settings, sources[0].name, output, overwrite=overwrite)
+        stack.enter_context(_abandoned_on_error(folder))
+        with beside(_import_drawing, *([_import_torch] if settings.takes_steps else [])):
+            scanned = scan_given(sources, settings, progress)
+        folder.start(scanned)
+        choice = folder.choice or choose(scanned, progress)
+        folder.choose(choice)
+        fitted = fit(scanned, choice, progress, checkpoints=folder.checkpoints)
+        from headstart.record.run_files import write_run
+
+        return write_run(folder, fitted, progress)
+
+
+def _check_resume(output: Path | None) -> None:
+    if os.environ.get("WORLD_SIZE", "1") != "1":
+        raise SettingsError("a run is resumed in one process", hint="run it without torchrun: the steps are the same")
+    if output is not None:
+        raise SettingsError("--output and --resume exclude each other", hint="a resumed run stays where it is")
+
+
+def _check_new(data: str | Path, settings: TrainSettings, output: Path | None, *, overwrite: bool) -> None:
+    """What can be said before any work is done."""
     if settings.strategy == "auto" and os.environ.get("WORLD_SIZE", "1") != "1":
         raise SettingsError("--strategy auto chooses by the clock, in one process", hint="name the strategy under torchrun")
-    if data is None:
-        raise SettingsError("there is no DATA to train on", hint="headstart train FOLDER")
     if output is not None and process_rank() == 0:
-        check_output(output, overwrite=overwrite)  # said before any work is done
-    for folder in (Path(data), settings.val, settings.test):
-        if folder and folder.is_dir() and (output or DEFAULT_PARENT).resolve().is_relative_to(folder.resolve()):
-            raise SettingsError(
-                f"the run would lie inside {folder} and be taken for a class next time", hint="choose an --output outside of it"
-            )
-    with ExitStack() as stack:
-        if process_rank() > 0:
-            output = Path(stack.enter_context(TemporaryDirectory(prefix="headstart-"))) / "run"
-        sources = open_splits(stack, data, settings, progress)
-        run = new_run_folder(output, sources[0].name, settings.strategy, overwrite=overwrite)
-        return _train_in(run, str(data), sources, settings, progress)
+        check_output(output, overwrite=overwrite)
+    check_outside(output or DEFAULT_PARENT, Path(data), settings.val, settings.test)
 
 
-def _resume(data: str | Path | None, settings: TrainSettings, run: Path, progress: Progress) -> Trained:
-    folder, kept_data, kept_settings = resumed_run_folder(run)
-    if data is not None and Path(data) != Path(kept_data):
-        raise SettingsError(f"{run} was started on {kept_data}, not {data}", hint="leave DATA out, or give the same")
-    default = TrainSettings()
-    different = [name for name, value in settings if value != getattr(default, name) and value != getattr(kept_settings, name)]
-    if different:
-        raise SettingsError(
-            f"--{different[0].replace('_', '-')} differs from what {run} was started with",
-            hint="a resumed run keeps its settings: leave them out",
-        )
-    with ExitStack() as stack:
-        sources = open_splits(stack, kept_data, kept_settings, progress)
-        return _train_in(folder, kept_data, sources, kept_settings, progress)
-
-
-def _train_in(
-    folder: RunFolder,
-    data: str,
-    sources: Sequence[Sources],
-    settings: TrainSettings,
-    progress: Progress,
-) -> Trained:
-    def on_choice(choice: Choice) -> Path:
-        nonlocal folder
-        folder = folder.chosen(choice)
-        return folder.checkpoints
-
+@contextmanager
+def _abandoned_on_error(folder: RunFolder) -> Iterator[None]:
+    """Where the block fails, what was built is removed, or kept if it can be resumed."""
     try:
-        fit = fit_sources(
-            sources,
-            settings,
-            checkpoints=folder.checkpoints,
-            on_dataset=lambda dataset: folder.note_start(data, settings, [image.sha256 for image in dataset.images]),
-            chosen=folder.kept_choice(),
-            on_choice=on_choice,
-            beside_the_scan=("headstart.record.run_files",),
-            progress=progress,
-        )
-        from headstart.record.run_files import write_run  # draws: matplotlib and jinja2 come with it
-
-        return write_run(folder, fit, progress)
+        yield
     except BaseException:
         folder.abandon()
         raise
+
+
+def _import_drawing() -> None:
+    """Matplotlib and Jinja take a second to import, which on two cores the scan hides."""
+    import headstart.record.run_files  # noqa: F401
+
+
+def _import_torch() -> None:
+    """So does torch; the scan itself imports nothing of it: two threads in one package's imports can see it half made."""
+    import headstart.fitting.finetune_fit  # noqa: F401

@@ -13,7 +13,8 @@ import typer
 from headstart.apps.answers.partial import answer_file, is_own
 from headstart.apps.answers.rows import AnswerLog, Columns, Format, TextRows
 from headstart.apps.console import EXIT_ERROR, check_target, command, note, output_file, progress_bars
-from headstart.artifact.bundle import MANIFEST, find_bundle
+from headstart.artifact.bundle import find_bundle
+from headstart.artifact.manifest import MANIFEST
 from headstart.artifact.predictor import Prediction, Predictor
 from headstart.data.inputs import Inputs, PathList, open_inputs, open_list
 from headstart.data.sources import Candidate

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from headstart.artifact.bundle import CARD, MANIFEST, find_bundle
+from headstart.artifact.bundle import CARD, find_bundle
+from headstart.artifact.manifest import MANIFEST
 from headstart.artifact.predictor import Predictor
 from headstart.data.odd_images import odd_images
 from headstart.errors import BundleError, SettingsError
@@ -94,7 +95,7 @@ def as_json(served: Served) -> dict[str, Any]:
         "strategy": manifest.strategy,
         "backbone": manifest.backbone.model_dump(mode="json"),
         "created": manifest.created,
-        "evaluation": manifest.evaluation,
+        "evaluation": manifest.evaluation.as_json() if manifest.evaluation else {},
         "decisions": manifest.decisions.model_dump(mode="json"),
         "export": manifest.export and manifest.export.model_dump(mode="json"),
         "card": loaded.card,

@@ -1,0 +1,234 @@
+"""manifest.json: all that is known of a model. Read strictly, for a model may come from anybody.
+
+Format 1. To change it: raise FORMAT, teach `_upgraded` the older ones, and keep a model of each in the tests (tests/kept).
+"""
+
+import json
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, field_serializer, field_validator, model_validator
+
+from headstart.data.preprocess import Preprocess
+from headstart.errors import BackboneError, BundleError
+from headstart.evaluation.metrics import Evaluation
+from headstart.evaluation.thresholds import ConformalThreshold, PrecisionThreshold
+from headstart.model.exported import ExportFormat, ExportPrecision
+from headstart.model.extractor import ONNX_RUNTIME, Engine
+from headstart.model.specs import find_backbone
+from headstart.recipes import CarriedOutPlan, ProbePlan, Temperature, grouped
+from headstart.schema import Count, Name, NotNegative, Schema, Sha256, Share, parse_json
+from headstart.settings import RecordedSettings
+from headstart.storage import sha256_of_bytes, write_json
+
+FORMAT = 1
+MANIFEST = "manifest.json"
+DIGEST = "manifest_sha256"  # the key in manifest.json that holds the digest of all the others
+RECORDED_PACKAGES = (
+    "headstart",
+    "numpy",
+    "pillow",
+    "torch",
+    "torchvision",
+    "timm",
+    "scikit-learn",
+    "safetensors",
+    "onnxruntime",
+    "openvino",
+)
+
+FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$")]
+SplitName = Literal["train", "val", "test"]
+
+
+class BackboneEntry(Schema):
+    """Which pretrained network, and the very file its weights came from."""
+
+    name: Name
+    timm_name: Name
+    weights_sha256: Sha256
+    weights_origin: str
+    licence: str
+
+
+class FamiliarityEntry(Schema):
+    """What familiarity.safetensors is for."""
+
+    sha256: Sha256  # of the file
+    threshold: Annotated[float, Field(ge=0, le=2)]  # distance above which an image is unfamiliar
+    false_alarms: Share  # of images like those of training
+
+
+class DecisionsEntry(Schema):
+    """What the model says beside its probabilities."""
+
+    temperature: Temperature = 1.0  # for the record: the last layer's weights are divided by it already
+    set_on: str = ""  # which images, in words
+    precision: PrecisionThreshold | None = None
+    conformal: ConformalThreshold | None = None
+    familiarity: FamiliarityEntry | None = None
+
+
+class ParityEntry(Schema):
+    """How an exported model answers compared with the original, from image file to label."""
+
+    images: Count  # real ones, of the evaluation or given
+    odd_images: Count  # made on the spot
+    same_label: Share
+    max_difference: NotNegative  # of a probability
+    accuracy_before: Share | None  # on those of known label; None without any
+    accuracy_after: Share | None
+
+
+class ExportEntry(Schema):
+    """What an export folder holds in place of the weights."""
+
+    format: ExportFormat
+    precision: ExportPrecision
+    file: Literal["model.onnx", "model.xml"]
+    sha256: dict[FileName, Sha256]  # of each file
+    parity: ParityEntry
+
+    @model_validator(mode="after")
+    def _names_its_file(self) -> Self:
+        if self.file not in self.sha256:
+            raise ValueError(f"sha256 has no digest of {self.file}")
+        return self
+
+
+class DataEntry(Schema):
+    """The images of a run as its owner knows them."""
+
+    name: str = ""
+    # Split -> images of each class, in the order of the manifest's classes.
+    counts: dict[SplitName, tuple[Count, ...]] = Field(default_factory=dict)
+    skipped: Count = 0  # files that could not be read
+
+
+class Manifest(Schema):
+    """manifest.json."""
+
+    format: Literal[1] = 1
+    strategy: Literal["probe", "finetune"]
+    requested: Literal["probe", "finetune", "auto", ""] = ""  # the strategy that was asked for
+    recipe: Literal["default", "tutorial"]
+    classes: tuple[Name, ...] = Field(min_length=2)
+    backbone: BackboneEntry
+    preprocess: Preprocess
+    engine: Engine = ONNX_RUNTIME  # what its answers were computed with, and are to be computed with
+    weights_sha256: Sha256  # of weights.safetensors
+    settings: RecordedSettings  # as asked for, but that --strategy auto has become what it chose
+    plan: ProbePlan | CarriedOutPlan  # as resolved: every number of the training
+    seed: Count
+    data: DataEntry = DataEntry()  # models of the first days do not say
+    images: dict[SplitName, tuple[Sha256, ...]]  # SHA-256 of each image file's bytes
+    selected_on_val: bool  # whether the epoch was chosen by the val images
+    evaluation: Evaluation | None  # None where no images were held out
+    notes: tuple[str, ...] = ()  # what the run found that could be wrong, and what else is to be known; without paths
+    decisions: DecisionsEntry = DecisionsEntry()  # models of the first days have none
+    export: ExportEntry | None = None  # in an export folder alone
+    refit: bool
+    interrupted: bool
+    versions: dict[str, str]
+    created: Annotated[str, Field(pattern=r"^\d{4}-\d{2}-\d{2}T[0-9:.+Z-]+$")]  # UTC, ISO 8601
+    manifest_sha256: Sha256 | Literal[""] = ""  # of all other keys; models of the first days have none
+
+    @field_validator("classes")
+    @classmethod
+    def _distinct(cls, classes: tuple[str, ...]) -> tuple[str, ...]:
+        if len(set(classes)) < len(classes):
+            raise ValueError("a class is named twice")
+        return classes
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        if any(len(counts) != len(self.classes) for counts in self.data.counts.values()):
+            raise ValueError("data.counts is not a number for each class")
+        if self.evaluation is not None and tuple(c.name for c in self.evaluation.per_class) != self.classes:
+            raise ValueError("evaluation is of other classes")
+        return self
+
+    @field_serializer("evaluation")
+    def _none_is_empty(self, evaluation: Evaluation | None) -> dict[str, Any]:
+        return {} if evaluation is None else evaluation.as_json()
+
+    @property
+    def has_pretrained_body(self) -> bool:
+        """Whether all but the last layer is the backbone as it was pretrained; the tutorial's frozen batch norm moves."""
+        return self.strategy == "probe" and self.recipe == "default"
+
+
+def new_manifest(**values: Any) -> Manifest:
+    """A manifest of now: `values` with the versions of the packages and the time."""
+    return Manifest(versions=installed_versions(), created=datetime.now(UTC).isoformat(timespec="seconds"), **values)
+
+
+def save_manifest(folder: Path, manifest: Manifest) -> Manifest:
+    """Writes manifest.json with its own digest in it, and returns it."""
+    values = manifest.as_json()
+    values[DIGEST] = digest_of_manifest(values)
+    write_json(folder / MANIFEST, values)
+    return manifest.model_copy(update={DIGEST: values[DIGEST]})
+
+
+def digest_of_manifest(values: dict[str, Any]) -> str:
+    """SHA-256 of the canonical JSON of all keys of a manifest but DIGEST: sorted, without spaces, in UTF-8."""
+    others = {name: value for name, value in values.items() if name != DIGEST}
+    text = json.dumps(others, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return sha256_of_bytes(text.encode("utf-8", "surrogatepass"))  # a lone surrogate is no UTF-8, and no reason to fail here
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """The manifest of a bundle. Raises BundleError where it is not JSON, newer, damaged, or not as it was written."""
+    file = folder / MANIFEST
+    try:
+        values = parse_json(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise BundleError(f"{file} cannot be read: {error}", hint="is the copy complete?") from error
+    found = values.get("format") if isinstance(values, dict) else None
+    if not isinstance(found, int) or isinstance(found, bool):
+        raise BundleError(f"{file} is not a headstart manifest", hint="give the folder of a run")
+    if found > FORMAT:
+        raise BundleError(
+            f"{folder} has format {found}; this headstart reads up to {FORMAT}", hint="pip install --upgrade headstart"
+        )
+    try:
+        manifest = Manifest.from_json(_upgraded(values))
+    except (ValueError, RecursionError) as error:
+        raise BundleError(f"{file} is damaged at {error}", hint="is the copy complete?") from error
+    if manifest.manifest_sha256 and manifest.manifest_sha256 != digest_of_manifest(values):
+        raise BundleError(f"{file} was changed after it was written", hint="copy the model again, or train it again")
+    try:
+        find_backbone(manifest.backbone.name)
+    except BackboneError as error:
+        raise BundleError(f"{file} names an unknown backbone: {error.message}", hint=error.hint) from error
+    return manifest
+
+
+def installed_versions() -> dict[str, str]:
+    """Versions of the packages that a result can depend on."""
+    found = {}
+    for package in RECORDED_PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            found[package] = "not installed"
+    return found
+
+
+def _upgraded(values: dict[str, Any]) -> dict[str, Any]:
+    """The values with what earlier versions left unsaid. What is of a wrong type stays, to be refused."""
+    new = dict(values)
+    plan, evaluation, settings = (values.get(key) for key in ("plan", "evaluation", "settings"))
+    if isinstance(plan, dict):
+        new.setdefault("selected_on_val", "best_by" in plan)
+        if "optimizer" in plan:
+            new["plan"] = grouped(plan)
+    if isinstance(evaluation, dict):
+        new["evaluation"] = {"n_groups": evaluation.get("n"), **evaluation} if evaluation else None
+    if "engine" not in values and isinstance(settings, dict) and settings.get("precision") == "bf16":
+        is_probe = (values.get("strategy"), values.get("recipe")) == ("probe", "default")
+        new["engine"] = {"name": "openvino", "precision": "bf16"} if is_probe else ONNX_RUNTIME.as_json()
+    return new

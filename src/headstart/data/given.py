@@ -1,0 +1,34 @@
+"""What the owner of the images gave: DATA, and what --val, --test and --exclude name, as sources."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+from headstart.data.catalog import open_data
+from headstart.data.exclusions import without_excluded
+from headstart.data.sources import Sources, with_split
+from headstart.errors import DataError
+from headstart.progress import Progress, silent
+from headstart.settings import TrainSettings
+
+
+@contextmanager
+def open_given(data: str | Path, settings: TrainSettings, progress: Progress = silent) -> Iterator[list[Sources]]:
+    """DATA first, then the val and test images that the settings name; open while the block runs.
+
+    Raises DataError where a split is given twice.
+    """
+    with ExitStack() as stack:
+        main = stack.enter_context(open_data(data, offline=settings.offline, progress=progress))
+        sources = [main]
+        for split, given in (("val", settings.val), ("test", settings.test)):
+            if given is None:
+                continue
+            if any(candidate.split == split for candidate in main.candidates):
+                raise DataError(f"{data} has a {split} split, and --{split} gives another", hint=f"leave out --{split}")
+            extra = stack.enter_context(open_data(given, offline=settings.offline, progress=progress))
+            sources.append(with_split(extra, split))
+        if len(sources) > 1:
+            sources[0] = replace(main, candidates=tuple(replace(c, split=c.split or "train") for c in main.candidates))
+        yield without_excluded(sources, settings.exclude) if settings.exclude else sources

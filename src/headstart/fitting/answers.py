@@ -1,0 +1,40 @@
+"""What a model says of some images of a data set."""
+
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+
+
+@dataclass(frozen=True, slots=True)
+class SplitAnswers:
+    """Probabilities for some images of the data set."""
+
+    split: Literal["val", "test", "cv"]
+    indices: np.ndarray  # (n,) int64, into Dataset.images
+    probabilities: np.ndarray  # (n, n_classes) float64
+    selected_on: bool
+    by_epoch: np.ndarray | None = None  # (n_epochs, n) int64: what each epoch said, where the best was chosen by these images
+    uncalibrated: np.ndarray | None = None  # (n, n_classes) float64: before the temperature
+    # The same at temperatures fitted on other images, where the model's own was fitted on these.
+    calibrated_apart: np.ndarray | None = None
+    temperature: float = 1.0  # that these were answered at
+
+    def in_words(self) -> str:
+        """Which images these are."""
+        return {"cv": "train, each answered by a model without it", "val": "val", "test": "test"}[self.split]
+
+    def only(self, kept: np.ndarray) -> "SplitAnswers":
+        """The answers for some of the images, given as (n,) bool."""
+
+        def of(values: np.ndarray | None) -> np.ndarray | None:
+            return None if values is None else values[kept]
+
+        return replace(
+            self,
+            indices=self.indices[kept],
+            probabilities=self.probabilities[kept],
+            by_epoch=None if self.by_epoch is None else self.by_epoch[:, kept],
+            uncalibrated=of(self.uncalibrated),
+            calibrated_apart=of(self.calibrated_apart),
+        )

@@ -1,0 +1,69 @@
+"""A data set after the one pass over its files: where every fit, audit and comparison starts from."""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from headstart.audit.twins import Twins, find_twins
+from headstart.data.dataset import Dataset, LabelledImage, training_dataset
+from headstart.data.facts import ImageFacts
+from headstart.data.sources import Skipped, Sources
+from headstart.data.splits import groups_of
+from headstart.fitting.feature_table import FeatureTable
+from headstart.model.feature_store import FeatureStore
+from headstart.model.features import Work, scan
+from headstart.model.pretrained import Backbone, open_backbone
+from headstart.progress import Progress, silent
+from headstart.settings import TrainSettings
+
+MakeDataset = Callable[[str, Sequence[LabelledImage], Sequence[Skipped], Sequence[Sources]], Dataset]
+
+
+@dataclass(frozen=True, slots=True)
+class Scanned:
+    """The readable images of a data set and all that is known of them before anything is fitted."""
+
+    settings: TrainSettings
+    backbone: Backbone
+    dataset: Dataset
+    facts: tuple[ImageFacts, ...]  # of the images, in the order of `dataset.images`
+    vectors: np.ndarray  # (n_images, n_features) float32; n_features is 0 where the recipe has no use for features
+    twins: Twins  # no pair of these is divided by a split made here; a split that came with the data may divide them
+    groups: np.ndarray  # (n_images,) int64: what belongs together, twins among it
+    work: Work  # what the pass had to do
+    began: float  # time.perf_counter() before anything was done
+    seconds: dict[str, float]  # stage -> seconds
+
+    def table(self) -> FeatureTable:
+        """The features with what folds and fits need to know."""
+        labels, n_classes = self.dataset.labels, len(self.dataset.classes)
+        return FeatureTable(self.vectors, labels, self.groups, n_classes, self.settings.balance)
+
+
+def scan_given(
+    sources: Sequence[Sources],
+    settings: TrainSettings,
+    progress: Progress = silent,
+    *,
+    make_dataset: MakeDataset = training_dataset,
+) -> Scanned:
+    """Opens the backbone and every candidate once. Raises DataError where `make_dataset` refuses what was found."""
+    began = time.perf_counter()
+    backbone = open_backbone(settings, progress)
+    loaded = time.perf_counter()
+    found = scan(
+        [candidate for source in sources for candidate in source.candidates],
+        backbone.preprocess,
+        backbone.frozen.extractor if backbone.frozen else None,
+        store=FeatureStore(),
+        workers=settings.workers,
+        progress=progress,
+    )
+    skipped = (*(entry for source in sources for entry in source.skipped), *found.skipped)
+    dataset = make_dataset(sources[0].name, found.images, skipped, sources)
+    twins = find_twins(dataset.images, found.facts, found.vectors)
+    groups = groups_of(dataset.images, twins.pairs())
+    seconds = {"load": loaded - began, "scan": time.perf_counter() - loaded}
+    return Scanned(settings, backbone, dataset, found.facts, found.vectors, twins, groups, found.work, began, seconds)

@@ -1,0 +1,98 @@
+"""The pixels that fine-tuning works on: decoded once and kept, or read anew each time."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from headstart.data.dataset import LabelledImage
+from headstart.data.images import DecodedImage
+from headstart.data.pixels import CachedPixels, PixelSource, allocate
+from headstart.data.preprocess import Preprocess
+from headstart.data.sources import Candidate
+from headstart.errors import DataError
+from headstart.model.pipeline import Opened, Pipeline
+from headstart.progress import Progress
+
+
+@dataclass(frozen=True, slots=True)
+class KeptPixels:
+    """Pixels of some images of a data set."""
+
+    source: PixelSource  # numbered as `rows` is
+    rows: np.ndarray  # (n,) int64, sorted, into Dataset.images
+
+    def only(self, rows: np.ndarray) -> PixelSource:
+        """The pixels of fewer images, numbered from 0."""
+        return _Renumbered(self.source, np.searchsorted(self.rows, rows))
+
+
+@dataclass(frozen=True, slots=True)
+class _Renumbered:
+    source: PixelSource
+    places: np.ndarray  # (n,) int64
+
+    def __getitem__(self, i: int) -> np.ndarray:
+        return self.source[int(self.places[i])]
+
+
+@dataclass(frozen=True, slots=True)
+class _ReadAnew:
+    """Reads and decodes an image each time, in full size."""
+
+    images: Sequence[LabelledImage]
+    pipeline: Pipeline
+
+    def __getitem__(self, i: int) -> np.ndarray:
+        candidate = _candidate(self.images[i])
+        opened = _checked(candidate, self.pipeline.open(candidate.read))
+        assert opened.pixels is not None  # no extractor has turned them into a vector
+        return opened.pixels
+
+
+def read_anew(images: Sequence[LabelledImage], preprocess: Preprocess, workers: int, progress: Progress) -> PixelSource:
+    """Images that are decoded each time they are asked for."""
+    return _ReadAnew(images, Pipeline(preprocess, shape=_whole))
+
+
+def keep_pixels(images: Sequence[LabelledImage], preprocess: Preprocess, workers: int, progress: Progress) -> PixelSource:
+    """Images decoded once and kept at the size that training crops are cut from. Raises DataError."""
+    cached = CachedPixels(images, preprocess)
+    pipeline = Pipeline(preprocess, shape=cached.shape)
+    for i, opened in enumerate(open_again(pipeline, images, workers, progress, "decoding train")):
+        cached.put(i, opened.pixels)
+    return cached
+
+
+def keep_views(images: Sequence[LabelledImage], preprocess: Preprocess, workers: int, progress: Progress) -> np.ndarray:
+    """(n, size, size, 3) uint8: the images as prediction sees them. Raises DataError."""
+    views = allocate((len(images), preprocess.size_px, preprocess.size_px, 3))
+    for i, opened in enumerate(open_again(Pipeline(preprocess), images, workers, progress, "decoding val")):
+        views[i] = opened.pixels
+    return views
+
+
+def open_again(
+    pipeline: Pipeline, images: Sequence[LabelledImage], workers: int, progress: Progress, stage: str
+) -> Iterator[Opened]:
+    """What the pipeline makes of images that could be read before. Raises DataError where one no longer can."""
+    for done, (candidate, opened) in enumerate(pipeline.run(map(_candidate, images), workers), start=1):
+        yield _checked(candidate, opened)
+        progress(stage, done, len(images))
+
+
+def _candidate(image: LabelledImage) -> Candidate:
+    return Candidate(image.path, image.file)
+
+
+def _whole(decoded: DecodedImage) -> np.ndarray:
+    return np.asarray(decoded.rgb)
+
+
+def _checked(candidate: Candidate, opened: Opened) -> Opened:
+    if opened.problem:
+        raise DataError(
+            f"{candidate.path} could be read at first and now cannot: {opened.problem}",
+            hint="do not change the images while training runs",
+        )
+    return opened

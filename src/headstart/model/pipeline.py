@@ -1,0 +1,113 @@
+"""The one way from a file to the pixels a network sees, and to its features: for scanning, training, predicting and serving."""
+
+import time
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from itertools import islice
+from typing import TypeVar
+
+import numpy as np
+
+from headstart.data.facts import ImageFacts, facts_of
+from headstart.data.images import MAX_PIXELS, DecodedImage, Fault, UnreadableImage
+from headstart.data.preprocess import Preprocess
+from headstart.data.sources import Candidate
+from headstart.model.extractor import Extractor
+from headstart.storage import sha256_of_bytes
+from headstart.threads import map_in_threads
+
+T = TypeVar("T")
+NO_FACTS = ImageFacts()
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """What became of one file: pixels, a vector where a network is there to compute it, or the reason why there is neither."""
+
+    problem: str = ""  # why it cannot be read
+    fault: Fault | None = None  # what is wrong with it then
+    sha256: str = ""  # of the file's bytes, where they were asked for and could be read
+    facts: ImageFacts = NO_FACTS  # size alone where no more was asked for
+    pixels: np.ndarray | None = None  # (height, width, 3) uint8; None once they have become a vector
+    vector: np.ndarray | None = None  # (n_features,) float32
+    decode_seconds: float = 0.0
+    network_seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Pipeline:
+    """Reads files, decodes them, makes pixels of them and features of these. Threads may share one."""
+
+    preprocess: Preprocess
+    extractor: Extractor | None = None  # None: pixels are all that is wanted
+    shape: Callable[[DecodedImage], np.ndarray] | None = None  # what pixels are made; None: the view that prediction sees
+    identify: bool = False  # whether the digest of each file is wanted
+    describe: bool = False  # whether all facts of each image are wanted
+
+    def run(
+        self, candidates: Iterable[Candidate], workers: int | None = None
+    ) -> Generator[tuple[Candidate, Opened], None, None]:
+        """What became of each candidate, in order, computed in threads a bounded distance ahead."""
+
+        def opened(candidate: Candidate) -> tuple[Candidate, Opened]:
+            return candidate, self.open(candidate.read)
+
+        waiting: list[tuple[Candidate, Opened]] = []
+        for pair in map_in_threads(opened, candidates, workers):
+            waiting.append(pair)
+            n_pixels = sum(one.pixels is not None for _, one in waiting) if self._collects else 0
+            if n_pixels in (0, self.extractor.batch_images if self.extractor else 0):  # 0: nothing here waits for the network
+                yield from self._computed(waiting)
+                waiting = []
+        yield from self._computed(waiting)
+
+    def run_here(self, files: Iterable[bytes], max_pixels: int = MAX_PIXELS) -> list[Opened]:
+        """What became of each file's bytes, in order, computed in the calling thread. Larger images are not decoded."""
+        opened = [(None, self.open(partial(bytes, data), max_pixels)) for data in files]
+        return [one for _, one in self._computed(opened)]
+
+    def open(self, read: Callable[[], bytes], max_pixels: int = MAX_PIXELS) -> Opened:
+        """What becomes of one file; its vector too where the network takes images one by one."""
+        began, sha256 = time.perf_counter(), ""
+        try:
+            data = read()
+            sha256 = sha256_of_bytes(data) if self.identify else ""
+            decoded = self.preprocess.decode(data, max_pixels)
+        except UnreadableImage as unreadable:
+            seconds = time.perf_counter() - began
+            return Opened(unreadable.reason, unreadable.fault, sha256, decode_seconds=seconds)
+        facts = facts_of(decoded) if self.describe else ImageFacts(width=decoded.width, height=decoded.height)
+        pixels = self.shape(decoded) if self.shape else self.preprocess.view(decoded.rgb)
+        ended = time.perf_counter()
+        opened = Opened(sha256=sha256, facts=facts, pixels=pixels, decode_seconds=ended - began)
+        if self.extractor is None or self.extractor.takes_batches:
+            return opened
+        vector = self.extractor.compute(pixels[None])[0]
+        return replace(opened, pixels=None, vector=vector, network_seconds=time.perf_counter() - ended)
+
+    @property
+    def _collects(self) -> bool:
+        return self.extractor is not None and self.extractor.takes_batches
+
+    def _computed(self, waiting: Sequence[tuple[T, Opened]]) -> Iterator[tuple[T, Opened]]:
+        """The same with the vectors of those that have none yet, computed together."""
+        if not self._collects or self.extractor is None:
+            yield from waiting
+            return
+        began = time.perf_counter()
+        views = [one.pixels for _, one in waiting if one.pixels is not None]
+        vectors = iter(self.extractor.compute(np.stack(views)) if views else ())
+        seconds = (time.perf_counter() - began) / max(len(views), 1)
+        for key, one in waiting:
+            if one.pixels is None:
+                yield key, one
+            else:
+                yield key, replace(one, pixels=None, vector=next(vectors), network_seconds=seconds)
+
+
+def features_of(extractor: Extractor, views: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+    """The vector of each view, (size, size, 3) uint8, computed as many together as the extractor takes."""
+    source = iter(views)
+    while batch := list(islice(source, extractor.batch_images)):
+        yield from extractor.compute(np.stack(batch))
