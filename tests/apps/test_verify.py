@@ -8,7 +8,9 @@ import pytest
 from conftest import SavedRun
 
 from apps.conftest import Result, assert_explained
-from headstart.artifact.bundle import MANIFEST, WEIGHTS
+from headstart.artifact import bundle
+from headstart.artifact.bundle import FAMILIARITY, MANIFEST, WEIGHTS
+from headstart.storage import sha256_of_file
 
 
 def test_a_line_a_check(headstart: Callable[..., Result], saved_run: SavedRun) -> None:
@@ -30,11 +32,26 @@ def test_json(headstart: Callable[..., Result], saved_run: SavedRun) -> None:
 
 
 def test_extra_files_are_a_note(headstart: Callable[..., Result], own_run: Path) -> None:
-    """What is no part of the model is told on stderr; the exit code stays 0."""
+    """What is not part of the model is named on stderr; the exit code stays 0."""
     (own_run / "model" / "Thumbs.db").touch()
     result = headstart("verify", own_run)
     assert result.code == 0
-    assert result.err == "note: no part of the model: Thumbs.db\n"
+    assert result.err == "note: not part of the model: Thumbs.db\n"
+
+
+def test_each_file_is_hashed_once(
+    headstart: Callable[..., Result], saved_run: SavedRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Checking a large model takes one pass over each of its files."""
+    hashed = []
+
+    def hashing(path: Path) -> str:
+        hashed.append(path.name)
+        return sha256_of_file(path)
+
+    monkeypatch.setattr(bundle, "sha256_of_file", hashing)
+    assert headstart("verify", saved_run.run).code == 0
+    assert sorted(hashed) == [FAMILIARITY, WEIGHTS]
 
 
 @pytest.mark.parametrize("name", [MANIFEST, WEIGHTS])

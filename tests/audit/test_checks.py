@@ -6,13 +6,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from headstart.audit.checks import CHECK_NAMES, run_checks
+from headstart.audit.checks import CHEAP_CHECKS, CHECK_NAMES, CHECKS, check_named, run_checks
 from headstart.audit.evidence import Evidence, robust_z
 from headstart.audit.findings import Checked
 from headstart.audit.twins import Twins
 from headstart.data.dataset import Dataset, LabelledImage
 from headstart.data.facts import ImageFacts
 from headstart.data.sources import Skipped
+from headstart.evaluation.metrics import are_uneven
 
 N = 60
 NO_TWINS = Twins(*(np.empty(0, kind) for kind in (np.int64, np.int64, np.int64, np.float32, np.bool_)))
@@ -71,6 +72,17 @@ def test_all_checks_have_their_names(clean: Evidence) -> None:
     names = "leak conflict unreadable foreign label_error duplicate near_duplicate blank dark blurred odd_size type_mismatch"
     assert (*names.split(), "imbalance", "shortcut") == CHECK_NAMES
     assert [result.check for result in run_checks(clean)] == list(CHECK_NAMES)
+
+
+def test_a_check_says_all_of_itself(clean: Evidence) -> None:
+    """Its name is its own, not its function's; a check has a title and a meaning, a cheap one also words for a count."""
+    renamed = replace(CHECKS[0], name="other")
+    assert [result.check for result in run_checks(clean, [renamed])] == ["other"]
+    (finding,) = run_checks(paired(clean, 2, 50), [renamed])[0].findings
+    assert finding.check == "other"
+    assert all(check.title and check.meaning.endswith(".") for check in CHECKS)
+    assert all(check.images_that for check in CHEAP_CHECKS)
+    assert check_named("dark").title == "Dark"
 
 
 def test_a_clean_set_has_nothing_but_the_labels_to_look_at_first(clean: Evidence) -> None:
@@ -174,6 +186,16 @@ def test_imbalance(clean: Evidence) -> None:
     (finding,) = checked(replace(clean, dataset=dataset, out_of_fold=None))["imbalance"].findings
     assert finding.severity == "warning"
     assert "'b' has 1 image, the largest 59" in finding.sentence
+
+
+@pytest.mark.parametrize("n_small", [14, 15, 16])
+def test_audit_and_report_agree_on_what_is_uneven(n_small: int, clean: Evidence) -> None:
+    """The audit suggests --balance for exactly those classes whose size the report calls uneven."""
+    images = tuple(replace(image, label="b" if i < n_small else "a") for i, image in enumerate(clean.dataset.images))
+    evidence = replace(clean, dataset=replace(clean.dataset, images=images), out_of_fold=None)
+    (finding,) = checked(evidence)["imbalance"].findings  # below 20 images: worth a word in any case
+    assert ("--balance" in finding.sentence) == (finding.severity == "warning") == are_uneven((n_small, N - n_small))
+    assert are_uneven((n_small, N - n_small)) == (n_small < 15)
 
 
 @pytest.mark.parametrize(

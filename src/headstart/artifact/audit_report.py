@@ -2,13 +2,14 @@
 
 import base64
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, astuple, dataclass, fields
 from pathlib import Path
 from typing import Any
 
 from headstart.artifact.csv_files import write_csv
 from headstart.artifact.page import render_page
+from headstart.audit.checks import check_named
 from headstart.audit.findings import Checked, Finding
 from headstart.data.dataset import Dataset
 from headstart.data.images import UnreadableImage, decode, encode_thumbnail, read_bytes
@@ -18,28 +19,6 @@ from headstart.threads import map_in_threads
 FORMAT = 1
 SHOWN_FINDINGS = 24  # of a check, on the page; the tables have all
 THUMBNAIL_PX = 160
-# What each check is called on the page, and what its findings mean.
-TITLES: Mapping[str, tuple[str, str]] = {
-    "leak": ("Leaks", "Held-out pictures that train has, too. The accuracy on them is memory, not skill."),
-    "conflict": ("Conflicts", "The same picture in two classes: one of the labels is wrong."),
-    "unreadable": ("Unreadable", "Files that could not be read. They are left out of everything."),
-    "foreign": ("Foreign", "Pictures unlike every other of their class: placeholders, screenshots, strays."),
-    "label_error": (
-        "Label errors",
-        "Labels that a model contradicts which never saw the picture. Look at the first ones first.",
-    ),
-    "duplicate": ("Duplicates", "The same pixels again in the same class and split."),
-    "near_duplicate": ("Near duplicates", "Nearly the same picture again in the same class and split."),
-    "blank": ("Blank", "Pictures that show next to nothing."),
-    "dark": ("Dark", "Pictures that are nearly black."),
-    "blurred": ("Blurred", "Pictures without fine detail, where the others have it."),
-    "odd_size": ("Odd sizes", "Very small, very large or very long pictures."),
-    "type_mismatch": ("Names and contents", "Files named after another type than they are of."),
-    "imbalance": ("Imbalance", "Classes with few images."),
-    "shortcut": ("Shortcuts", "What tells the class without looking at what the picture shows."),
-}
-# Findings whose picture had better be left out, and why; a wrong label wants correcting, not leaving out.
-LEFT_OUT = {"leak", "foreign", "blank", "duplicate"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,12 +43,13 @@ def write_audit(folder: Path, dataset: Dataset, checked: Sequence[Checked], note
 
 
 def left_out(findings: Sequence[Finding]) -> Iterator[tuple[str, str]]:
-    """(path, reason) of what `train --exclude` had better leave out, each path once. Of a leak the twin in train goes."""
+    """(path, reason) of what exclude.csv proposes to leave out, each path once. Of a leak that is the twin in train."""
     done: set[str] = set()
     for finding in findings:
-        if finding.check not in LEFT_OUT or not finding.is_grave:
+        which = check_named(finding.check).leave_out
+        if which is None or not finding.is_grave:
             continue
-        path = finding.other_path if finding.check == "leak" else finding.path
+        path = finding.other_path if which == "other_path" else finding.path
         if path not in done:
             done.add(path)
             yield path, f"{finding.check}: {finding.sentence}"
@@ -107,9 +87,7 @@ def _page(dataset: Dataset, checked: Sequence[Checked], notes: Sequence[str]) ->
         n_shown=SHOWN_FINDINGS,
         checks=[
             {
-                "title": TITLES[result.check][0],
-                "meaning": TITLES[result.check][1],
-                "check": result.check,
+                "about": check_named(result.check),
                 "counts": result.counts(),
                 "n": len(result.findings),
                 "shown": [

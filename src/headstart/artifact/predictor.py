@@ -140,7 +140,11 @@ class Predictor:
 
         Raises BundleError.
         """
-        bundle = read_bundle(Path(model))
+        return cls.of(read_bundle(Path(model)), device, progress)
+
+    @classmethod
+    def of(cls, bundle: Bundle, device: str = "cpu", progress: Progress = silent) -> "Predictor":
+        """The predictor of a bundle whose files were checked. Raises BundleError."""
         manifest = bundle.manifest
         try:
             extractor, head = _parts_of(bundle, device, progress)

@@ -1,6 +1,6 @@
-"""Whether a model on disk is whole and answers: what `headstart verify` looks at."""
+"""Whether a model on disk is whole and answers: what `headstart verify` checks."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,35 +23,36 @@ class Passed:
 
     check: str
     found: str  # in words
+    files: tuple[str, ...] = ()  # the names of the model's files, of the check that reads them
 
 
 def verify_model(model: str | Path) -> Iterator[Passed]:
-    """Checks a bundle or an export: manifest, digests, tensors, answers; each check as it is passed.
+    """Checks a bundle or an export: manifest, digests, tensors, answers. Yields each check as it is passed.
 
     Raises BundleError at the first thing that is wrong.
     """
     folder = find_bundle(Path(model))
     manifest = read_manifest(folder)
     written = f"format {manifest.format}, written {manifest.created[:10]}"
-    own = "not changed since" if manifest.manifest_sha256 else "from before manifests had a digest of their own"
+    own = "unchanged since" if manifest.manifest_sha256 else "without a digest of its own, as older versions wrote it"
     yield Passed("manifest", f"{written}, {own}")
     bundle = Bundle(folder, manifest)
-    yield Passed("files", f"as they were written: {', '.join(check_files(bundle))}")
-    predictor = Predictor.load(folder)
+    files = check_files(bundle)
+    yield Passed("files", f"as they were written: {', '.join(files)}", files)
+    predictor = Predictor.of(bundle)
     n_classes, n_features = predictor.head.weight.shape
     yield Passed("tensors", f"all fit {manifest.backbone.name} with {n_features} features and {n_classes} classes")
     yield Passed("answers", f"{_check_answers(bundle, predictor)} odd images get finite probabilities that sum to 1")
 
 
-def extra_files(model: str | Path) -> tuple[str, ...]:
-    """The names of what lies in a model's folder and is no part of the model. Raises BundleError."""
-    folder = find_bundle(Path(model))
-    own = {MANIFEST, CARD, *check_files(Bundle(folder, read_manifest(folder)))}
-    return tuple(sorted(path.name for path in folder.iterdir() if path.name not in own))
+def extra_files(model: str | Path, files: Iterable[str]) -> tuple[str, ...]:
+    """The names of what lies in a model's folder beside manifest, card and the model's `files`. Raises BundleError."""
+    own = {MANIFEST, CARD, *files}
+    return tuple(sorted(path.name for path in find_bundle(Path(model)).iterdir() if path.name not in own))
 
 
 def _check_answers(bundle: Bundle, predictor: Predictor) -> int:
-    """The number of images that were answered, by an exported file also from pixels to probabilities. Raises BundleError."""
+    """How many images were answered; an exported file is asked both for features and for probabilities. Raises BundleError."""
     export, preprocess = bundle.manifest.export, predictor.preprocess
     ways: list[Compute] = [predictor.answer]
     if export is not None:
@@ -67,7 +68,7 @@ def _check_answers(bundle: Bundle, predictor: Predictor) -> int:
                 )
             if not (np.isfinite(probabilities).all() and abs(probabilities.sum() - 1) <= SUM_TOLERANCE):
                 raise BundleError(
-                    f"{bundle.folder} answers an image made on the spot ({name}) with what are no probabilities",
+                    f"{bundle.folder} answers an image made on the spot ({name}) with numbers that are not probabilities",
                     hint="copy the model again; if that does not help, train it again",
                 )
     return len(images)

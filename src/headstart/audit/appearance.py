@@ -17,12 +17,12 @@ REFERENCES = 4096  # of a larger class a random part stands for all: time grows 
 BLOCK = 1024  # images compared at once: what bounds the memory
 
 
-def blank(evidence: Evidence) -> Checked:
+def blank(check: str, evidence: Evidence) -> Checked:
     """Images of one colour or nearly so."""
     contrast = np.array([fact.contrast for fact in evidence.facts])
     scores = BLANK_CONTRAST / np.maximum(contrast, 0.1)
     return _beyond(
-        "blank",
+        check,
         evidence,
         scores,
         lambda i: "severe" if contrast[i] <= EMPTY_CONTRAST else "warning",
@@ -30,12 +30,12 @@ def blank(evidence: Evidence) -> Checked:
     )
 
 
-def dark(evidence: Evidence) -> Checked:
+def dark(check: str, evidence: Evidence) -> Checked:
     """Images that are nearly black."""
     brightness = np.array([fact.brightness for fact in evidence.facts])
     scores = DARK_BRIGHTNESS / np.maximum(brightness, 0.5)
     return _beyond(
-        "dark",
+        check,
         evidence,
         scores,
         lambda i: "warning" if brightness[i] <= BLACK_BRIGHTNESS else "info",
@@ -43,13 +43,13 @@ def dark(evidence: Evidence) -> Checked:
     )
 
 
-def blurred(evidence: Evidence) -> Checked:
+def blurred(check: str, evidence: Evidence) -> Checked:
     """Images without fine detail, where the others have it."""
     sharpness = np.array([fact.sharpness for fact in evidence.facts])
     unusual = robust_z(-np.log(np.maximum(sharpness, 0.01)))
     scores = np.where(sharpness < BLURRED_SHARPNESS, unusual / BLURRED_Z, 0.0)
     return _beyond(
-        "blurred",
+        check,
         evidence,
         scores,
         lambda i: "info",
@@ -57,7 +57,7 @@ def blurred(evidence: Evidence) -> Checked:
     )
 
 
-def foreign(evidence: Evidence) -> Checked:
+def foreign(check: str, evidence: Evidence) -> Checked:
     """Images unlike every other of their class: placeholders, screenshots, what went into the wrong folder.
 
     An image's distance is the mean to its nearest of the class (Ramaswamy et al. 2000), its twins left out, so that a
@@ -81,7 +81,7 @@ def foreign(evidence: Evidence) -> Checked:
         scores[rows] = robust_z(distance[rows])
     sentence = "is unlike every other image of its class: {:.1f} deviations further from its nearest than is usual"
     return _beyond(
-        "foreign",
+        check,
         evidence,
         scores / FOREIGN_Z,
         lambda i: "severe" if scores[i] >= CERTAINLY_FOREIGN_Z else "warning",

@@ -12,27 +12,27 @@ from headstart.data.dataset import LabelledImage
 HELD_OUT_RANK = {None: 0, "train": 0, "val": 1, "test": 2}
 
 
-def duplicate(evidence: Evidence) -> Checked:
+def duplicate(check: str, evidence: Evidence) -> Checked:
     """The same file, or the same pixels in another file, again in the same split and class."""
     pairs = _harmless(evidence) & evidence.twins.same_pixels
-    return _checked("duplicate", "warning", evidence, pairs, "shows the same pixels as another image of its class")
+    return _checked(check, "warning", evidence, pairs, "shows the same pixels as another image of its class")
 
 
-def near_duplicate(evidence: Evidence) -> Checked:
+def near_duplicate(check: str, evidence: Evidence) -> Checked:
     """The same picture scaled, compressed or changed a little, again in the same split and class."""
     pairs = _harmless(evidence) & ~evidence.twins.same_pixels
-    return _checked("near_duplicate", "info", evidence, pairs, "shows nearly the same as another image of its class")
+    return _checked(check, "info", evidence, pairs, "shows nearly the same as another image of its class")
 
 
-def leak(evidence: Evidence) -> Checked:
+def leak(check: str, evidence: Evidence) -> Checked:
     """Pictures of val or test that train has, too, or of test that val has: the accuracy on them is memory, not skill."""
-    return _checked("leak", "severe", evidence, _across_splits(evidence), "is in {split}, and its twin in {other_split}")
+    return _checked(check, "severe", evidence, _across_splits(evidence), "is in {split}, and its twin in {other_split}")
 
 
-def conflict(evidence: Evidence) -> Checked:
+def conflict(check: str, evidence: Evidence) -> Checked:
     """Pictures that are in two classes: one of the labels is wrong."""
     sentence = "is labelled {label!r}, and its twin {other_label!r}"
-    return _checked("conflict", "severe", evidence, _across_classes(evidence), sentence)
+    return _checked(check, "severe", evidence, _across_classes(evidence), sentence)
 
 
 def leaked(twins: Twins, images: Sequence[LabelledImage], split: str) -> np.ndarray:

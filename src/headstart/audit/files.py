@@ -21,14 +21,14 @@ SMALL_PX, LARGE_PX, LONG_ASPECT = 48, 12_000, 4.0
 FAR_BEYOND = 2.0  # times a limit
 
 
-def unreadable(evidence: Evidence) -> Checked:
+def unreadable(check: str, evidence: Evidence) -> Checked:
     """Files that are no images, or broken ones: they are left out of everything."""
     skipped = [entry for entry in evidence.dataset.skipped if not entry.by_owner]
-    findings = [Finding("unreadable", "warning", entry.path, "", 1.0, f"is left out: {entry.reason}") for entry in skipped]
-    return Checked("unreadable", strongest_first(findings), np.full(len(evidence.facts), np.nan))
+    findings = [Finding(check, "warning", entry.path, "", 1.0, f"is left out: {entry.reason}") for entry in skipped]
+    return Checked(check, strongest_first(findings), np.full(len(evidence.facts), np.nan))
 
 
-def type_mismatch(evidence: Evidence) -> Checked:
+def type_mismatch(check: str, evidence: Evidence) -> Checked:
     """Files whose name says another type than their content; headstart reads them, other tools may not."""
     scores = np.zeros(len(evidence.facts))
     findings = []
@@ -38,11 +38,11 @@ def type_mismatch(evidence: Evidence) -> Checked:
             continue
         scores[i] = 1.0
         says = f"is named {suffix}" if suffix else "has no extension"
-        findings.append(Finding("type_mismatch", "info", image.path, "", 1.0, f"{says} and is a {fact.format} file"))
-    return Checked("type_mismatch", strongest_first(findings), scores)
+        findings.append(Finding(check, "info", image.path, "", 1.0, f"{says} and is a {fact.format} file"))
+    return Checked(check, strongest_first(findings), scores)
 
 
-def odd_size(evidence: Evidence) -> Checked:
+def odd_size(check: str, evidence: Evidence) -> Checked:
     """Very small, very large and very long images. The score is how many times beyond the limit, 1 at it."""
     width = np.array([fact.width for fact in evidence.facts], np.float64)
     height = np.array([fact.height for fact in evidence.facts], np.float64)
@@ -54,5 +54,5 @@ def odd_size(evidence: Evidence) -> Checked:
     for i in np.flatnonzero(scores > 1):
         severity: Severity = "warning" if scores[i] >= FAR_BEYOND else "info"
         sentence = f"{sayings[kinds[i]]}: {width[i]:.0f} x {height[i]:.0f} px"
-        findings.append(Finding("odd_size", severity, evidence.dataset.images[i].path, "", float(scores[i]), sentence))
-    return Checked("odd_size", strongest_first(findings), scores)
+        findings.append(Finding(check, severity, evidence.dataset.images[i].path, "", float(scores[i]), sentence))
+    return Checked(check, strongest_first(findings), scores)

@@ -4,14 +4,14 @@ import numpy as np
 
 from headstart.audit.evidence import Evidence
 from headstart.audit.findings import Checked, Finding, Severity, strongest_first
+from headstart.evaluation.metrics import are_uneven
 
 LISTED_SHARE = 0.1  # of the images, the least credible labels, are listed whatever their score
 CERTAIN = 0.95  # probability of another class from which a label that cleanlab doubts is severe
 TINY_CLASS, SMALL_CLASS = 10, 20  # images
-UNEVEN = 5.0  # times as many images in the largest class as in this one
 
 
-def label_error(evidence: Evidence) -> Checked:
+def label_error(check: str, evidence: Evidence) -> Checked:
     """Labels that a model which never saw the image contradicts, by confident learning (Northcutt et al. 2021, cleanlab).
 
     The score is one minus the label's out-of-fold probability; cleanlab estimates how many labels of each class are wrong, and
@@ -19,7 +19,7 @@ def label_error(evidence: Evidence) -> Checked:
     """
     n = len(evidence.facts)
     if evidence.out_of_fold is None:
-        return Checked("label_error", (), np.full(n, np.nan))
+        return Checked(check, (), np.full(n, np.nan))
     from cleanlab.filter import find_label_issues
 
     labels, probabilities, classes = evidence.dataset.labels, evidence.out_of_fold, evidence.dataset.classes
@@ -38,21 +38,22 @@ def label_error(evidence: Evidence) -> Checked:
             says += f", of which a model that never saw it is only {probabilities[i, best]:.0%} sure"
         else:
             says += f"; a model that never saw it says {classes[best]!r} ({probabilities[i, best]:.0%})"
-        findings.append(Finding("label_error", severity, evidence.dataset.images[i].path, "", float(scores[i]), says))
-    return Checked("label_error", strongest_first(findings), scores)
+        findings.append(Finding(check, severity, evidence.dataset.images[i].path, "", float(scores[i]), says))
+    return Checked(check, strongest_first(findings), scores)
 
 
-def imbalance(evidence: Evidence) -> Checked:
+def imbalance(check: str, evidence: Evidence) -> Checked:
     """Classes with few images, or with many fewer than the largest."""
-    counts = np.bincount(evidence.dataset.labels, minlength=len(evidence.dataset.classes))
+    counts = np.bincount(evidence.dataset.labels, minlength=len(evidence.dataset.classes)).tolist()
+    largest = max(counts)
     findings = []
-    for name, count in zip(evidence.dataset.classes, counts.tolist(), strict=True):
-        ratio = counts.max() / count
-        if count >= SMALL_CLASS and ratio < UNEVEN:
+    for name, count in zip(evidence.dataset.classes, counts, strict=True):
+        is_far_smaller = are_uneven((largest, count))
+        if count >= SMALL_CLASS and not is_far_smaller:
             continue
-        severity: Severity = "warning" if count < TINY_CLASS or ratio >= UNEVEN else "info"
-        sentence = f"the class {name!r} has {count} image{'s' * (count != 1)}, the largest {counts.max()}"
-        if ratio >= UNEVEN:
+        severity: Severity = "warning" if count < TINY_CLASS or is_far_smaller else "info"
+        sentence = f"the class {name!r} has {count} image{'s' * (count != 1)}, the largest {largest}"
+        if is_far_smaller:
             sentence += "; train with --balance if it matters as much"
-        findings.append(Finding("imbalance", severity, "", "", float(max(ratio, SMALL_CLASS / count)), sentence))
-    return Checked("imbalance", strongest_first(findings), np.full(len(evidence.facts), np.nan))
+        findings.append(Finding(check, severity, "", "", max(largest, SMALL_CLASS) / count, sentence))
+    return Checked(check, strongest_first(findings), np.full(len(evidence.facts), np.nan))

@@ -11,7 +11,7 @@ MAX_IMAGES = 5000  # more say nothing new, and take time
 NOT_THE_PICTURE = ("size", "aspect", "format")  # what has nothing to do with what a picture shows
 
 
-def shortcut(evidence: Evidence) -> Checked:
+def shortcut(check: str, evidence: Evidence) -> Checked:
     """Size, aspect, format or mean colour that predicts the class: a model may learn that, and fail on images made otherwise.
 
     The score is the cross-validated balanced accuracy of a decision tree on that alone, as a share of the way from guessing to
@@ -22,7 +22,7 @@ def shortcut(evidence: Evidence) -> Checked:
     from sklearn.tree import DecisionTreeClassifier
 
     labels, facts = evidence.dataset.labels, evidence.facts
-    nothing = Checked("shortcut", (), np.full(len(facts), np.nan))
+    nothing = Checked(check, (), np.full(len(facts), np.nan))
     rows = np.random.default_rng(0).permutation(len(labels))[:MAX_IMAGES]
     counts = np.bincount(labels[rows])
     if counts[counts > 0].min() < FOLDS or (counts > 0).sum() < 2:
@@ -53,5 +53,5 @@ def shortcut(evidence: Evidence) -> Checked:
         elif score >= GIVING_AWAY:
             severity = "warning"
         sentence = f"{name} alone tells the class in {recall:.0%} of the images (guessing: {guessing:.0%})"
-        findings.append(Finding("shortcut", severity, "", "", float(score), sentence))
-    return Checked("shortcut", strongest_first(findings), nothing.scores)
+        findings.append(Finding(check, severity, "", "", float(score), sentence))
+    return Checked(check, strongest_first(findings), nothing.scores)

@@ -1,8 +1,9 @@
-"""What a run has to say: its numbers, what they are worth, and what the owner should know."""
+"""What a run reports: its numbers, what they are worth, and what the owner should know."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from headstart.audit.checks import check_named
 from headstart.audit.findings import Checked
 from headstart.evaluation.calibration import Calibration
 from headstart.evaluation.intervals import in_words
@@ -10,29 +11,22 @@ from headstart.evaluation.metrics import Evaluation
 from headstart.fitting.fitted import Fit
 from headstart.record.decisions import Decisions, calibration_of, decide
 
-# What a check found of images, where they are counted and not named.
-FOUND = {
-    "conflict": "also show up in another class",
-    "foreign": "look unlike every other of their class",
-    "blank": "have next to no contrast",
-    "dark": "come close to black",
-}
-
 
 @dataclass(frozen=True, slots=True)
 class Account:
     """The numbers of a run and its remarks, before anything is written."""
 
     evaluations: tuple[Evaluation, ...]  # the reported one first
-    without_leaks: Evaluation | None  # of the reported images that have no twin in train, where some have
+    without_leaks: Evaluation | None  # of the reported images without a twin in train, if some have one
     calibration: Calibration | None
     decisions: Decisions
     doubts: tuple[str, ...]  # what could be wrong with the numbers
-    remarks: tuple[str, ...]  # what else is to be known
+    remarks: tuple[str, ...]  # what else the owner should know
+    limits: tuple[str, ...]  # the same for those who get the model: no image is named
 
     @property
     def reported(self) -> Evaluation:
-        """The evaluation that the claim is of."""
+        """The evaluation that the claim is about."""
         return self.evaluations[0]
 
 
@@ -40,8 +34,7 @@ def account_of(fit: Fit) -> Account:
     """The account of a fit that has answers."""
     fitted, dataset = fit.fitted, fit.dataset
     evaluations = tuple(fit.evaluate(answers) for answers in fitted.answers)
-    clean = fit.without_leaks(fitted.answers[0])
-    without_leaks = fit.evaluate(clean) if clean else None
+    without_leaks = _without_leaks(fit)
     decisions = decide(fit)
     fitted_on = decisions.set_on or "no images: too few"
     return Account(
@@ -49,16 +42,25 @@ def account_of(fit: Fit) -> Account:
         without_leaks,
         calibration_of(fitted.answers[0], dataset.labels, fitted_on),
         decisions,
-        _leak_notes(evaluations[0], without_leaks) + _audit_notes(fit.checked),
-        _remarks(fit, evaluations[0]) + decisions.notes(fit.settings),
+        doubts=_leak_notes(evaluations[0], without_leaks) + _audit_notes(fit.checked),
+        remarks=_remarks(fit, evaluations[0]) + decisions.notes(fit.settings),
+        limits=_limits(fit, evaluations[0], without_leaks, decisions),
     )
 
 
-def known_limits(fit: Fit, reported: Evaluation | None) -> tuple[str, ...]:
-    """What could be wrong with a model and what else is to be known of it, as it may leave the machine: no image is named."""
-    clean = fit.without_leaks(fit.fitted.answers[0]) if reported else None
-    leaks = _leak_notes(reported, fit.evaluate(clean)) if reported and clean else ()
-    return leaks + _counted_findings(fit.checked) + _remarks(fit, reported)
+def known_limits(fit: Fit, reported: Evaluation | None, decisions: Decisions) -> tuple[str, ...]:
+    """`Account.limits` of a fit that may have no answers and needs no other part of the account."""
+    return _limits(fit, reported, _without_leaks(fit) if reported else None, decisions)
+
+
+def _limits(fit: Fit, reported: Evaluation | None, without_leaks: Evaluation | None, decisions: Decisions) -> tuple[str, ...]:
+    leaks = _leak_notes(reported, without_leaks) if reported else ()
+    return leaks + _counted_findings(fit.checked) + _remarks(fit, reported) + decisions.caveats()
+
+
+def _without_leaks(fit: Fit) -> Evaluation | None:
+    clean = fit.without_leaks(fit.fitted.answers[0])
+    return fit.evaluate(clean) if clean else None
 
 
 def _remarks(fit: Fit, reported: Evaluation | None) -> tuple[str, ...]:
@@ -75,7 +77,7 @@ def _leak_notes(reported: Evaluation, clean: Evaluation | None) -> tuple[str, ..
 
 
 def _audit_notes(checked: Sequence[Checked]) -> tuple[str, ...]:
-    """A line for each check that has more to say than an info."""
+    """A line for each check with a finding above info."""
     notes = []
     for result in checked:
         grave = [finding for finding in result.findings if finding.is_grave]
@@ -86,14 +88,14 @@ def _audit_notes(checked: Sequence[Checked]) -> tuple[str, ...]:
 
 
 def _counted_findings(checked: Sequence[Checked]) -> tuple[str, ...]:
-    """The same by numbers: of how many images a check had something grave to say, and what it said of the whole set."""
+    """The same in numbers: for how many images a check has a finding above info, and what it says about the whole set."""
     notes = []
     for result in checked:
         grave = [finding for finding in result.findings if finding.is_grave]
         notes += [finding.sentence for finding in grave if not finding.path]
         n = sum(bool(finding.path) for finding in grave)
         if n:
-            notes.append(f"images that {FOUND[result.check]}: {n}; headstart audit shows them")
+            notes.append(f"images that {check_named(result.check).images_that}: {n}; headstart audit shows them")
     return tuple(notes)
 
 

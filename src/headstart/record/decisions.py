@@ -1,4 +1,4 @@
-"""What a model says beside its probabilities, settled on images it did not learn from."""
+"""What a model says beside its probabilities: thresholds set on images it was not trained on."""
 
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -18,21 +18,28 @@ from headstart.evaluation.thresholds import (
 from headstart.fitting.fitted import Fit, SplitAnswers
 from headstart.settings import TrainSettings
 
+NO_PROMISE = "not a promise: the best epoch was chosen on the same images"
+
 
 @dataclass(frozen=True, slots=True)
 class Decisions:
-    """The thresholds that were asked for, and on what images they were set."""
+    """The thresholds that were asked for, and the images they were set on."""
 
     set_on: str = ""  # in words
-    split: str = ""  # of these images; "" where there were none
-    selected_on: bool = False  # whether an epoch was chosen by them
+    split: str = ""  # of these images; "" if there were none
+    selected_on: bool = False  # whether the best epoch was chosen on them
     precision: PrecisionThreshold | None = None
     conformal: ConformalThreshold | None = None
 
-    def as_json(self, reported: SplitAnswers, labels: np.ndarray) -> dict[str, Any] | None:
-        """As metrics.json holds it: the thresholds, and whether they keep their promise on the reported images.
+    @property
+    def sets_are_promised(self) -> bool:
+        """Whether the coverage of conformal sets is guaranteed: not if the best epoch was chosen on the same images."""
+        return not self.selected_on
 
-        That is None where these are the very images that they were set on.
+    def as_json(self, reported: SplitAnswers, labels: np.ndarray) -> dict[str, Any] | None:
+        """The thresholds as metrics.json holds them, and whether they keep their promise on the reported images.
+
+        The latter is None if the thresholds were set on these very images.
         """
         if self.precision is None and self.conformal is None:
             return None
@@ -45,43 +52,51 @@ class Decisions:
         return {
             "set_on": self.set_on,
             "precision": self.precision and asdict(self.precision),
-            "conformal": self.conformal and asdict(self.conformal),
+            "conformal": self.conformal and asdict(self.conformal) | {"promised": self.sets_are_promised},
             "reported": None if reported.split == self.split else kept.as_json(),
         }
 
     def notes(self, settings: TrainSettings) -> tuple[str, ...]:
-        """What the owner should know of them."""
+        """What the owner should know about them."""
         found = []
         if self.precision:
             found.append(self._of_precision(self.precision))
         if self.conformal:
-            c = self.conformal
-            says = f"--conformal {c.coverage:g}: sets of {c.mean_size:.2f} classes on average ({c.n} images, {self.set_on})"
-            if c.min_probability == 0:
-                says = f"--conformal {c.coverage:g}: {c.n} images are too few for it; every set holds all classes"
-            found.append(says)
+            found.append(self._of_sets(self.conformal))
         if not self.split and (settings.target_precision or settings.conformal):
             found.append("--target-precision and --conformal have no effect: too few images to set a threshold on")
         return tuple(found)
 
+    def caveats(self) -> tuple[str, ...]:
+        """What limits the thresholds, in sentences that a model card can hold."""
+        if self.conformal is None or self.conformal.min_probability == 0 or self.sets_are_promised:
+            return ()
+        return (f"the share of {self.conformal.coverage:.0%} for its sets of classes is {NO_PROMISE}",)
+
     def _of_precision(self, p: PrecisionThreshold) -> str:
         if p.share_answered == 0:
-            return f"--target-precision {p.target:g}: of {p.n} images ({self.set_on}) not even the surest are right so often"
+            return f"--target-precision {p.target:g}: not even the surest of {p.n} images ({self.set_on}) are right that often"
         says = (
             f"--target-precision {p.target:g}: below {p.min_confidence:.3f} the answer is unsure; of {p.n} images "
-            f"({self.set_on}) {p.share_answered:.1%} are answered, {p.precision:.1%} of these rightly"
+            f"({self.set_on}) {p.share_answered:.1%} are answered, and {p.precision:.1%} of these answers are right"
         )
         if p.promised:
             return says
         if self.selected_on:
-            return says + "; it is no promise, for the epoch was chosen on these images"
+            return f"{says}; it is {NO_PROMISE}"
         needed = images_needed(p.target)
-        why = f"that takes {needed} answers without a mistake or more" if p.n < needed else "too many sure answers are wrong"
-        return says + f"; it is no promise: {why}"
+        why = f"that takes at least {needed} answers without a mistake" if p.n < needed else "too many sure answers are wrong"
+        return f"{says}; it is not a promise: {why}"
+
+    def _of_sets(self, c: ConformalThreshold) -> str:
+        if c.min_probability == 0:
+            return f"--conformal {c.coverage:g}: {c.n} images are too few for it; every set holds all classes"
+        says = f"--conformal {c.coverage:g}: sets of {c.mean_size:.2f} classes on average ({c.n} images, {self.set_on})"
+        return says if self.sets_are_promised else f"{says}; it is {NO_PROMISE}"
 
 
 def decide(fit: Fit) -> Decisions:
-    """Thresholds from answers to images that the model did not learn from."""
+    """Thresholds from the answers to images that the model was not trained on."""
     held_out, settings = fit.fitted.held_out, fit.settings
     if held_out is None:
         return Decisions()
@@ -100,7 +115,7 @@ def decide(fit: Fit) -> Decisions:
 
 
 def calibration_of(answers: SplitAnswers, labels: np.ndarray, fitted_on: str) -> Calibration | None:
-    """Log loss and ECE of some answers before and after the temperature; None where there is none to compare."""
+    """Log loss and ECE of some answers before and after the temperature; None if there is no temperature."""
     if answers.uncalibrated is None:
         return None
     known = labels[answers.indices]

@@ -29,7 +29,7 @@ def write_run(folder: RunFolder, fit: Fit, progress: Progress) -> Trained:
     notes = (*account.doubts, *account.remarks)
     root = folder.partial
     progress("writing the run", 0, 3)
-    write_model(root / "model", fit, account.reported, account.decisions)
+    write_model(root / "model", fit, account.reported, account.decisions, account.limits)
     images = [dataset.images[i] for i in answers.indices]
     paths, labels = [image.path for image in images], [image.label for image in images]
     write_predictions(root / "predictions.csv", paths, labels, answers.probabilities, dataset.classes)
@@ -71,8 +71,10 @@ def write_run(folder: RunFolder, fit: Fit, progress: Progress) -> Trained:
     return Trained(folder.place, account.reported, metrics, notes, fitted.interrupted, fit.work)
 
 
-def write_model(folder: Path, fit: Fit, reported: Evaluation | None, decisions: Decisions) -> None:
-    """Writes the bundle and its model card."""
+def write_model(
+    folder: Path, fit: Fit, reported: Evaluation | None, decisions: Decisions, limits: tuple[str, ...] | None = None
+) -> None:
+    """Writes the bundle and its model card; `limits` are those of the fit's account, worked out here if there is none."""
     folder.mkdir(parents=True, exist_ok=True)
     fitted, dataset, settings = fit.fitted, fit.dataset, fit.settings
     model = fitted.model
@@ -105,7 +107,7 @@ def write_model(folder: Path, fit: Fit, reported: Evaluation | None, decisions: 
                 name: [dataset.images[i].sha256 for i in rows] for name, rows in fit.split.as_dict().items() if rows.size
             },
             "evaluation": reported.as_json() if reported else {},
-            "notes": known_limits(fit, reported),
+            "notes": known_limits(fit, reported, decisions) if limits is None else limits,
             "decisions": {
                 "temperature": fitted.temperature,
                 "set_on": decisions.set_on,

@@ -60,7 +60,7 @@ def predict(
     An image that cannot be read gets a line with its reason. The exit code is 1 when none could be read. One that is unlike
     those the model was trained on is marked as unfamiliar: whatever the answer, it means little.
 
-    AnswerLog are written as they come, so that memory holds no more of many images than their names. Until all are there,
+    Answers are written as they come, so that memory holds no more of many images than their names. Until all are there,
     --output is FILE.partial; --resume goes on with it after a crash, and can be given from the start.
 
     Examples:

@@ -4,6 +4,7 @@ import logging
 import os
 import signal
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -18,6 +19,17 @@ if TYPE_CHECKING:
 TOKEN_VARIABLE = "HEADSTART_TOKEN"
 
 
+@dataclass(frozen=True, slots=True)
+class _Doors:
+    """Where a server listens, and whom it lets in."""
+
+    host: str
+    port: int
+    token: str
+    origins: tuple[str, ...]  # of web pages
+    names: tuple[str, ...]  # of --allow-host
+
+
 @command
 def serve(
     models: Annotated[list[str], typer.Argument(metavar="MODEL", help="A run, model or export folder, or NAME=FOLDER.")],
@@ -28,6 +40,10 @@ def serve(
     ] = None,
     cors: Annotated[
         list[str] | None, typer.Option(metavar="ORIGIN", help="A web page's origin that may use this server; may be repeated.")
+    ] = None,
+    allow_host: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="A name by which this server is reached, as through a proxy; may be repeated."),
     ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda ...")] = "cpu",
     max_batch: Annotated[int, typer.Option(min=1, max=1024, help="Images answered together.")] = 8,
@@ -55,6 +71,7 @@ def serve(
     """
     from headstart.apps.serving.limits import MEGABYTE, Limits
 
+    doors = _Doors(host, port, _token(token_file), tuple(cors or ()), tuple(allow_host or ()))
     limits = Limits(
         image_bytes=round(max_image_mb * MEGABYTE),
         image_pixels=round(max_megapixels * 1_000_000),
@@ -67,11 +84,12 @@ def serve(
         batch_images=max_batch,
         batch_wait_seconds=None if max_wait_ms is None else max_wait_ms / 1000,
     )
-    _serve(models, limits, host, port, _token(token_file), cors or [], device)
+    _serve(models, limits, doors, device)
 
 
 @explains_missing_packages("serving")
-def _serve(models: list[str], limits: "Limits", host: str, port: int, token: str, cors: list[str], device: str) -> None:
+def _serve(models: list[str], limits: "Limits", doors: _Doors, device: str) -> None:
+    from headstart.apps.serving.access import Access
     from headstart.apps.serving.application import build_application
     from headstart.apps.serving.models import Served, load, named_models
     from headstart.apps.serving.server import is_public, listen, serve_forever
@@ -82,10 +100,13 @@ def _serve(models: list[str], limits: "Limits", host: str, port: int, token: str
     logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.WARNING)
     logging.getLogger("headstart").setLevel(logging.INFO)
     places = named_models(models)
-    with listen(host, port) as listener:
+    host = doors.host
+    with listen(host, doors.port) as listener:
+        public = is_public(listener.getsockname()[0])  # the address: a name does not say where it leads
+        access = Access.of(host, is_public=public, token=doors.token, origins=doors.origins, names=doors.names)
         served = {name: Served(name, place, device, load(place, device)) for name, place in places.items()}
         service = Service(served, limits)
-        if is_public(host) and not token:
+        if public and not doors.token:
             note(f"{host} can be reached from other machines, and no token is asked for: see --token-file")
         address = f"http://{f'[{host}]' if ':' in host else host}:{listener.getsockname()[1]}"
 
@@ -93,7 +114,7 @@ def _serve(models: list[str], limits: "Limits", host: str, port: int, token: str
             say(f"serving {', '.join(served)} at {address}  (Ctrl-C ends it)")
             sys.stdout.flush()
 
-        serve_forever(build_application(service, token, cors), service, listener, ready)
+        serve_forever(build_application(service, access), service, listener, ready)
 
 
 def _token(file: Path | None) -> str:

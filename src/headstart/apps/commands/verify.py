@@ -1,6 +1,5 @@
 """`headstart verify`."""
 
-from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -14,10 +13,11 @@ def verify(
     model: Annotated[Path, typer.Argument(metavar="MODEL", help="A run folder, the model folder in it, or an export folder.")],
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Check that a model is whole and answers: after a copy, before it is put to use.
+    """Check that a model is whole and works, for example after copying it.
 
-    The manifest, the digest of each file, every tensor's shape, and answers to odd images made on the spot. Exit code 1 and a
-    sentence where something is wrong. Files that are no part of the model are named, and no error.
+    Checks the manifest, the digest of each file, the shape of every tensor, and the answers to a few generated images. If
+    something is wrong, it says what and ends with exit code 1. Files that are not part of the model are listed; they are not an
+    error.
 
     Examples:
 
@@ -27,14 +27,16 @@ def verify(
     """
     from headstart.artifact.verification import extra_files, verify_model
 
-    passed = []
+    passed: list[dict[str, str]] = []
+    files: list[str] = []
     for check in verify_model(model):
-        passed.append(asdict(check))
+        passed.append({"check": check.check, "found": check.found})
+        files += check.files
         if not json:
             say(f"  {check.check:<8}  {check.found}")
-    extra = extra_files(model)
+    extra = extra_files(model, files)
     if extra:
-        note(f"no part of the model: {', '.join(extra)}")
+        note(f"not part of the model: {', '.join(extra)}")
     if json:
         print_json({"format": 1, "model": model.as_posix(), "checks": passed, "extra_files": list(extra)})
         return

@@ -1,6 +1,6 @@
 """The HTTP interface of a server."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from http import HTTPStatus
 from pathlib import Path
@@ -13,6 +13,7 @@ from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 
 from headstart import __version__
+from headstart.apps.serving.access import Access
 from headstart.apps.serving.gate import Gate, refused
 from headstart.apps.serving.limits import Problem
 from headstart.apps.serving.models import as_json
@@ -68,10 +69,12 @@ REFUSALS: dict[int | str, dict[str, Any]] = {
     for status, description in (
         (400, "the connection ended too early"),
         (401, "the token is missing or wrong"),
+        (403, "another web page sent it"),
         (404, "no such model"),
         (408, "the images did not arrive in time"),
         (413, "an image or the request is too large"),
         (415, "not an image of a type that is read"),
+        (421, "it is addressed to a name that is not the server's"),
         (422, "no image, or a damaged one"),
         (429, "too many images wait"),
         (503, "too many requests, or the model cannot answer"),
@@ -80,8 +83,8 @@ REFUSALS: dict[int | str, dict[str, Any]] = {
 }
 
 
-def build_application(service: Service, token: str = "", origins: Sequence[str] = ()) -> FastAPI:
-    """The application that answers for a service; `origins` are the web pages of other places that may use it."""
+def build_application(service: Service, access: Access) -> FastAPI:
+    """The application that answers for a service to those whom `access` lets in."""
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -92,12 +95,12 @@ def build_application(service: Service, token: str = "", origins: Sequence[str] 
             service.stop()
 
     app = FastAPI(title="headstart", version=__version__, lifespan=lifespan, redoc_url=None)
-    app.add_middleware(Gate, service=service, token=token)
-    if origins:
-        app.add_middleware(CORSMiddleware, allow_origins=list(origins), allow_methods=["*"], allow_headers=["*"])
+    app.add_middleware(Gate, service=service, access=access)
+    if access.origins:
+        app.add_middleware(CORSMiddleware, allow_origins=list(access.origins), allow_methods=["*"], allow_headers=["*"])
     _add_errors(app)
     _add_predicting(app, service)
-    _add_state(app, service, has_token=bool(token))
+    _add_state(app, service, has_token=bool(access.token))
     return app
 
 

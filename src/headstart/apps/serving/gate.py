@@ -1,26 +1,25 @@
-"""What every request passes: it is counted, timed, let in or refused."""
+"""What every request passes through: it is counted, timed, let in or refused."""
 
-import hmac
 import time
 from typing import TYPE_CHECKING
 
 from starlette.responses import JSONResponse
 
+from headstart.apps.serving.access import Access, Call
 from headstart.apps.serving.limits import Problem
 from headstart.apps.serving.service import Service
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-OPEN = {"/", "/healthz", "/readyz", "/docs", "/openapi.json"}  # what needs no token: nothing of the model is in it
 WATCHED = {"/healthz", "/readyz", "/metrics"}  # answered however much there is to do: busy is not dead
 
 
 class Gate:
-    """ASGI middleware: the token, the number of requests in work, the metrics."""
+    """ASGI middleware: who may ask, the number of requests in work, the metrics."""
 
-    def __init__(self, app: "ASGIApp", service: Service, token: str) -> None:
-        self.app, self.service, self.token = app, service, token.encode()
+    def __init__(self, app: "ASGIApp", service: Service, access: Access) -> None:
+        self.app, self.service, self.access = app, service, access
         self.n_inside = 0
 
     async def __call__(self, scope: "Scope", receive: "Receive", send: "Send") -> None:
@@ -52,16 +51,16 @@ class Gate:
     def _problem(self, scope: "Scope") -> Problem | None:
         if self.n_inside > self.service.limits.requests and scope["path"] not in WATCHED:
             hint = "send fewer at a time"
-            return Problem(503, f"{self.service.limits.requests} requests are in work already", hint, {"Retry-After": "1"})
-        if self.token and scope["path"] not in OPEN and not self._knows_token(scope):
-            hint = "send the header Authorization: Bearer TOKEN"
-            return Problem(401, "the token is missing or not the right one", hint, {"WWW-Authenticate": "Bearer"})
-        return None
+            return Problem(
+                503, f"the server is working on {self.service.limits.requests} requests already", hint, {"Retry-After": "1"}
+            )
+        return self.access.problem(_call_of(scope))
 
-    def _knows_token(self, scope: "Scope") -> bool:
-        given = next((value for name, value in scope["headers"] if name == b"authorization"), b"")
-        kind, _, token = given.partition(b" ")
-        return kind.lower() == b"bearer" and hmac.compare_digest(token.strip(), self.token)
+
+def _call_of(scope: "Scope") -> Call:
+    headers = {name: value.decode("latin-1") for name, value in reversed(scope["headers"])}  # of several, the first
+    host, origin, authorization = (headers.get(name) for name in (b"host", b"origin", b"authorization"))
+    return Call(scope["method"], scope["path"], host, origin, authorization)
 
 
 def refused(problem: Problem) -> JSONResponse:

@@ -57,14 +57,9 @@ def listen(host: str, port: int) -> socket.socket:
         raise SettingsError(f"{host}:{port} cannot be used: {reason}", hint="choose another --port or --host") from error
 
 
-def is_public(host: str) -> bool:
-    """Whether other machines may reach a server bound to `host`."""
-    if host == "localhost":
-        return False
-    try:
-        return not ipaddress.ip_address(host).is_loopback
-    except ValueError:  # a name
-        return True
+def is_public(address: str) -> bool:
+    """Whether other machines may reach a server bound to this IP address."""
+    return not ipaddress.ip_address(address).is_loopback
 
 
 class _Protocol(H11Protocol):
