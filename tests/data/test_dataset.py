@@ -177,3 +177,38 @@ def test_empty_class_folder_in_test_is_told(draw_classes: Callable[..., Path]) -
         dataset = training_dataset("shapes", images, (), [sources])
     assert dataset.classes == ("circles", "squares")
     assert "test has no image of the class 'squares'" in dataset.notes[0]
+
+
+class CountedLabel(str):
+    """A label that counts how often it is compared or looked up."""
+
+    n_looks = 0
+
+    def __eq__(self, other: object) -> bool:
+        CountedLabel.n_looks += 1
+        return str.__eq__(self, other)
+
+    def __hash__(self) -> int:
+        CountedLabel.n_looks += 1
+        return str.__hash__(self)
+
+
+def test_many_classes_do_not_multiply_the_work() -> None:
+    """A data set of many classes is put together by a few looks at each image's label, not by one for each class."""
+    classes = [CountedLabel(f"class {i}") for i in range(200)]
+    images = [image(label, split, number) for label in classes for split in ("train", "test") for number in range(3)]
+    for make in (lambda: dataset(*images), lambda: labelled_dataset("set", images, [], classes)):
+        CountedLabel.n_looks = 0
+        assert len(make().labels) == len(images)
+        assert CountedLabel.n_looks <= 20 * len(images)
+
+
+def test_indices_are_computed_once() -> None:
+    """Labels and the indices of a split are the same array at each access, which nobody can change for the others."""
+    found = dataset(*(image(label, split) for split in ("train", "val") for label in "ab"))
+    assert found.labels is found.labels
+    assert found.indices_of("val") is found.indices_of("val")
+    for array in (found.labels, found.indices_of("val"), found.indices_of("none")):
+        assert array.dtype == np.int64
+        with pytest.raises(ValueError, match="read-only"):
+            array[...] = 0

@@ -1,14 +1,17 @@
 """What is held out: a fair sample, and nothing that was seen in training."""
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from headstart.data import splits
 from headstart.data.dataset import Dataset, LabelledImage
-from headstart.data.splits import fold_count, folds, groups_of, hold_out, split_dataset
+from headstart.data.splits import fold_count, folds, groups_of, hold_out, split_dataset, spread_order
 from headstart.errors import DataError
 
 
@@ -217,3 +220,76 @@ def test_folds_are_seeded() -> None:
 def test_fold_count(labels: list[int], groups: list[int], count: int) -> None:
     """As many folds as the smallest class has groups, at most five."""
     assert fold_count(np.array(labels), np.array(groups)) == count
+
+
+class Counted(np.ndarray):
+    """An array that counts the elements NumPy's arithmetic and comparisons are done on, its own and those derived from it."""
+
+    n_elements = 0
+
+    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **options: Any) -> Any:
+        Counted.n_elements += max(np.size(value) for value in inputs)
+        plain = [value.view(np.ndarray) if isinstance(value, Counted) else value for value in inputs]
+        result = getattr(ufunc, method)(*plain, **options)
+        return result.view(Counted) if isinstance(result, np.ndarray) else result
+
+
+@pytest.mark.parametrize(
+    "work",
+    [
+        lambda labels, groups: hold_out(labels, groups, 0.2, 0, [str(i) for i in range(500)]),
+        lambda labels, groups: fold_count(labels, groups),
+        lambda labels, _: spread_order(labels, 0),
+    ],
+    ids=["hold_out", "fold_count", "spread_order"],
+)
+def test_work_grows_with_the_images_alone(work: Callable[[np.ndarray, np.ndarray], object]) -> None:
+    """Many classes and many groups do not multiply the work: no pass over all images for each of them."""
+    n = 4_000
+    labels, groups = np.arange(n) % 500, np.arange(n) // 2
+    Counted.n_elements = 0
+    work(labels.view(Counted), groups.view(Counted))
+    assert Counted.n_elements <= 50 * n
+
+
+def some_labels_and_groups() -> tuple[np.ndarray, np.ndarray]:
+    """300 images of 4 classes in 90 groups, of which some span classes."""
+    rng = np.random.default_rng(7)
+    return rng.integers(0, 4, 300), rng.integers(0, 90, 300)
+
+
+def test_what_a_seed_holds_out_stays() -> None:
+    """A seed gives the split that earlier versions gave."""
+    labels, groups = some_labels_and_groups()
+    held = [np.flatnonzero(hold_out(labels, groups, 0.2, seed, "abcd")) for seed in (0, 1)]
+    assert [(len(one), one[:8].tolist(), int(one.sum())) for one in held] == [
+        (68, [0, 6, 11, 13, 19, 25, 28, 36], 10693),
+        (72, [0, 1, 3, 8, 9, 12, 17, 22], 9871),
+    ]
+    labels, groups = np.arange(200) % 3, np.arange(200)
+    assert np.flatnonzero(hold_out(labels, groups, 0.05, 3, "abc")).tolist() == [0, 38, 51, 61, 109, 114, 122, 196, 197]
+    assert spread_order(labels, 3)[:12].tolist() == [0, 29, 136, 51, 106, 44, 114, 61, 20, 6, 190, 38]
+
+
+def test_folds_of_many_groups(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where there are more groups than scikit-learn divides in a second, the folds keep the same promises."""
+    monkeypatch.setattr(splits, "SKLEARN_GROUPS", 50)
+    labels, groups = some_labels_and_groups()
+    first, again, other = ([held.tolist() for _, held in folds(labels, groups, 5, seed)] for seed in (0, 0, 1))
+    assert first == again
+    assert first != other
+    assert sorted(i for held in first for i in held) == list(range(300))
+    for fit, held in folds(labels, groups, 5, 0):
+        assert sorted([*fit, *held]) == list(range(300))
+        assert not set(groups[fit]) & set(groups[held])
+    counts = np.array([np.bincount(labels[held], minlength=4) for held in first])
+    assert np.ptp(counts, axis=0).max() <= 3, "each class is spread evenly"
+    assert np.ptp(counts.sum(axis=1)) <= 4
+
+
+def test_single_images_even_out_the_folds(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where most images are groups of their own, the folds and the classes in them are as even as without groups."""
+    monkeypatch.setattr(splits, "SKLEARN_GROUPS", 50)
+    labels, groups = np.arange(400) % 4, np.concatenate([np.arange(40) // 4, np.arange(40, 400)])
+    counts = np.array([np.bincount(labels[held], minlength=4) for _, held in folds(labels, groups, 5, 0)])
+    assert counts.tolist() == [[20] * 4] * 5

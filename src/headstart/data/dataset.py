@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +26,7 @@ class LabelledImage:
     height: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)  # without slots, so that what follows from the images is computed once
 class Dataset:
     """Images that fit together: bound to classes by name, in an order that every run repeats."""
 
@@ -35,21 +36,27 @@ class Dataset:
     skipped: tuple[Skipped, ...]
     notes: tuple[str, ...] = ()  # what the owner should know; the work goes on
 
-    @property
+    @cached_property
     def labels(self) -> np.ndarray:
-        """(n_images,) int64: the index of each image's class in `classes`, -1 for a label that is no class."""
+        """(n_images,) int64, read-only: the index of each image's class in `classes`, -1 for a label that is no class."""
         index = {label: i for i, label in enumerate(self.classes)}
-        return np.array([index.get(image.label, -1) for image in self.images], dtype=np.int64)
+        return _read_only([index.get(image.label, -1) for image in self.images])
 
     @property
     def splits(self) -> tuple[str, ...]:
         """The splits the data came with, in the order train, val, test."""
-        said = {image.split for image in self.images}
-        return tuple(split for split in ("train", "val", "test") if split in said)
+        return tuple(split for split in ("train", "val", "test") if split in self._by_split)
 
     def indices_of(self, split: str) -> np.ndarray:
-        """(n,) int64: where the images of `split` are in `images`."""
-        return np.array([i for i, image in enumerate(self.images) if image.split == split], dtype=np.int64)
+        """(n,) int64, read-only: where the images of `split` are in `images`."""
+        return self._by_split.get(split, _read_only([]))
+
+    @cached_property
+    def _by_split(self) -> dict[str | None, np.ndarray]:
+        found: dict[str | None, list[int]] = {}
+        for i, image in enumerate(self.images):
+            found.setdefault(image.split, []).append(i)
+        return {split: _read_only(indices) for split, indices in found.items()}
 
 
 def training_dataset(
@@ -67,8 +74,9 @@ def training_dataset(
 
 def labelled_dataset(name: str, images: Sequence[LabelledImage], skipped: Sequence[Skipped], classes: Sequence[str]) -> Dataset:
     """The images as a data set to evaluate a model of `classes` on; labels the model does not know become a note."""
-    unknown = Counter(image.label for image in images if image.label not in classes)
-    known = [image for image in images if image.label in classes]
+    of_model = set(classes)
+    unknown = Counter(image.label for image in images if image.label not in of_model)
+    known = [image for image in images if image.label in of_model]
     if not known:
         raise DataError(
             f"{name} has no readable image of the model's classes",
@@ -77,7 +85,8 @@ def labelled_dataset(name: str, images: Sequence[LabelledImage], skipped: Sequen
     notes = [
         f"{count} images of {label!r} are left out: the model does not know this class" for label, count in unknown.items()
     ]
-    absent = [label for label in classes if label not in {image.label for image in known}]
+    present = {image.label for image in known}
+    absent = [label for label in classes if label not in present]
     if absent:
         notes.append(f"no image of {_listed(absent)}: the metrics are over the classes present")
     left_out = [Skipped(i.path, f"the model does not know the class {i.label!r}") for i in images if i.label in unknown]
@@ -149,6 +158,12 @@ def _leak_notes(images: Sequence[LabelledImage], split: str) -> list[str]:
     if not n_group:
         return []
     return [f"{n_group} of the {len(held)} {split} images are of groups that train has: the accuracy flatters the model"]
+
+
+def _read_only(numbers: list[int]) -> np.ndarray:
+    array = np.array(numbers, dtype=np.int64)
+    array.flags.writeable = False  # all who ask get the same array
+    return array
 
 
 def _listed(labels: Sequence[str]) -> str:
