@@ -64,6 +64,7 @@ LIGHT = [  # modules that must be importable without what HEAVY names
             "specs",
             "weights",
             "features",
+            "digest_index",
             "feature_store",
             "compiled",
             "engines",

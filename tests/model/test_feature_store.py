@@ -1,10 +1,13 @@
 """The store gives back what was put in, mixes nothing up, and survives two writers, a kill and damage."""
 
+import errno
+import io
 import os
 import signal
 import subprocess
 import sys
 import time
+import warnings
 from collections.abc import Callable
 from dataclasses import fields, replace
 from pathlib import Path
@@ -114,6 +117,124 @@ def test_a_damaged_part_is_told_and_left_out(damage: str, own_home: Path) -> Non
         found = FeatureStore().vectors(SPACE, digests(6))
     assert set(found) == set(digests(2, first=4))
     assert len(FeatureStore().vectors(SPACE, digests(6))) == 2  # and no second warning, which would be an error here
+
+
+@pytest.mark.parametrize(
+    "columns", [{"image": ["0" * 64]}, {"image": ["x"], "vector": [[1.0]]}, {"image": [7], "vector": [[1.0]]}]
+)
+def test_a_part_of_something_else(columns: dict[str, list[object]], own_home: Path) -> None:
+    """A part that is Parquet but lacks a column, or has one of another type, is damaged like any other."""
+    store = FeatureStore()
+    store.add_vectors(SPACE, digests(4), vectors(4))
+    (part,) = (own_home / FEATURES).iterdir()
+    pyarrow.parquet.write_table(pyarrow.table(columns), part)
+    with pytest.warns(HeadstartWarning, match="a part of the store is damaged"):
+        assert FeatureStore().vectors(SPACE, ["0" * 64]) == {}
+    assert list((own_home / FEATURES).iterdir()) == []
+
+
+def test_a_part_that_cannot_be_opened_stays(own_home: Path) -> None:
+    """What the operating system refuses says nothing about the content: told once, left alone, and the rest is found."""
+    store = FeatureStore()
+    for first in (0, 4, 8):
+        store.add_vectors(SPACE, digests(4, first=first), vectors(4))
+    refused = sorted((own_home / FEATURES).iterdir())[:2]
+    for part in refused:
+        part.unlink()
+        part.symlink_to(part)  # opening it is refused (ELOOP), also to root
+    with pytest.warns(HeadstartWarning, match="cannot be read now") as told:
+        assert len(FeatureStore().vectors(SPACE, digests(12))) == 4
+    assert len(told) == 1
+    assert all(part.is_symlink() for part in refused)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="limits of open files are POSIX's")
+def test_too_many_open_files_delete_nothing(own_home: Path) -> None:
+    """A process that may open no more files computes anew what is stored, and the store is whole afterwards."""
+    import resource
+
+    store = FeatureStore()
+    store.add_vectors(SPACE, digests(4), vectors(4))
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    free = os.open(os.devnull, os.O_RDONLY)
+    os.close(free)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (free, hard))
+    try:
+        with pytest.warns(HeadstartWarning, match="cannot be read now"):
+            assert store.vectors(SPACE, digests(4)) == {}
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert len(FeatureStore().vectors(SPACE, digests(4))) == 4
+    store.add_vectors(SPACE, digests(4), vectors(4))  # what was computed anew takes the place of what could not be read
+    assert len(store.vectors(SPACE, digests(4))) == 4
+
+
+class Failing(io.FileIO):
+    """A file on a disk that fails from a certain read on: the one error here that a healthy machine cannot be made to give."""
+
+    def __init__(self, file: Path, reads: int) -> None:
+        super().__init__(file)
+        self.left = reads
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        self.left -= 1
+        if self.left < 0:
+            raise OSError(errno.EIO, "Input/output error")
+        return super().read(-1 if size is None else size) or b""
+
+
+def test_a_disk_that_fails_deletes_nothing(own_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whichever read fails, of the footer, of the digests or of the vectors, the part stays."""
+    FeatureStore().add_vectors(SPACE, digests(400), vectors(400))
+    (part,) = (own_home / FEATURES).iterdir()
+    reads = 0
+    while True:
+        store = FeatureStore()
+        with monkeypatch.context() as patch:
+            patch.setattr(Path, "open", lambda file, mode, reads=reads: Failing(file, reads))
+            with warnings.catch_warnings(record=True) as told:
+                warnings.simplefilter("always")
+                found = store.vectors(SPACE, digests(400))
+        assert part.exists()
+        if found:
+            break
+        assert "cannot be read now" in str(told[0].message)
+        reads += 1
+    assert reads >= 2
+
+
+def test_the_index_is_made_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However often is asked, each part is opened once for the index and once for each time its rows are wanted."""
+    for part in range(20):
+        FeatureStore().add_vectors(SPACE, digests(50, first=50 * part), vectors(50, seed=part))
+    opened = []
+    really_open = Path.open
+    monkeypatch.setattr(Path, "open", lambda file, mode: opened.append(file) or really_open(file, mode))
+    store = FeatureStore()
+    for part in range(20):
+        assert len(store.vectors(SPACE, digests(50, first=50 * part))) == 50
+        assert store.vectors(SPACE, digests(50, first=5000)) == {}
+    assert len(opened) == 40
+    store.add_vectors(SPACE, digests(50, first=5000), vectors(50))
+    assert len(store.vectors(SPACE, digests(50, first=5000))) == 50
+    assert len(opened) == 41
+
+
+def test_the_folder_is_not_listed_for_every_part(own_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Below the limit, adding a part does not look at all the others; at the limit the oldest go as ever."""
+    listed = []
+    really_glob = Path.glob
+    monkeypatch.setattr(Path, "glob", lambda folder, pattern: listed.append(folder) or really_glob(folder, pattern))
+    store = FeatureStore()
+    for part in range(10):
+        store.add_vectors(SPACE, digests(10, first=10 * part), vectors(10))
+    assert len(listed) <= 3  # for the index, and both folders for their sizes
+    size = next(iter((own_home / FEATURES).iterdir())).stat().st_size
+    monkeypatch.setenv("HEADSTART_CACHE_LIMIT", str(3 * size + size // 2))
+    store = FeatureStore()
+    for part in range(10, 20):
+        store.add_vectors(SPACE, digests(10, first=10 * part), vectors(10))
+    assert store_size()["features"][0] == 3
 
 
 def test_a_part_that_another_process_removed(own_home: Path) -> None:

@@ -2,7 +2,7 @@
 
 A part file is written aside and renamed, so a reader never sees half of one and two processes never meet; what both computed
 is there twice, which does no harm. A row's key is all that changes its value. Checksums of the pages are verified; a damaged
-part is reported, removed and computed anew.
+part is reported, removed and computed anew. A part that the operating system does not let us read now is left alone.
 """
 
 import json
@@ -16,19 +16,24 @@ from typing import Any
 
 import numpy as np
 import pyarrow
-import pyarrow.compute
 import pyarrow.parquet
 
 from headstart.data.facts import FACTS_VERSION, ImageFacts
 from headstart.data.images import pixels_version
 from headstart.data.preprocess import Preprocess
 from headstart.errors import HeadstartWarning, SettingsError
+from headstart.model.digest_index import DigestIndex, as_digests
 from headstart.model.extractor import Extractor
 from headstart.storage import atomic_write, home, sha256_of_bytes
 
 FEATURES, FACTS = "features", "facts"
-PART_ROWS = 1024  # images a part file: 5 MB of features, which is also what one read fetches
+ROW_BITS = 32  # of a place, for the row in a part; the part's number is above
 DEFAULT_LIMIT = "10 GB"
+COLUMN_TYPES = {"image": pyarrow.string()} | {
+    field.name: {int: pyarrow.uint64(), float: pyarrow.float64(), str: pyarrow.string()}[type(field.default)]
+    for field in fields(ImageFacts)
+}
+LISTED_SHARE = 0.01  # of the limit: after so many new bytes the folders are listed again, which finds what others have added
 UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
 
 
@@ -54,44 +59,59 @@ class FactSpace:
 
 
 class Table:
-    """The rows of one space, found by the SHA-256 of the image's bytes."""
+    """The rows of one space, found by the SHA-256 of the image's bytes.
+
+    The index is made once, of the parts that are there then, and grows by what this process adds: what others add meanwhile is
+    computed again.
+    """
 
     def __init__(self, folder: Path, space: FeatureSpace | FactSpace) -> None:
         self._folder = folder
         self._space = {name: pyarrow.scalar(value) for name, value in asdict(space).items()}
         self._key = sha256_of_bytes(json.dumps(asdict(space), sort_keys=True).encode())[:16]
-        self._digests = pyarrow.array([], pyarrow.string())
-        self._places = np.empty((0, 2), np.int64)  # of each digest: part, row in it
+        self._index = DigestIndex()
         self._parts: list[Path] = []
+        self._told = False  # that a part cannot be read: where one cannot, most cannot
+        found = []
         for part in sorted(folder.glob(f"{self._key}-*.parquet")):
-            self._index(part)
+            digests = self._digests_of(part)
+            if digests is not None:
+                found.append((digests, self._places(part, len(digests))))
+        if found:
+            self._index.add(*(np.concatenate(columns) for columns in zip(*found, strict=True)))
 
     def find(self, digests: Sequence[str]) -> np.ndarray:
-        """(n,) int64: a number for each digest that `read` understands, -1 for what is not stored."""
-        found = pyarrow.compute.index_in(pyarrow.array(digests, pyarrow.string()), value_set=self._digests)
-        return found.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int64)
+        """(n,) int64: a number for each digest that `read` understands, -1 for what is not stored, "" among it."""
+        found = np.full(len(digests), -1, np.int64)
+        asked = np.flatnonzero([bool(digest) for digest in digests])
+        found[asked] = self._index.find(as_digests([digests[i] for i in asked.tolist()]))
+        return found
 
     def read(self, found: np.ndarray, columns: Sequence[str]) -> tuple[np.ndarray, pyarrow.Table]:
         """The rows numbered `found`: (which of them could be read, their columns in that order)."""
-        places = self._places[found]
+        part_of, row_of = found >> ROW_BITS, found & ((1 << ROW_BITS) - 1)
         readable = np.zeros(len(found), dtype=bool)
-        tables, order = [], []
-        for part in np.unique(places[:, 0]):
-            wanted = np.flatnonzero(places[:, 0] == part)
+        tables, order, lost = [], [], []
+        for part in np.unique(part_of).tolist():
+            wanted = np.flatnonzero(part_of == part)
             rows = self._read_part(self._parts[part], columns)
-            if rows is not None:
-                with suppress(OSError):  # another process has made room, or home() is read-only
-                    os.utime(self._parts[part])  # used now: the oldest goes first when the store is full
-                tables.append(rows.take(pyarrow.array(places[wanted, 1])))
-                order.append(wanted)
-                readable[wanted] = True
+            if rows is None:
+                lost.append(part)
+                continue
+            with suppress(OSError):  # another process has made room, or home() is read-only
+                os.utime(self._parts[part])  # used now: the oldest goes first when the store is full
+            tables.append(rows.take(pyarrow.array(row_of[wanted])))
+            order.append(wanted)
+            readable[wanted] = True
+        if lost:
+            self._index.keep(np.setdiff1d(np.arange(len(self._parts)), lost), ROW_BITS)
         if not tables:
             return readable, pyarrow.table({name: [] for name in columns})
         back = np.argsort(np.concatenate(order), kind="stable")
         return readable, pyarrow.concat_tables(tables).take(pyarrow.array(back))
 
-    def add(self, digests: Sequence[str], columns: dict[str, pyarrow.Array]) -> None:
-        """Writes a part of new rows."""
+    def add(self, digests: Sequence[str], columns: dict[str, pyarrow.Array]) -> int:
+        """Writes a part of new rows; returns its bytes."""
         content = {"image": pyarrow.array(digests, pyarrow.string())} | columns
         constant = {
             name: pyarrow.DictionaryArray.from_arrays(
@@ -99,7 +119,7 @@ class Table:
             )
             for name, value in self._space.items()
         }
-        # A name that sorts by time makes readers find the oldest first; the digest keeps two writers apart.
+        # The digest keeps two writers apart.
         stamp = sha256_of_bytes("".join(digests).encode() + os.urandom(8))[:12]
         part = self._folder / f"{self._key}-{stamp}.parquet"
         with atomic_write(part) as aside:
@@ -111,33 +131,69 @@ class Table:
                 write_page_checksum=True,
                 write_statistics=False,
             )
-        self._index(part)
+            n_bytes = aside.stat().st_size
+        self._index.add(as_digests(digests), self._places(part, len(digests)))
+        return n_bytes
 
-    def _index(self, part: Path) -> None:
+    def _places(self, part: Path, n_rows: int) -> np.ndarray:
+        """(n_rows,) int64 of a part that is new: its number, and below it the row's."""
+        self._parts.append(part)
+        return (np.int64(len(self._parts) - 1) << ROW_BITS) + np.arange(n_rows, dtype=np.int64)
+
+    def _digests_of(self, part: Path) -> np.ndarray | None:
         table = self._read_part(part, ["image"])
         if table is None:
-            return
-        rows = np.column_stack([np.full(len(table), len(self._parts)), np.arange(len(table))])
-        self._parts.append(part)
-        self._digests = pyarrow.concat_arrays([self._digests, *table.column("image").chunks])
-        self._places = np.concatenate([self._places, rows])
+            return None
+        try:
+            return as_digests(table.column("image").to_pylist())
+        except (TypeError, ValueError) as error:
+            _remove_damaged(part, str(error))
+            return None
 
     def _read_part(self, part: Path, columns: Sequence[str]) -> pyarrow.Table | None:
-        """Columns of a part, None where it is gone or damaged."""
+        """Columns of a part; None where it is gone, damaged (then it is removed) or cannot be read now (then it stays)."""
         try:
-            table = pyarrow.parquet.read_table(
-                part, columns=list(columns), partitioning=None, page_checksum_verification=True, memory_map=False
-            )
+            with part.open(
+                "rb"
+            ) as file:  # not pyarrow: of its OSErrors one cannot tell a damaged page from a full table of files
+                try:
+                    table = pyarrow.parquet.ParquetFile(file, page_checksum_verification=True).read(columns=list(columns))
+                except (OSError, pyarrow.ArrowException) as error:
+                    if isinstance(error, MemoryError) or getattr(error, "errno", None) is not None:
+                        raise  # the operating system's, passed on by pyarrow, which itself sets no errno
+                    _remove_damaged(part, str(error).splitlines()[0])
+                    return None
         except FileNotFoundError:  # another process has made room
             return None
-        except (OSError, pyarrow.ArrowException) as error:
-            reason = str(error).splitlines()[0]
-            warnings.warn(
-                f"a part of the store is damaged and is computed anew: {part.name}: {reason}", HeadstartWarning, stacklevel=2
-            )
-            part.unlink(missing_ok=True)
+        except (OSError, MemoryError) as failure:  # too many open files, no permission, a network drive that is away ...
+            self._tell_unreadable(part, failure)
             return None
+        for name in columns:
+            if name not in table.column_names or not _is_as_written(name, table.schema.field(name).type):
+                _remove_damaged(part, f"it has no column {name} of the right type")
+                return None
         return table
+
+    def _tell_unreadable(self, part: Path, failure: OSError | MemoryError) -> None:
+        if self._told:
+            return
+        self._told = True
+        reason = (failure.strerror if isinstance(failure, OSError) else "") or str(failure) or type(failure).__name__
+        message = f"a part of the store cannot be read now, its images are computed anew: {part}: {reason}"
+        warnings.warn(message, HeadstartWarning, stacklevel=2)
+
+
+def _is_as_written(column: str, found: pyarrow.DataType) -> bool:
+    if column == "vector":
+        return pyarrow.types.is_fixed_size_list(found) and found.value_type == pyarrow.float32()
+    return bool(found == COLUMN_TYPES[column])
+
+
+def _remove_damaged(part: Path, reason: str) -> None:
+    message = f"a part of the store is damaged and is computed anew: {part.name}: {reason}"
+    warnings.warn(message, HeadstartWarning, stacklevel=2)
+    with suppress(OSError):  # home() is read-only, or another process was faster
+        part.unlink()
 
 
 class Shelf:
@@ -190,6 +246,8 @@ class FeatureStore:
         self.root = root or home()
         self.limit = cache_limit()
         self._tables: dict[FeatureSpace | FactSpace, Table] = {}
+        self._listed: int | None = None  # bytes when the folders were last listed, ...
+        self._unlisted = 0  # ... and what was written since
 
     def shelf(self, preprocess: Preprocess, extractor: Extractor | None) -> Shelf:
         """What is stored for this preprocessing and this extractor."""
@@ -213,17 +271,17 @@ class FeatureStore:
         """Keeps (n, n_features) float32 vectors."""
         flat = pyarrow.array(np.ascontiguousarray(vectors, np.float32).ravel())
         column = pyarrow.FixedSizeListArray.from_arrays(flat, vectors.shape[1])
-        self._table(space).add(digests, {"vector": column})
-        self._make_room()
+        self._unlisted += self._table(space).add(digests, {"vector": column})
+        if self._listed is None or self._listed + self._unlisted > self.limit or self._unlisted > LISTED_SHARE * self.limit:
+            self._make_room()
 
     def add_facts(self, space: FactSpace, digests: Sequence[str], facts: Sequence[ImageFacts]) -> None:
         """Keeps facts."""
         columns = zip(*(astuple(entry) for entry in facts), strict=True)
-        types = {int: pyarrow.uint64(), float: pyarrow.float64(), str: pyarrow.string()}
-        self._table(space).add(
+        self._unlisted += self._table(space).add(
             digests,
             {
-                field.name: pyarrow.array(cells, types[type(field.default)])
+                field.name: pyarrow.array(cells, COLUMN_TYPES[field.name])
                 for field, cells in zip(fields(ImageFacts), columns, strict=True)
             },
         )
@@ -256,6 +314,7 @@ class FeatureStore:
                 break
             part.unlink(missing_ok=True)
             total -= size
+        self._listed, self._unlisted = total, 0
 
 
 def store_size(root: Path | None = None) -> dict[str, tuple[int, int]]:
