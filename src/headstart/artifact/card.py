@@ -134,7 +134,7 @@ def _runtime_of(manifest: Manifest) -> tuple[str, str]:
 
 
 def _data(manifest: Manifest) -> str:
-    numbers = {split: len(digests) for split, digests in manifest.images.items()}
+    numbers: dict[str, int] = {split: len(digests) for split, digests in manifest.images.items()}
     said = ", ".join(f"{numbers[split]} in {split} ({meaning})" for split, meaning in SPLITS.items() if numbers.get(split))
     name = f" of the data set {plain(manifest.data.name)}" if manifest.data.name else ""
     skipped = manifest.data.skipped

@@ -8,7 +8,7 @@ from headstart.audit.findings import Checked
 from headstart.evaluation.calibration import Calibration
 from headstart.evaluation.intervals import in_words
 from headstart.evaluation.metrics import Evaluation
-from headstart.fitting.fitted import Fit
+from headstart.fitting.fitted import Fitted
 from headstart.record.decisions import Decisions, calibration_of, decide
 
 
@@ -30,41 +30,42 @@ class Account:
         return self.evaluations[0]
 
 
-def account_of(fit: Fit) -> Account:
+def account_of(fitted: Fitted) -> Account:
     """The account of a fit that has answers."""
-    fitted, dataset = fit.fitted, fit.dataset
-    evaluations = tuple(fit.evaluate(answers) for answers in fitted.answers)
-    without_leaks = _without_leaks(fit)
-    decisions = decide(fit)
+    evaluations = tuple(fitted.evaluate(answers) for answers in fitted.answers)
+    without_leaks = _without_leaks(fitted)
+    decisions = decide(fitted)
     fitted_on = decisions.set_on or "no images: too few"
     return Account(
         evaluations,
         without_leaks,
-        calibration_of(fitted.answers[0], dataset.labels, fitted_on),
+        calibration_of(fitted.answers[0], fitted.dataset.labels, fitted_on),
         decisions,
-        doubts=_leak_notes(evaluations[0], without_leaks) + _audit_notes(fit.checked),
-        remarks=_remarks(fit, evaluations[0]) + decisions.notes(fit.settings),
-        limits=_limits(fit, evaluations[0], without_leaks, decisions),
+        doubts=_leak_notes(evaluations[0], without_leaks) + _audit_notes(fitted.checked),
+        remarks=_remarks(fitted, evaluations[0]) + decisions.notes(fitted.settings),
+        limits=_limits(fitted, evaluations[0], without_leaks, decisions),
     )
 
 
-def known_limits(fit: Fit, reported: Evaluation | None, decisions: Decisions) -> tuple[str, ...]:
+def known_limits(fitted: Fitted, reported: Evaluation | None, decisions: Decisions) -> tuple[str, ...]:
     """`Account.limits` of a fit that may have no answers and needs no other part of the account."""
-    return _limits(fit, reported, _without_leaks(fit) if reported else None, decisions)
+    return _limits(fitted, reported, _without_leaks(fitted) if reported else None, decisions)
 
 
-def _limits(fit: Fit, reported: Evaluation | None, without_leaks: Evaluation | None, decisions: Decisions) -> tuple[str, ...]:
+def _limits(
+    fitted: Fitted, reported: Evaluation | None, without_leaks: Evaluation | None, decisions: Decisions
+) -> tuple[str, ...]:
     leaks = _leak_notes(reported, without_leaks) if reported else ()
-    return leaks + _counted_findings(fit.checked) + _remarks(fit, reported) + decisions.caveats()
+    return leaks + _counted_findings(fitted.checked) + _remarks(fitted, reported) + decisions.caveats()
 
 
-def _without_leaks(fit: Fit) -> Evaluation | None:
-    clean = fit.without_leaks(fit.fitted.answers[0])
-    return fit.evaluate(clean) if clean else None
+def _without_leaks(fitted: Fitted) -> Evaluation | None:
+    clean = fitted.without_leaks(fitted.answers[0])
+    return fitted.evaluate(clean) if clean else None
 
 
-def _remarks(fit: Fit, reported: Evaluation | None) -> tuple[str, ...]:
-    return _choice_notes(fit) + fit.dataset.notes + fit.fitted.notes + _held_out_notes(fit, reported)
+def _remarks(fitted: Fitted, reported: Evaluation | None) -> tuple[str, ...]:
+    return _choice_notes(fitted) + fitted.dataset.notes + fitted.notes + _held_out_notes(fitted, reported)
 
 
 def _leak_notes(reported: Evaluation, clean: Evaluation | None) -> tuple[str, ...]:
@@ -99,18 +100,18 @@ def _counted_findings(checked: Sequence[Checked]) -> tuple[str, ...]:
     return tuple(notes)
 
 
-def _held_out_notes(fit: Fit, reported: Evaluation | None) -> tuple[str, ...]:
+def _held_out_notes(fitted: Fitted, reported: Evaluation | None) -> tuple[str, ...]:
     notes = []
-    if fit.split.val_from == "train" and fit.split.val.size:
-        notes.append(f"val is {len(fit.split.val)} images split off train, class by class")
-    if fit.fitted.interrupted:
-        notes.append(f"interrupted: epoch {fit.fitted.best_epoch} is kept, the best until then")
-    if fit.fitted.refit and reported and reported.split != "test":
+    if fitted.split.val_from == "train" and fitted.split.val.size:
+        notes.append(f"val is {len(fitted.split.val)} images split off train, class by class")
+    if fitted.interrupted:
+        notes.append(f"interrupted: epoch {fitted.best_epoch} is kept, the best until then")
+    if fitted.refit and reported and reported.split != "test":
         notes.append("refit: the saved model was trained on train and val; the accuracy is of the model before that")
     return tuple(notes)
 
 
-def _choice_notes(fit: Fit) -> tuple[str, ...]:
-    chose = (f"auto chose {fit.choice.why}",) if fit.choice else ()
-    idle = ("--cv is about probes: it has no effect here",) if fit.settings.cv and fit.settings.takes_steps else ()
+def _choice_notes(fitted: Fitted) -> tuple[str, ...]:
+    chose = (f"auto chose {fitted.choice.why}",) if fitted.choice else ()
+    idle = ("--cv is about probes: it has no effect here",) if fitted.settings.cv and fitted.settings.takes_steps else ()
     return chose + idle

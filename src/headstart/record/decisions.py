@@ -1,24 +1,41 @@
 """What a model says beside its probabilities: thresholds set on images it was not trained on."""
 
-from dataclasses import asdict, dataclass, replace
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 
-from headstart.evaluation.calibration import Calibration, ece_by_chance, expected_calibration_error
+from headstart.evaluation.calibration import Calibration, CalibrationError, Change, ece_by_chance, expected_calibration_error
 from headstart.evaluation.probabilities import log_losses
 from headstart.evaluation.thresholds import (
     ConformalThreshold,
     PrecisionThreshold,
+    PromiseCheck,
     conformal_threshold,
     images_needed,
     precision_threshold,
     promises_kept,
 )
-from headstart.fitting.fitted import Fit, SplitAnswers
+from headstart.fitting.answers import SplitAnswers
+from headstart.fitting.fitted import Fitted
+from headstart.schema import Schema
 from headstart.settings import TrainSettings
 
 NO_PROMISE = "not a promise: the best epoch was chosen on the same images"
+
+
+class PromisedSets(ConformalThreshold):
+    """A conformal threshold, and whether its coverage is guaranteed."""
+
+    promised: bool
+
+
+class DecisionsReport(Schema):
+    """The thresholds of a run as metrics.json holds them."""
+
+    set_on: str  # which images, in words
+    precision: PrecisionThreshold | None
+    conformal: PromisedSets | None
+    reported: PromiseCheck | None  # what they do on the reported images; None where they were set on these
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,25 +53,20 @@ class Decisions:
         """Whether the coverage of conformal sets is guaranteed: not if the best epoch was chosen on the same images."""
         return not self.selected_on
 
-    def as_json(self, reported: SplitAnswers, labels: np.ndarray) -> dict[str, Any] | None:
-        """The thresholds as metrics.json holds them, and whether they keep their promise on the reported images.
-
-        The latter is None if the thresholds were set on these very images.
-        """
+    def report(self, reported: SplitAnswers, labels: np.ndarray) -> "DecisionsReport | None":
+        """The thresholds, and whether they keep their promise on the reported images; None where none was asked for."""
         if self.precision is None and self.conformal is None:
             return None
-        kept = promises_kept(
-            reported.probabilities,
-            labels[reported.indices],
-            self.precision.min_confidence if self.precision else 0.0,
-            self.conformal.min_probability if self.conformal else None,
-        )
-        return {
-            "set_on": self.set_on,
-            "precision": self.precision and asdict(self.precision),
-            "conformal": self.conformal and asdict(self.conformal) | {"promised": self.sets_are_promised},
-            "reported": None if reported.split == self.split else kept.as_json(),
-        }
+        kept = None
+        if reported.split != self.split:  # else these are the very images that they were set on
+            kept = promises_kept(
+                reported.probabilities,
+                labels[reported.indices],
+                self.precision.min_confidence if self.precision else 0.0,
+                self.conformal.min_probability if self.conformal else None,
+            )
+        sets = self.conformal and PromisedSets(**dict(self.conformal), promised=self.sets_are_promised)
+        return DecisionsReport(set_on=self.set_on, precision=self.precision, conformal=sets, reported=kept)
 
     def notes(self, settings: TrainSettings) -> tuple[str, ...]:
         """What the owner should know about them."""
@@ -95,21 +107,21 @@ class Decisions:
         return says if self.sets_are_promised else f"{says}; it is {NO_PROMISE}"
 
 
-def decide(fit: Fit) -> Decisions:
+def decide(fitted: Fitted) -> Decisions:
     """Thresholds from the answers to images that the model was not trained on."""
-    held_out, settings = fit.fitted.held_out, fit.settings
+    held_out, settings = fitted.held_out, fitted.settings
     if held_out is None:
         return Decisions()
-    known, groups = fit.dataset.labels[held_out.indices], fit.groups[held_out.indices]
+    known, groups = fitted.dataset.labels[held_out.indices], fitted.scanned.groups[held_out.indices]
     precision = conformal = None
     if settings.target_precision:
         precision = precision_threshold(held_out.probabilities, known, settings.target_precision, groups)
         if held_out.selected_on:
-            precision = replace(precision, promised=False)
+            precision = precision.model_copy(update={"promised": False})
     if settings.conformal:
         conformal = conformal_threshold(held_out.probabilities, known, settings.conformal, groups)
     words = held_out.in_words()
-    if held_out.split == "cv" and fit.fitted.refit:
+    if held_out.split == "cv" and fitted.refit:
         words = words.replace("train", "train and val")
     return Decisions(words, held_out.split, held_out.selected_on, precision, conformal)
 
@@ -123,4 +135,9 @@ def calibration_of(answers: SplitAnswers, labels: np.ndarray, fitted_on: str) ->
     losses = [float(log_losses(probabilities, known).mean()) for probabilities in both]
     errors = [expected_calibration_error(probabilities, known) for probabilities in both]
     by_chance = ece_by_chance(both[1])
-    return Calibration(answers.temperature, fitted_on, (losses[0], losses[1]), (errors[0], errors[1]), by_chance)
+    return Calibration(
+        temperature=answers.temperature,
+        fitted_on=fitted_on,
+        log_loss=Change(before=losses[0], after=losses[1]),
+        ece=CalibrationError(before=errors[0], after=errors[1], by_chance=by_chance),
+    )

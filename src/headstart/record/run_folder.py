@@ -137,7 +137,9 @@ def new_run(data: str, settings: TrainSettings, name: str, output: Path | None, 
         try:
             _make(partial_of(output))
         except FileExistsError as error:
-            raise SettingsError(f"another run is being built at {partial_of(output)}", hint="choose another --output") from error
+            raise SettingsError(
+                f"another run is being built at {partial_of(output)}", hint="choose another --output"
+            ) from error
         folder = RunFolder(named(output), RunState(stage="new", data=data, settings=recorded, overwrite=overwrite))
     folder._become("new")
     return folder

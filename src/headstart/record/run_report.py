@@ -22,46 +22,47 @@ from headstart.artifact.tiles import prediction_tile
 from headstart.data.dataset import Dataset, LabelledImage
 from headstart.data.images import read_bytes
 from headstart.evaluation.calibration import reliability
-from headstart.fitting.fitted import Fit, SplitAnswers
+from headstart.fitting.answers import SplitAnswers
+from headstart.fitting.fitted import Fitted
 from headstart.record.account import Account
 from headstart.threads import map_in_threads
 
 GRID_TILES, GRID_COLUMNS = 12, 6
 
 
-def report_run(root: Path, fit: Fit, account: Account) -> None:
+def report_run(root: Path, fitted: Fitted, account: Account) -> None:
     """Draws figures/*.png and writes report.html in the run folder."""
-    dataset, answers = fit.dataset, fit.fitted.answers[0]
-    figures = tuple(_figures(root / "figures", fit, account))
+    dataset, answers = fitted.dataset, fitted.answers[0]
+    figures = tuple(_figures(root / "figures", fitted, account))
     story = tell(
         StoryFacts(
             account.reported,
             account.without_leaks,
             account.calibration,
-            fit.fitted.cross_validation,
-            fit.fitted.curve,
+            fitted.cross_validation,
+            fitted.curve,
             account.doubts,
             tuple(dataset.images[answers.indices[i]].path for i in _surest_mistakes(answers, dataset)),
-            np.bincount(dataset.labels[fit.split.train], minlength=len(dataset.classes)).tolist(),
+            np.bincount(dataset.labels[fitted.split.train], minlength=len(dataset.classes)).tolist(),
         )
     )
-    model = fit.fitted.model
-    shown = {name: value for name, value in fit.fitted.plan.items() if name != "held_out_log_loss"}
+    model = fitted.model
+    shown = {name: value for name, value in fitted.plan.as_json().items() if name != "held_out_log_loss"}
     backbone = (
         ("name", model.spec.name),
-        ("weights", fit.weights.origin),
-        ("weights SHA-256", fit.weights.sha256),
+        ("weights", fitted.scanned.backbone.weights.origin),
+        ("weights SHA-256", fitted.scanned.backbone.weights.sha256),
         ("licence", model.spec.licence),
     )
     write_report(
         root / "report.html",
         ReportFacts(
             name=dataset.name,
-            strategy=fit.settings.strategy,
-            recipe=fit.settings.recipe,
+            strategy=fitted.settings.strategy,
+            recipe=fitted.settings.recipe,
             backbone=model.spec.name,
             classes=dataset.classes,
-            counts=fit.image_counts(),
+            counts=fitted.image_counts(),
             evaluation=account.reported,
             story=story,
             notes=account.remarks,
@@ -69,7 +70,7 @@ def report_run(root: Path, fit: Fit, account: Account) -> None:
             skipped=dataset.skipped,
             tables=(
                 ("The plan, every number resolved", tuple(shown.items())),
-                ("Settings as asked for", tuple(fit.settings.as_json().items())),
+                ("Settings as asked for", tuple(fitted.settings.as_json().items())),
                 ("Preprocessing", tuple(model.preprocess.as_json().items())),
                 ("Backbone", backbone),
                 ("Versions", tuple(installed_versions().items())),
@@ -78,9 +79,9 @@ def report_run(root: Path, fit: Fit, account: Account) -> None:
     )
 
 
-def answer_tiles(images: Sequence[LabelledImage], probabilities: np.ndarray, fit: Fit) -> list[Tile]:
+def answer_tiles(images: Sequence[LabelledImage], probabilities: np.ndarray, fitted: Fitted) -> list[Tile]:
     """Tiles of labelled images with what the model says of them."""
-    preprocess, classes = fit.fitted.model.preprocess, fit.dataset.classes
+    preprocess, classes = fitted.model.preprocess, fitted.dataset.classes
 
     def tile(shown: tuple[LabelledImage, np.ndarray]) -> Tile:
         image, row = shown
@@ -90,8 +91,8 @@ def answer_tiles(images: Sequence[LabelledImage], probabilities: np.ndarray, fit
     return list(map_in_threads(tile, zip(images, probabilities, strict=True)))
 
 
-def _figures(folder: Path, fit: Fit, account: Account) -> Iterator[ReportFigure]:
-    fitted, dataset, answers = fit.fitted, fit.dataset, fit.fitted.answers[0]
+def _figures(folder: Path, fitted: Fitted, account: Account) -> Iterator[ReportFigure]:
+    dataset, answers = fitted.dataset, fitted.answers[0]
     if len(fitted.history) > 1:
         file = folder / "history.png"
         save_figure(history_figure(fitted.history, fitted.best_epoch), file)
@@ -109,13 +110,13 @@ def _figures(folder: Path, fit: Fit, account: Account) -> Iterator[ReportFigure]
         if chosen:
             images = [dataset.images[answers.indices[i]] for i in chosen]
             save_figure(
-                grid_figure(answer_tiles(images, answers.probabilities[chosen], fit), GRID_COLUMNS), folder / f"{name}.png"
+                grid_figure(answer_tiles(images, answers.probabilities[chosen], fitted), GRID_COLUMNS), folder / f"{name}.png"
             )
             yield ReportFigure(title, caption, folder / f"{name}.png")
     if fitted.curve:
         file = folder / "learning_curve.png"
         save_figure(learning_curve_figure(fitted.curve), file)
-        yield ReportFigure("Would more images help?", fitted.curve.sentence(), file)
+        yield ReportFigure("Would more images help?", fitted.curve.sentence, file)
     file = folder / "reliability.png"
     after = reliability(answers.probabilities if answers.calibrated_apart is None else answers.calibrated_apart, known)
     before = after if answers.uncalibrated is None else reliability(answers.uncalibrated, known)

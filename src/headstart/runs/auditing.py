@@ -1,7 +1,6 @@
 """`audit`: what is wrong with a data set, from one pass over its images."""
 
 from collections.abc import Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,20 +9,18 @@ from headstart.artifact.audit_report import findings_json, write_audit
 from headstart.audit.checks import run_checks
 from headstart.audit.evidence import Evidence
 from headstart.audit.findings import Checked, Finding
-from headstart.audit.twins import find_twins
-from headstart.data.dataset import Dataset, training_dataset
-from headstart.data.sources import Candidate, Skipped, Sources, natural_order
-from headstart.data.splits import fold_count, groups_of
+from headstart.data.dataset import Dataset, LabelledImage, training_dataset
+from headstart.data.given import open_given
+from headstart.data.sources import Skipped, Sources, natural_order
+from headstart.data.splits import fold_count
 from headstart.errors import DataError, explains_missing_packages
 from headstart.evaluation.probabilities import softmax
-from headstart.fitting.fit import open_splits
+from headstart.fitting.scanned import Scanned, scan_given
 from headstart.machine import peak_rss_mb, seconds_since_start
-from headstart.model.feature_store import FeatureStore
-from headstart.model.features import Scan, Work, scan
-from headstart.model.pretrained import open_backbone
+from headstart.model.features import Work
 from headstart.model.probe import fit_probe
 from headstart.progress import Progress, silent
-from headstart.record.run_folder import check_output
+from headstart.record.places import check_output
 from headstart.settings import TrainSettings
 from headstart.storage import atomic_folder
 
@@ -66,48 +63,35 @@ def audit_images(
     settings = settings or TrainSettings()
     if output is not None:
         check_output(output, overwrite=overwrite)
-    backbone = open_backbone(settings, progress)
-    assert backbone.frozen is not None  # only the tutorial's recipe has none, and it is no setting of this
-    with ExitStack() as stack:
-        sources = open_splits(stack, data, settings, progress)
-        candidates: list[Candidate] = [candidate for source in sources for candidate in source.candidates]
-        found = scan(
-            candidates,
-            backbone.preprocess,
-            backbone.frozen.extractor,
-            store=FeatureStore(),
-            workers=settings.workers,
-            progress=progress,
-        )
-        dataset, refusals = _dataset(found, sources)
-        checked = run_checks(gather_evidence(dataset, found, settings.seed, progress), progress=progress)
-        notes = (*refusals, *dataset.notes)
+    with open_given(data, settings, progress) as sources:
+        scanned = scan_given(sources, settings, progress, make_dataset=_dataset_as_it_is)
+        checked = run_checks(gather_evidence(scanned, progress), progress=progress)
+        dataset = scanned.dataset
         if output is not None:
             with atomic_folder(output) as folder:
-                write_audit(folder, dataset, checked, notes)
-    return Audited(dataset, checked, notes, output, found.work)
+                write_audit(folder, dataset, checked, dataset.notes)
+    return Audited(dataset, checked, dataset.notes, output, scanned.work)
 
 
-def gather_evidence(dataset: Dataset, found: Scan, seed: int, progress: Progress = silent) -> Evidence:
-    """What all checks look at, label errors included: twins first, so that no image is judged by a fit that saw its twin."""
-    twins = find_twins(dataset.images, found.facts, found.vectors)
-    labels, groups = dataset.labels, groups_of(dataset.images, twins.pairs())
+def gather_evidence(scanned: Scanned, progress: Progress = silent) -> Evidence:
+    """What all checks look at, label errors included; no image is judged by a fit that saw its twin."""
+    labels, groups, n_classes = scanned.dataset.labels, scanned.groups, len(scanned.dataset.classes)
     out_of_fold = None
-    if len(dataset.classes) > 1 and fold_count(labels, groups) > 1:
-        probe = fit_probe(found.vectors, labels, groups, len(dataset.classes), seed=seed, progress=progress)
+    if n_classes > 1 and fold_count(labels, groups) > 1:
+        probe = fit_probe(scanned.vectors, labels, groups, n_classes, seed=scanned.settings.seed, progress=progress)
         out_of_fold = None if probe.held_out is None else softmax(probe.held_out)
-    return Evidence(dataset, found.facts, found.vectors, twins, out_of_fold)
+    return Evidence(scanned.dataset, scanned.facts, scanned.vectors, scanned.twins, out_of_fold)
 
 
-def _dataset(found: Scan, sources: Sequence[Sources]) -> tuple[Dataset, tuple[str, ...]]:
-    """The images as they are, and why `train` would refuse them: what an audit is for."""
-    skipped: tuple[Skipped, ...] = (*(entry for source in sources for entry in source.skipped), *found.skipped)
-    name = sources[0].name
+def _dataset_as_it_is(
+    name: str, images: Sequence[LabelledImage], skipped: Sequence[Skipped], sources: Sequence[Sources]
+) -> Dataset:
+    """The images as they are; why `train` would refuse them is a note: that is what an audit is for."""
     try:
-        return training_dataset(name, found.images, skipped, sources), ()
+        return training_dataset(name, images, skipped, sources)
     except DataError as refusal:
-        if not found.images:
+        if not images:
             raise
-        classes = tuple(sorted({image.label for image in found.images}, key=natural_order))
+        classes = tuple(sorted({image.label for image in images}, key=natural_order))
         hint = f" ({refusal.hint})" if refusal.hint else ""
-        return Dataset(name, found.images, classes, skipped), (f"train would refuse this: {refusal.message}{hint}",)
+        return Dataset(name, tuple(images), classes, tuple(skipped), (f"train would refuse this: {refusal.message}{hint}",))

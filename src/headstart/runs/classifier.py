@@ -1,6 +1,5 @@
 """ImageClassifier: a scikit-learn coat over training and prediction."""
 
-import tempfile
 import warnings
 from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
@@ -14,17 +13,20 @@ from sklearn.utils.validation import check_is_fitted
 
 from headstart.artifact.predictor import Predictor
 from headstart.data.catalog import open_data
-from headstart.data.dataset import Dataset, labelled_dataset
+from headstart.data.dataset import Dataset
+from headstart.data.given import open_given
 from headstart.data.sources import Candidate, Sources
 from headstart.errors import DataError, HeadstartWarning, SettingsError
-from headstart.fitting.fit import fit_sources, open_splits
-from headstart.fitting.fitted import Fit
-from headstart.model.feature_store import FeatureStore
-from headstart.model.features import scan
-from headstart.progress import silent
+from headstart.fitting.fit import fit
+from headstart.fitting.fitted import Fitted
+from headstart.fitting.scanned import scan_given
+from headstart.fitting.strategy import choose
+from headstart.record.account import known_limits
 from headstart.record.decisions import decide
 from headstart.record.run_files import write_model
+from headstart.runs.evaluating import answer_labelled
 from headstart.settings import TrainSettings
+from headstart.storage import atomic_folder
 
 Paths = str | Path | Iterable[str | Path]
 
@@ -57,6 +59,7 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         image_size: int | None = None,
         freeze: int | None = None,
         precision: str = "fp32",
+        engine: str | None = None,
         device: str = "auto",
         workers: int | None = None,
         seed: int = 0,
@@ -84,6 +87,7 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self.image_size = image_size
         self.freeze = freeze
         self.precision = precision
+        self.engine = engine
         self.device = device
         self.workers = workers
         self.seed = seed
@@ -104,26 +108,25 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             if y is None:
                 if not isinstance(X, str | Path):
                     raise SettingsError("fit needs labels for a list of paths", hint="fit(paths, labels), or fit(folder)")
-                sources = open_splits(stack, X, settings, silent)
+                sources = stack.enter_context(open_given(X, settings))
                 names = np.unique([c.label for source in sources for c in source.candidates if c.label])
             elif any(given is not None for given in (self.val, self.test, self.exclude)):
                 raise SettingsError("val, test and exclude go with a folder, not with a list of paths", hint="fit(folder)")
             else:
                 names = np.unique(np.asarray(y))
                 sources = [_labelled_sources(X, y)]
-            fit = fit_sources(sources, settings, needs_answers=False)
-            if y is not None and fit.dataset.skipped:
-                first = fit.dataset.skipped[0]
+            scanned = scan_given(sources, settings)
+            if y is not None and scanned.dataset.skipped:
+                first = scanned.dataset.skipped[0]
                 raise DataError(f"{first.path} cannot be read: {first.reason}", hint="leave it out of the list")
-        _warn_of(fit.dataset, fit.fitted.notes)
-        if fit.fitted.interrupted:
-            message = f"training was interrupted: epoch {fit.fitted.best_epoch} is kept, the best until then"
+            fitted = fit(scanned, choose(scanned), needs_answers=False)
+        _warn_of(fitted.dataset, fitted.notes)
+        if fitted.interrupted:
+            message = f"training was interrupted: epoch {fitted.best_epoch} is kept, the best until then"
             warnings.warn(message, HeadstartWarning, stacklevel=2)
-        self.classes_ = names
-        self.strategy_, self.why_ = fit.settings.strategy, fit.choice.why if fit.choice else ""
-        self._fit: Fit | None = fit
-        model = fit.fitted.model
-        self._predictor = Predictor(fit.dataset.classes, model.preprocess, model.extractor, model.head)
+        model = fitted.model
+        predictor = Predictor(fitted.dataset.classes, model.preprocess, model.extractor, model.head)
+        self._know(names, predictor, fitted.settings.strategy, fitted.choice.why if fitted.choice else "", fitted)
         return self
 
     def predict(self, X: Paths) -> np.ndarray:
@@ -153,43 +156,41 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
     def _score_folder(self, data: str | Path) -> float:
         check_is_fitted(self, "classes_")
-        predictor = self._predictor
         with open_data(data, offline=self.offline) as sources:
-            found = scan(
-                sources.candidates, predictor.preprocess, predictor.extractor, store=FeatureStore(), workers=self.workers
-            )
-        dataset = labelled_dataset(sources.name, found.images, found.skipped, predictor.classes)
-        _warn_of(dataset)
-        known = [i for i, image in enumerate(found.images) if image.label in predictor.classes]
-        return float(accuracy_score(dataset.labels, predictor.head.logits(found.vectors[known]).argmax(axis=1)))
+            answered = answer_labelled(self._predictor, sources, sources.candidates, self.workers)
+        _warn_of(answered.dataset)
+        return float(accuracy_score(answered.dataset.labels, answered.probabilities.argmax(axis=1)))
 
     def save(self, folder: str | Path) -> Path:
         """Writes the model as a bundle that `headstart predict` and `ImageClassifier.load` read. Returns the folder."""
         check_is_fitted(self, "classes_")
-        if self._fit is None:
+        if self._fitted is None:
             raise SettingsError("a loaded model is saved already", hint="copy its folder")
-        target = Path(folder)
+        target, fitted = Path(folder), self._fitted
         if target.exists():
             raise SettingsError(f"{target} exists", hint="choose another folder")
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}-") as aside:
-            answers = self._fit.fitted.answers
-            reported = self._fit.evaluate(answers[0]) if answers else None
-            decisions = decide(self._fit)
-            write_model(Path(aside) / "model", self._fit, reported, decisions)
-            (Path(aside) / "model").rename(target)
+        reported = fitted.evaluate(fitted.answers[0]) if fitted.answers else None
+        decisions = decide(fitted)
+        with atomic_folder(target) as aside:
+            write_model(aside, fitted, reported, decisions, known_limits(fitted, reported, decisions))
         return target
 
     @classmethod
     def load(cls, folder: str | Path, device: str = "cpu") -> "ImageClassifier":
         """The classifier of a bundle or run folder. Its labels are the class names. Raises BundleError."""
         predictor = Predictor.load(folder, device)
-        settings = predictor.manifest.settings if predictor.manifest else {}
-        classifier = cls(**{name: value for name, value in settings.items() if name in TrainSettings.model_fields})
-        classifier.classes_ = np.unique(predictor.classes)
-        classifier._fit = None
-        classifier._predictor = predictor
+        manifest = predictor.manifest
+        assert manifest is not None  # it was read from a folder
+        classifier = cls(**dict(manifest.settings))
+        classifier._know(np.unique(predictor.classes), predictor, manifest.strategy)
         return classifier
+
+    def _know(
+        self, names: np.ndarray, predictor: Predictor, strategy: str, why: str = "", fitted: Fitted | None = None
+    ) -> None:
+        """Takes on a fitted model: the one place that sets what `fit` and `load` leave behind."""
+        self.classes_, self.strategy_, self.why_ = names, strategy, why
+        self._predictor, self._fitted = predictor, fitted
 
 
 def _warn_of(dataset: Dataset, notes: Sequence[str] = ()) -> None:

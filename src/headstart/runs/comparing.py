@@ -2,41 +2,52 @@
 
 import time
 from collections.abc import Sequence
-from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Literal
 
 import numpy as np
+from pydantic import Field, computed_field
 
-from headstart.audit.twins import find_twins
 from headstart.data.dataset import Dataset
+from headstart.data.given import open_given
 from headstart.data.sources import Skipped
-from headstart.data.splits import Split, fold_count, folds, groups_of, hold_out
+from headstart.data.splits import Split, fold_count, folds, hold_out
 from headstart.errors import DataError, SettingsError, explains_missing_packages
 from headstart.evaluation.intervals import share_interval
 from headstart.evaluation.paired import Difference, paired_difference
-from headstart.fitting.feature_table import FeatureTable
-from headstart.fitting.fit import open_splits, scan_sources
+from headstart.fitting.scanned import Scanned, scan_given
 from headstart.machine import peak_rss_mb, seconds_since_start
-from headstart.model.pretrained import Backbone, open_backbone
 from headstart.progress import Progress, silent
-from headstart.settings import Strategy, TrainSettings
+from headstart.schema import NotNegative, Positive, Schema, Share, ShareInterval
+from headstart.settings import TrainSettings
 
-STRATEGIES: tuple[Strategy, ...] = ("probe", "finetune")
+STRATEGIES: tuple[Literal["probe", "finetune"], ...] = ("probe", "finetune")
+STAGE = "comparing"
 
 
-@dataclass(frozen=True, slots=True)
-class Contender:
+class Contender(Schema):
     """One of those compared, and how it did."""
 
-    strategy: Strategy
+    strategy: Literal["probe", "finetune"]
     backbone: str
-    accuracy: float
-    accuracy_ci95: tuple[float, float]
-    difference: Difference | None  # to the first contender; None for that one
-    seconds: float  # of one training, features at hand
-    size_mb: float  # of the backbone's weights
+    accuracy: Share
+    accuracy_ci95: ShareInterval
+    to_first: Difference | None = Field(exclude=True)  # None for the first contender itself
+    seconds: NotNegative  # of one training, features at hand
+    size_mb: NotNegative  # of the backbone's weights
+
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def difference(self) -> float | None:
+        """Accuracy minus that of the first contender."""
+        return None if self.to_first is None else self.to_first.gain
+
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def difference_ci95(self) -> tuple[float, float] | None:
+        """Its 95 % interval."""
+        return None if self.to_first is None else self.to_first.ci95
 
     @property
     def name(self) -> str:
@@ -44,58 +55,53 @@ class Contender:
         return f"{self.strategy} {self.backbone}"
 
 
-@dataclass(frozen=True, slots=True)
-class Comparison:
+class Comparison(Schema):
     """What a comparison found."""
 
+    format: Literal[1] = 1
     data: str
-    n: int  # images, each answered once by a model that never saw it
-    n_folds: int
+    n: Positive  # images, each answered once by a model that never saw it
+    n_folds: Positive = Field(alias="folds")
     contenders: tuple[Contender, ...]
-    skipped: tuple[Skipped, ...]  # files that were not used
+    skipped_files: tuple[Skipped, ...] = Field(exclude=True)  # files that were not used
+    seconds: dict[str, NotNegative]
+    peak_rss_mb: NotNegative
 
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def skipped(self) -> int:
+        """How many files were not used."""
+        return len(self.skipped_files)
+
+    @computed_field  # type: ignore[prop-decorator]
+    @property
     def sentences(self) -> list[str]:
         """For each contender after the first whether it is better, in plain words."""
         first, *others = self.contenders
-        return [self._sentence(first, other) for other in others]
+        return [_sentence(first, other, other.to_first) for other in others if other.to_first]
 
-    def _sentence(self, first: Contender, other: Contender) -> str:
-        assert other.difference is not None
-        if not other.difference.is_shown:
-            shown = f"can be shown with {self.n} images ({other.difference.signed()})"
-            return f"No difference between {other.name} and {first.name} {shown}."
-        better = "better" if other.difference.gain > 0 else "worse"
-        ratio = other.seconds / max(first.seconds, 1e-9)
-        takes = f"takes {ratio:.0f} times as long"
-        if ratio < 1.5:
-            takes = f"takes {other.seconds:.1f} s in place of {first.seconds:.1f}"
-        return f"{other.name} is {better} than {first.name} by {other.difference.in_points()} and {takes}."
 
-    def as_json(self) -> dict[str, Any]:
-        """What `compare --json` prints."""
-        return {
-            "format": 1,
-            "data": self.data,
-            "n": self.n,
-            "folds": self.n_folds,
-            "contenders": [
-                {
-                    "strategy": c.strategy,
-                    "backbone": c.backbone,
-                    "accuracy": c.accuracy,
-                    "accuracy_ci95": list(c.accuracy_ci95),
-                    "difference": c.difference and c.difference.gain,
-                    "difference_ci95": c.difference and list(c.difference.ci95),
-                    "seconds": round(c.seconds, 3),
-                    "size_mb": round(c.size_mb, 1),
-                }
-                for c in self.contenders
-            ],
-            "sentences": self.sentences(),
-            "skipped": len(self.skipped),
-            "seconds": {"total": round(seconds_since_start(), 3)},
-            "peak_rss_mb": round(peak_rss_mb(), 1),
-        }
+def _sentence(first: Contender, other: Contender, difference: Difference) -> str:
+    if not difference.is_shown:
+        shown = f"can be shown with {difference.n} images ({difference.signed()})"
+        return f"No difference between {other.name} and {first.name} {shown}."
+    better = "better" if difference.gain > 0 else "worse"
+    ratio = other.seconds / max(first.seconds, 1e-9)
+    takes = f"takes {ratio:.0f} times as long"
+    if ratio < 1.5:
+        takes = f"takes {other.seconds:.1f} s instead of {first.seconds:.1f}"
+    return f"{other.name} is {better} than {first.name} by {difference.in_points()} and {takes}."
+
+
+@dataclass(frozen=True, slots=True)
+class _Measured:
+    """How one contender did."""
+
+    strategy: Literal["probe", "finetune"]
+    backbone: str
+    right: np.ndarray  # (n,) bool, of the rows that are compared
+    seconds: float
+    size_mb: float
 
 
 @explains_missing_packages("a comparison")
@@ -114,52 +120,90 @@ def compare_models(
     without `backbones` theirs is the only one. Raises HeadstartError.
     """
     settings = settings or TrainSettings()
+    chosen = _chosen(strategies, settings)
+    names = tuple(dict.fromkeys(backbones or (settings.backbone,)))
+    found: list[_Measured] = []
+    with open_given(data, settings, progress) as sources:
+        scanned = scan_given(sources, _with_backbone(settings, names[0]), progress)
+        task = _Task.of(scanned, n_folds, chosen)  # of the first backbone: folds must not depend on who is compared next
+        n_all = len(names) * len(chosen) * len(task.parts)
+        for name in names:
+            if name != names[0]:
+                scanned = scan_given(sources, _with_backbone(settings, name), progress)
+            same_groups = replace(scanned, groups=task.groups)
+            for strategy in chosen:
+                found.append(_measure(strategy, same_groups, task, progress, len(found) * len(task.parts), n_all))
+    groups, first = task.groups[task.rows], found[0].right
+    contenders = tuple(
+        Contender(
+            strategy=one.strategy,
+            backbone=one.backbone,
+            accuracy=float(one.right.mean()),
+            accuracy_ci95=share_interval(one.right, groups),
+            to_first=paired_difference(one.right, first, groups) if i else None,
+            seconds=round(one.seconds, 3),
+            size_mb=round(one.size_mb, 1),
+        )
+        for i, one in enumerate(found)
+    )
+    return Comparison(
+        data=scanned.dataset.name,
+        n=len(task.rows),
+        n_folds=len(task.parts),
+        contenders=contenders,
+        skipped_files=scanned.dataset.skipped,
+        seconds={"total": round(seconds_since_start(), 3)},
+        peak_rss_mb=round(peak_rss_mb(), 1),
+    )
+
+
+def _with_backbone(settings: TrainSettings, name: str) -> TrainSettings:
+    return settings.model_copy(update={"backbone": name, "strategy": "probe"})
+
+
+def _chosen(strategies: Sequence[str], settings: TrainSettings) -> list[Literal["probe", "finetune"]]:
     unknown = set(strategies) - set(STRATEGIES)
     if unknown or not strategies:
         raise SettingsError(f"there is no strategy {', '.join(map(repr, sorted(unknown))) or 'given'}", hint="probe, finetune")
     if settings.recipe == "tutorial":
         raise SettingsError("compare is for the default recipe", hint="leave --recipe out")
-    chosen = [strategy for strategy in STRATEGIES if strategy in strategies]
-    chosen.sort(key=list(strategies).index)
-    names = tuple(dict.fromkeys(backbones or (settings.backbone,)))
-    found: list[tuple[Strategy, str, np.ndarray, float, float]] = []
-    with ExitStack() as stack:
-        sources = open_splits(stack, data, settings, progress)
-        parts: list[tuple[np.ndarray, np.ndarray]] = []
-        groups = rows = np.empty(0, np.int64)
-        for name in names:
-            of_backbone = settings.model_copy(update={"backbone": name, "strategy": "probe"})
-            backbone = open_backbone(of_backbone, progress)
-            dataset, scanned = scan_sources(sources, backbone, of_backbone, progress)
-            if not parts:  # of the first backbone: folds must not depend on who is compared next
-                groups = groups_of(dataset.images, find_twins(dataset.images, scanned.facts, scanned.vectors).pairs())
-                rows = np.setdiff1d(np.arange(len(dataset.images)), dataset.indices_of("test"))
-                parts = _folds(dataset, groups, rows, n_folds, settings.seed)
-                if "finetune" in chosen:
-                    _check_val(dataset, groups, parts, settings)
-            table = FeatureTable(scanned.vectors, dataset.labels, groups, len(dataset.classes), settings.balance)
-            size_mb = backbone.weights.path.stat().st_size / 1e6
-            for strategy in chosen:
-                right = np.zeros(len(dataset.images), bool)
-                began = time.perf_counter()
-                for number, (fit, held) in enumerate(parts, start=1):
-                    right[held] = _right(strategy, dataset, table, backbone, of_backbone, fit, held, progress)
-                    progress("comparing", len(found) * len(parts) + number, len(names) * len(chosen) * len(parts))
-                found.append((strategy, name, right[rows], (time.perf_counter() - began) / len(parts), size_mb))
-    first = found[0][2]
-    contenders = tuple(
-        Contender(
-            strategy,
-            name,
-            float(right.mean()),
-            share_interval(right, groups[rows]),
-            paired_difference(right, first, groups[rows]) if i else None,
-            seconds,
-            size_mb,
-        )
-        for i, (strategy, name, right, seconds, size_mb) in enumerate(found)
-    )
-    return Comparison(dataset.name, len(rows), len(parts), contenders, dataset.skipped)
+    return sorted((strategy for strategy in STRATEGIES if strategy in strategies), key=list(strategies).index)
+
+
+@dataclass(frozen=True, slots=True)
+class _Task:
+    """What every contender answers."""
+
+    groups: np.ndarray  # (n_images,) int64
+    rows: np.ndarray  # (n,) int64, of the images that are compared: all but those of a test split
+    parts: list[tuple[np.ndarray, np.ndarray]]  # (fit, held) rows of each fold
+
+    @classmethod
+    def of(cls, scanned: Scanned, n_folds: int, strategies: Sequence[str]) -> "_Task":
+        """The folds that a data set allows. Raises DataError."""
+        rows = np.setdiff1d(np.arange(len(scanned.dataset.images)), scanned.dataset.indices_of("test"))
+        parts = _folds(scanned.dataset, scanned.groups, rows, n_folds, scanned.settings.seed)
+        if "finetune" in strategies:
+            _check_val(scanned, parts)
+        return cls(scanned.groups, rows, parts)
+
+
+def _measure(
+    strategy: Literal["probe", "finetune"],
+    scanned: Scanned,
+    task: _Task,
+    progress: Progress,
+    n_done: int,
+    n_all: int,
+) -> _Measured:
+    right = np.zeros(len(scanned.dataset.images), bool)
+    began = time.perf_counter()
+    for number, (fit, held) in enumerate(task.parts, start=1):
+        right[held] = _right(strategy, scanned, fit, held, progress)
+        progress(STAGE, n_done + number, n_all)
+    seconds = (time.perf_counter() - began) / len(task.parts)
+    size_mb = scanned.backbone.weights.path.stat().st_size / 1e6
+    return _Measured(strategy, scanned.settings.backbone, right[task.rows], seconds, size_mb)
 
 
 def _folds(
@@ -175,44 +219,37 @@ def _folds(
     return [(rows[fit], rows[held]) for fit, held in folds(labels, groups[rows], possible, seed)]
 
 
-def _check_val(
-    dataset: Dataset, groups: np.ndarray, parts: Sequence[tuple[np.ndarray, np.ndarray]], settings: TrainSettings
-) -> None:
+def _check_val(scanned: Scanned, parts: Sequence[tuple[np.ndarray, np.ndarray]]) -> None:
     """Raises DataError where fine-tuning could not hold val images out: said before minutes have gone by."""
     for fit, _ in parts:
         try:
-            _val_of(dataset, groups, fit, settings)
+            _val_of(scanned, fit)
         except DataError as error:
             raise DataError(
-                f"in a fold fine-tuning could hold no val images out: {error.message}",
+                f"in a fold fine-tuning could not hold out val images: {error.message}",
                 hint="add images, or compare --strategies probe",
             ) from error
 
 
-def _val_of(dataset: Dataset, groups: np.ndarray, fit: np.ndarray, settings: TrainSettings) -> np.ndarray:
+def _val_of(scanned: Scanned, fit: np.ndarray) -> np.ndarray:
     """(n_fit,) bool: what fine-tuning chooses its best epoch by."""
-    return hold_out(dataset.labels[fit], groups[fit], settings.val_fraction or 0.2, settings.seed, dataset.classes)
+    dataset, settings = scanned.dataset, scanned.settings
+    fraction = settings.val_fraction or 0.2
+    return hold_out(dataset.labels[fit], scanned.groups[fit], fraction, settings.seed, dataset.classes)
 
 
 def _right(
-    strategy: Strategy,
-    dataset: Dataset,
-    table: FeatureTable,
-    backbone: Backbone,
-    settings: TrainSettings,
-    fit: np.ndarray,
-    held: np.ndarray,
-    progress: Progress,
+    strategy: Literal["probe", "finetune"], scanned: Scanned, fit: np.ndarray, held: np.ndarray, progress: Progress
 ) -> np.ndarray:
     """(n_held,) bool: whether a model of the `fit` rows is right about each of the `held` ones."""
     if strategy == "probe":
-        answers = table.answer(table.fit(fit, settings.seed), held, "test").probabilities
+        table = scanned.table()
+        answers = table.answer(table.fit(fit, scanned.settings.seed), held, "test").probabilities
     else:
         from headstart.fitting.finetune_fit import answers_of_trial, finetune_job
 
-        for_val = _val_of(dataset, table.groups, fit, settings)
+        for_val = _val_of(scanned, fit)
         split = Split(fit[~for_val], fit[for_val], held, "train")
-        finetuning = settings.model_copy(update={"strategy": "finetune"})
-        job = finetune_job(dataset, split, table, backbone, finetuning, None, progress)
-        answers = answers_of_trial(job, held, progress)
-    return answers.argmax(axis=1) == dataset.labels[held]
+        finetuning = scanned.settings.model_copy(update={"strategy": "finetune"})
+        answers = answers_of_trial(finetune_job(replace(scanned, settings=finetuning), split, None, progress), held, progress)
+    return answers.argmax(axis=1) == scanned.dataset.labels[held]

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from headstart.artifact.feature_file import write_embedding
-from headstart.data.catalog import open_data
+from headstart.data.given import open_given
 from headstart.data.sources import Skipped
 from headstart.errors import DataError, explains_missing_packages
 from headstart.model.feature_store import FeatureStore
@@ -36,7 +36,8 @@ def embed(data: str | Path, output: Path, settings: TrainSettings | None = None,
     assert backbone.frozen is not None  # only the tutorial's recipe has none, and it is no setting of this
     work = Work()
     skipped: list[Skipped] = []
-    with open_data(data, offline=settings.offline, progress=progress) as sources:
+    only = settings.model_copy(update={"val": None, "test": None})
+    with open_given(data, only, progress) as (sources,):
         skipped += sources.skipped
         rows = scan_rows(
             sources.candidates,

@@ -68,7 +68,7 @@ def compare(
         with output_file(output) as file:
             file.write(json_line(compared.as_json(), file) + "\n")
     if not quiet:
-        note_skipped(compared.skipped)
+        note_skipped(compared.skipped_files)
     if json:
         print_json(compared.as_json())
     else:
@@ -86,9 +86,9 @@ def _tell(compared: "Comparison") -> None:
     for c in compared.contenders:
         low, high = c.accuracy_ci95
         difference = ""
-        if c.difference:
-            difference = c.difference.signed().replace(" points", "")
+        if c.to_first:
+            difference = c.to_first.signed().replace(" points", "")
         shares = f"{c.accuracy:8.1%}  {low:.1%} to {high:.1%}"
         say(f"  {c.name:<{width}}  {shares}  {difference:<19}  {c.seconds:7.1f}  {c.size_mb:4.0f} MB")
-    for sentence in compared.sentences():
+    for sentence in compared.sentences:
         say(sentence)

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from headstart.apps.console import check_target, command, note, note_skipped, progress_bars, say
-from headstart.settings import Precision, TrainSettings, help_for
+from headstart.settings import EngineChoice, Precision, TrainSettings, help_for
 
 
 @command
@@ -18,6 +18,7 @@ def embed(
     offline: Annotated[bool, typer.Option("--offline", help=help_for("offline"))] = False,
     image_size: Annotated[int | None, typer.Option(help=help_for("image_size"))] = None,
     precision: Annotated[Precision, typer.Option(help=help_for("precision"))] = "fp32",
+    engine: Annotated[EngineChoice | None, typer.Option(help=help_for("engine"))] = None,
     device: Annotated[str, typer.Option(help=help_for("device"))] = "auto",
     workers: Annotated[int | None, typer.Option(help=help_for("workers"))] = None,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress and no summary.")] = False,
@@ -36,6 +37,7 @@ def embed(
         offline=offline,
         image_size=image_size,
         precision=precision,
+        engine=engine,
         device=device,
         workers=workers,
     )

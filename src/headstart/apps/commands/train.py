@@ -7,7 +7,7 @@ import typer
 
 from headstart.apps.console import EXIT_INTERRUPTED, as_argument, command, note, print_json, progress_bars, say
 from headstart.machine import process_rank
-from headstart.settings import Augment, Precision, Recipe, Schedule, Strategy, TrainSettings, help_for
+from headstart.settings import Augment, EngineChoice, Precision, Recipe, Schedule, Strategy, TrainSettings, help_for
 
 if TYPE_CHECKING:
     from headstart.record.trained import Trained
@@ -38,6 +38,7 @@ def train(
     image_size: Annotated[int | None, typer.Option(help=help_for("image_size"))] = None,
     freeze: Annotated[int | None, typer.Option(metavar="N", help=help_for("freeze"))] = None,
     precision: Annotated[Precision, typer.Option(help=help_for("precision"))] = "fp32",
+    engine: Annotated[EngineChoice | None, typer.Option(help=help_for("engine"))] = None,
     device: Annotated[str, typer.Option(help=help_for("device"))] = "auto",
     workers: Annotated[int | None, typer.Option(help=help_for("workers"))] = None,
     seed: Annotated[int, typer.Option(help=help_for("seed"))] = 0,
