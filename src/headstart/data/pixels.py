@@ -27,7 +27,7 @@ class PixelSource(Protocol):
 class CachedPixels:
     """Images kept with their shorter side at `Preprocess.resize_px`, what a training crop is cut from.
 
-    `put` fills it, each image once, with what `shape` makes. Sizes follow from what the scan recorded, so one flat array holds all.
+    `put` fills it, each image once, with what `shape` makes. Sizes follow from the scan, so one flat array holds all.
     """
 
     def __init__(self, images: Sequence[LabelledImage], preprocess: Preprocess) -> None:
