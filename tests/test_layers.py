@@ -38,6 +38,7 @@ TORCH = (
 ROOMS = {  # outside package -> the only modules that may import it
     "cleanlab": ("audit.labels",),
     "fastapi": ("apps.serving.",),
+    "filelock": ("locks",),
     "prometheus_client": ("apps.serving.counters",),
     "starlette": ("apps.serving.",),
     "uvicorn": ("apps.serving.server",),

@@ -1,12 +1,14 @@
 """Work in threads keeps its order, its bounds and its errors."""
 
+import math
+import os
 import sys
 import time
 from pathlib import Path
 
 import pytest
 
-from headstart.threads import map_in_threads, preloading
+from headstart.threads import cores, cpu_quota, map_in_threads, preloading
 
 
 def test_threads_stay_a_bounded_distance_ahead() -> None:
@@ -39,3 +41,76 @@ def test_preloading(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         pass
     with pytest.raises(KeyError), preloading("no_such_module"):
         raise KeyError
+
+
+def write_files(root: Path, files: dict[str, str]) -> None:
+    for name, content in files.items():
+        file = root / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(content + "\n", encoding="utf-8")
+
+
+V1 = "5:cpuset:/x\n4:cpu,cpuacct:{0}\n1:name=systemd:/x\n0::/x"
+QUOTAS = {
+    "no Linux": ({}, math.inf),
+    "no limit": ({"proc/self/cgroup": "0::/", "sys/fs/cgroup/cpu.max": "max 100000"}, math.inf),
+    "root without a file": ({"proc/self/cgroup": "0::/"}, math.inf),
+    "container": ({"proc/self/cgroup": "0::/", "sys/fs/cgroup/cpu.max": "150000 100000"}, 1.5),
+    "own group": (
+        {
+            "proc/self/cgroup": "0::/user/job",
+            "sys/fs/cgroup/user/job/cpu.max": "50000 100000",
+            "sys/fs/cgroup/cpu.max": "max 1",
+        },
+        0.5,
+    ),
+    "group around it": (
+        {
+            "proc/self/cgroup": "0::/user/job/step",
+            "sys/fs/cgroup/user/job/step/cpu.max": "400000 100000",
+            "sys/fs/cgroup/user/job/cpu.max": "200000 100000",
+            "sys/fs/cgroup/user/cpu.max": "300000 100000",
+        },
+        2.0,
+    ),
+    "group beside it": ({"proc/self/cgroup": "0::/user", "sys/fs/cgroup/other/cpu.max": "100000 100000"}, math.inf),
+    "process from outside": ({"proc/self/cgroup": "0::/../../user", "sys/fs/cgroup/cpu.max": "100000 100000"}, 1.0),
+    "version 1": (
+        {
+            "proc/self/cgroup": V1.format("/job"),
+            "sys/fs/cgroup/cpu/job/cpu.cfs_quota_us": "250000",
+            "sys/fs/cgroup/cpu/job/cpu.cfs_period_us": "100000",
+            "sys/fs/cgroup/cpu/cpu.cfs_quota_us": "-1",
+            "sys/fs/cgroup/cpu/cpu.cfs_period_us": "100000",
+        },
+        2.5,
+    ),
+    "version 1, path of the host": (
+        {
+            "proc/self/cgroup": V1.format("/docker/0123"),
+            "sys/fs/cgroup/cpu,cpuacct/cpu.cfs_quota_us": "50000",
+            "sys/fs/cgroup/cpu,cpuacct/cpu.cfs_period_us": "50000",
+        },
+        1.0,
+    ),
+    "damaged": ({"proc/self/cgroup": "0::/", "sys/fs/cgroup/cpu.max": "1 0"}, math.inf),
+}
+
+
+@pytest.mark.parametrize("case", QUOTAS)
+def test_quotas_of_control_groups(tmp_path: Path, case: str) -> None:
+    """The smallest quota of the process's control group and those around it is found, of either version of control groups."""
+    files, quota = QUOTAS[case]
+    write_files(tmp_path, files)
+    assert cpu_quota(tmp_path) == quota
+
+
+@pytest.mark.parametrize(
+    ("quota", "expected"), [("max", math.inf), ("1000", 1), ("100000", 1), ("100001", 2), ("99900000", 999)]
+)
+def test_cores_are_what_the_quota_allows(tmp_path: Path, quota: str, expected: float) -> None:
+    """A quota is rounded up to whole processors, and never gives more than the process may run on."""
+    write_files(tmp_path, {"proc/self/cgroup": "0::/", "sys/fs/cgroup/cpu.max": f"{quota} 100000"})
+    available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    assert cores(tmp_path) == min(available, expected)
+    assert 1 <= cores() <= available

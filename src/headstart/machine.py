@@ -1,41 +1,13 @@
-"""What this process has used so far, seconds since it started and peak memory; and whether another one still runs."""
+"""What this machine has, and what this process has used so far: seconds since it started and peak memory."""
 
 import ctypes
 import os
-import platform
 import sys
 import time
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import psutil
-
-
-@dataclass(frozen=True, slots=True)
-class ProcessMark:
-    """A process, told from all that had its number before and will have it again."""
-
-    machine: str
-    number: int
-    started: float  # seconds since 1970, to about one
-
-    @classmethod
-    def own(cls) -> "ProcessMark":
-        """That of the process that asks."""
-        return cls(platform.node(), os.getpid(), psutil.Process().create_time())
-
-    def may_run(self) -> bool:
-        """Whether it runs; yes where that cannot be known, as on another machine."""
-        if self.machine != platform.node():
-            return True
-        try:
-            process = psutil.Process(self.number)
-            return abs(process.create_time() - self.started) < 2 and process.status() != psutil.STATUS_ZOMBIE
-        except psutil.NoSuchProcess:
-            return False
-        except psutil.AccessDenied:
-            return True
 
 
 def has_cuda() -> bool:

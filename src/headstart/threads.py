@@ -1,11 +1,13 @@
 """Work that releases Python's lock, done by several threads in order."""
 
+import math
 import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from itertools import islice
+from pathlib import Path
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -13,9 +15,47 @@ U = TypeVar("U")
 AHEAD = 4  # items a thread that are begun before they are asked for
 
 
-def cores() -> int:
-    """Processors this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+def cores(root: Path = Path("/")) -> int:
+    """Processors this process may use, at least 1: those it may run on, or as many as its share of their time is worth.
+
+    `root` is where /proc and /sys are.
+    """
+    processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, math.ceil(min(processors, cpu_quota(root))))
+
+
+def cpu_quota(root: Path) -> float:
+    """Processors whose time Linux lets this process use, as in a container started with `--cpus 1.5`; infinity without a limit.
+
+    A process belongs to a control group; the smallest quota of the group and all groups around it counts.
+    """
+    try:
+        lines = (root / "proc/self/cgroup").read_text(encoding="utf-8", errors="surrogateescape").splitlines()
+    except OSError:  # not Linux
+        return math.inf
+    quotas = [math.inf]
+    for line in lines:  # hierarchy:controllers:/path of the group
+        _, controllers, path = line.split(":", 2)
+        if controllers and "cpu" not in controllers.split(","):
+            continue
+        # In a container /proc may show the path that the host sees, of which only the end is there: its top folder.
+        parts = [part for part in path.split("/") if part and part != ".."]
+        for mount in ("", "unified") if not controllers else ("cpu", controllers):
+            top = root / "sys/fs/cgroup" / mount
+            quotas += (_quota_of(top.joinpath(*parts[:depth])) for depth in range(len(parts) + 1))
+    return min(quotas)
+
+
+def _quota_of(group: Path) -> float:
+    """The quota of one control group, in processors; of version 2 (one file) or version 1 (two files)."""
+    try:
+        if (group / "cpu.max").exists():
+            quota, period = (group / "cpu.max").read_text(encoding="utf-8").split()
+        else:
+            quota, period = ((group / f"cpu.cfs_{name}_us").read_text(encoding="utf-8") for name in ("quota", "period"))
+        return int(quota) / int(period) if int(quota) > 0 else math.inf  # version 1 says -1 for none
+    except (OSError, ValueError, ZeroDivisionError):  # no such group here; or "max", which is none
+        return math.inf
 
 
 @contextmanager

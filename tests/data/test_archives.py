@@ -1,18 +1,23 @@
 """Archives of strangers: what is safe is unpacked, what is not is named, nothing is written outside."""
 
+import gzip
 import io
+import lzma
 import random
 import stat
 import tarfile
+import tracemalloc
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import IO
 
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from headstart.data.archives import is_archive, safe_parts, unpack
+from headstart.data import archives as archives_module
+from headstart.data.archives import HEADER_BYTES, is_archive, safe_parts, unpack
 from headstart.errors import DataError
 
 Maker = Callable[[Path, list[tuple[str, bytes]]], Path]
@@ -324,3 +329,142 @@ def test_bomb_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     with pytest.raises(DataError, match="unpacks to more than"):
         unpack(bomb, tmp_path / "out")
     assert sum(file.stat().st_size for file in (tmp_path / "out").rglob("*.jpg")) <= 8 << 20
+
+
+MIB = 1 << 20
+HUGE = 32 * MIB  # of a header: far more than may be read of it
+
+
+def header_of(kind: bytes, size: int, name: str = "a", **facts: str) -> bytes:
+    info = tarfile.TarInfo(name)
+    info.type, info.size, info.pax_headers = kind, size, facts
+    return info.tobuf(tarfile.PAX_FORMAT if facts else tarfile.GNU_FORMAT)
+
+
+def old_holes() -> Iterator[bytes]:
+    """A sparse file as GNU tar wrote it of old: a list of pieces that goes on block after block."""
+    start = bytearray(header_of(tarfile.GNUTYPE_SPARSE, 0))
+    start[482], start[148:156] = 1, b" " * 8
+    start[148:156] = b"%06o\0 " % sum(start)
+    yield bytes(start)
+    block = b"%011o\0%011o\0" % (1, 1) * 21
+    yield from [(block + b"\1" + bytes(7)) * 2048] * (HUGE // MIB)
+
+
+def new_holes() -> Iterator[bytes]:
+    """A sparse file as GNU tar writes it in PAX headers: the list of pieces stands before the content."""
+    facts = {"GNU.sparse.major": "1", "GNU.sparse.minor": "0", "GNU.sparse.name": "a", "GNU.sparse.realsize": "1"}
+    yield header_of(tarfile.REGTYPE, HUGE, **facts)
+    yield b"100000000\n"
+    yield from [b"1\n" * (MIB // 2)] * (HUGE // MIB)
+
+
+def extended(kind: bytes) -> Iterator[bytes]:
+    """A header that says of the next one what its fields do not hold, such as a long name or a fact."""
+    yield header_of(kind, HUGE)
+    yield b"%d comment=" % HUGE
+    yield from [b"a" * MIB] * (HUGE // MIB)
+
+
+def many() -> Iterator[bytes]:
+    """Ordinary members, each with a large header of its own."""
+    for number in range(HUGE // 50_000):
+        yield header_of(tarfile.REGTYPE, 0, f"{number}.jpg", comment="a" * 50_000)
+
+
+BOMBS = {
+    "pax": lambda: extended(tarfile.XHDTYPE),
+    "global": lambda: extended(tarfile.XGLTYPE),
+    "solaris": lambda: extended(tarfile.SOLARIS_XHDTYPE),
+    "long name": lambda: extended(tarfile.GNUTYPE_LONGNAME),
+    "long link": lambda: extended(tarfile.GNUTYPE_LONGLINK),
+    "old holes": old_holes,
+    "new holes": new_holes,
+}
+
+
+def write_tar(path: Path, blocks: Iterator[bytes], opener: Callable[[Path, str], IO[bytes]]) -> Path:
+    with opener(path, "wb") as file:
+        for block in blocks:
+            file.write(block)
+        file.write(bytes(1024))
+    return path
+
+
+def peak_of(work: Callable[[], object]) -> int:
+    """Bytes of memory that Python takes while `work` is done, at its peak."""
+    tracemalloc.start()
+    try:
+        work()
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("opener", [open, gzip.open, lzma.open], ids=["tar", "gz", "xz"])
+@pytest.mark.parametrize("bomb", BOMBS)
+def test_a_header_is_never_read_beyond_its_limit(
+    tmp_path: Path, inside: Path, bomb: str, opener: Callable[[Path, str], IO[bytes]]
+) -> None:
+    """Whatever size a header claims, no more than the limit is read, and the archive is refused in a sentence."""
+    archive = write_tar(tmp_path / "set.tar", BOMBS[bomb](), opener)
+
+    def refused() -> None:
+        assert is_archive(archive)
+        with pytest.raises(DataError, match=rf"set.tar cannot be unpacked: a member's header .*{HEADER_BYTES >> 10} KiB"):
+            unpack(archive, inside)
+
+    assert peak_of(refused) < 12 * MIB  # of which xz takes 8
+    assert files_in(inside) == {}
+
+
+def test_headers_of_many_members_are_not_kept(tmp_path: Path, inside: Path) -> None:
+    """The headers of members that were unpacked take no memory."""
+    archive = write_tar(tmp_path / "set.tar", many(), open)
+    assert peak_of(lambda: unpack(archive, inside)) < 4 * MIB
+    assert len(files_in(inside)) == HUGE // 50_000
+
+
+def test_headers_as_tools_write_them(tmp_path: Path, inside: Path) -> None:
+    """Long names, facts of the file system, and what git says about a whole archive are read."""
+    long = "/".join(["a" * 100] * 9) + ".jpg"
+    for number, format in enumerate((tarfile.PAX_FORMAT, tarfile.GNU_FORMAT)):
+        with tarfile.open(tmp_path / "set.tar", "w", format=format, pax_headers={"comment": "0" * 40}) as file:
+            info = tarfile.TarInfo(f"{number}/{long}")
+            info.size, info.pax_headers = 5, {"SCHILY.xattr.user.note": "x" * 4_000}
+            file.addfile(info, io.BytesIO(b"pixel"))
+        assert unpack(tmp_path / "set.tar", inside) == []
+    assert files_in(inside) == {f"0/{long}": b"pixel", f"1/{long}": b"pixel"}
+
+
+def test_a_sparse_file(tmp_path: Path, inside: Path) -> None:
+    """A sparse file of a few pieces is unpacked, holes and all."""
+    facts = {"GNU.sparse.major": "1", "GNU.sparse.minor": "0", "GNU.sparse.name": "a.jpg", "GNU.sparse.realsize": "1000"}
+    map_and_content = b"1\n500\n3\n".ljust(512, b"\0") + b"abc".ljust(512, b"\0")
+    blocks = [header_of(tarfile.REGTYPE, 515, **facts), map_and_content]
+    archive = write_tar(tmp_path / "set.tar", iter(blocks), open)
+    assert unpack(archive, inside) == []
+    assert files_in(inside) == {"a.jpg": bytes(500) + b"abc" + bytes(497)}
+
+
+def test_facts_about_all_members_are_limited(tmp_path: Path, inside: Path) -> None:
+    """A tar cannot fill the memory with ever new facts about all its members."""
+    facts = (tarfile.TarInfo.create_pax_global_header({f"fact {i}": "a" * 50_000}) for i in range(HUGE // 50_000))
+    members = (block for number, fact in enumerate(facts) for block in (fact, header_of(tarfile.REGTYPE, 0, f"{number}")))
+    archive = write_tar(tmp_path / "set.tar", members, open)
+
+    def refused() -> None:
+        with pytest.raises(DataError, match=r"set\.tar cannot be unpacked: it states more than 100 facts"):
+            unpack(archive, inside)
+
+    assert peak_of(refused) < 12 * MIB
+
+
+def test_what_is_left_out_is_limited(tmp_path: Path, inside: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Members that are left out are named by the beginning of their names; too many of them refuse the archive."""
+    archive = make_tar(tmp_path / "set.tar", [("a" * 50_000, b""), ("/" + "b" * 50_000, b""), ("c/" * 25_000, b"")])
+    left_out = unpack(archive, inside)
+    assert [(len(name), reason) for name, reason in left_out] == [(300, "its name is too long")] * 3
+    monkeypatch.setattr(archives_module, "MAX_LEFT_OUT", 2)
+    with pytest.raises(DataError, match=r"set\.tar holds more than 2 members that are left out: its name is too long"):
+        unpack(archive, inside)

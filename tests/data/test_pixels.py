@@ -1,5 +1,9 @@
 """Pixels for training: decoded once or each time, the same picture either way."""
 
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -109,3 +113,86 @@ def test_no_room_for_the_pixels() -> None:
     with pytest.raises(DataError, match="GiB of pixels do not fit into") as caught:
         allocate((1 << 62,))
     assert "--image-size" in caught.value.hint
+
+
+# Two arrays of 6 MB on a disk of 8 MB: the first is filled, the second cannot be had.
+FILL_THE_DISK = """
+import os, sys
+from headstart.data import pixels
+from headstart.errors import DataError
+
+def cannot(*_):
+    raise OSError(95, "Operation not supported")
+
+if sys.argv[1] == "no reservation":
+    os.posix_fallocate = cannot
+elif sys.argv[1] == "no such call" and hasattr(os, "posix_fallocate"):
+    del os.posix_fallocate
+pixels.MEMORY_BYTES = 0
+first = pixels.allocate((6 << 20,))
+first[:] = 7
+assert int(first[::1000].min()) == 7
+try:
+    second = pixels.allocate((6 << 20,))
+    second[:] = 7
+except DataError as error:
+    print(error.message, error.hint, sep="|")
+"""
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 8 MB."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", folder], capture_output=True, text=True, check=False
+    )
+    if mounted.returncode:
+        pytest.skip(f"no file system can be mounted: {mounted.stderr.strip()}")
+    yield folder
+    subprocess.run(["umount", folder], check=True)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="mounts a tmpfs")
+@pytest.mark.parametrize("way", ["reserved", "no reservation", "no such call"])
+def test_a_full_disk_is_an_error_not_a_crash(small_disk: Path, way: str) -> None:
+    """What a disk has no room for is refused before it is written to, and the sentence says how much is missing where."""
+    ran = subprocess.run(
+        [sys.executable, "-c", FILL_THE_DISK, way],
+        env=os.environ | {"TMPDIR": str(small_disk)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (ran.returncode, ran.stderr) == (0, "")
+    message, hint = ran.stdout.strip().split("|")
+    assert message == f"0.1 GiB of pixels do not fit into {small_disk}: 0.1 GiB are missing"
+    assert "TMPDIR" in hint
+
+
+FILE_LIMIT = """
+import resource
+from headstart.data import pixels
+from headstart.errors import DataError
+
+pixels.MEMORY_BYTES = 0
+resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, 1 << 20))
+try:
+    pixels.allocate((6 << 20,))[:] = 7
+except DataError as error:
+    print(error.message)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no limit on the size of a process's files")
+def test_a_limit_on_files_is_an_error(tmp_path: Path) -> None:
+    """Where the system refuses a file of that size for another reason than a full disk, the sentence says which."""
+    ran = subprocess.run(
+        [sys.executable, "-c", FILE_LIMIT],
+        env=os.environ | {"TMPDIR": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert ran.stdout.strip() == f"0.1 GiB of pixels do not fit into {tmp_path}: File too large"

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath, PureWindowsPath
-from typing import IO, Any
+from typing import IO, Any, Self
 
 from headstart.data.images import UnreadableImage, check_size
 from headstart.errors import DataError
@@ -20,6 +20,10 @@ CHUNK_BYTES, BLOCK_BYTES = 1 << 20, 512  # a tar is made of blocks
 NAME_ERRORS = {errno.ENAMETOOLONG, errno.EINVAL, errno.EILSEQ}  # a name this file system does not take
 HARMLESS_BYTES = 1 << 30  # an archive may unpack to this much, or to MAX_RATIO times its own size if that is more:
 MAX_RATIO = 100  # images hardly shrink when packed, so what grows more was made to fill a disk
+HEADER_BYTES = 64 << 10  # all headers of one member of a tar: names of any file system fit, and what tools note of a file
+MAX_GLOBAL = 100  # facts that a tar states about all its members; git writes one
+LONGEST_NAME = 4096  # characters of a member's name, folders included: no more than Linux takes
+MAX_LEFT_OUT, SHOWN_LENGTH = 100_000, 300  # members that are listed as left out, and characters of their names
 OUTSIDE, TWICE, LINK = "its name leads out of the archive", "a member of this name came before", "a link, not a file"
 ENCRYPTED = 0x1  # a member's flag
 
@@ -51,9 +55,19 @@ def is_archive(path: Path) -> bool:
         with path.open("rb") as file:
             start = file.read(BLOCK_BYTES)
         # A zip may hide behind another file's bytes; what begins as an image is that image. Zeros are an empty tar to tarfile.
-        return (start[:2] == b"PK" and zipfile.is_zipfile(path)) or (any(start) and tarfile.is_tarfile(path))
+        return (start[:2] == b"PK" and zipfile.is_zipfile(path)) or (any(start) and _is_tar(path))
     except (OSError, EOFError):  # it may not be read, or is cut off in the first member
         return False
+
+
+def _is_tar(path: Path) -> bool:
+    try:
+        tarfile.open(path, tarinfo=_Member).close()
+    except _LargeHeader:
+        return True  # `unpack` says what is wrong with it
+    except tarfile.TarError:
+        return False
+    return True
 
 
 def is_zip(archive: Path) -> bool:
@@ -62,10 +76,10 @@ def is_zip(archive: Path) -> bool:
 
 
 def unpack(archive: Path, folder: Path) -> list[tuple[str, str]]:
-    """Unpacks `archive` into the empty `folder`; returns (member, reason) of those left out.
+    """Unpacks `archive` into the empty `folder`; returns (member, reason) of those left out, long names cut short.
 
     Members with absolute names or `..`, links and devices are left out, never written. Raises DataError where the archive
-    is damaged, encrypted, or larger than the disk can take.
+    is damaged, encrypted, or larger than the disk or the memory can take.
     """
     left_out: list[tuple[str, str]] = []
     allowed = max(HARMLESS_BYTES, MAX_RATIO * archive.stat().st_size)
@@ -73,25 +87,16 @@ def unpack(archive: Path, folder: Path) -> list[tuple[str, str]]:
     try:
         members = _zip_members(archive) if is_zip(archive) else _tar_members(archive)
         for name, content, reason in members:
-            parts = safe_parts(name)
-            if parts is None:
-                reason = OUTSIDE
-            if reason or content is None or parts is None:
-                left_out.append((name, reason))
+            target, reason = _new_file(folder, name) if content else (None, reason)
+            if content is None or target is None:
+                left_out.append((name[:SHOWN_LENGTH], reason))
+                if len(left_out) > MAX_LEFT_OUT:
+                    raise DataError(
+                        f"{archive} holds more than {MAX_LEFT_OUT:,} members that are left out: {reason}",
+                        hint="unpack it by hand and give the folder",
+                    )
                 continue
-            target = folder.joinpath(*parts)
-            if os.path.lexists(target) or any(os.path.isfile(parent) for parent in target.parents):  # noqa: PTH113 - never raises
-                left_out.append((name, TWICE))
-                continue
-            try:
-                target.parent.mkdir(parents=True, exist_ok=True)
-                opened = target.open("xb")
-            except OSError as error:
-                if error.errno not in NAME_ERRORS:
-                    raise
-                left_out.append((name, f"its name cannot be written here: {error.strerror}"))
-                continue
-            with content, opened as file:
+            with content, target as file:
                 while chunk := content.read(CHUNK_BYTES):
                     room -= len(chunk)
                     if room < 0:
@@ -106,6 +111,25 @@ def unpack(archive: Path, folder: Path) -> list[tuple[str, str]]:
         # An encrypted or damaged archive makes the readers raise anything: RuntimeError, zlib.error, UnicodeDecodeError ...
         raise DataError(f"{archive} cannot be unpacked: {error}", hint="unpack it by hand and give the folder") from error
     return left_out
+
+
+def _new_file(folder: Path, name: str) -> tuple[IO[bytes] | None, str]:
+    """The file in `folder` that a member is written to; or None, and why the member is left out."""
+    if len(name) > LONGEST_NAME:
+        return None, "its name is too long"
+    parts = safe_parts(name)
+    if parts is None:
+        return None, OUTSIDE
+    target = folder.joinpath(*parts)
+    if os.path.lexists(target) or any(os.path.isfile(parent) for parent in target.parents):  # noqa: PTH113 - never raises
+        return None, TWICE
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        return target.open("xb"), ""
+    except OSError as error:
+        if error.errno not in NAME_ERRORS:
+            raise
+        return None, f"its name cannot be written here: {error.strerror}"
 
 
 def open_zip(stack: ExitStack, archive: Path) -> tuple[dict[tuple[str, ...], ZipMember], list[tuple[str, str]]]:
@@ -169,15 +193,57 @@ def _name_in_zip(info: zipfile.ZipInfo) -> str:
 
 
 def _tar_members(archive: Path) -> Iterator[tuple[str, IO[bytes] | None, str]]:
-    with tarfile.open(archive) as file:
-        for info in file:
+    with tarfile.open(archive, tarinfo=_Member) as file:
+        while (info := file.next()) is not None:
+            file.members.clear()  # type: ignore[attr-defined] # tarfile would keep every member with its headers
+            if len(file.pax_headers) > MAX_GLOBAL:
+                raise tarfile.ReadError(f"it states more than {MAX_GLOBAL} facts about all its members")
             if info.isdir():
                 continue
             if not info.isreg():
-                yield info.name, None, "a link or device, not a file"
+                yield info.name, None, OUTSIDE if safe_parts(info.name) is None else "a link or device, not a file"
             else:
-                yield info.name, file.extractfile(info) if safe_parts(info.name) else None, ""
+                yield info.name, file.extractfile(info), ""
         _check_end(file, archive)
+
+
+class _LargeHeader(Exception):  # noqa: N818 - a fact about an archive
+    """The headers of a member take more than HEADER_BYTES."""
+
+
+class _Member(tarfile.TarInfo):
+    """A member of a tar whose headers are read up to HEADER_BYTES: a long name, a PAX header or a list of holes may claim any
+    size, and tarfile reads it as a whole.
+    """
+
+    @classmethod
+    def fromtarfile(cls, tarfile: tarfile.TarFile) -> Self:
+        """The next member. Raises _LargeHeader, and what tarfile itself raises."""
+        stream: Any = tarfile.fileobj
+        if isinstance(stream, _Headers):  # the header that follows an extended one
+            return super().fromtarfile(tarfile)
+        tarfile.fileobj = _Headers(stream)  # type: ignore[assignment] # all that is called here are its two methods
+        try:
+            return super().fromtarfile(tarfile)
+        finally:
+            tarfile.fileobj = stream
+
+
+class _Headers:
+    """The stream of a tar while the headers of one member are read."""
+
+    def __init__(self, stream: IO[bytes]) -> None:
+        self._stream = stream
+        self._left = HEADER_BYTES
+
+    def read(self, n_bytes: int) -> bytes:
+        self._left -= n_bytes
+        if n_bytes < 0 or self._left < 0:
+            raise _LargeHeader(f"a member's header is larger than {HEADER_BYTES >> 10} KiB")
+        return self._stream.read(n_bytes)
+
+    def tell(self) -> int:
+        return self._stream.tell()
 
 
 def _check_end(file: tarfile.TarFile, archive: Path) -> None:

@@ -1,9 +1,13 @@
 """Decoded pixels for training, kept in memory or, where they are many, in a temporary file."""
 
+import errno
+import math
+import os
+import shutil
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import IO, Protocol
 
 import numpy as np
 from PIL import Image
@@ -14,6 +18,7 @@ from headstart.data.preprocess import Preprocess, resized_size
 from headstart.errors import DataError
 
 MEMORY_BYTES = 2 << 30  # pixels beyond this go to a memory-mapped temporary file, which the system may page out
+ZEROS_BYTES = 1 << 20
 LONGEST_ASPECT = 3.0  # of a panorama only the middle is kept: a 3000 x 40 strip would fill the memory otherwise
 
 
@@ -60,14 +65,39 @@ def allocate(shape: tuple[int, ...]) -> np.ndarray:
     size = int(np.prod(shape, dtype=np.int64))
     if size <= MEMORY_BYTES:
         return np.empty(shape, np.uint8)
+    folder = Path(tempfile.gettempdir())
     try:
-        with tempfile.TemporaryFile(prefix="headstart-pixels-") as file:  # the mapping keeps it alive
-            return np.memmap(file, np.uint8, "w+", shape=shape)
+        missing = size - shutil.disk_usage(folder).free
+        if missing > 0:  # asked first: trying would leave other programs without room for a moment
+            raise OSError(errno.ENOSPC, f"{_gib(missing)} are missing")
+        with tempfile.TemporaryFile(prefix="headstart-pixels-", dir=folder) as file:  # the mapping keeps it alive
+            _reserve(file, size)
+            return np.memmap(file, np.uint8, "r+", shape=shape)
     except OSError as error:
         raise DataError(
-            f"{size / 2**30:.1f} GiB of pixels do not fit into {Path(tempfile.gettempdir())}: {error.strerror or error}",
+            f"{_gib(size)} of pixels do not fit into {folder}: {error.strerror or error}",
             hint="set TMPDIR to a disk with room, or train with a smaller --image-size",
         ) from error
+
+
+def _reserve(file: IO[bytes], size: int) -> None:
+    """Gives a new file `size` bytes on the disk: writing to the mapping of one with holes kills the process on a full disk."""
+    if hasattr(os, "posix_fallocate"):  # not on Windows and macOS
+        try:
+            os.posix_fallocate(file.fileno(), 0, size)
+            return
+        except OSError as error:
+            if error.errno not in (errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS):
+                raise
+            # This file system cannot reserve: write the file.
+    zeros = bytes(ZEROS_BYTES)
+    for begin in range(0, size, ZEROS_BYTES):
+        file.write(zeros[: size - begin])
+    file.flush()
+
+
+def _gib(n_bytes: int) -> str:
+    return f"{math.ceil(n_bytes / 2**30 * 10) / 10:,} GiB"  # rounded up, so that as much more is enough
 
 
 def kept_size(width: int, height: int, shorter_side_px: int) -> tuple[int, int]:
