@@ -2,11 +2,12 @@
 
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import SavedRun
+from conftest import TINY, SavedRun
 
 from headstart.artifact import export as export_module
 from headstart.artifact.bundle import CARD, FAMILIARITY, MANIFEST, read_bundle
@@ -146,6 +147,46 @@ def test_a_run_whose_images_are_gone_is_proven_on_odd_ones(saved_run: SavedRun, 
     assert (parity.images, parity.odd_images, parity.accuracy_before) == (0, len(odd_images()), None)
     with pytest.raises(SettingsError, match="int8 needs images"):
         export_model(tmp_path / "model", tmp_path / "int8", precision="int8")
+
+
+@pytest.mark.parametrize("form", ["folder", "shapes.zip", "shapes.tar.gz", "table"])
+def test_images_are_found_from_any_folder(
+    form: str, draw_classes: Callable[..., Path], tiny_weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run of relative paths is exported from elsewhere, and proven on its own images, also on those in an archive."""
+    draw_classes({"circles": 8, "squares": 8})
+    monkeypatch.chdir(tmp_path)
+    data = {"folder": "shapes", "table": "table.csv"}.get(form, form)
+    if form == "table":
+        files = sorted(Path("shapes").rglob("*.png"))
+        Path(data).write_text("path,label\n" + "".join(f"{file},{file.parent.name}\n" for file in files))
+    elif form != "folder":
+        name, kind = form.split(".", 1)
+        shutil.make_archive(name, {"zip": "zip", "tar.gz": "gztar"}[kind], base_dir="shapes")
+        shutil.rmtree("shapes")
+    settings = TrainSettings.of(strategy="probe", backbone=TINY, weights=tiny_weights, image_size=48, device="cpu")
+    trained = train(data, settings, output=tmp_path / "run")
+    assert trained.metrics["working_folder"] == tmp_path.as_posix()
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    for model in (trained.run, trained.model):
+        parity = export_model(model, Path(f"{model.name} exported")).parity
+        assert parity.images == trained.evaluation.n > 0
+        assert parity.accuracy_before == trained.evaluation.accuracy
+        assert str(tmp_path) not in (Path(f"{model.name} exported") / MANIFEST).read_text(encoding="utf-8")
+
+
+def test_an_image_of_the_same_name_is_not_taken_for_the_runs(
+    draw_classes: Callable[..., Path], tiny_weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the current folder has other images at the same paths, those of the run are still found."""
+    draw_classes({"circles": 8, "squares": 8})
+    draw_classes({"circles": 8, "squares": 8}, "elsewhere/shapes", 1)
+    monkeypatch.chdir(tmp_path)
+    settings = TrainSettings.of(strategy="probe", backbone=TINY, weights=tiny_weights, image_size=48, device="cpu")
+    trained = train("shapes", settings, output=tmp_path / "run")
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert export_model(trained.run, tmp_path / "out").parity.images == trained.evaluation.n
 
 
 @pytest.mark.parametrize("name", ["model.onnx", HEAD, FAMILIARITY])

@@ -13,6 +13,7 @@ from headstart.audit.checks import check_named
 from headstart.audit.findings import Checked, Finding
 from headstart.data.dataset import Dataset
 from headstart.data.images import UnreadableImage, decode, encode_thumbnail, read_bytes
+from headstart.data.shown_paths import folder_of
 from headstart.storage import write_json, write_text
 from headstart.threads import map_in_threads
 
@@ -23,9 +24,11 @@ THUMBNAIL_PX = 160
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """A finding with its pictures, as the page shows it."""
+    """A finding as the page shows it: paths within the data set, and pictures."""
 
     finding: Finding
+    path: str
+    other_path: str
     picture: str  # a data URI; "" where there is none
     other_picture: str
 
@@ -69,6 +72,7 @@ def findings_json(dataset: Dataset, checked: Sequence[Checked], notes: Sequence[
 
 
 def _page(dataset: Dataset, checked: Sequence[Checked], notes: Sequence[str]) -> str:
+    folder = folder_of(dataset)
     files = {image.path: image.file for image in dataset.images}
     wanted = {
         path: files[path]
@@ -91,7 +95,13 @@ def _page(dataset: Dataset, checked: Sequence[Checked], notes: Sequence[str]) ->
                 "counts": result.counts(),
                 "n": len(result.findings),
                 "shown": [
-                    Shown(finding, pictures.get(finding.path, ""), pictures.get(finding.other_path, ""))
+                    Shown(
+                        finding,
+                        finding.path.removeprefix(folder),
+                        finding.other_path.removeprefix(folder),
+                        pictures.get(finding.path, ""),
+                        pictures.get(finding.other_path, ""),
+                    )
                     for finding in result.findings[:SHOWN_FINDINGS]
                 ],
             }

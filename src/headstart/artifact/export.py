@@ -1,11 +1,11 @@
 """A model as one file for other programs, proven to answer as the original does before it is kept."""
 
-import csv
 import json
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from headstart.artifact.bundle import FAMILIARITY, Bundle, read_bundle
 from headstart.artifact.card import write_card
 from headstart.artifact.manifest import MANIFEST, ExportEntry, Manifest, ParityEntry, save_manifest
 from headstart.artifact.predictor import Predictor, compiled_form
+from headstart.artifact.run_images import PREDICTIONS, evaluated_images
 from headstart.data.odd_images import odd_images
 from headstart.data.preprocess import Preprocess
 from headstart.errors import BundleError, SettingsError
@@ -32,7 +33,7 @@ from headstart.model.exported import (
     write_openvino,
 )
 from headstart.progress import Progress, silent
-from headstart.storage import atomic_folder, sha256_of_bytes, sha256_of_file
+from headstart.storage import atomic_folder, sha256_of_file
 
 TOLERANCE = 1e-4  # of a probability, in full precision
 MAX_PROOFS = 500  # real images that the two models are compared on
@@ -125,34 +126,18 @@ def _check_output(output: Path, *, overwrite: bool) -> None:
 
 
 def _real_proofs(model: Path, bundle: Bundle, predictor: Predictor) -> Iterator[_Proof]:
-    """Images that the run was evaluated on and that are still where they were, of all classes: in an order drawn anew."""
+    """Images that the run was evaluated on, of all classes; none where the model does not lie in a run."""
     preprocess, classes = predictor.preprocess, bundle.manifest.classes
     known = {digest for split in ("test", "val", "train") for digest in bundle.manifest.images.get(split, ())}
-    rows, n = list(_predicted(model, bundle.folder)), 0
-    for i in np.random.default_rng(0).permutation(len(rows)):
-        path, label = rows[i]
-        data = path.read_bytes() if path.is_file() else b""
-        if sha256_of_bytes(data) in known:
-            view = preprocess.view(preprocess.decode(data).rgb)[None]
-            yield _Proof(str(path), view, classes.index(label) if label in classes else -1)
-            n += 1
-            if n == MAX_PROOFS:
-                return
+    run = model if (model / PREDICTIONS).is_file() else bundle.folder.parent
+    for image in islice(evaluated_images(run, known), MAX_PROOFS):
+        label = classes.index(image.label) if image.label in classes else -1
+        yield _Proof(image.path, preprocess.view(preprocess.decode(image.data).rgb)[None], label)
 
 
 def _odd_proofs(preprocess: Preprocess) -> Iterator[_Proof]:
     for name, data in odd_images().items():
         yield _Proof(f"an image made on the spot ({name})", preprocess.view(preprocess.decode(data).rgb)[None], -1, is_odd=True)
-
-
-def _predicted(model: Path, bundle: Path) -> Iterator[tuple[Path, str]]:
-    """(path, label) of the rows of the run's predictions.csv, where the model lies in a run."""
-    for table in (model / "predictions.csv", bundle.parent / "predictions.csv"):
-        if table.is_file():
-            with table.open(encoding="utf-8", newline="") as lines:
-                for row in csv.DictReader(lines):
-                    yield Path(row.get("path") or ""), row.get("label") or ""
-            return
 
 
 def _compare(predictor: Predictor, file: Path, proofs: Sequence[_Proof], precision: ExportPrecision) -> ParityEntry:

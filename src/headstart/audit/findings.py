@@ -26,8 +26,10 @@ class Finding:
         """Whether it is more than an info."""
         return self.severity != "info"
 
-    def __str__(self) -> str:
-        return " ".join(part for part in (self.path, self.sentence, self.other_path) if part)
+    def in_words(self, folder: str) -> str:
+        """The finding on one line, its images named by their paths within `folder`."""
+        path, other_path = (path.removeprefix(folder) for path in (self.path, self.other_path))
+        return " ".join(part for part in (path, self.sentence, other_path) if part)
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from headstart.audit.checks import check_named
 from headstart.audit.findings import Checked
+from headstart.data.shown_paths import folder_of
 from headstart.evaluation.calibration import Calibration
 from headstart.evaluation.intervals import in_words
 from headstart.evaluation.metrics import Evaluation
@@ -41,7 +42,7 @@ def account_of(fitted: Fitted) -> Account:
         without_leaks,
         calibration_of(fitted.answers[0], fitted.dataset.labels, fitted_on),
         decisions,
-        doubts=_leak_notes(evaluations[0], without_leaks) + _audit_notes(fitted.checked),
+        doubts=_leak_notes(evaluations[0], without_leaks) + _audit_notes(fitted.checked, folder_of(fitted.dataset)),
         remarks=_remarks(fitted, evaluations[0]) + decisions.notes(fitted.settings),
         limits=_limits(fitted, evaluations[0], without_leaks, decisions),
     )
@@ -77,14 +78,14 @@ def _leak_notes(reported: Evaluation, clean: Evaluation | None) -> tuple[str, ..
     )
 
 
-def _audit_notes(checked: Sequence[Checked]) -> tuple[str, ...]:
+def _audit_notes(checked: Sequence[Checked], folder: str) -> tuple[str, ...]:
     """A line for each check with a finding above info."""
     notes = []
     for result in checked:
         grave = [finding for finding in result.findings if finding.is_grave]
         if grave:
             more = f", and {len(grave) - 1} more" if len(grave) > 1 else ""
-            notes.append(f"{result.check}: {grave[0]}{more}; headstart audit shows all")
+            notes.append(f"{result.check}: {grave[0].in_words(folder)}{more}; headstart audit shows all")
     return tuple(notes)
 
 

@@ -67,6 +67,7 @@ def _metrics(folder: RunFolder, fitted: Fitted, account: Account, stages: dict[s
         decisions=account.decisions.report(answers, dataset.labels),
         best_epoch=fitted.best_epoch,
         refit=fitted.refit,
+        working_folder=Path.cwd().as_posix(),
         notes=(*account.doubts, *account.remarks),
         seconds={"total": round(seconds_since_start(), 3)} | {stage: round(value, 3) for stage, value in stages.items()},
         peak_rss_mb=round(peak_rss_mb(), 1),

@@ -51,6 +51,7 @@ class RunMetrics(MetricsFrame):
     decisions: DecisionsReport | None
     best_epoch: Count
     refit: bool
+    working_folder: str  # where relative paths in predictions.csv begin
 
 
 class KeptPromises(PromiseCheck):

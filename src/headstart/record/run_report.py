@@ -1,6 +1,7 @@
 """The pictures of a run and its report."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +22,7 @@ from headstart.artifact.story import StoryFacts, tell
 from headstart.artifact.tiles import prediction_tile
 from headstart.data.dataset import Dataset, LabelledImage
 from headstart.data.images import read_bytes
+from headstart.data.shown_paths import folder_of
 from headstart.evaluation.calibration import reliability
 from headstart.fitting.answers import SplitAnswers
 from headstart.fitting.fitted import Fitted
@@ -33,6 +35,8 @@ GRID_TILES, GRID_COLUMNS = 12, 6
 def report_run(root: Path, fitted: Fitted, account: Account) -> None:
     """Draws figures/*.png and writes report.html in the run folder."""
     dataset, answers = fitted.dataset, fitted.answers[0]
+    folder = folder_of(dataset)
+    mistakes = [dataset.images[answers.indices[i]].path for i in _surest_mistakes(answers, dataset)]
     figures = tuple(_figures(root / "figures", fitted, account))
     story = tell(
         StoryFacts(
@@ -42,7 +46,7 @@ def report_run(root: Path, fitted: Fitted, account: Account) -> None:
             fitted.cross_validation,
             fitted.curve,
             account.doubts,
-            tuple(dataset.images[answers.indices[i]].path for i in _surest_mistakes(answers, dataset)),
+            tuple(path.removeprefix(folder) for path in mistakes),
             np.bincount(dataset.labels[fitted.split.train], minlength=len(dataset.classes)).tolist(),
         )
     )
@@ -67,7 +71,7 @@ def report_run(root: Path, fitted: Fitted, account: Account) -> None:
             story=story,
             notes=account.remarks,
             figures=figures,
-            skipped=dataset.skipped,
+            skipped=tuple(replace(entry, path=entry.path.removeprefix(folder)) for entry in dataset.skipped),
             tables=(
                 ("The plan, every number resolved", tuple(shown.items())),
                 ("Settings as asked for", tuple(fitted.settings.as_json().items())),

@@ -79,13 +79,16 @@ def audit(
 
 
 def _tell(audited: "Audited") -> None:
+    from headstart.data.shown_paths import folder_of
+
+    folder = folder_of(audited.dataset)
     say(f"{len(audited.dataset.images)} images in {len(audited.dataset.classes)} classes")
     for result in audited.checked:
         if not result.findings:
             continue
         severest_first = reversed(result.counts().items())
         say(f"  {result.check:<15} {', '.join(f'{count} {severity}' for severity, count in severest_first if count)}")
-        say(f"    {result.findings[0]}")
+        say(f"    {result.findings[0].in_words(folder)}")
     clean = [result.check for result in audited.checked if not result.findings]
     if clean:
         say(f"  nothing found: {', '.join(clean)}")

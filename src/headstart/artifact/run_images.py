@@ -1,0 +1,98 @@
+"""The images that a run was evaluated on, found again from the paths in its predictions.csv.
+
+These are the paths as given to `train`: relative ones begin in the folder it was started in, which metrics.json names
+(`working_folder`), and archive members are `set.zip!a/b.jpg`.
+"""
+
+import csv
+import json
+from collections.abc import Collection, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from headstart.data.archives import is_archive
+from headstart.data.images import UnreadableImage, read_bytes
+from headstart.data.sources import Candidate, find_images, printable
+from headstart.errors import DataError
+from headstart.storage import sha256_of_bytes
+
+PREDICTIONS, METRICS, WORKING_FOLDER = "predictions.csv", "metrics.json", "working_folder"
+
+
+@dataclass(frozen=True, slots=True)
+class RunImage:
+    """An image of a run, unchanged since."""
+
+    path: str  # as predictions.csv has it
+    label: str
+    data: bytes
+
+
+def evaluated_images(run: Path, known: Collection[str]) -> Iterator[RunImage]:
+    """The images of predictions.csv in the folder `run` whose SHA-256 is among `known`, in an order drawn anew.
+
+    Those that are gone or were changed are left out, and all of them where there is no predictions.csv.
+    """
+    table = run / PREDICTIONS
+    if not table.is_file():
+        return
+    with table.open(encoding="utf-8", newline="") as lines:
+        rows = [(row.get("path") or "", row.get("label") or "") for row in csv.DictReader(lines)]
+    with ExitStack() as stack:
+        places = _Places((Path(), *_working_folder(run)), stack)
+        for i in np.random.default_rng(0).permutation(len(rows)):
+            path, label = rows[i]
+            data = next((data for data in places.contents(path) if sha256_of_bytes(data) in known), None)
+            if data is not None:
+                yield RunImage(path, label, data)
+
+
+def _working_folder(run: Path) -> tuple[Path, ...]:
+    """The folder that the run was started in; none for a run of an earlier version."""
+    try:
+        found = json.loads((run / METRICS).read_text(encoding="utf-8"))[WORKING_FOLDER]
+    except (OSError, ValueError, KeyError, TypeError):
+        return ()
+    return (Path(found),) if isinstance(found, str) else ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Places:
+    """Where paths are looked for, and the archives opened on the way: each once, until `stack` closes."""
+
+    folders: tuple[Path, ...]
+    stack: ExitStack
+    archives: dict[Path, dict[str, Candidate]] = field(default_factory=dict)  # archive -> member's name -> member
+
+    def contents(self, path: str) -> Iterator[bytes]:
+        """The bytes of each file, or archive member, that `path` leads to."""
+        for folder in self.folders:
+            try:
+                if (file := folder / path).is_file():
+                    yield read_bytes(file)
+                elif (member := self._member(folder, path)) is not None:
+                    yield member.read()
+            except UnreadableImage:  # not the image that the run had read
+                continue
+
+    def _member(self, folder: Path, path: str) -> Candidate | None:
+        parts = path.split("!")
+        for n in range(1, len(parts)):  # a folder's name may hold a "!" as well
+            archive = folder / "!".join(parts[:n])
+            if archive not in self.archives:
+                self.archives[archive] = self._members(archive)
+            if (member := self.archives[archive].get("!".join(parts[n:]))) is not None:
+                return member
+        return None
+
+    def _members(self, archive: Path) -> dict[str, Candidate]:
+        if not is_archive(archive):
+            return {}
+        try:
+            members, _ = find_images(self.stack, [archive])
+        except DataError:  # it can no longer be opened: its images are not found
+            return {}
+        return {member.path.removeprefix(f"{printable(str(archive))}!"): member for member in members}
