@@ -1,11 +1,11 @@
-# make install | demo | test | fast | format | docs | bench | bench-full | bench-scaling
+# make install | demo | test | fast | test-room | format | docs | bench | bench-full | bench-scaling
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
 PEERS := .venv-peers
 
-.PHONY: install demo test fast lint format docs bench bench-full bench-scaling clean
+.PHONY: install demo test fast test-room lint format docs bench bench-full bench-scaling clean
 
 install: $(VENV)/.installed
 
@@ -18,11 +18,20 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 demo: install
 	$(BIN)/headstart demo
 
+# One worker a core; one that has nothing left takes tests from another. WORKERS=0 runs all in one process, to debug.
+WORKERS ?= logical
+PYTEST = $(BIN)/python -m pytest --numprocesses $(WORKERS) --maxprocesses 8 --dist worksteal
+
 test: install lint
-	$(BIN)/python -m pytest --durations=10
+	$(PYTEST) --durations=10
 
 fast: install
-	$(BIN)/python -m pytest -m "not slow"
+	$(PYTEST) -m "not slow and not process"
+
+# The tests of one room (a folder of src/headstart and of tests): make test-room ROOM=data
+test-room: install
+	@test -d "tests/$(ROOM)" -a -n "$(ROOM)" || { echo "name a folder of tests: make test-room ROOM=data"; exit 2; }
+	$(PYTEST) tests/$(ROOM)
 
 lint: install
 	$(BIN)/ruff format --check .

@@ -1,19 +1,32 @@
 """Fixtures of the whole suite: a home of its own for each test, drawn images, and the real ones where they are at hand."""
 
 import os
+import shutil
+import subprocess
+import sys
 import tempfile
 import threading
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+# One thread for torch and BLAS, here, in the workers of -n and in the processes that tests start: these share the machine, and
+# runs that are compared with each other must see the same number. Set before numpy is loaded, which reads it once.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 import hypothesis
 import numpy as np
 import pytest
+from filelock import FileLock
 from PIL import Image, ImageDraw
 
+from headstart.machine import has_cuda
+
 SHARED = Path(__file__).parents[2] / "shared" / "data"
+PATIENCE_SECONDS = 600  # for what only hangs where something is wrong: no machine is as busy
 TINY = "timm/test_resnet"  # the smallest network of timm that has batch norm and one linear layer at its end
 # A machine that pauses for a second is no reason for a test to fail: what must be fast has a benchmark.
 hypothesis.settings.register_profile("headstart", deadline=None)
@@ -21,10 +34,97 @@ hypothesis.settings.load_profile("headstart")
 COLOURS = {"circles": (200, 60, 40), "squares": (40, 80, 200), "triangles": (60, 160, 60)}
 
 
+# A test with one of these starts a process, and is marked so.
+STARTS_PROCESSES = {"process", "start", "signalled", "without", "serve", "server", "browser"}
+COSTLY = ("process", "slow")  # what `make fast` leaves out
+
+
+@pytest.hookimpl(tryfirst=True)  # before -m selects
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Marks what starts processes by its fixtures, and skips what wants a GPU where there is none."""
+    for item in items:
+        if STARTS_PROCESSES & set(getattr(item, "fixturenames", ())):
+            item.add_marker("process")
+    on_gpu = [item for item in items if item.get_closest_marker("gpu")]
+    if on_gpu and not has_cuda():
+        for item in on_gpu:
+            item.add_marker(pytest.mark.skip(reason="there is no NVIDIA GPU here"))
+
+
+def wait_until(is_so: Callable[[], object], process: "subprocess.Popen[str] | None" = None) -> None:
+    """Returns as soon as it is so; fails where `process` ends before, or where it never comes about."""
+    end = time.monotonic() + PATIENCE_SECONDS
+    while not is_so():
+        assert process is None or process.poll() is None, "the process has ended"
+        assert time.monotonic() < end, "it never came about"
+        time.sleep(0.01)
+
+
+# The command in a process that sends itself a signal at the `count`th event of this name, of Python's audit events, whose first
+# two arguments hold `word`: Ctrl-C or kill -9 in the middle of something, and no clock decides in the middle of what.
+SIGNALS_ITSELF = """
+import os, signal, sys
+name, event, word, count = sys.argv[1:5]
+left = int(count)
+def watch(now, arguments):
+    global left
+    if now == event and word in " ".join(map(str, arguments[:2])):
+        left -= 1
+        if left == 0:
+            os.kill(os.getpid(), signal.Signals[name])
+sys.addaudithook(watch)
+from headstart.apps.main import run
+run(sys.argv[5:])
+"""
+
+
+STARTED: list[str] = []  # the command lines of Python that the test at hand has started
+
+
+def note_process(event: str, arguments: tuple[object, ...]) -> None:
+    """Python tells every process that is started to its audit hooks."""
+    if event == "subprocess.Popen" and "python" in Path(str(arguments[0])).name:
+        STARTED.append(str(arguments[1]))
+
+
+sys.addaudithook(note_process)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None, None, None]:
+    """A test that starts Python says so by a mark: `make fast` stays fast."""
+    STARTED.clear()
+    yield
+    if STARTED and not any(item.get_closest_marker(mark) for mark in COSTLY):
+        pytest.fail(f"mark it `process`: it started {STARTED[0][:200]}", pytrace=False)
+
+
+MakeOnce = Callable[[str, Callable[[Path], object]], Path]
+
+
 @pytest.fixture(scope="session")
-def compiled_forms(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def made_once(tmp_path_factory: pytest.TempPathFactory) -> MakeOnce:
+    """Call it as made_once("name", make): a folder that all workers of -n share; the first one to ask calls make(folder)."""
+    own = tmp_path_factory.getbasetemp()
+    shared = own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
+
+    def lend(name: str, make: Callable[[Path], object]) -> Path:
+        folder, is_made = shared / name, shared / f"{name}.made"
+        with FileLock(shared / f"{name}.lock"):
+            if not is_made.exists():
+                shutil.rmtree(folder, ignore_errors=True)  # left by a worker that failed
+                folder.mkdir()
+                make(folder)
+                is_made.touch()
+        return folder
+
+    return lend
+
+
+@pytest.fixture(scope="session")
+def compiled_forms(made_once: MakeOnce) -> Path:
     """Compiled networks are shared by all tests: each takes seconds to make, and none is ever changed."""
-    return tmp_path_factory.mktemp("compiled forms")
+    return made_once("compiled forms", lambda folder: None)
 
 
 def lend_compiled_forms(home: Path, compiled_forms: Path) -> None:
@@ -44,14 +144,14 @@ def own_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monke
     return home
 
 
-def pytest_configure() -> None:
-    """Two threads for torch, in this process and in those that tests start: others compute on the same machine."""
-    os.environ.setdefault("OMP_NUM_THREADS", "2")
-
-
 @pytest.fixture(scope="session")
-def tiny_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def tiny_weights(made_once: MakeOnce) -> Path:
     """Weights for TINY: random, the same in every run, with batch statistics as drawn shapes have them."""
+    return made_once("tiny", lambda folder: write_tiny_weights(folder / "tiny.safetensors")) / "tiny.safetensors"
+
+
+def write_tiny_weights(file: Path) -> None:
+    """What fixture tiny_weights gives."""
     import safetensors.torch
     import timm
     import torch
@@ -66,9 +166,7 @@ def tiny_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
             part.momentum = None  # the plain mean of what passes through
     with torch.no_grad():
         module.train()(torch.from_numpy(np.stack(drawn)).permute(0, 3, 1, 2).float() / 127.5 - 1)
-    file = tmp_path_factory.mktemp("tiny") / "tiny.safetensors"
     safetensors.torch.save_file(module.state_dict(), file)
-    return file
 
 
 @pytest.fixture
@@ -188,12 +286,19 @@ class SavedRun:
 
 
 @pytest.fixture(scope="session")
-def saved_run(tmp_path_factory: pytest.TempPathFactory, tiny_weights: Path, compiled_forms: Path) -> SavedRun:
+def saved_run(made_once: MakeOnce, tiny_weights: Path, compiled_forms: Path) -> SavedRun:
     """A probe of TINY, trained once on drawn shapes, some with wrong labels, so that it is unsure. Copy it to change it."""
+    root = made_once("saved run ä 🙂", lambda folder: write_saved_run(folder, tiny_weights, compiled_forms))
+    data = root / "shapes"
+    labels = {str(file): file.parent.name for file in sorted((data / "val").glob("*/*.png"))}
+    return SavedRun(data, root / "run", labels)
+
+
+def write_saved_run(root: Path, weights: Path, compiled_forms: Path) -> None:
+    """What fixture saved_run gives: shapes/, home/ and run/."""
     from headstart.runs.training import train
     from headstart.settings import TrainSettings
 
-    root = tmp_path_factory.mktemp("saved run ä 🙂")
     data, rng = root / "shapes", np.random.default_rng(0)
     for split, count in (("train", 12), ("val", 7)):
         for label, other in zip(COLOURS, [*list(COLOURS)[1:], "circles"], strict=True):
@@ -202,11 +307,17 @@ def saved_run(tmp_path_factory: pytest.TempPathFactory, tiny_weights: Path, comp
                 draw_shape(other if i % 6 == 5 else label, rng).save(data / split / label / f"{label} {i}.png")
     (data / "train" / "circles" / "notes.jpg").write_text("not an image")
     (data / "train" / "squares" / "empty.png").touch()
-    (root / "home").mkdir()
-    lend_compiled_forms(root / "home", compiled_forms)
+    with home_of(root / "home", compiled_forms):
+        train(data, TrainSettings.of(backbone=TINY, weights=weights, seed=0), output=root / "run")
+
+
+@contextmanager
+def home_of(home: Path, compiled_forms: Path) -> Iterator[None]:
+    """A home outside any one test, for fixtures that several tests share."""
+    if not home.exists():
+        home.mkdir()
+        lend_compiled_forms(home, compiled_forms)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("HEADSTART_HOME", str(root / "home"))
+        patch.setenv("HEADSTART_HOME", str(home))
         patch.setenv("HF_HUB_OFFLINE", "1")
-        train(data, TrainSettings.of(backbone=TINY, weights=tiny_weights, seed=0), output=root / "run")
-    labels = {str(file): file.parent.name for file in sorted((data / "val").glob("*/*.png"))}
-    return SavedRun(data, root / "run", labels)
+        yield

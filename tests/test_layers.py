@@ -10,6 +10,8 @@ from collections.abc import Callable, Collection, Iterator
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
+import pytest
+
 from headstart.apps.main import COMMANDS
 
 PROJECT = Path(__file__).parents[1]
@@ -177,6 +179,7 @@ def fresh_python(script: str) -> str:
     return subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
 
 
+@pytest.mark.process
 def test_light_modules_load_nothing_heavy() -> None:
     """What needs no network is importable where torch is not installed: all modules but the few in LOADS_HEAVY."""
     light = [f"headstart.{module}" for module in MODULES if module not in LOADS_HEAVY]
@@ -193,6 +196,7 @@ def test_light_modules_load_nothing_heavy() -> None:
     assert_none(json.loads(fresh_python(script)), "import it inside the function that needs it")
 
 
+@pytest.mark.process
 def test_public_names_are_resolved_on_first_use() -> None:
     """`import headstart` offers every public name without loading its module; a wrong name is an AttributeError."""
     script = (

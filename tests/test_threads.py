@@ -3,22 +3,23 @@
 import math
 import os
 import sys
-import time
+from importlib import import_module
 from pathlib import Path
 
 import pytest
+from conftest import PATIENCE_SECONDS
 
 from headstart.threads import cores, cpu_quota, map_in_threads, preloading
 
 
 def test_threads_stay_a_bounded_distance_ahead() -> None:
     """However slow the consumer, only a few items per thread are worked on ahead: memory is bounded."""
-    started: list[int] = []
-    results = map_in_threads(lambda i: started.append(i) or i, range(1000), workers=2)
-    assert next(results) == 0
-    time.sleep(0.05)
-    assert len(started) <= 4 * 2 + 2
-    assert list(results) == list(range(1, 1000))
+    taken: list[int] = []
+    items = (taken.append(i) or i for i in range(1000))
+    for consumed, result in enumerate(map_in_threads(lambda i: i, items, workers=2)):
+        assert result == consumed
+        assert len(taken) - consumed <= 4 * 2 + 2
+    assert len(taken) == 1000
 
 
 def test_an_error_in_a_thread_is_raised() -> None:
@@ -31,12 +32,16 @@ def test_an_error_in_a_thread_is_raised() -> None:
 
 def test_preloading(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Modules are imported beside the block; a missing one is told at its end, after the block's own error if it has one."""
-    (tmp_path / "slow_to_import.py").write_text("import time\ntime.sleep(0.2)\n")
+    (tmp_path / "gates.py").write_text("from threading import Event\nbegun, may_end = Event(), Event()\n")
+    (tmp_path / "slow_to_import.py").write_text(
+        f"import gates\ngates.begun.set()\nassert gates.may_end.wait({PATIENCE_SECONDS})\nis_whole = True\n"
+    )
     monkeypatch.syspath_prepend(tmp_path)
+    gates = import_module("gates")
     with preloading("slow_to_import"):
-        began = time.monotonic()
-    assert time.monotonic() - began >= 0.1
-    assert "slow_to_import" in sys.modules
+        assert gates.begun.wait(PATIENCE_SECONDS)
+        gates.may_end.set()
+    assert sys.modules["slow_to_import"].is_whole
     with pytest.raises(ModuleNotFoundError, match="no_such_module"), preloading("no_such_module"):
         pass
     with pytest.raises(KeyError), preloading("no_such_module"):

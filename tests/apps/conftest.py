@@ -5,12 +5,13 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
-from conftest import TINY, SavedRun
+from conftest import PATIENCE_SECONDS, SIGNALS_ITSELF, TINY, MakeOnce, SavedRun, home_of
 
 from headstart.apps.main import run
 
@@ -76,11 +77,13 @@ def headstart(capsys: pytest.CaptureFixture[str]) -> Callable[..., Result]:
 
 @pytest.fixture
 def start(tmp_path: Path) -> Callable[..., "subprocess.Popen[str]"]:
-    """Starts the command in a process of its own."""
+    """Starts the command in a process of its own; `python` is how Python is told to run it."""
 
-    def popen(*arguments: object, stdin: int | None = None, **environment: str) -> "subprocess.Popen[str]":
+    def popen(
+        *arguments: object, stdin: int | None = None, python: Sequence[str] = ("-m", "headstart"), **environment: str
+    ) -> "subprocess.Popen[str]":
         return subprocess.Popen(
-            [sys.executable, "-m", "headstart", *map(str, arguments)],
+            [sys.executable, *python, *map(str, arguments)],
             cwd=tmp_path,
             env=os.environ | environment,
             stdin=stdin,
@@ -96,16 +99,26 @@ def start(tmp_path: Path) -> Callable[..., "subprocess.Popen[str]"]:
 def process(start: Callable[..., "subprocess.Popen[str]"]) -> Callable[..., Result]:
     """Runs the command in a process of its own to its end."""
 
-    def call(*arguments: object, **environment: str) -> Result:
-        with start(*arguments, **environment) as started:
-            out, err = started.communicate(timeout=240)
+    def call(*arguments: object, **options: Any) -> Result:
+        with start(*arguments, **options) as started:
+            out, err = started.communicate(timeout=PATIENCE_SECONDS)
         return Result(started.returncode, out, err)
 
     return call
 
 
+@pytest.fixture
+def signalled(process: Callable[..., Result]) -> Callable[..., Result]:
+    """Runs the command in a process that sends itself a signal: signalled("SIGINT", "open", "7.png", 1, "train", folder)."""
+
+    def call(signal: str, event: str, word: object, count: int, *arguments: object) -> Result:
+        return process(*arguments, python=("-c", SIGNALS_ITSELF, signal, event, str(word), str(count)))
+
+    return call
+
+
 @pytest.fixture(scope="session")
-def doubting_run(saved_run: SavedRun, tiny_weights: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def doubting_run(made_once: MakeOnce, saved_run: SavedRun, tiny_weights: Path, compiled_forms: Path) -> Path:
     """A run with a target precision and conformal sets."""
     from headstart.runs.training import train
     from headstart.settings import TrainSettings
@@ -113,9 +126,12 @@ def doubting_run(saved_run: SavedRun, tiny_weights: Path, tmp_path_factory: pyte
     settings = TrainSettings.of(
         strategy="probe", backbone=TINY, weights=tiny_weights, image_size=64, target_precision=0.97, conformal=0.9, device="cpu"
     )
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("HEADSTART_HOME", str(saved_run.data.parent / "home"))
-        return train(saved_run.data, settings, output=tmp_path_factory.mktemp("doubts") / "run").run
+
+    def make(folder: Path) -> None:
+        with home_of(folder / "home", compiled_forms):
+            train(saved_run.data, settings, output=folder / "run")
+
+    return made_once("doubts", make) / "run"
 
 
 @pytest.fixture

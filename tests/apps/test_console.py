@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import typer
+from conftest import PATIENCE_SECONDS
 
 from headstart.apps.console import EXIT_INTERRUPTED, command
 
@@ -25,12 +26,11 @@ def test_ctrl_c_waits_for_the_end_of_an_import(
         import interrupts_itself  # type: ignore[import-not-found]
 
         imported.append(interrupts_itself.finished)
-        time.sleep(30)
+        time.sleep(PATIENCE_SECONDS)
+        imported.append("went on")
 
-    began = time.monotonic()
     with pytest.raises(typer.Exit) as ended:
         loads_and_works()
-    assert time.monotonic() - began < 10
     assert ended.value.exit_code == EXIT_INTERRUPTED
     assert imported == [True]
     assert "interrupts_itself" in sys.modules

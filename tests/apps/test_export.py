@@ -1,9 +1,7 @@
 """`headstart export` from the command line: what it says, and what is left of one that was killed."""
 
 import json
-import os
-import subprocess
-import time
+import signal
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,8 +9,6 @@ import pytest
 from conftest import SavedRun
 
 from apps.conftest import Result, assert_explained
-
-Start = Callable[..., "subprocess.Popen[str]"]
 
 
 def test_what_it_says(headstart: Callable[..., Result], saved_run: SavedRun, tmp_path: Path) -> None:
@@ -40,14 +36,9 @@ def test_an_export_at_a_place_that_is_taken(headstart: Callable[..., Result], sa
     assert (tmp_path / "mine" / "notes.txt").read_text() == "keep"
 
 
-def is_under_way(place: Path) -> bool:
-    """Whether the exported file is written, and not in its place yet."""
-    return any("model.onnx" in files and "/.out-" in folder for folder, _, files in os.walk(place))
-
-
 @pytest.mark.parametrize("overwrites", [False, True])
 def test_killed_in_the_middle(
-    start: Start, headstart: Callable[..., Result], saved_run: SavedRun, tmp_path: Path, overwrites: bool
+    signalled: Callable[..., Result], headstart: Callable[..., Result], saved_run: SavedRun, tmp_path: Path, overwrites: bool
 ) -> None:
     """After kill -9 there is no half export: nothing at its place, or the earlier one, whole; the next attempt works."""
     place = tmp_path / "place"
@@ -55,11 +46,8 @@ def test_killed_in_the_middle(
     if overwrites:
         assert headstart(*options).code == 0
     place.mkdir(exist_ok=True)
-    with start(*options) as process:
-        until = time.monotonic() + 60
-        while not is_under_way(place):
-            assert process.poll() is None and time.monotonic() < until
-        process.kill()
+    assert signalled("SIGKILL", "os.rename", Path("new", "manifest.json"), 1, *options).code == -signal.SIGKILL
+    assert any(place.glob(".out-*/new/model.onnx")), "the file is written, and not in its place yet"
     assert (place / "out").exists() == overwrites
     if overwrites:
         assert headstart("predict", place / "out", next(iter(saved_run.labels))).code == 0

@@ -1,10 +1,7 @@
 """`headstart train`: one command from a folder to a model, its numbers and its pictures; or one sentence that says why not."""
 
 import json
-import signal
-import subprocess
 import sys
-import time
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -480,40 +477,22 @@ def test_resume_of_a_finished_run(quick: Command, draw_classes: Draw, here: Path
 
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="signals are POSIX")
-def test_interrupted(start: Callable[..., Any], draw_classes: Draw, tmp_path: Path) -> None:
-    """Ctrl-C while a probe computes ends with 130 and one word, without a traceback, and leaves no half run."""
-    data = draw_classes({"circles": 300, "squares": 300})
-    with start("train", data, "--json", "--output", tmp_path / "r") as process:
-        deadline = time.monotonic() + 60
-        while not (tmp_path / "r.partial").exists() and time.monotonic() < deadline:
-            time.sleep(0.02)
-        time.sleep(0.5)  # in the middle of it
-        process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=60)
-    assert (process.returncode, out) == (130, "")
-    assert err.splitlines()[-1] == "interrupted"
-    assert "Traceback" not in err
-    assert not (tmp_path / "r").exists()
-    assert not (tmp_path / "r.partial").exists()
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(sys.platform == "win32", reason="Ctrl-C is sent otherwise on Windows")
-@pytest.mark.parametrize("seconds", [0.0, 0.3, 0.8])
-def test_interrupted_while_loading(
-    seconds: float, draw_classes: Callable[..., Path], tmp_path: Path, tiny_weights: Path
-) -> None:
-    """Ctrl-C before anything is finished, also in the middle of an import: exit code 130, no traceback, nothing left."""
-    run = tmp_path / "run"
-    options = ["--backbone", TINY, "--weights", str(tiny_weights), "--output", str(run)]
-    command = [sys.executable, "-m", "headstart", "train", str(draw_classes({"circles": 600, "squares": 600})), *options]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    while not run.with_name("run.partial").exists():
-        assert process.poll() is None
-        time.sleep(0.005)
-    time.sleep(seconds)
-    process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=60)
-    assert (process.returncode, out) == (130, ""), err
-    assert "Traceback" not in err
-    assert list(tmp_path.glob("run*")) == []
+@pytest.mark.parametrize(
+    ("event", "word"),
+    [
+        ("import", "headstart.runs.training"),
+        ("import", "torch.nn.functional"),
+        ("import", "timm.models"),
+        ("open", "circles-0.png"),
+        ("open", "circles-30.png"),
+    ],
+)
+def test_interrupted(event: str, word: str, signalled: Command, draw_classes: Draw, tmp_path: Path, tiny_weights: Path) -> None:
+    """Ctrl-C before an epoch is finished, also in the middle of an import: 130, one word, no traceback, no half run."""
+    data = draw_classes({"circles": 40, "squares": 40})
+    options = ["--strategy", "finetune", "--backbone", TINY, "--weights", tiny_weights, "--json", "--output", tmp_path / "r"]
+    result = signalled("SIGINT", event, word, 1, "train", data, *options)
+    assert (result.code, result.out) == (130, ""), result
+    assert result.err.splitlines()[-1] == "interrupted"
+    assert "Traceback" not in result.err
+    assert list(tmp_path.glob("r*")) == []

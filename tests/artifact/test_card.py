@@ -184,6 +184,7 @@ def difficult_images(saved_run: SavedRun, tmp_path: Path) -> list[Path]:
     return [*sorted(folder.iterdir()), *map(Path, list(saved_run.labels)[:6])]
 
 
+@pytest.mark.process
 @pytest.mark.parametrize(
     ("format", "precision"), [("onnx", "fp32"), ("onnx", "fp16"), ("openvino", "fp32")], ids=["onnx", "half", "openvino"]
 )
@@ -195,6 +196,7 @@ def test_the_program_answers_as_headstart(
     assert_program_agrees(tmp_path / "out", difficult_images, 2e-3 if precision == "fp16" else 1e-4)
 
 
+@pytest.mark.process
 def test_the_program_on_photographs(saved_run: SavedRun, tmp_path: Path, shared: Path) -> None:
     """On real photographs, too, each a JPEG that is decoded at a scale of its own."""
     photos = sorted((shared / "hymenoptera_data" / "val").glob("*/*.jpg"))[::9]

@@ -31,6 +31,7 @@ def run_line(line: str) -> None:
     assert ended.value.code == 0, line
 
 
+@pytest.mark.process
 def test_generated_files_are_current() -> None:
     """docs/commands.md and docs/tutorial.ipynb are what docs/build.py makes of the code today."""
     done = subprocess.run([sys.executable, ROOT / "docs" / "build.py", "--check"], capture_output=True, text=True)

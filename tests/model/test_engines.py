@@ -6,11 +6,12 @@ from pathlib import Path
 
 import onnx
 import pytest
+from conftest import PATIENCE_SECONDS
 from onnx import TensorProto, helper
 
 from headstart.model.engines import INPUT, OUTPUT
 
-ATTEMPTS = 5  # without the precaution seven of ten hang
+ATTEMPTS = 2  # without the precaution seven of ten hang
 
 FIRST_CALLS = """
 import sys, threading
@@ -56,10 +57,11 @@ def graph(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return file
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("engine", ["onnxruntime", "openvino"])
 def test_first_calls_from_two_threads(engine: str, graph: Path) -> None:
     """Two threads may make the first two calls at the same moment: none waits for the other, and each gets its own answer."""
     for _ in range(ATTEMPTS):
         command = [sys.executable, "-c", FIRST_CALLS, engine, str(graph)]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_SECONDS, check=True)
         assert done.stdout == "[[[7.0, 7.0, 7.0]], [[9.0, 9.0, 9.0]]]\n"

@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 import warnings
 from collections.abc import Callable
 from dataclasses import fields, replace
@@ -381,6 +380,7 @@ store = FeatureStore()
 print("ready", flush=True)
 for part in range(int(sys.argv[1])):
     store.add_vectors(SPACE, digests(200, first=200 * part), vectors(200, seed=part))
+    print(part, flush=True)
 """
 
 
@@ -398,10 +398,11 @@ def assert_right(n_parts: int) -> int:
     return len(found)
 
 
+@pytest.mark.process
 def test_two_processes_at_once() -> None:
     """Two writers of the same images leave a store that has each of them, and right."""
     writers = [start_writer(10) for _ in range(2)]
-    assert [writer.wait(timeout=60) for writer in writers] == [0, 0]
+    assert [writer.wait() for writer in writers] == [0, 0]
     for writer in writers:
         assert writer.stdout is not None
         writer.stdout.close()
@@ -409,13 +410,14 @@ def test_two_processes_at_once() -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="kill -9 is POSIX's")
-@pytest.mark.parametrize("seconds", [0.0, 0.01, 0.05, 0.1])
-def test_killed_in_the_middle_of_a_write(seconds: float) -> None:
+@pytest.mark.process
+@pytest.mark.parametrize("parts", [0, 1, 3])
+def test_killed_in_the_middle_of_a_write(parts: int) -> None:
     """After kill -9 everything that is found is right, nothing is reported as damaged, and the rest can be added."""
     with start_writer(100_000) as writer:
         assert writer.stdout is not None
-        writer.stdout.readline()
-        time.sleep(seconds)
+        for _ in range(1 + parts):
+            writer.stdout.readline()
         writer.send_signal(signal.SIGKILL)
     assert_right(40)
     FeatureStore().add_vectors(SPACE, digests(200), vectors(200))

@@ -88,6 +88,7 @@ def test_an_engine_that_is_not_known(tmp_path: Path) -> None:
             load_engine(name, tmp_path / GRAPH, precision, threads=1)  # type: ignore[arg-type]
 
 
+@pytest.mark.process
 def test_it_is_compiled_once(tiny: Frozen, weights: WeightsFile) -> None:
     """A process that cannot import torch takes the compiled form of one that could."""
     script = (

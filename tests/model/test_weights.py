@@ -221,6 +221,7 @@ def locate_in_process(folder: Path, *, endpoint: str = "", offline: bool = False
     return found
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("offline", [True, False])
 def test_hugging_faces_cache(tmp_path: Path, offline: bool) -> None:
     """A model.safetensors in Hugging Face's cache, as its client lays it out, is used without a network."""
@@ -277,6 +278,7 @@ def hugging_face(status: int = 200, sends: int | None = None) -> Iterator[tuple[
             thread.join()
 
 
+@pytest.mark.process
 def test_download_from_hugging_face(tmp_path: Path) -> None:
     """Weights are fetched from the hub into its own cache, and come from there the next time, without a network."""
     with hugging_face() as (endpoint, asked):
@@ -288,6 +290,7 @@ def test_download_from_hugging_face(tmp_path: Path) -> None:
     assert (again["path"], again["origin"]) == (found["path"], "Hugging Face's cache")
 
 
+@pytest.mark.process
 def test_offline_does_not_ask_hugging_face(tmp_path: Path) -> None:
     """--offline does not ask the hub either."""
     with hugging_face() as (endpoint, asked):
@@ -296,6 +299,7 @@ def test_offline_does_not_ask_hugging_face(tmp_path: Path) -> None:
     assert asked == []
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("status", [404, 401])
 def test_hugging_face_refuses(tmp_path: Path, status: int) -> None:
     """A hub that does not have the file (or does not give it) is named in the sentence, beside the ways that are left."""
@@ -313,6 +317,7 @@ def test_hugging_face_breaks_off(tmp_path: Path) -> None:
     assert found["message"].startswith("the weights of net are not on this machine (Hugging Face: ")
 
 
+@pytest.mark.process
 def test_both_sources_fail(tmp_path: Path, file_server: FileServer) -> None:
     """Where torch hub's address and Hugging Face both fail, the sentence tells of both."""
     file_server.status = 404
@@ -322,6 +327,7 @@ def test_both_sources_fail(tmp_path: Path, file_server: FileServer) -> None:
     assert "Hugging Face: " in found["message"]
 
 
+@pytest.mark.process
 def test_no_network_at_all(tmp_path: Path) -> None:
     """A hub that cannot be reached is the usual case without a network: one sentence, all four ways."""
     found = locate_in_process(tmp_path, endpoint="http://127.0.0.1:9")

@@ -6,14 +6,13 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from conftest import COLOURS, TINY, draw_shape
+from conftest import COLOURS, PATIENCE_SECONDS, SIGNALS_ITSELF, TINY, draw_shape
 
 import headstart
 from headstart.errors import DataError, SettingsError
@@ -22,7 +21,6 @@ from headstart.settings import TrainSettings
 from headstart.storage import sha256_of_file
 
 CLASSES = sorted(COLOURS)
-PATIENCE_SECONDS = 240
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows knows no SIGKILL")
 
 
@@ -36,29 +34,22 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def start(arguments: list[str], home: Path) -> "subprocess.Popen[str]":
-    return subprocess.Popen(
-        [sys.executable, "-m", "headstart", "train", *arguments, "--json"],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "HEADSTART_HOME": str(home)},
-    )
+STATE = str(Path("checkpoints", "run", "state.json"))
 
 
-def finish(process: "subprocess.Popen[str]", code: int = 0) -> dict[str, Any]:
-    out, err = process.communicate(timeout=PATIENCE_SECONDS)
-    assert process.returncode == code, err
-    metrics: dict[str, Any] = json.loads(out)
+def run_train(arguments: list[str], home: Path, signal: str = "", nth_checkpoint: int = 0) -> tuple[int, str]:
+    """Exit code and stdout of a run, which may send itself a signal in the middle of writing a checkpoint."""
+    python = ["-c", SIGNALS_ITSELF, signal, "os.rename", STATE, str(nth_checkpoint)] if signal else ["-m", "headstart"]
+    command = [sys.executable, *python, "train", *arguments, "--json"]
+    environment = {**os.environ, "HEADSTART_HOME": str(home)}
+    ran = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=PATIENCE_SECONDS, check=False)
+    return ran.returncode, ran.stdout
+
+
+def metrics_of(ran: tuple[int, str], code: int = 0) -> dict[str, Any]:
+    assert ran[0] == code
+    metrics: dict[str, Any] = json.loads(ran[1])
     return metrics
-
-
-def wait_for(file: Path, process: "subprocess.Popen[str]") -> None:
-    end = time.monotonic() + PATIENCE_SECONDS
-    while not file.exists():
-        assert process.poll() is None, process.communicate()[1]
-        assert time.monotonic() < end, f"{file} did not appear"
-        time.sleep(0.005)
 
 
 def weights_sha256(run: Path) -> str:
@@ -80,7 +71,7 @@ def arguments(data: Path, tiny_weights: Path) -> list[str]:
 def uninterrupted(arguments: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The run that nobody interrupted."""
     folder = tmp_path_factory.mktemp("whole")
-    metrics = finish(start([*arguments, "--output", str(folder / "run")], folder / "home"))
+    metrics = metrics_of(run_train([*arguments, "--output", str(folder / "run")], folder / "home"))
     assert metrics["interrupted"] is False
     return folder / "run"
 
@@ -89,18 +80,15 @@ def uninterrupted(arguments: list[str], tmp_path_factory: pytest.TempPathFactory
 def test_killed_and_resumed(arguments: list[str], uninterrupted: Path, tmp_path: Path) -> None:
     """A run killed after its first epoch leaves no half bundle; resumed, its weights are those of an uninterrupted one."""
     run, partial = tmp_path / "run", tmp_path / "run.partial"
-    process = start([*arguments, "--output", str(run)], tmp_path / "home")
-    wait_for(partial / "checkpoints" / "run" / "state.json", process)
-    process.send_signal(signal.SIGKILL)
-    process.communicate()
-    assert process.returncode == -signal.SIGKILL
+    ended = run_train([*arguments, "--output", str(run)], tmp_path / "home", "SIGKILL", nth_checkpoint=2)
+    assert ended == (-signal.SIGKILL, "")
     assert not run.exists()
     refused = subprocess.run(
         [sys.executable, "-m", "headstart", "predict", str(partial), "x.png"], capture_output=True, text=True, check=False
     )
     assert refused.returncode == 1
     assert "--resume" in refused.stderr
-    metrics = finish(start(["--resume", str(run)], tmp_path / "home"))
+    metrics = metrics_of(run_train(["--resume", str(run)], tmp_path / "home"))
     assert metrics["interrupted"] is False
     assert weights_sha256(run) == weights_sha256(uninterrupted)
     assert epochs_of(run) == epochs_of(uninterrupted)
@@ -113,10 +101,8 @@ def test_killed_and_resumed(arguments: list[str], uninterrupted: Path, tmp_path:
 def test_interrupted_and_resumed(arguments: list[str], uninterrupted: Path, tmp_path: Path) -> None:
     """Ctrl-C completes the run folder with the best so far and exits with 130; it can be resumed to the very end."""
     run, partial = tmp_path / "run", tmp_path / "run.partial"
-    process = start([*arguments, "--output", str(run)], tmp_path / "home")
-    wait_for(partial / "checkpoints" / "run" / "state.json", process)
-    process.send_signal(signal.SIGINT)
-    metrics = finish(process, code=130)
+    ended = run_train([*arguments, "--output", str(run)], tmp_path / "home", "SIGINT", nth_checkpoint=2)
+    metrics = metrics_of(ended, code=130)
     assert metrics["interrupted"] is True
     assert any(note.startswith("interrupted: epoch ") for note in metrics["notes"])
     assert metrics == json.loads((run / "metrics.json").read_text())
@@ -124,7 +110,7 @@ def test_interrupted_and_resumed(arguments: list[str], uninterrupted: Path, tmp_
     for name in ("model/manifest.json", "model/weights.safetensors", "predictions.csv", "report.html"):
         assert (run / name).is_file()
     assert not partial.exists()
-    resumed = finish(start(["--resume", str(run)], tmp_path / "home"))
+    resumed = metrics_of(run_train(["--resume", str(run)], tmp_path / "home"))
     assert resumed["interrupted"] is False
     assert weights_sha256(run) == weights_sha256(uninterrupted)
     assert epochs_of(run) == epochs_of(uninterrupted)

@@ -12,7 +12,7 @@ from pathlib import Path
 import httpx
 import psutil
 import pytest
-from conftest import SavedRun, lend_compiled_forms
+from conftest import PATIENCE_SECONDS, SavedRun, lend_compiled_forms
 
 from apps.conftest import WITHOUT
 
@@ -48,11 +48,11 @@ def serving(*arguments: object, home: Path, token: str = "", without: str = "") 
             line = process.stdout.readline()
             found = re.search(r"at (http://\S+)", line)
             assert found, line + process.stderr.read()
-            with httpx.Client(base_url=found[1], timeout=30, trust_env=False) as client:
+            with httpx.Client(base_url=found[1], timeout=PATIENCE_SECONDS, trust_env=False) as client:
                 yield Running(process, found[1], client)
         finally:
             process.terminate()
-            process.communicate(timeout=60)
+            process.communicate(timeout=PATIENCE_SECONDS)
 
 
 @pytest.fixture

@@ -6,7 +6,6 @@ import random
 import socket
 import struct
 import threading
-import time
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
@@ -16,7 +15,7 @@ from dataclasses import replace
 import httpx
 import numpy as np
 import pytest
-from conftest import SavedRun
+from conftest import PATIENCE_SECONDS, SavedRun
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -115,11 +114,11 @@ def test_an_upload_that_stalls(serve: Serve, saved_run: SavedRun) -> None:
     """Who announces an image and does not send it is told so after the time that it may take."""
     server = serve(saved_run.run, "--timeout", 0.5)
     host, port = server.url.removeprefix("http://").split(":")
-    with socket.create_connection((host, int(port)), timeout=20) as connection:
+    with socket.create_connection((host, int(port)), timeout=PATIENCE_SECONDS) as connection:
         connection.sendall(b"POST /predict HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\nabc")
         answer = b"".join(iter(lambda: connection.recv(4096), b""))  # until the server closes the connection
     assert b" 408 " in answer.splitlines()[0] and b"0.5 seconds" in answer
-    assert server.predict(encoded("PNG")).status_code == 200
+    assert server.client.get("/healthz").status_code == 200
 
 
 def test_more_than_can_wait(serve: Serve, saved_run: SavedRun) -> None:
@@ -150,13 +149,13 @@ def test_memory_for_what_waits_is_bounded() -> None:
     room.take(100)
 
 
-def slowed(predictor: Predictor, seconds: float) -> Predictor:
-    """The same predictor on a machine that takes `seconds` for an image."""
-    fast = predictor.extractor.compute
+def held(predictor: Predictor, gate: threading.Event) -> Predictor:
+    """The same predictor, which computes nothing before the gate opens."""
+    compute_at_once = predictor.extractor.compute
 
     def compute(views: np.ndarray) -> np.ndarray:
-        time.sleep(seconds)
-        return fast(views)
+        assert gate.wait(PATIENCE_SECONDS)
+        return compute_at_once(views)
 
     slow = replace(predictor.extractor, compute=compute)
     return Predictor(predictor.classes, predictor.preprocess, slow, predictor.head, predictor.manifest, predictor.doubts)
@@ -164,7 +163,8 @@ def slowed(predictor: Predictor, seconds: float) -> Predictor:
 
 def test_who_gave_up_is_not_computed(saved_run: SavedRun) -> None:
     """An answer that nobody waits for any more is left out of the next batch; the others come in order."""
-    predictor = slowed(Predictor.load(saved_run.run), 0.05)
+    gate = threading.Event()
+    predictor = held(Predictor.load(saved_run.run), gate)
     photo, batches = encoded("PNG"), []
 
     async def main() -> list[str]:
@@ -172,6 +172,7 @@ def test_who_gave_up_is_not_computed(saved_run: SavedRun) -> None:
         answers = workers.submit(predictor, [(str(i), photo) for i in range(30)])
         for answer in answers[10:]:
             answer.cancel()
+        gate.set()
         found = [(await answer).path for answer in answers[:10]]
         await asyncio.to_thread(workers.close)
         return found
@@ -181,11 +182,11 @@ def test_who_gave_up_is_not_computed(saved_run: SavedRun) -> None:
 
 
 def test_batches_wait_for_more_where_they_are_told_to(saved_run: SavedRun) -> None:
-    """With a time to wait, images that come one after the other are answered together."""
+    """With a time to wait, images that come one after the other are answered together, as soon as they are enough."""
     predictor, photo, batches = Predictor.load(saved_run.run), encoded("PNG"), []
 
     async def main() -> None:
-        workers = Workers(Limits(batch_images=4, batch_wait_seconds=10), batches.append)
+        workers = Workers(Limits(batch_images=4, batch_wait_seconds=PATIENCE_SECONDS), batches.append)
         answers = []
         for i in range(8):
             answers += workers.submit(predictor, [(str(i), photo)])
@@ -193,10 +194,8 @@ def test_batches_wait_for_more_where_they_are_told_to(saved_run: SavedRun) -> No
         await asyncio.gather(*answers)
         await asyncio.to_thread(workers.close)
 
-    began = time.monotonic()
     asyncio.run(main())
-    assert sum(batches) == 8 and len(batches) < 8
-    assert time.monotonic() - began < 9
+    assert batches == [4, 4]
 
 
 def bad_bodies() -> Iterator[tuple[bytes, dict[str, str]]]:
@@ -285,34 +284,33 @@ def test_any_body(server: Running, body: bytes, kind: str) -> None:
 def test_what_is_no_http(server: Running, request_bytes: bytes) -> None:
     """Lines that are no request, or headers without end: 4xx or a closed connection, and the server goes on."""
     host, port = server.url.removeprefix("http://").split(":")
-    with socket.create_connection((host, int(port)), timeout=20) as connection:
-        connection.sendall(request_bytes)
-        connection.shutdown(socket.SHUT_WR)
+    with socket.create_connection((host, int(port)), timeout=PATIENCE_SECONDS) as connection:
         try:
+            connection.sendall(request_bytes)
+            connection.shutdown(socket.SHUT_WR)
             answer = connection.recv(4096)
-        except ConnectionResetError:
+        except OSError:  # the server has closed it, which each of the three can notice first
             answer = b""
     assert answer == b"" or answer.split(b" ")[1][:1] == b"4"
     assert server.client.get("/healthz").status_code == 200
 
 
+@pytest.mark.slow
 def test_a_connection_without_a_request_is_closed(server: Running) -> None:
     """Who connects and says nothing, or half a head, holds no place for ever; about fifteen seconds."""
     host, port = server.url.removeprefix("http://").split(":")
-    silent, slow = (socket.create_connection((host, int(port)), timeout=30) for _ in range(2))
+    silent, slow = (socket.create_connection((host, int(port)), timeout=PATIENCE_SECONDS) for _ in range(2))
     with silent, slow:
         slow.sendall(b"POST /predict HTTP/1.1\r\nHost:")
-        began = time.monotonic()
         assert silent.recv(100) == b"" and slow.recv(100) == b""
-        assert 5 < time.monotonic() - began < 25
 
 
 @pytest.mark.slow
 def test_large_images_are_decoded_one_at_a_time(serve: Serve, saved_run: SavedRun) -> None:
-    """Sixteen images of 36 million pixels with transparency at once are answered in the memory that one takes; 20 seconds."""
-    server = serve(saved_run.run)
+    """Sixteen images of 16 million pixels with transparency at once are answered in the memory that one takes."""
+    server = serve(saved_run.run, "--timeout", PATIENCE_SECONDS)
     file = io.BytesIO()
-    Image.new("RGBA", (6000, 6000), (200, 30, 90, 128)).save(file, "PNG", compress_level=1)
+    Image.new("RGBA", (4000, 4000), (200, 30, 90, 128)).save(file, "PNG", compress_level=1)
     assert server.predict(file.getvalue()).status_code == 200
     peaks, ended = [server.rss_mb()], threading.Event()
 
@@ -322,11 +320,13 @@ def test_large_images_are_decoded_one_at_a_time(serve: Serve, saved_run: SavedRu
 
     with ThreadPoolExecutor(17) as pool:
         watching = pool.submit(watch)
-        answers = list(pool.map(lambda _: server.predict(file.getvalue()).status_code, range(16)))
-        ended.set()
+        try:
+            answers = list(pool.map(lambda _: server.predict(file.getvalue()).status_code, range(16)))
+        finally:
+            ended.set()
         watching.result()
     assert answers == [200] * 16
-    assert max(peaks) < 250 + 36 * 16 + 36 * 8  # MB: the process, one image at its peak, one that is resized
+    assert max(peaks) < 250 + 16 * 16 + 16 * 8  # MB: the process, one image at its peak, one that is resized
 
 
 def test_the_page_of_a_stranger_cannot_be_framed(server: Running) -> None:

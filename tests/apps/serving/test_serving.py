@@ -4,14 +4,13 @@ import csv
 import json
 import signal
 import threading
-import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
 import pytest
-from conftest import SavedRun
+from conftest import PATIENCE_SECONDS, SavedRun, wait_until
 
 from apps.conftest import Result, assert_explained
 from apps.serving.conftest import Running
@@ -177,11 +176,11 @@ def test_a_new_model_takes_the_place_of_the_old(serve: Serve, own_run: Path, pho
         else:
             (model,) = server.client.post("/reload", headers=bearer).json()["models"]
             assert model["changed"] is True
-        until = time.monotonic() + 30
-        while server.client.get("/model", headers=bearer).json()["digest"] == before["digest"]:
-            assert time.monotonic() < until
-        after = server.predict(photo, **bearer).json()
-        ended.set()
+        try:
+            wait_until(lambda: server.client.get("/model", headers=bearer).json()["digest"] != before["digest"])
+            after = server.predict(photo, **bearer).json()
+        finally:
+            ended.set()
         for task in asking:
             task.result()
     assert len(answers) > 4 and {answer.status_code for answer in answers} == {200}
@@ -210,17 +209,15 @@ def test_the_end_finishes_what_was_accepted(serve: Serve, saved_run: SavedRun, p
     files = [("images", ("a.png", photo))] * 64
 
     def ask() -> int:
-        with httpx.Client(base_url=server.url, timeout=60, trust_env=False) as client:
+        with httpx.Client(base_url=server.url, timeout=PATIENCE_SECONDS, trust_env=False) as client:
             return client.post("/predict", files=files).status_code
 
     with ThreadPoolExecutor(2) as pool:
         asking = [pool.submit(ask) for _ in range(2)]
-        until = time.monotonic() + 30
-        while "headstart_batch_images_count 0.0" in server.client.get("/metrics").text:
-            assert time.monotonic() < until
+        wait_until(lambda: "headstart_batch_images_count 0.0" not in server.client.get("/metrics").text)
         server.process.terminate()
         assert [task.result() for task in asking] == [200, 200]
-    assert server.process.wait(timeout=30) == 0
+    assert server.process.wait(timeout=PATIENCE_SECONDS) == 0
 
 
 def test_other_pages_on_request(serve: Serve, saved_run: SavedRun) -> None:
