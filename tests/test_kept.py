@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from headstart.artifact.bundle import FORMAT, read_bundle
+from headstart.artifact.bundle import read_bundle
 from headstart.artifact.card import card_of
 from headstart.artifact.export import export_model
+from headstart.artifact.manifest import FORMAT
 from headstart.artifact.predictor import Predictor
 from headstart.artifact.verification import verify_model
 from headstart.runs.evaluating import evaluate_model

@@ -6,19 +6,21 @@ from typing import Any
 import pytest
 
 from headstart.recipes import (
-    Facts,
+    RunFacts,
+    TrainingPlan,
     default_batch_size,
     default_epochs,
     default_freeze,
     default_precision,
     default_workers,
     finetune_plan,
+    grouped,
     plan_for,
     tutorial_plan,
 )
 from headstart.settings import TrainSettings
 
-LAPTOP = Facts(n_train=244, n_classes=2, image_size=224, device="cpu", bf16=False, cores=2)
+LAPTOP = RunFacts(n_train=244, n_classes=2, image_size=224, device="cpu", bf16=False, cores=2)
 SERVER = replace(LAPTOP, device="cuda:0", bf16=True, cores=64)
 
 
@@ -63,8 +65,8 @@ def test_freeze(n_blocks: int, device: str, freeze: int) -> None:
     """A CPU leaves the first two fifths of the blocks as they are, a GPU none; what the user says counts, 0 too."""
     facts = replace(LAPTOP, n_blocks=n_blocks, device=device)
     assert default_freeze(facts) == freeze
-    assert finetune_plan(TrainSettings(), facts).freeze == freeze
-    assert finetune_plan(TrainSettings(freeze=0), facts).freeze == 0
+    assert finetune_plan(TrainSettings(), facts).network.freeze == freeze
+    assert finetune_plan(TrainSettings(freeze=0), facts).network.freeze == 0
 
 
 @pytest.mark.parametrize(("cores", "workers"), [(0, 1), (1, 1), (2, 2), (16, 16), (128, 16)])
@@ -77,37 +79,52 @@ def test_finetune_starts_from_the_fitted_head() -> None:
     """The default recipe is LP-FT with frozen batch norm, the best epoch by accuracy and then by loss."""
     plan = plan_for(TrainSettings.of(strategy="finetune"), LAPTOP)
     assert plan == finetune_plan(TrainSettings.of(strategy="finetune"), LAPTOP)
-    assert (plan.start, plan.batch_norm, plan.best_by) == ("fitted head", "frozen", "accuracy, then loss")
-    assert (plan.optimizer, plan.schedule, plan.augment, plan.image_size) == ("adamw", "cosine", "standard", 224)
-    assert plan.learning_rate == pytest.approx(2e-4)
-    assert plan.head_learning_rate == pytest.approx(1e-3)
+    assert (plan.network.start, plan.network.batch_norm, plan.best_by) == ("fitted head", "frozen", "accuracy, then loss")
+    assert (plan.steps.optimizer, plan.steps.schedule, plan.views.augment, plan.views.image_size) == (
+        "adamw",
+        "cosine",
+        "standard",
+        224,
+    )
+    assert plan.steps.learning_rate == pytest.approx(2e-4)
+    assert plan.steps.head_learning_rate == pytest.approx(1e-3)
 
 
 @pytest.mark.parametrize(("device", "batch_size", "micro_batch"), [("cpu", 16, 4), ("cpu", 3, 3), ("cuda:0", 16, 16)])
 def test_micro_batch(device: str, batch_size: int, micro_batch: int) -> None:
     """A CPU computes four images at once, a GPU the whole batch; so does the tutorial, whose batch norm looks at all of it."""
     facts, settings = replace(LAPTOP, device=device), TrainSettings.of(batch_size=batch_size)
-    assert finetune_plan(settings, facts).micro_batch == micro_batch
-    assert tutorial_plan(settings, facts).micro_batch == batch_size
+    assert finetune_plan(settings, facts).steps.micro_batch == micro_batch
+    assert tutorial_plan(settings, facts).steps.micro_batch == batch_size
 
 
 def test_learning_rate_grows_with_the_root_of_the_batch() -> None:
     """Four times the batch, twice the rate."""
     small, large = (finetune_plan(TrainSettings.of(batch_size=size), LAPTOP) for size in (16, 64))
-    assert large.learning_rate == pytest.approx(2 * small.learning_rate)
+    assert large.steps.learning_rate == pytest.approx(2 * small.steps.learning_rate)
 
 
 @pytest.mark.parametrize("strategy", ["probe", "finetune"])
 @pytest.mark.parametrize("facts", [LAPTOP, SERVER])
-def test_tutorial_is_the_classic_procedure(strategy: str, facts: Facts) -> None:
+def test_tutorial_is_the_classic_procedure(strategy: str, facts: RunFacts) -> None:
     """The tutorial recipe has the tutorial's numbers whatever the strategy and the hardware."""
     plan = plan_for(TrainSettings.of(strategy=strategy, recipe="tutorial"), facts)
     assert plan.strategy == strategy
-    assert (plan.optimizer, plan.learning_rate, plan.head_learning_rate, plan.weight_decay) == ("sgd", 0.001, 0.001, 0)
-    assert (plan.schedule, plan.step_epochs, plan.epochs, plan.batch_size) == ("step", 7, 25, 4)
-    assert (plan.start, plan.batch_norm, plan.best_by, plan.precision) == ("random head", "train", "accuracy", "fp32")
-    assert (plan.image_size, plan.crop_scale, plan.augment) == (224, (0.08, 1.0), "standard")
-    assert (plan.warmup_share, plan.label_smoothing, plan.clip_norm) == (0, 0, None)
+    assert (plan.steps.optimizer, plan.steps.learning_rate, plan.steps.head_learning_rate, plan.steps.weight_decay) == (
+        "sgd",
+        0.001,
+        0.001,
+        0,
+    )
+    assert (plan.steps.schedule, plan.steps.step_epochs, plan.steps.epochs, plan.steps.batch_size) == ("step", 7, 25, 4)
+    assert (plan.network.start, plan.network.batch_norm, plan.best_by, plan.steps.precision) == (
+        "random head",
+        "train",
+        "accuracy",
+        "fp32",
+    )
+    assert (plan.views.image_size, plan.views.crop_scale, plan.views.augment) == (224, (0.08, 1.0), "standard")
+    assert (plan.steps.warmup_share, plan.steps.label_smoothing, plan.steps.clip_norm) == (0, 0, None)
 
 
 @pytest.mark.parametrize("make_plan", [finetune_plan, tutorial_plan])
@@ -127,4 +144,14 @@ def test_tutorial_is_the_classic_procedure(strategy: str, facts: Facts) -> None:
 )
 def test_what_is_set_wins(make_plan: Any, name: str, value: Any) -> None:
     """A setting that was given is never replaced by the recipe's choice."""
-    assert getattr(make_plan(TrainSettings.of(**{name: value}), SERVER), name) == value
+    assert make_plan(TrainSettings.of(**{name: value}), SERVER).as_json()[name] == value
+
+
+@pytest.mark.parametrize("make_plan", [finetune_plan, tutorial_plan])
+def test_a_plan_is_flat_in_files(make_plan: Any) -> None:
+    """In files a plan is one table without its groups, and that is read as the same plan again."""
+    plan = make_plan(TrainSettings.of(strategy="finetune"), LAPTOP)
+    values = plan.as_json()
+    assert not any(isinstance(value, dict) for value in values.values())
+    assert len(values) == 24
+    assert TrainingPlan.from_json(grouped(values)) == plan

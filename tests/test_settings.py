@@ -8,7 +8,7 @@ import pytest
 from pydantic import ValidationError
 
 from headstart.errors import SettingsError
-from headstart.settings import TrainSettings, help_for
+from headstart.settings import RecordedSettings, TrainSettings, help_for
 
 
 def test_defaults() -> None:
@@ -44,6 +44,7 @@ def test_defaults() -> None:
         ("seed", 2**31),
         ("backbone", ""),
         ("device", ""),
+        ("engine", "tensorrt"),
     ],
 )
 def test_wrong_value(name: str, value: Any) -> None:
@@ -76,6 +77,16 @@ def test_json_round_trip() -> None:
     assert values["weights"] == "some/folder/w.pth"
     assert values["val"] == "held out"
     assert TrainSettings.of(**values) == settings
+
+
+def test_recorded_settings_are_read_by_other_versions() -> None:
+    """A setting of another version is left out where a file recorded it; typed by hand it is refused."""
+    values = TrainSettings.of(epochs=3).as_json() | {"small_size": 160}
+    assert dict(RecordedSettings.from_json(values)) == dict(TrainSettings.of(epochs=3))
+    with pytest.raises(SettingsError, match="there is no setting called small_size"):
+        TrainSettings.of(**values)
+    with pytest.raises(ValueError, match="image_size"):
+        RecordedSettings.from_json(values | {"image_size": "../../x"})
 
 
 @pytest.mark.parametrize("name", TrainSettings.model_fields)

@@ -2,14 +2,13 @@
 
 import math
 import os
-import sys
-from importlib import import_module
+import threading
 from pathlib import Path
 
 import pytest
 from conftest import PATIENCE_SECONDS
 
-from headstart.threads import cores, cpu_quota, map_in_threads, preloading
+from headstart.threads import beside, cores, cpu_quota, map_in_threads
 
 
 def test_threads_stay_a_bounded_distance_ahead() -> None:
@@ -30,21 +29,23 @@ def test_an_error_in_a_thread_is_raised() -> None:
         next(results)
 
 
-def test_preloading(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Modules are imported beside the block; a missing one is told at its end, after the block's own error if it has one."""
-    (tmp_path / "gates.py").write_text("from threading import Event\nbegun, may_end = Event(), Event()\n")
-    (tmp_path / "slow_to_import.py").write_text(
-        f"import gates\ngates.begun.set()\nassert gates.may_end.wait({PATIENCE_SECONDS})\nis_whole = True\n"
-    )
-    monkeypatch.syspath_prepend(tmp_path)
-    gates = import_module("gates")
-    with preloading("slow_to_import"):
-        assert gates.begun.wait(PATIENCE_SECONDS)
-        gates.may_end.set()
-    assert sys.modules["slow_to_import"].is_whole
-    with pytest.raises(ModuleNotFoundError, match="no_such_module"), preloading("no_such_module"):
+def test_beside() -> None:
+    """Tasks are done beside the block and are done at its end; an error of one is raised there, the block's own before it."""
+    in_block, done = threading.Event(), []
+
+    def wait_for_the_block() -> None:
+        assert in_block.wait(PATIENCE_SECONDS)  # the block runs at the same time, or this would never end
+        done.append(threading.current_thread())
+
+    def fail() -> None:
+        raise ZeroDivisionError
+
+    with beside(wait_for_the_block, lambda: done.append(threading.current_thread())):
+        in_block.set()
+    assert len(done) == 2 and threading.main_thread() not in done
+    with pytest.raises(ZeroDivisionError), beside(fail):
         pass
-    with pytest.raises(KeyError), preloading("no_such_module"):
+    with pytest.raises(KeyError), beside(fail):
         raise KeyError
 
 

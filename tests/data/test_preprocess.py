@@ -2,7 +2,6 @@
 
 import io
 import json
-from dataclasses import fields, replace
 from functools import cache
 from typing import Any
 
@@ -15,7 +14,7 @@ from PIL import Image
 from headstart.data.preprocess import WHOLE_PIXELS, Preprocess, centre_offset, resized_size
 from headstart.model.specs import NAMED
 
-LITE0 = Preprocess(224, 256, "bicubic", (0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
+LITE0 = Preprocess(size_px=224, resize_px=256, interpolation="bicubic", mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
 SIZES = [
     (500, 375),
     (375, 500),
@@ -62,7 +61,7 @@ def test_equal_to_timm(name: str, size: tuple[int, int]) -> None:
     expected: Any = image
     for step in steps:
         expected = step(expected)
-    view = replace(spec.preprocess, decode_margin=0).view(image)
+    view = spec.preprocess.model_copy(update={"decode_margin": 0.0}).view(image)
     assert view.shape == (spec.preprocess.size_px, spec.preprocess.size_px, 3)
     assert np.abs(view / 255 - expected.numpy().transpose(1, 2, 0)).max() <= 1 / 255 + 1e-6
 
@@ -82,7 +81,7 @@ def test_normalisation_is_timms(name: str) -> None:
 @pytest.mark.parametrize("kind", ["JPEG", "PNG"])
 def test_without_margin_everything_is_decoded_in_full(kind: str) -> None:
     """With a decode margin of 0 even a huge JPEG comes in full size."""
-    assert replace(LITE0, decode_margin=0).decode(encode(noise(2400, 1800), kind)).rgb.size == (2400, 1800)
+    assert LITE0.model_copy(update={"decode_margin": 0.0}).decode(encode(noise(2400, 1800), kind)).rgb.size == (2400, 1800)
 
 
 @pytest.mark.parametrize(
@@ -90,7 +89,7 @@ def test_without_margin_everything_is_decoded_in_full(kind: str) -> None:
 )
 def test_margin_decides_the_decode_scale(margin: float, expected: tuple[int, int]) -> None:
     """A JPEG is decoded no smaller than `decode_margin` times what it is resized to."""
-    assert replace(LITE0, decode_margin=margin).decode(encode(noise(2400, 1800), "JPEG")).rgb.size == expected
+    assert LITE0.model_copy(update={"decode_margin": margin}).decode(encode(noise(2400, 1800), "JPEG")).rgb.size == expected
 
 
 def test_reduced_decoding_changes_little() -> None:
@@ -98,7 +97,8 @@ def test_reduced_decoding_changes_little() -> None:
     y, x = np.mgrid[:1800, :2400]
     image = Image.fromarray(np.stack([127 + 90 * np.sin(x / a + y / (a + 5)) for a in (11, 23, 41)], axis=-1).astype(np.uint8))
     data = encode(image, "JPEG")
-    reduced, whole = (spec.view(spec.decode(data).rgb).astype(int) for spec in (LITE0, replace(LITE0, decode_margin=0)))
+    in_full = LITE0.model_copy(update={"decode_margin": 0.0})
+    reduced, whole = (spec.view(spec.decode(data).rgb).astype(int) for spec in (LITE0, in_full))
     assert 0 < np.abs(reduced - whole).mean() < 1
 
 
@@ -106,7 +106,7 @@ def test_squash_shows_the_whole_image() -> None:
     """With crop "squash" nothing is cut off: the corners of the image are the corners of the view."""
     image = Image.new("RGB", (400, 100), "white")
     image.paste("black", (0, 0, 40, 100))
-    view = replace(LITE0, crop="squash").view(image)
+    view = LITE0.model_copy(update={"crop": "squash"}).view(image)
     assert view.shape == (224, 224, 3)
     assert (view[:, :10] == 0).all()
     assert (view[:, 60:] == 255).all()
@@ -155,11 +155,11 @@ def test_view_of_pixels_is_the_view() -> None:
 @pytest.mark.parametrize(("size_px", "resize_px"), [(224, 256), (112, 128), (100, 114), (32, 36)])
 def test_at_size_keeps_the_share(size_px: int, resize_px: int) -> None:
     """At another input size the same share of the image is cut off."""
-    assert LITE0.at_size(size_px) == replace(LITE0, size_px=size_px, resize_px=resize_px)
+    assert LITE0.at_size(size_px) == LITE0.model_copy(update={"size_px": size_px, "resize_px": resize_px})
 
 
 @pytest.mark.parametrize(
-    "spec", [*(spec.preprocess for spec in NAMED.values()), replace(LITE0, crop="squash", decode_margin=0)]
+    "spec", [*(spec.preprocess for spec in NAMED.values()), LITE0.model_copy(update={"crop": "squash", "decode_margin": 0.0})]
 )
 def test_json_round_trip(spec: Preprocess) -> None:
     """A spec written to JSON comes back equal, with the same digest."""
@@ -171,9 +171,9 @@ def test_json_round_trip(spec: Preprocess) -> None:
 @pytest.mark.parametrize("change", [{"gamma": 1}, {"mean": 0.5}])
 def test_anothers_json_is_refused(change: dict[str, Any]) -> None:
     """JSON with a part that this version does not know raises, so that it is never ignored."""
-    with pytest.raises(TypeError):
+    with pytest.raises(ValueError, match=f"^{next(iter(change))}: "):
         Preprocess.from_json(LITE0.as_json() | change)
-    with pytest.raises(KeyError):
+    with pytest.raises(ValueError, match="^size_px: field required"):
         Preprocess.from_json({})
 
 
@@ -188,10 +188,10 @@ CHANGES: dict[str, Any] = {
 }
 
 
-@pytest.mark.parametrize("name", [field.name for field in fields(Preprocess)])
+@pytest.mark.parametrize("name", Preprocess.model_fields)
 def test_digest_covers_every_field(name: str) -> None:
     """Features are kept under this digest, so a change of any part changes it."""
-    changed = replace(LITE0, **{name: CHANGES[name]})
+    changed = LITE0.model_copy(update={name: CHANGES[name]})
     assert changed.digest() != LITE0.digest()
     assert len(changed.digest()) == 16
 

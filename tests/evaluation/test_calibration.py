@@ -5,6 +5,8 @@ import pytest
 
 from headstart.evaluation.calibration import (
     Calibration,
+    CalibrationError,
+    Change,
     cross_fitted,
     ece_by_chance,
     expected_calibration_error,
@@ -76,12 +78,10 @@ def test_probabilities_to_logits_and_back() -> None:
 
 def test_json_holds_before_and_after() -> None:
     """Both figures are named."""
-    values = Calibration(1.5, "val", (0.5, 0.4), (0.1, 0.02)).as_json()
-    assert values["log_loss"] == {"before": 0.5, "after": 0.4} and values["ece"] == {
-        "before": 0.1,
-        "after": 0.02,
-        "by_chance": 0.0,
-    }
+    ece = CalibrationError(before=0.1, after=0.02, by_chance=0.0)
+    values = Calibration(temperature=1.5, fitted_on="val", log_loss=Change(before=0.5, after=0.4), ece=ece).as_json()
+    assert values["log_loss"] == {"before": 0.5, "after": 0.4}
+    assert values["ece"] == {"before": 0.1, "after": 0.02, "by_chance": 0.0}
 
 
 @pytest.mark.parametrize("n", [50, 150, 1000])

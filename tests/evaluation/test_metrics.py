@@ -2,7 +2,6 @@
 
 import json
 import math
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -36,7 +35,7 @@ def test_by_hand() -> None:
     assert found.macro_f1 == pytest.approx((0.8 + 0.8 + 1) / 3)
     assert found.log_loss == pytest.approx(-(5 * math.log(0.8) + math.log(0.1)) / 6)
     assert found.ece == pytest.approx((5 * 0.2 + 0.8) / 6)
-    assert found.confusion.tolist() == [[2, 1, 0], [0, 2, 0], [0, 0, 1]]
+    assert found.confusion == ((2, 1, 0), (0, 2, 0), (0, 0, 1))
     first = found.per_class[0]
     assert (first.name, first.n, first.precision, first.recall) == ("a", 3, 1.0, pytest.approx(2 / 3))
     assert first.f1 == pytest.approx(0.8)
@@ -49,7 +48,7 @@ def test_class_without_images() -> None:
     assert (absent.n, absent.precision, absent.recall, absent.f1) == (0, 0.0, None, None)
     assert found.balanced_accuracy == pytest.approx((1 + 0.5) / 2)
     assert found.macro_f1 == pytest.approx((1 + 2 / 3) / 2)
-    assert found.confusion.shape == (3, 3)
+    assert np.shape(found.confusion) == (3, 3)
 
 
 def test_class_never_predicted() -> None:
@@ -155,8 +154,8 @@ def test_any_predictions(rows: list[tuple[int, list[int]]]) -> None:
     weights = np.array([row for _, row in rows], np.float64)
     labels = np.array([label for label, _ in rows])
     found = evaluate_predictions(weights / weights.sum(axis=1, keepdims=True), labels, list("abcd"), split="val")
-    assert found.accuracy == pytest.approx(np.trace(found.confusion) / found.confusion.sum())
-    assert found.confusion.sum(axis=1).tolist() == [c.n for c in found.per_class]
+    assert found.accuracy == pytest.approx(np.trace(found.confusion) / np.sum(found.confusion))
+    assert [sum(row) for row in found.confusion] == [c.n for c in found.per_class]
     low, high = found.accuracy_ci95
     assert 0 <= low <= found.accuracy <= high <= 1
     for value in (found.balanced_accuracy, found.macro_f1, found.ece):
@@ -207,23 +206,31 @@ def test_an_evaluation_survives_its_json() -> None:
     rng = np.random.default_rng(0)
     probabilities, labels = rng.dirichlet(np.ones(12), 400), rng.integers(0, 11, 400)  # one class has no images
     evaluation = evaluate_predictions(probabilities, labels, [f"c{i}" for i in range(12)], split="test")
-    corrected = replace(evaluation, corrected=Corrected(0.5, (0.4, 0.6)), selected_on=True)
+    corrected = evaluation.model_copy(
+        update={"selection_corrected": Corrected(accuracy=0.5, accuracy_ci95=(0.4, 0.6)), "selected_on": True}
+    )
     for one in (evaluation, corrected):
         again = Evaluation.from_json(json.loads(json.dumps(one.as_json())))
         assert again.as_json() == one.as_json()
-        np.testing.assert_array_equal(again.confusion, one.confusion)
+        assert again == one
 
 
 def test_an_evaluation_of_the_first_days_is_read() -> None:
-    """Without intervals but the accuracy's, as models of the first days have it."""
+    """Without intervals but the accuracy's, as models of the first days have it; the manifest says the number of groups."""
     values = evaluate_predictions(np.eye(2)[[0, 1, 1]], np.array([0, 1, 0]), ["a", "b"], split="val").as_json()
-    new = {key for key in values if key.endswith("ci95")} - {"accuracy_ci95"} | {
-        "n_groups",
-        "selection_corrected",
-        "top5_accuracy",
-    }
+    new = {key for key in values if key.endswith("ci95")} - {"accuracy_ci95"} | {"selection_corrected", "top5_accuracy"}
     old = {key: value for key, value in values.items() if key not in new}
     old["per_class"] = [{key: c[key] for key in ("class", "n", "precision", "recall", "f1")} for c in values["per_class"]]
     evaluation = Evaluation.from_json(old)
-    assert (evaluation.n_groups, evaluation.macro_f1_ci95, evaluation.corrected) == (3, None, None)
+    assert (evaluation.n_groups, evaluation.macro_f1_ci95, evaluation.selection_corrected) == (3, None, None)
     assert evaluation.accuracy == values["accuracy"]
+
+
+def test_an_evaluation_that_contradicts_itself_is_refused() -> None:
+    """A class named twice, or a confusion matrix of another number of classes."""
+    values = evaluate(predicted=[0, 1, 1], labels=[0, 1, 0]).as_json()
+    with pytest.raises(ValueError, match="a class is named twice in per_class"):
+        Evaluation.from_json(values | {"per_class": [values["per_class"][0]] * 3})
+    for confusion in ([], [[0, 0], [0, 0]], [[0, 0, 0], [0, 0], [0, 0, 0]]):
+        with pytest.raises(ValueError, match="confusion is not a row and a column for each class"):
+            Evaluation.from_json(values | {"confusion": confusion})

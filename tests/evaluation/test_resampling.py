@@ -86,14 +86,14 @@ def test_the_mean_of_groups_is_less_certain() -> None:
 def curve_of(half: float, full: float, n: int) -> str:
     """The sentence about models that are right on these shares of n images."""
     right = np.stack([np.arange(n) < share * n for share in (half - 0.05, half, full)])
-    return learning_curve((0.25, 0.5, 1.0), (100, 200, 400), right, np.arange(n)).sentence()
+    return learning_curve((0.25, 0.5, 1.0), (100, 200, 400), right, np.arange(n)).sentence
 
 
 def test_the_curve_says_whether_more_images_would_help() -> None:
     """A clear gain, a clear standstill, and too few images to tell."""
     assert curve_of(0.8, 0.9, 1000).startswith("More images would likely help: from 200 to 400")
     assert curve_of(0.9, 0.9, 1000).startswith("More images of the same kind would hardly help")
-    assert curve_of(0.9, 0.95, 40).startswith("Whether more images would help cannot be told")
+    assert curve_of(0.9, 0.95, 40).startswith("There are too few images to tell whether more would help")
 
 
 def test_repeats_are_averaged_image_by_image() -> None:
@@ -106,4 +106,4 @@ def test_repeats_are_averaged_image_by_image() -> None:
     assert found.accuracy_ci95[1] - found.accuracy_ci95[0] > 0.13  # as of 100 images; of 200 it would be 0.105
     assert found.by_fold[1] == (0.5, 1.0, 1.0, 1.0, 0.75)
     assert found.spread == (0.5, 1.0)
-    assert "5 folds, 2 times over: 82.5%" in found.sentence()
+    assert "in 5 folds, repeated 2 times: 82.5%" in found.sentence

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 import numpy as np
 from PIL import Image
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from headstart.data.images import MAX_PIXELS, DecodedImage, decode
 from headstart.schema import Schema
@@ -23,6 +23,8 @@ class Preprocess(Schema):
     """How an image becomes network input: shorter side resized to `resize_px`, the central square of `size_px` cut out,
     scaled to 0 .. 1, minus `mean`, divided by `std`. With crop "squash" the whole image is resized to the square instead.
     """
+
+    model_config = ConfigDict(extra="forbid")  # a part that this version does not know would change the pixels
 
     size_px: Annotated[int, Field(ge=1, le=4096)]
     resize_px: Annotated[int, Field(ge=1, le=8192)]
