@@ -121,8 +121,3 @@ class RecordedSettings(TrainSettings):
     """Settings as a file recorded them; those of other versions, which this one does not know, are left out."""
 
     model_config = ConfigDict(extra="ignore")
-
-
-def help_for(name: str) -> str:
-    """The help text of a setting."""
-    return TrainSettings.model_fields[name].description or ""

@@ -173,7 +173,7 @@ def test_anothers_json_is_refused(change: dict[str, Any]) -> None:
     """JSON with a part that this version does not know raises, so that it is never ignored."""
     with pytest.raises(ValueError, match=f"^{next(iter(change))}: "):
         Preprocess.from_json(LITE0.as_json() | change)
-    with pytest.raises(ValueError, match="^size_px: field required"):
+    with pytest.raises(ValueError, match=r"^size_px: field required"):
         Preprocess.from_json({})
 
 

@@ -3,23 +3,35 @@
 import base64
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, astuple, dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Literal
 
 from headstart.artifact.csv_files import write_csv
 from headstart.artifact.page import render_page
 from headstart.audit.checks import check_named
-from headstart.audit.findings import Checked, Finding
+from headstart.audit.findings import Checked, Finding, Severity
 from headstart.data.dataset import Dataset
 from headstart.data.images import UnreadableImage, decode, encode_thumbnail, read_bytes
 from headstart.data.shown_paths import folder_of
+from headstart.schema import Count, Name, Schema
 from headstart.storage import write_json, write_text
 from headstart.threads import map_in_threads
 
-FORMAT = 1
 SHOWN_FINDINGS = 24  # of a check, on the page; the tables have all
 THUMBNAIL_PX = 160
+
+
+class AuditFindings(Schema):
+    """findings.json: what an audit found."""
+
+    format: Literal[1] = 1
+    data: str
+    images: Count
+    classes: tuple[Name, ...]
+    notes: tuple[str, ...]
+    counts: dict[Name, dict[Severity, Count]]  # check -> severity -> number of findings
+    findings: tuple[Finding, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,12 +48,12 @@ class Shown:
 def write_audit(folder: Path, dataset: Dataset, checked: Sequence[Checked], notes: Sequence[str]) -> None:
     """findings.csv, findings.json, scores.csv, exclude.csv and audit.html in `folder`."""
     findings = [finding for result in checked for finding in result.findings]
-    write_csv(folder / "findings.csv", [field.name for field in fields(Finding)], map(astuple, findings))
+    write_csv(folder / "findings.csv", list(Finding.model_fields), ([value for _, value in finding] for finding in findings))
     scored = [result for result in checked if not all(math.isnan(score) for score in result.scores)]
     rows = ([image.path, image.label, *(result.scores[i] for result in scored)] for i, image in enumerate(dataset.images))
     write_csv(folder / "scores.csv", ("path", "label", *(result.check for result in scored)), rows)
     write_csv(folder / "exclude.csv", ("path", "reason"), left_out(findings))
-    write_json(folder / "findings.json", findings_json(dataset, checked, notes))
+    write_json(folder / "findings.json", findings_of(dataset, checked, notes).as_json())
     write_text(folder / "audit.html", _page(dataset, checked, notes))
 
 
@@ -58,17 +70,16 @@ def left_out(findings: Sequence[Finding]) -> Iterator[tuple[str, str]]:
             yield path, f"{finding.check}: {finding.sentence}"
 
 
-def findings_json(dataset: Dataset, checked: Sequence[Checked], notes: Sequence[str]) -> dict[str, Any]:
-    """Counts and findings, as findings.json and `audit --json` hold them."""
-    return {
-        "format": FORMAT,
-        "data": dataset.name,
-        "images": len(dataset.images),
-        "classes": list(dataset.classes),
-        "notes": list(notes),
-        "counts": {result.check: result.counts() for result in checked},
-        "findings": [asdict(finding) for result in checked for finding in result.findings],
-    }
+def findings_of(dataset: Dataset, checked: Sequence[Checked], notes: Sequence[str]) -> AuditFindings:
+    """Counts and findings of a data set."""
+    return AuditFindings(
+        data=dataset.name,
+        images=len(dataset.images),
+        classes=dataset.classes,
+        notes=tuple(notes),
+        counts={result.check: result.counts() for result in checked},
+        findings=tuple(finding for result in checked for finding in result.findings),
+    )
 
 
 def _page(dataset: Dataset, checked: Sequence[Checked], notes: Sequence[str]) -> str:

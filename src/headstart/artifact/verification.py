@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from headstart.artifact.bundle import CARD, Bundle, check_files, find_bundle
-from headstart.artifact.manifest import MANIFEST, read_manifest
+from headstart.artifact.manifest import MANIFEST, Manifest, read_manifest
 from headstart.artifact.predictor import Predictor
 from headstart.data.odd_images import odd_images
 from headstart.errors import BundleError
@@ -42,7 +42,18 @@ def verify_model(model: str | Path) -> Iterator[Passed]:
     predictor = Predictor.of(bundle)
     n_classes, n_features = predictor.head.weight.shape
     yield Passed("tensors", f"all fit {manifest.backbone.name} with {n_features} features and {n_classes} classes")
+    yield Passed("engine", _engine_in_words(manifest, predictor))
     yield Passed("answers", f"{_check_answers(bundle, predictor)} odd images get finite probabilities that sum to 1")
+
+
+def _engine_in_words(manifest: Manifest, predictor: Predictor) -> str:
+    """What answers here, and whether the model's own answers were computed with the same."""
+    here = predictor.extractor.engine
+    if manifest.export is not None:
+        return f"{manifest.export.file} is run by {here.name}"
+    if here == manifest.engine:
+        return f"{here.name} {here.precision}, which the model was made with"
+    return f"{here.name} {here.precision}; the model was made with {manifest.engine.name}: probabilities agree within 0.0001"
 
 
 def extra_files(model: str | Path, files: Iterable[str]) -> tuple[str, ...]:

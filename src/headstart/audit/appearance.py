@@ -116,7 +116,13 @@ def _beyond(
 ) -> Checked:
     """Findings for the images whose score is 1 or more."""
     findings = [
-        Finding(check, severity(int(i)), evidence.dataset.images[i].path, "", float(scores[i]), sentence(int(i)))
+        Finding(
+            check=check,
+            severity=severity(int(i)),
+            path=evidence.dataset.images[i].path,
+            score=float(scores[i]),
+            sentence=sentence(int(i)),
+        )
         for i in np.flatnonzero(scores >= 1)
     ]
     return Checked(check, strongest_first(findings), scores)

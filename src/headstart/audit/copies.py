@@ -78,5 +78,8 @@ def _checked(check: str, severity: Severity, evidence: Evidence, chosen: np.ndar
         for i in (twins.first[pair], twins.second[pair]):
             scores[i] = max(scores[i], likeness)
         says = sentence.format(split=one.split, other_split=other.split, label=one.label, other_label=other.label)
-        findings.setdefault(one.path, Finding(check, severity, one.path, other.path, likeness, says))
+        findings.setdefault(
+            one.path,
+            Finding(check=check, severity=severity, path=one.path, other_path=other.path, score=likeness, sentence=says),
+        )
     return Checked(check, strongest_first(findings.values()), scores)

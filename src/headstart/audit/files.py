@@ -24,7 +24,10 @@ FAR_BEYOND = 2.0  # times a limit
 def unreadable(check: str, evidence: Evidence) -> Checked:
     """Files that are no images, or broken ones: they are left out of everything."""
     skipped = [entry for entry in evidence.dataset.skipped if not entry.by_owner]
-    findings = [Finding(check, "warning", entry.path, "", 1.0, f"is left out: {entry.reason}") for entry in skipped]
+    findings = [
+        Finding(check=check, severity="warning", path=entry.path, score=1.0, sentence=f"is left out: {entry.reason}")
+        for entry in skipped
+    ]
     return Checked(check, strongest_first(findings), np.full(len(evidence.facts), np.nan))
 
 
@@ -38,7 +41,9 @@ def type_mismatch(check: str, evidence: Evidence) -> Checked:
             continue
         scores[i] = 1.0
         says = f"is named {suffix}" if suffix else "has no extension"
-        findings.append(Finding(check, "info", image.path, "", 1.0, f"{says} and is a {fact.format} file"))
+        findings.append(
+            Finding(check=check, severity="info", path=image.path, score=1.0, sentence=f"{says} and is a {fact.format} file")
+        )
     return Checked(check, strongest_first(findings), scores)
 
 
@@ -54,5 +59,13 @@ def odd_size(check: str, evidence: Evidence) -> Checked:
     for i in np.flatnonzero(scores > 1):
         severity: Severity = "warning" if scores[i] >= FAR_BEYOND else "info"
         sentence = f"{sayings[kinds[i]]}: {width[i]:.0f} x {height[i]:.0f} px"
-        findings.append(Finding(check, severity, evidence.dataset.images[i].path, "", float(scores[i]), sentence))
+        findings.append(
+            Finding(
+                check=check,
+                severity=severity,
+                path=evidence.dataset.images[i].path,
+                score=float(scores[i]),
+                sentence=sentence,
+            )
+        )
     return Checked(check, strongest_first(findings), scores)

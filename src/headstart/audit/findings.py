@@ -6,18 +6,19 @@ from typing import Literal
 
 import numpy as np
 
+from headstart.schema import Name, Schema
+
 Severity = Literal["info", "warning", "severe"]
 SEVERITIES: tuple[Severity, ...] = ("info", "warning", "severe")
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
+class Finding(Schema):
     """Something the owner of the images may want to look at."""
 
-    check: str
+    check: Name
     severity: Severity
-    path: str  # "" where it is about the whole set
-    other_path: str  # the image it is like; "" where there is none
+    path: str = ""  # "" where it is about the whole set
+    other_path: str = ""  # the image it is like; "" where there is none
     score: float  # comparable within a check; higher is stronger
     sentence: str
 

@@ -38,7 +38,15 @@ def label_error(check: str, evidence: Evidence) -> Checked:
             says += f", of which a model that never saw it is only {probabilities[i, best]:.0%} sure"
         else:
             says += f"; a model that never saw it says {classes[best]!r} ({probabilities[i, best]:.0%})"
-        findings.append(Finding(check, severity, evidence.dataset.images[i].path, "", float(scores[i]), says))
+        findings.append(
+            Finding(
+                check=check,
+                severity=severity,
+                path=evidence.dataset.images[i].path,
+                score=float(scores[i]),
+                sentence=says,
+            )
+        )
     return Checked(check, strongest_first(findings), scores)
 
 
@@ -55,5 +63,5 @@ def imbalance(check: str, evidence: Evidence) -> Checked:
         sentence = f"the class {name!r} has {count} image{'s' * (count != 1)}, the largest {largest}"
         if is_far_smaller:
             sentence += "; train with --balance if it matters as much"
-        findings.append(Finding(check, severity, "", "", max(largest, SMALL_CLASS) / count, sentence))
+        findings.append(Finding(check=check, severity=severity, score=max(largest, SMALL_CLASS) / count, sentence=sentence))
     return Checked(check, strongest_first(findings), np.full(len(evidence.facts), np.nan))

@@ -53,5 +53,5 @@ def shortcut(check: str, evidence: Evidence) -> Checked:
         elif score >= GIVING_AWAY:
             severity = "warning"
         sentence = f"{name} alone tells the class in {recall:.0%} of the images (guessing: {guessing:.0%})"
-        findings.append(Finding(check, severity, "", "", float(score), sentence))
+        findings.append(Finding(check=check, severity=severity, score=float(score), sentence=sentence))
     return Checked(check, strongest_first(findings), nothing.scores)

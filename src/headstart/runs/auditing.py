@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from headstart.artifact.audit_report import findings_json, write_audit
+from headstart.artifact.audit_report import findings_of, write_audit
 from headstart.audit.checks import run_checks
 from headstart.audit.evidence import Evidence
 from headstart.audit.findings import Checked, Finding
@@ -43,7 +43,7 @@ class Audited:
     def as_json(self) -> dict[str, Any]:
         """What findings.json holds, with what the audit took."""
         took = {"seconds": {"total": round(seconds_since_start(), 3)}, "peak_rss_mb": round(peak_rss_mb(), 1)}
-        return findings_json(self.dataset, self.checked, self.notes) | took
+        return findings_of(self.dataset, self.checked, self.notes).as_json() | took
 
 
 @explains_missing_packages("an audit")

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from headstart.apps.console import EXIT_CHECK_FAILED, as_argument, command, note, print_json, progress_bars, say
+from headstart.apps.options import DEFAULT, Backbone, Device, Exclude, Offline, Seed, Test, Val, Weights, Workers, settings_of
 from headstart.errors import SettingsError, did_you_mean
-from headstart.settings import TrainSettings, help_for
 
 if TYPE_CHECKING:
     from headstart.runs.auditing import Audited
@@ -21,15 +21,15 @@ def audit(
     fail_on: Annotated[
         str, typer.Option(metavar="CHECKS", help="Exit with code 3 where one of these has a warning or worse: leak,conflict.")
     ] = "",
-    val: Annotated[Path | None, typer.Option(help=help_for("val"))] = None,
-    test: Annotated[Path | None, typer.Option(help=help_for("test"))] = None,
-    exclude: Annotated[Path | None, typer.Option(metavar="FILE", help=help_for("exclude"))] = None,
-    backbone: Annotated[str, typer.Option(help=help_for("backbone"))] = "efficientnet_lite0",
-    weights: Annotated[Path | None, typer.Option(help=help_for("weights"))] = None,
-    offline: Annotated[bool, typer.Option("--offline", help=help_for("offline"))] = False,
-    device: Annotated[str, typer.Option(help=help_for("device"))] = "auto",
-    workers: Annotated[int | None, typer.Option(help=help_for("workers"))] = None,
-    seed: Annotated[int, typer.Option(help=help_for("seed"))] = 0,
+    val: Val = DEFAULT.val,
+    test: Test = DEFAULT.test,
+    exclude: Exclude = DEFAULT.exclude,
+    backbone: Backbone = DEFAULT.backbone,
+    weights: Weights = DEFAULT.weights,
+    offline: Offline = DEFAULT.offline,
+    device: Device = DEFAULT.device,
+    workers: Workers = DEFAULT.workers,
+    seed: Seed = DEFAULT.seed,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object: what findings.json holds.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress and no summary.")] = False,
 ) -> None:
@@ -44,17 +44,7 @@ def audit(
 
       headstart audit photos --output audit --fail-on leak,conflict
     """
-    settings = TrainSettings.of(
-        val=val,
-        test=test,
-        exclude=exclude,
-        backbone=backbone,
-        weights=weights,
-        offline=offline,
-        device=device,
-        workers=workers,
-        seed=seed,
-    )
+    settings = settings_of(locals())
     from headstart.audit.checks import CHECK_NAMES
 
     fatal = [name.strip() for name in fail_on.split(",") if name.strip()]

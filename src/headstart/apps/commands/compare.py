@@ -6,7 +6,20 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from headstart.apps.console import check_target, command, json_line, note_skipped, output_file, print_json, progress_bars, say
-from headstart.settings import Augment, TrainSettings, help_for
+from headstart.apps.options import (
+    DEFAULT,
+    AugmentOption,
+    Balance,
+    Device,
+    Epochs,
+    Exclude,
+    ImageSize,
+    Offline,
+    Seed,
+    Val,
+    Workers,
+    settings_of,
+)
 
 if TYPE_CHECKING:
     from headstart.runs.comparing import Comparison
@@ -21,16 +34,16 @@ def compare(
     ] = "efficientnet_lite0",
     folds: Annotated[int, typer.Option(min=2, max=50, help="Parts that are held out in turn.")] = 3,
     output: Annotated[Path | None, typer.Option(metavar="FILE.json", help="Write the figures there too.")] = None,
-    val: Annotated[Path | None, typer.Option(help=help_for("val"))] = None,
-    exclude: Annotated[Path | None, typer.Option(metavar="FILE", help=help_for("exclude"))] = None,
-    epochs: Annotated[int | None, typer.Option(help=help_for("epochs"))] = None,
-    augment: Annotated[Augment | None, typer.Option(help=help_for("augment"))] = None,
-    image_size: Annotated[int | None, typer.Option(help=help_for("image_size"))] = None,
-    balance: Annotated[bool, typer.Option("--balance", help=help_for("balance"))] = False,
-    offline: Annotated[bool, typer.Option("--offline", help=help_for("offline"))] = False,
-    device: Annotated[str, typer.Option(help=help_for("device"))] = "auto",
-    workers: Annotated[int | None, typer.Option(help=help_for("workers"))] = None,
-    seed: Annotated[int, typer.Option(help=help_for("seed"))] = 0,
+    val: Val = DEFAULT.val,
+    exclude: Exclude = DEFAULT.exclude,
+    epochs: Epochs = DEFAULT.epochs,
+    augment: AugmentOption = DEFAULT.augment,
+    image_size: ImageSize = DEFAULT.image_size,
+    balance: Balance = DEFAULT.balance,
+    offline: Offline = DEFAULT.offline,
+    device: Device = DEFAULT.device,
+    workers: Workers = DEFAULT.workers,
+    seed: Seed = DEFAULT.seed,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress and no notes.")] = False,
 ) -> None:
@@ -46,18 +59,7 @@ def compare(
       headstart compare photos --strategies probe --backbones efficientnet_lite0,efficientnet_lite1,efficientnet_lite2
     """
     check_target(output, [Path(data)])
-    settings = TrainSettings.of(
-        val=val,
-        exclude=exclude,
-        epochs=epochs,
-        augment=augment,
-        image_size=image_size,
-        balance=balance,
-        offline=offline,
-        device=device,
-        workers=workers,
-        seed=seed,
-    )
+    settings = settings_of(locals())
     from headstart.runs.comparing import compare_models
 
     with progress_bars(quiet=quiet) as progress:

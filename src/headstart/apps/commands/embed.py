@@ -6,21 +6,32 @@ from typing import Annotated
 import typer
 
 from headstart.apps.console import check_target, command, note, note_skipped, progress_bars, say
-from headstart.settings import EngineChoice, Precision, TrainSettings, help_for
+from headstart.apps.options import (
+    DEFAULT,
+    Backbone,
+    Device,
+    EngineOption,
+    ImageSize,
+    Offline,
+    PrecisionOption,
+    Weights,
+    Workers,
+    settings_of,
+)
 
 
 @command
 def embed(
     data: Annotated[str, typer.Argument(metavar="DATA", help="Any form of data that train takes.")],
     output: Annotated[Path, typer.Option(metavar="FILE.parquet", help="Where to write the table.")],
-    backbone: Annotated[str, typer.Option(help=help_for("backbone"))] = "efficientnet_lite0",
-    weights: Annotated[Path | None, typer.Option(help=help_for("weights"))] = None,
-    offline: Annotated[bool, typer.Option("--offline", help=help_for("offline"))] = False,
-    image_size: Annotated[int | None, typer.Option(help=help_for("image_size"))] = None,
-    precision: Annotated[Precision, typer.Option(help=help_for("precision"))] = "fp32",
-    engine: Annotated[EngineChoice | None, typer.Option(help=help_for("engine"))] = None,
-    device: Annotated[str, typer.Option(help=help_for("device"))] = "auto",
-    workers: Annotated[int | None, typer.Option(help=help_for("workers"))] = None,
+    backbone: Backbone = DEFAULT.backbone,
+    weights: Weights = DEFAULT.weights,
+    offline: Offline = DEFAULT.offline,
+    image_size: ImageSize = DEFAULT.image_size,
+    precision: PrecisionOption = DEFAULT.precision,
+    engine: EngineOption = DEFAULT.engine,
+    device: Device = DEFAULT.device,
+    workers: Workers = DEFAULT.workers,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress and no summary.")] = False,
 ) -> None:
     """Write the features of images as a Parquet table: path, label, split, vector.
@@ -31,16 +42,7 @@ def embed(
 
       headstart embed photos --output photos.parquet
     """
-    settings = TrainSettings.of(
-        backbone=backbone,
-        weights=weights,
-        offline=offline,
-        image_size=image_size,
-        precision=precision,
-        engine=engine,
-        device=device,
-        workers=workers,
-    )
+    settings = settings_of(locals())
     check_target(output, [Path(data)])
     from headstart.runs.embedding import embed as embed_run
 

@@ -6,19 +6,20 @@ from typing import Annotated
 import typer
 
 from headstart.apps.console import check_target, command, note, say
+from headstart.apps.options import setting
 from headstart.data.catalog import open_data
 from headstart.data.sources import Skipped, Sources
 from headstart.errors import explains_missing_packages
 from headstart.model.specs import default_preprocess
 from headstart.recipes import CROP_SCALES
-from headstart.settings import Augment, Recipe, TrainSettings, help_for
+from headstart.settings import Augment, Recipe, TrainSettings
 
 
 @command
 def preview(
     data: Annotated[str, typer.Argument(metavar="DATA", help="Any form of data that train takes.")],
-    augment: Annotated[Augment, typer.Option(help=help_for("augment"))] = "standard",
-    recipe: Annotated[Recipe, typer.Option(help=help_for("recipe"))] = "default",
+    augment: Annotated[Augment, setting("augment")] = "standard",
+    recipe: Annotated[Recipe, setting("recipe")] = "default",
     images: Annotated[int, typer.Option(min=1, max=24, help="How many images to draw.")] = 6,
     seed: Annotated[int, typer.Option(min=0, help="Another seed draws other images and other crops.")] = 0,
     output: Annotated[Path, typer.Option(metavar="FILE.png", help="Where to draw it.")] = Path("preview.png"),

@@ -6,8 +6,28 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from headstart.apps.console import EXIT_INTERRUPTED, as_argument, command, note, print_json, progress_bars, say
+from headstart.apps.options import (
+    DEFAULT,
+    AugmentOption,
+    Backbone,
+    Balance,
+    Device,
+    EngineOption,
+    Epochs,
+    Exclude,
+    ImageSize,
+    Offline,
+    PrecisionOption,
+    Seed,
+    Test,
+    Val,
+    Weights,
+    Workers,
+    setting,
+    settings_of,
+)
 from headstart.machine import process_rank
-from headstart.settings import Augment, EngineChoice, Precision, Recipe, Schedule, Strategy, TrainSettings, help_for
+from headstart.settings import Recipe, Schedule, Strategy
 
 if TYPE_CHECKING:
     from headstart.record.trained import Trained
@@ -21,33 +41,33 @@ def train(
             metavar="DATA", help="Class folders, train/val/test folders, CSV, Parquet, .zip, .tar or a catalog name."
         ),
     ] = None,
-    strategy: Annotated[Strategy, typer.Option(help=help_for("strategy"))] = "auto",
-    recipe: Annotated[Recipe, typer.Option(help=help_for("recipe"))] = "default",
-    backbone: Annotated[str, typer.Option(help=help_for("backbone"))] = "efficientnet_lite0",
-    weights: Annotated[Path | None, typer.Option(help=help_for("weights"))] = None,
-    offline: Annotated[bool, typer.Option("--offline", help=help_for("offline"))] = False,
-    val: Annotated[Path | None, typer.Option(help=help_for("val"))] = None,
-    test: Annotated[Path | None, typer.Option(help=help_for("test"))] = None,
-    exclude: Annotated[Path | None, typer.Option(metavar="FILE", help=help_for("exclude"))] = None,
-    val_fraction: Annotated[float, typer.Option(help=help_for("val_fraction"))] = 0.2,
-    augment: Annotated[Augment | None, typer.Option(help=help_for("augment"))] = None,
-    schedule: Annotated[Schedule | None, typer.Option(help=help_for("schedule"))] = None,
-    epochs: Annotated[int | None, typer.Option(help=help_for("epochs"))] = None,
-    learning_rate: Annotated[float | None, typer.Option(help=help_for("learning_rate"))] = None,
-    batch_size: Annotated[int | None, typer.Option(help=help_for("batch_size"))] = None,
-    image_size: Annotated[int | None, typer.Option(help=help_for("image_size"))] = None,
-    freeze: Annotated[int | None, typer.Option(metavar="N", help=help_for("freeze"))] = None,
-    precision: Annotated[Precision, typer.Option(help=help_for("precision"))] = "fp32",
-    engine: Annotated[EngineChoice | None, typer.Option(help=help_for("engine"))] = None,
-    device: Annotated[str, typer.Option(help=help_for("device"))] = "auto",
-    workers: Annotated[int | None, typer.Option(help=help_for("workers"))] = None,
-    seed: Annotated[int, typer.Option(help=help_for("seed"))] = 0,
-    balance: Annotated[bool, typer.Option("--balance", help=help_for("balance"))] = False,
-    cv: Annotated[str | None, typer.Option(metavar="FOLDSxREPEATS", help=help_for("cv"))] = None,
-    time_budget: Annotated[float, typer.Option(metavar="SECONDS", help=help_for("time_budget"))] = 300.0,
-    target_precision: Annotated[float | None, typer.Option(help=help_for("target_precision"))] = None,
-    conformal: Annotated[float | None, typer.Option(metavar="COVERAGE", help=help_for("conformal"))] = None,
-    refit: Annotated[bool, typer.Option("--refit", help=help_for("refit"))] = False,
+    strategy: Annotated[Strategy, setting("strategy")] = DEFAULT.strategy,
+    recipe: Annotated[Recipe, setting("recipe")] = DEFAULT.recipe,
+    backbone: Backbone = DEFAULT.backbone,
+    weights: Weights = DEFAULT.weights,
+    offline: Offline = DEFAULT.offline,
+    val: Val = DEFAULT.val,
+    test: Test = DEFAULT.test,
+    exclude: Exclude = DEFAULT.exclude,
+    val_fraction: Annotated[float, setting("val_fraction")] = DEFAULT.val_fraction,
+    augment: AugmentOption = DEFAULT.augment,
+    schedule: Annotated[Schedule | None, setting("schedule")] = DEFAULT.schedule,
+    epochs: Epochs = DEFAULT.epochs,
+    learning_rate: Annotated[float | None, setting("learning_rate")] = DEFAULT.learning_rate,
+    batch_size: Annotated[int | None, setting("batch_size")] = DEFAULT.batch_size,
+    image_size: ImageSize = DEFAULT.image_size,
+    freeze: Annotated[int | None, setting("freeze", metavar="N")] = DEFAULT.freeze,
+    precision: PrecisionOption = DEFAULT.precision,
+    engine: EngineOption = DEFAULT.engine,
+    device: Device = DEFAULT.device,
+    workers: Workers = DEFAULT.workers,
+    seed: Seed = DEFAULT.seed,
+    balance: Balance = DEFAULT.balance,
+    cv: Annotated[str | None, setting("cv", metavar="FOLDSxREPEATS")] = DEFAULT.cv,
+    time_budget: Annotated[float, setting("time_budget", metavar="SECONDS")] = DEFAULT.time_budget,
+    target_precision: Annotated[float | None, setting("target_precision")] = DEFAULT.target_precision,
+    conformal: Annotated[float | None, setting("conformal", metavar="COVERAGE")] = DEFAULT.conformal,
+    refit: Annotated[bool, setting("refit", "--refit")] = DEFAULT.refit,
     output: Annotated[Path | None, typer.Option(help="The run folder; default: runs/<data>-<strategy>-<n>.")] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier run at --output.")] = False,
     resume: Annotated[Path | None, typer.Option(metavar="RUN", help="Go on with a run that was killed.")] = None,
@@ -68,8 +88,7 @@ def train(
 
       headstart train labels.csv --test held_out --json
     """
-    options = locals()  # by name; those that are settings have the settings' names
-    settings = TrainSettings.of(**{name: options[name] for name in TrainSettings.model_fields})
+    settings = settings_of(locals())
     if data is None and resume is None:
         raise typer.BadParameter("there is none to train on; headstart train FOLDER", param_hint="DATA")
     from headstart.runs.training import train as train_run  # after the settings are known to be good: it loads torch

@@ -1,0 +1,38 @@
+"""The options of the commands that are settings: their help texts and defaults come from TrainSettings, the one list."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from headstart.settings import Augment, EngineChoice, Precision, TrainSettings
+
+DEFAULT = TrainSettings()
+
+
+def setting(name: str, *names: str, **options: Any) -> Any:
+    """The option of the setting called `name`."""
+    return typer.Option(*names, help=TrainSettings.model_fields[name].description, **options)
+
+
+# Those that more than one command has.
+Val = Annotated[Path | None, setting("val")]
+Test = Annotated[Path | None, setting("test")]
+Exclude = Annotated[Path | None, setting("exclude", metavar="FILE")]
+Backbone = Annotated[str, setting("backbone")]
+Weights = Annotated[Path | None, setting("weights")]
+Offline = Annotated[bool, setting("offline", "--offline")]
+AugmentOption = Annotated[Augment | None, setting("augment")]
+Epochs = Annotated[int | None, setting("epochs")]
+ImageSize = Annotated[int | None, setting("image_size")]
+PrecisionOption = Annotated[Precision, setting("precision")]
+EngineOption = Annotated[EngineChoice | None, setting("engine")]
+Device = Annotated[str, setting("device")]
+Workers = Annotated[int | None, setting("workers")]
+Seed = Annotated[int, setting("seed")]
+Balance = Annotated[bool, setting("balance", "--balance")]
+
+
+def settings_of(options: dict[str, Any]) -> TrainSettings:
+    """The settings among a command's arguments, by name, as `locals()` gives them. Raises SettingsError."""
+    return TrainSettings.of(**{name: value for name, value in options.items() if name in TrainSettings.model_fields})
