@@ -1,4 +1,4 @@
-"""RunFacts about the data and the machine in, every setting that was left open out. Pure functions, nothing measured here.
+"""Facts about the data and the machine in, every setting that was left open out. Pure functions, nothing measured here.
 
 The figures are for two CPU cores and EfficientNet-Lite0 unless a line says otherwise.
 """

@@ -52,7 +52,7 @@ class TrainSettings(Schema):
     )
     precision: Precision = Field(
         "fp32",
-        description="Of a probe's features; bf16 (with OpenVINO) is faster and moves probabilities a little.",
+        description="Of a probe's features on a CPU; bf16 (with OpenVINO) is faster and moves probabilities a little.",
     )
     engine: EngineChoice | None = Field(
         None, description="What computes features on a CPU: onnxruntime, or openvino, which bf16 needs."

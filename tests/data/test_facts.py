@@ -1,4 +1,4 @@
-"""ImageFacts tell what an image is like without knowing what it shows."""
+"""Facts tell what an image is like without knowing what it shows."""
 
 import io
 from dataclasses import astuple

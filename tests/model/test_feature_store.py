@@ -82,7 +82,7 @@ def test_each_ingredient_is_part_of_the_key(field: str) -> None:
 
 @pytest.mark.parametrize(("field", "value"), [("facts_version", 99), ("decode_px", 1), ("pixels_version", "another")])
 def test_facts_have_a_key_too(field: str, value: object) -> None:
-    """ImageFacts of another version or another scale of decoding are not found; those that fit are the very same."""
+    """Facts of another version or another scale of decoding are not found; those that fit are the very same."""
     facts = ImageFacts(format="PNG", mode="RGB", width=3, height=4, dhash=2**63 + 1, red=0.1, sharpness=1e-9)
     broken = ImageFacts(problem="the file is empty")
     FeatureStore().add_facts(FACT_SPACE, digests(2), [facts, broken])

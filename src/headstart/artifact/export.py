@@ -92,7 +92,7 @@ def export_model(
         file = folder / FILES[format]
         with tempfile.TemporaryDirectory(dir=output.parent, prefix=f".{output.name}-onnx-") as aside:
             onnx_file = file if format == "onnx" else Path(aside) / FILES["onnx"]
-            write_onnx(compiled_form(bundle, progress).graph, predictor.head, onnx_file, _facts(bundle.manifest))
+            write_onnx(compiled_form(bundle, progress)[0].graph, predictor.head, onnx_file, _facts(bundle.manifest))
             if format == "openvino":
                 write_openvino(onnx_file, file, half=precision == "fp16")
             elif precision == "fp16":

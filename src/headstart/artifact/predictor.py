@@ -208,18 +208,14 @@ def _parts_of(bundle: Bundle, device: str, progress: Progress) -> tuple[Extracto
         network = _network_of(bundle, device)
         return network.extractor(), network.head()
     try:
-        compiled = compiled_form(bundle, progress)
+        compiled, kept_as = compiled_form(bundle, progress)
     except NotCompilable as error:
         warnings.warn(f"{error.message}: it runs in torch, which is slower", HeadstartWarning, stacklevel=2)
         network = _network_of(bundle, "cpu")
         return network.extractor(), network.head()
-    manifest = bundle.manifest
-    kept_as = None
-    if manifest.has_pretrained_body:
-        kept_as = NetworkId(compiled.record.spec.timm_name, manifest.backbone.weights_sha256)
     head = read_head(bundle.weights, compiled)
     _check_classes(head, bundle, bundle.weights)
-    return compiled_extractor(compiled, engine_here(manifest.engine), kept_as), head
+    return compiled_extractor(compiled, engine_here(bundle.manifest.engine), kept_as), head
 
 
 def engine_here(wanted: Engine) -> Engine:
@@ -237,17 +233,22 @@ def engine_here(wanted: Engine) -> Engine:
     return ONNX_RUNTIME
 
 
-def compiled_form(bundle: Bundle, progress: Progress = silent) -> Compiled:
-    """The compiled form of a bundle's network, made where there is none yet. Raises HeadstartError, NotCompilable among it."""
+def compiled_form(bundle: Bundle, progress: Progress = silent) -> tuple[Compiled, NetworkId | None]:
+    """The compiled form of a bundle's network, made where there is none yet, and what its features are kept under.
+
+    A probe takes the form that was made of the very backbone it names, where this machine has that. Else one is made of the
+    bundle's own weights under their own digest, and its features are not kept: a foreign bundle may name any backbone.
+    Raises HeadstartError, NotCompilable among it.
+    """
     manifest = bundle.manifest
-    sha256, size = manifest.weights_sha256, None
-    if manifest.has_pretrained_body:  # then all probes of a backbone share its compiled form
-        sha256, size = manifest.backbone.weights_sha256, manifest.settings.image_size
-    folder = compiled_folder(find_backbone(manifest.backbone.name).timm_name, sha256, size)
-    compiled = find_compiled(folder)
-    if compiled is None or compiled.record.preprocess != manifest.preprocess:
-        compiled = compile_network(_network_of(bundle, "cpu"), folder, progress=progress)
-    return compiled
+    timm_name = find_backbone(manifest.backbone.name).timm_name
+    if manifest.has_pretrained_body:
+        pretrained = manifest.backbone.weights_sha256
+        shared = find_compiled(compiled_folder(timm_name, pretrained, manifest.settings.image_size))
+        if shared is not None and shared.record.preprocess == manifest.preprocess:
+            return shared, NetworkId(timm_name, pretrained)
+    folder = compiled_folder(timm_name, manifest.weights_sha256, manifest.preprocess.digest())
+    return find_compiled(folder) or compile_network(_network_of(bundle, "cpu"), folder, progress=progress), None
 
 
 def _exported_parts(bundle: Bundle, file: str, device: str) -> tuple[Extractor, Head]:

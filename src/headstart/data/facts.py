@@ -15,7 +15,7 @@ MEAN_CELL_PX = 8  # colours are averaged over cells of this side first, which is
 
 @dataclass(frozen=True, slots=True)
 class ImageFacts:
-    """ImageFacts of one image file, or the reason why it is none."""
+    """Facts about one image file, or the reason why it is none."""
 
     problem: str = ""  # why it cannot be read; all else is empty then
     format: str = ""  # by content: "JPEG", "PNG" ...

@@ -26,7 +26,7 @@ class FeatureTable:
         return fit_probe(*self._of(rows), balance=self.balance, strength=strength, seed=seed, progress=progress)
 
     def cross_validate(self, rows: np.ndarray, n_folds: int, seed: int, progress: Progress = silent) -> CrossValidated:
-        """SplitAnswers for some rows by probes that never saw them."""
+        """Answers for some rows by probes that never saw them."""
         return cross_validate(*self._of(rows), n_folds=n_folds, balance=self.balance, seed=seed, progress=progress)
 
     def answer(self, probe: Probe, rows: np.ndarray, split: Literal["val", "test"]) -> SplitAnswers:

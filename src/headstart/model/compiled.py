@@ -52,12 +52,15 @@ class Compiled:
         return self.folder / STATE
 
 
-def compiled_folder(timm_name: str, weights_sha256: str, size_px: int | None) -> Path:
-    """Where the compiled form of a network is or would be; `size_px` None: for the size it was pretrained at.
+def compiled_folder(timm_name: str, weights_sha256: str, view: int | str | None) -> Path:
+    """Where the compiled form of a network is or would be.
+
+    `view` says for which input: None, the one it was pretrained for; that at another size in pixels; or, of a bundle's network,
+    the digest of its Preprocess.
 
     The folder's name is a digest: what a foreign manifest says can never name a place.
     """
-    identity = json.dumps([timm_name, weights_sha256, size_px]).encode()
+    identity = json.dumps([timm_name, weights_sha256, view]).encode()
     return home() / "compiled" / sha256_of_bytes(identity)[:32]
 
 

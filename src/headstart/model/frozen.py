@@ -7,6 +7,7 @@ import atexit
 import tempfile
 import threading
 import warnings
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -62,6 +63,16 @@ def frozen_backbone(
         return Model(record.spec, record.preprocess, extractor, head, save, engine)
 
     return Frozen(record.spec, record.preprocess, extractor, record.n_features, with_head)
+
+
+def with_engine(frozen: Frozen, engine: Engine, compute: Compute, batch_images: int) -> Frozen:
+    """The same backbone, its features computed by something else, which then also answers for the models made of it."""
+    extractor = replace(frozen.extractor, compute=compute, engine=engine, batch_images=batch_images)
+
+    def with_head(head: Head) -> Model:
+        return replace(frozen.with_head(head), extractor=extractor, answers_with=engine)
+
+    return replace(frozen, extractor=extractor, with_head=with_head)
 
 
 def compiled_extractor(compiled: Compiled, engine: Engine, kept_as: NetworkId | None = None) -> Extractor:

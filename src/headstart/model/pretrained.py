@@ -3,12 +3,15 @@
 import warnings
 from dataclasses import dataclass
 
+import numpy as np
+
 from headstart.data.preprocess import Preprocess
 from headstart.errors import HeadstartWarning, SettingsError
 from headstart.machine import has_cuda
+from headstart.model.compiled import compiled_folder, find_compiled
 from headstart.model.engines import engine_for
-from headstart.model.extractor import Frozen
-from headstart.model.frozen import NotCompilable, check_image_size, frozen_backbone
+from headstart.model.extractor import GPU_BATCH, Engine, Frozen
+from headstart.model.frozen import NotCompilable, check_image_size, frozen_backbone, with_engine
 from headstart.model.specs import BackboneSpec, find_backbone
 from headstart.model.weights import WeightsFile, locate_weights
 from headstart.progress import Progress
@@ -50,13 +53,39 @@ def open_backbone(settings: TrainSettings, progress: Progress) -> Backbone:
 
 
 def _frozen_on_gpu(spec: BackboneSpec, weights: WeightsFile, settings: TrainSettings) -> Frozen | None:
-    """The network in torch on another device than the CPU, where one is asked for or, by "auto", a GPU is at hand."""
+    """The network in torch on another device than the CPU, where one is asked for or, by "auto", a GPU is at hand.
+
+    What is known of the network from its compiled form need not be asked of torch: it is loaded by the first image that is not
+    in the store.
+    """
     if settings.device == "cpu" or (settings.device == "auto" and not has_cuda()):
         return None
+    compiled = find_compiled(compiled_folder(spec.timm_name, weights.sha256, settings.image_size))
+    on_cuda = settings.device.split(":")[0] in ("auto", "cuda")
+    if on_cuda and settings.precision == "fp32" and compiled is not None and compiled.state.is_file():
+        frozen = frozen_backbone(spec, weights, image_size=settings.image_size)
+        return with_engine(frozen, Engine(name="torch-cuda"), _Late(spec, weights, settings), GPU_BATCH)
     from headstart.model.backbones import find_hardware
 
     device = find_hardware(settings.device).device
     return None if device == "cpu" else _frozen_in_torch(spec, weights, settings, device)
+
+
+class _Late:
+    """A network on a GPU that is built by the first call, and once."""
+
+    def __init__(self, spec: BackboneSpec, weights: WeightsFile, settings: TrainSettings) -> None:
+        self._wanted = (spec, weights, settings)
+        self._frozen: Frozen | None = None
+
+    def __call__(self, views: np.ndarray) -> np.ndarray:
+        """(n, size, size, 3) uint8 -> (n, n_features) float32."""
+        if self._frozen is None:  # called by one thread: whatever takes batches is
+            from headstart.model.backbones import find_hardware
+
+            *network, settings = self._wanted
+            self._frozen = _frozen_in_torch(*network, settings, find_hardware(settings.device).device)
+        return self._frozen.extractor.compute(views)
 
 
 def _frozen_on_cpu(spec: BackboneSpec, weights: WeightsFile, settings: TrainSettings, progress: Progress) -> Frozen:

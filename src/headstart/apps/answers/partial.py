@@ -22,7 +22,7 @@ STATE, LOCK = ".json", ".lock"
 
 
 class Partial(Protocol):
-    """AnswerLog on their way into a file."""
+    """Answers on their way into a file."""
 
     def kept(self, place: Path) -> KeptRows:
         """What an unfinished or finished file holds. Raises SettingsError where it is not of this model's answers."""

@@ -1,4 +1,4 @@
-"""AnswerLog as lines of text, and as the cells of a table."""
+"""Answers as lines of text, and as the cells of a table."""
 
 import csv
 from collections import Counter

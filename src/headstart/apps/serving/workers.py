@@ -111,7 +111,7 @@ class Workers:
         """How many of those that wait are taken, after waiting for more where that is worth it."""
         seconds = self._limits.batch_wait_seconds
         if seconds is None:
-            seconds = GPU_WAIT_SECONDS if predictor.extractor.batch_images > 1 else 0.0
+            seconds = GPU_WAIT_SECONDS if predictor.extractor.takes_batches else 0.0
         if not seconds:  # a fair share, so that no thread is without work
             return min(-(-len(self._waiting) // len(self._threads)), self._limits.batch_images)
         until = time.monotonic() + seconds
