@@ -83,8 +83,8 @@ class _Late:
         if self._frozen is None:  # called by one thread: whatever takes batches is
             from headstart.model.backbones import find_hardware
 
-            *network, settings = self._wanted
-            self._frozen = _frozen_in_torch(*network, settings, find_hardware(settings.device).device)
+            spec, weights, settings = self._wanted
+            self._frozen = _frozen_in_torch(spec, weights, settings, find_hardware(settings.device).device)
         return self._frozen.extractor.compute(views)
 
 
