@@ -82,7 +82,7 @@ def test_connection_that_keeps_breaking_is_finished_later(server: FileServer, ta
     server.breaks = [10_000] * TRIES
     with pytest.raises(DownloadError, match="cannot be reached") as caught:
         download(server.url, target, sha256=SHA256)
-    assert "goes on where it stopped" in caught.value.hint
+    assert "continues where it stopped" in caught.value.hint
     assert part_of(target).stat().st_size == 10_000 * TRIES
     assert not target.exists()
     assert download(server.url, target, sha256=SHA256).read_bytes() == CONTENT

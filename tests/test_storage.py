@@ -3,15 +3,19 @@
 import hashlib
 import json
 import math
+import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from headstart.storage import (
     CHUNK_BYTES,
+    atomic_folder,
     atomic_write,
     home,
+    replace_file,
     replace_folder,
     sha256_of_bytes,
     sha256_of_file,
@@ -110,3 +114,54 @@ def test_replace_folder_that_fails_puts_the_old_one_back(tmp_path: Path) -> None
         replace_folder(tmp_path / "missing", place)
     assert names_in(place) == ["old.txt"]
     assert names_in(tmp_path) == ["place"]
+
+
+@pytest.fixture
+def calls(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What reaches the disk or changes its name, in order: "sync NAME", "rename NAME"."""
+    found: list[str] = []
+
+    def recorded(name: str, call: Callable[..., None], name_of: Callable[..., str]) -> None:
+        def record(*arguments: object) -> None:
+            found.append(f"{name} {name_of(arguments[0])}")
+            call(*arguments)
+
+        monkeypatch.setattr(os, call.__name__, record)
+
+    recorded("sync", os.fsync, lambda number: Path(f"/proc/self/fd/{number}").readlink().name)
+    recorded("rename", os.rename, lambda path: Path(path).name)
+    recorded("rename", os.replace, lambda path: Path(path).name)
+    return found
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+def test_a_file_is_on_the_disk_before_it_takes_its_place(tmp_path: Path, calls: list[str]) -> None:
+    """A power cut leaves the old file or the new one: content first, then the name, then the folder that holds the name."""
+    folder = tmp_path / "folder"
+    with atomic_write(folder / "a.json") as aside:
+        aside.write_text("new")
+    assert calls == [f"sync {aside.name}", f"rename {aside.name}", "sync folder"]
+    calls.clear()
+    replace_file(folder / "a.json", folder / "b.json")
+    assert calls == ["sync a.json", "rename a.json", "sync folder"]
+    calls.clear()
+    with atomic_write(folder / "a.json", durable=False) as aside:
+        aside.write_text("new")
+    assert calls == [f"rename {aside.name}"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+@pytest.mark.parametrize("there_before", [False, True])
+def test_a_folder_is_on_the_disk_before_it_takes_its_place(tmp_path: Path, calls: list[str], there_before: bool) -> None:
+    """All files and folders in it come first, then its name; an old folder is deleted after that."""
+    place = tmp_path / "folder" / "place"
+    if there_before:
+        place.mkdir(parents=True)
+    with atomic_folder(place) as new:
+        (new / "inner").mkdir()
+        (new / "a.json").write_text("a")
+        (new / "inner" / "b.json").write_text("b")
+    renames = ["rename place", "rename new"] if there_before else ["rename new"]
+    assert sorted(calls[:4]) == ["sync a.json", "sync b.json", "sync inner", "sync new"]
+    assert calls[4:] == [*renames, "sync folder"]
+    assert names_in(place) == ["a.json", "inner"]

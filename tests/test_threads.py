@@ -3,6 +3,8 @@
 import math
 import os
 import threading
+import weakref
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -27,6 +29,60 @@ def test_an_error_in_a_thread_is_raised() -> None:
     assert [next(results) for _ in range(3)] == [3, 5, 10]
     with pytest.raises(ZeroDivisionError):
         next(results)
+
+
+class Picture:
+    """Something large."""
+
+
+def test_a_result_is_not_kept() -> None:
+    """A result and the item it was made of live no longer than the caller wants them, although more are to come."""
+    made: dict[int, weakref.ref[Picture]] = {}
+    given: dict[int, weakref.ref[Picture]] = {}
+
+    def items() -> Iterator[tuple[int, Picture]]:
+        for number in range(8):
+            picture = Picture()
+            given[number] = weakref.ref(picture)
+            yield number, picture
+            del picture
+
+    def make(item: tuple[int, Picture]) -> Picture:
+        picture = Picture()
+        made[item[0]] = weakref.ref(picture)
+        return picture
+
+    results = map_in_threads(make, items(), workers=1)
+    for number in range(7):
+        result = next(results)
+        assert made[number]() is result
+        del result
+        assert made[number]() is None
+    assert [number for number in range(7) if given[number]() is not None] == []
+    results.close()  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("end", ["error", "close"])
+def test_nothing_is_begun_after_the_end(end: str) -> None:
+    """When an item fails or the caller stops, what has not begun is cancelled, and the threads end."""
+    started: list[int] = []
+
+    def work(i: int) -> int:
+        started.append(i)
+        if i == 1 and end == "error":
+            raise ValueError(i)
+        return i
+
+    before = set(threading.enumerate())
+    results = map_in_threads(work, range(1000), workers=1)
+    assert next(results) == 0
+    if end == "error":
+        with pytest.raises(ValueError, match="1"):
+            next(results)
+    else:
+        results.close()  # type: ignore[attr-defined]
+    assert set(threading.enumerate()) == before
+    assert len(started) <= 6
 
 
 def test_beside() -> None:

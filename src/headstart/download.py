@@ -1,4 +1,4 @@
-"""Fetches a file over HTTP(S): goes on where an earlier try stopped, checks the digest, shows how far it is."""
+"""Downloads a file over HTTP(S): continues where an earlier try stopped, checks the digest, shows progress."""
 
 import http.client
 import urllib.error
@@ -7,13 +7,13 @@ from pathlib import Path
 
 from headstart.errors import DownloadError
 from headstart.progress import Progress, silent
-from headstart.storage import CHUNK_BYTES, sha256_of_file
+from headstart.storage import CHUNK_BYTES, replace_file, sha256_of_file
 
-TRIES = 3  # a connection that breaks in the middle is taken up again this often
+TRIES = 3  # a broken connection is continued in up to this many tries
 
 
 def download(url: str, target: Path, *, sha256: str, progress: Progress = silent, timeout_seconds: float = 10.0) -> Path:
-    """Fetches `url` to `target` and returns `target`. What is not whole waits in `TARGET.part` for the next try.
+    """Downloads `url` to `target` and returns `target`. An unfinished download stays in `TARGET.part` for the next try.
 
     `sha256` is the expected digest, or its first digits. Raises DownloadError.
     """
@@ -28,20 +28,20 @@ def download(url: str, target: Path, *, sha256: str, progress: Progress = silent
                 f"{url} answered {error.code} {error.reason}", hint="try later, or fetch the file by hand"
             ) from error
         except (OSError, http.client.HTTPException) as error:
-            # A server that was never reached is not tried again: no network is the usual reason, and it is said at once.
+            # A server that was never reached is not tried again: the usual reason is no network.
             if attempt == TRIES or not part.exists():
                 raise DownloadError(
                     f"{url} cannot be reached: {getattr(error, 'reason', error)}",
-                    hint="check the network; a broken download goes on where it stopped",
+                    hint="check the network; a broken download continues where it stopped",
                 ) from error
     found = sha256_of_file(part)
     if not found.startswith(sha256):
         part.unlink()
         raise DownloadError(
             f"{url} is not the expected file: its SHA-256 is {found[:16]}…, not {sha256[:16]}…",
-            hint="try again; if it stays so, the file has changed upstream",
+            hint="try again; if it fails again, the file has changed upstream",
         )
-    part.replace(target)
+    replace_file(part, target)
     return target
 
 

@@ -11,7 +11,7 @@ import psutil
 
 
 def has_cuda() -> bool:
-    """Whether there is an NVIDIA GPU and its driver, asked of the driver itself: torch would take seconds to answer."""
+    """Whether there is an NVIDIA GPU and its driver, according to the driver itself: torch would take seconds to answer."""
     try:
         driver: Any = ctypes.CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
     except OSError:

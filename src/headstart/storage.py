@@ -1,5 +1,6 @@
-"""Where headstart keeps things, how it names them by content, and how it writes them so that no half file is ever seen."""
+"""Where headstart keeps things, names made of content, and files that are written whole or not at all."""
 
+import errno
 import hashlib
 import json
 import os
@@ -42,11 +43,13 @@ def sha256_of_bytes(data: bytes) -> str:
 
 
 @contextmanager
-def atomic_write(path: Path) -> Iterator[Path]:
+def atomic_write(path: Path, *, durable: bool = True) -> Iterator[Path]:
     """Yields a path beside `path` to write to; it takes `path`'s place when the block ends, and is removed if it fails.
 
-    The file may be read by whom the process's umask lets read: safetensors would write one for its owner alone, and a service
-    that runs as somebody else could not load the model.
+    After a power cut the old file is there or the new one, never an empty one; that takes milliseconds. What is checked when it
+    is read, and can be computed anew, needs no `durable`.
+    The file gets the permissions of the process's umask: safetensors would let its owner alone read it, and a service that
+    runs as another user could not load the model.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     aside = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
@@ -56,7 +59,7 @@ def atomic_write(path: Path) -> Iterator[Path]:
         aside.unlink()
         yield aside
         aside.chmod(mode)
-        aside.replace(path)
+        replace_file(aside, path, durable=durable)
     finally:
         aside.unlink(missing_ok=True)
 
@@ -83,10 +86,26 @@ def write_json(path: Path, value: Any) -> None:
     write_text(path, json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
 
 
+def replace_file(new: Path, place: Path, *, durable: bool = True) -> None:
+    """Puts file `new` at `place`; with `durable` its content is on the disk before, and its name afterwards."""
+    if durable:
+        _sync(new)
+    new.replace(place)
+    if durable:
+        _sync(place.parent)
+
+
 def replace_folder(new: Path, place: Path) -> None:
-    """Puts folder `new` at `place`. A folder there before is moved aside first and deleted last."""
+    """Puts folder `new` at `place`. A folder there before is moved aside first and deleted last.
+
+    All that is in `new` is on the disk before: after a power cut the old folder is there or the whole new one.
+    """
+    for path in [*new.rglob("*"), new]:
+        if path.is_dir() or (path.is_file() and not path.is_symlink()):
+            _sync(path)
     if not place.exists():
         new.rename(place)
+        _sync(place.parent)
         return
     old = place.with_name(f".{place.name}.{uuid.uuid4().hex[:8]}.old")
     try:
@@ -101,7 +120,23 @@ def replace_folder(new: Path, place: Path) -> None:
     except OSError:
         old.rename(place)
         raise
+    _sync(place.parent)  # before the old one goes
     shutil.rmtree(old)
+
+
+def _sync(path: Path) -> None:
+    """Waits until a file, or the list of files in a folder, is on the disk. Systems that cannot do so for a folder do not."""
+    is_folder = path.is_dir()
+    if is_folder and sys.platform == "win32":
+        return
+    number = os.open(path, os.O_RDWR if sys.platform == "win32" else os.O_RDONLY)
+    try:
+        os.fsync(number)
+    except OSError as error:
+        if not is_folder or error.errno not in (errno.EINVAL, errno.ENOTSUP):
+            raise
+    finally:
+        os.close(number)
 
 
 def _replace_content(new: Path, place: Path) -> None:
@@ -112,5 +147,6 @@ def _replace_content(new: Path, place: Path) -> None:
         entry.rename(old / entry.name)
     for entry in list(new.iterdir()):
         shutil.move(entry, place / entry.name)
+    _sync(place)
     shutil.rmtree(old)
     new.rmdir()

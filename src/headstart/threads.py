@@ -4,7 +4,7 @@ import math
 import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
@@ -72,19 +72,20 @@ def beside(*tasks: Callable[[], None]) -> Iterator[None]:
 
 
 def map_in_threads(function: Callable[[T], U], items: Iterable[T], workers: int | None = None) -> Iterator[U]:
-    """The results of `function` in the order of `items`, computed in threads a bounded distance ahead."""
+    """The results of `function` in the order of `items`, computed in threads a bounded distance ahead.
+
+    What `function` raises is raised at its item's turn. Nothing more is begun then, nor when the caller stops early.
+    """
     n_threads = workers or min(16, cores())
     waiting: deque[Future[U]] = deque()
     source = iter(items)
     with ThreadPoolExecutor(n_threads, thread_name_prefix="headstart") as pool:
         try:
-            for item in islice(source, AHEAD * n_threads):
-                waiting.append(pool.submit(function, item))
+            waiting.extend(pool.submit(function, item) for item in islice(source, AHEAD * n_threads))
             while waiting:
-                result = waiting.popleft().result()
-                for item in islice(source, 1):
-                    waiting.append(pool.submit(function, item))
-                yield result
+                wait([waiting[0]])
+                waiting.extend(pool.submit(function, item) for item in islice(source, 1))
+                yield waiting.popleft().result()  # no name here may hold it: it can be a picture of half a gigabyte
         finally:
             for future in waiting:
                 future.cancel()

@@ -166,7 +166,7 @@ def test_symlink_in_zip(tmp_path: Path, inside: Path) -> None:
 def test_second_member_of_a_name(tmp_path: Path, inside: Path, make: Maker, first: str, second: str) -> None:
     """Of two members in one place, or a file where a folder is, the first stays and the second is named."""
     archive = make(tmp_path / "archive", [(first, b"first"), (second, b"second")])
-    assert unpack(archive, inside) == [(second, "a member of this name came before")]
+    assert unpack(archive, inside) == [(second, "an earlier member has this name")]
     assert files_in(inside) == {first: b"first"}
 
 
@@ -454,7 +454,7 @@ def test_facts_about_all_members_are_limited(tmp_path: Path, inside: Path) -> No
     archive = write_tar(tmp_path / "set.tar", members, open)
 
     def refused() -> None:
-        with pytest.raises(DataError, match=r"set\.tar cannot be unpacked: it states more than 100 facts"):
+        with pytest.raises(DataError, match=r"set\.tar cannot be unpacked: its global headers have more than 100 entries"):
             unpack(archive, inside)
 
     assert peak_of(refused) < 12 * MIB

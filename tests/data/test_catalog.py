@@ -89,7 +89,7 @@ def test_hymenoptera_goes_on_after_a_break(file_server: FileServer) -> None:
 @pytest.mark.parametrize(
     ("content", "sentence"),
     [
-        (b"<html>Please log in to the guest network</html>", "sent is no zip archive"),
+        (b"<html>Please log in to the guest network</html>", "sent is not a zip archive"),
         (hymenoptera_zip({("train", "ants"): 2}), "sent is not the data set of the tutorial"),
         (hymenoptera_zip({**HYMENOPTERA_FILES, ("val", "bees"): 82}), "sent is not the data set of the tutorial"),
     ],

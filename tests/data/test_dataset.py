@@ -52,7 +52,7 @@ def test_splits_and_their_indices() -> None:
 
 
 def test_groups_of_train_in_a_given_test_are_told() -> None:
-    """A group on both sides of a given split makes a note: the accuracy flatters."""
+    """A group on both sides of a given split makes a note: the accuracy looks better than it is."""
     of_group = replace(image("a", "test", number=2), group="patient 7")
     grouped = dataset(replace(image("a", "train"), group="patient 7"), image("b", "train"), of_group)
     assert "1 of the 1 test images are of groups that train has" in grouped.notes[0]

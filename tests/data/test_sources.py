@@ -167,7 +167,7 @@ def test_loose_files(tmp_path: Path) -> None:
     )
     sources = read(data)
     assert [s.path for s in sources.skipped] == [str(data / name) for name in ("z.png", "train/b.JPG", "val/a.tif")]
-    assert {s.reason for s in sources.skipped} == {"lies outside the class folders"}
+    assert {s.reason for s in sources.skipped} == {"it is outside the class folders"}
     assert len(sources.candidates) == 2
 
 
@@ -299,7 +299,7 @@ def test_rows_that_are_no_candidates(tmp_path: Path) -> None:
     assert [(s.path, s.reason) for s in sources.skipped] == [
         (f"{file}:4", "the row has no path"),
         (str(tmp_path / "b.jpg"), "the row has no label"),
-        (str(tmp_path / "a.jpg"), "row 6 names a file that came before with label 'ants'"),
+        (str(tmp_path / "a.jpg"), "row 6 repeats a file of an earlier row, which has the label 'ants'"),
     ]
 
 
@@ -312,7 +312,7 @@ def test_rows_that_are_no_candidates(tmp_path: Path) -> None:
         ("path,label\n", "names no image with a label"),
         ("path,label\na.jpg,\n", "names no image with a label"),
         ("path,label,split\na.jpg,ants,train\nb.jpg,ants,holdout\n", "row 3 has the split 'holdout'"),
-        ("path,label,split\na.jpg,ants,train\nb.jpg,ants,\n", "says the split of some images only; .*b.jpg has none"),
+        ("path,label,split\na.jpg,ants,train\nb.jpg,ants,\n", "gives a split for some images only; .*b.jpg has none"),
         ('path,label\n"a.jpg,ants\n', "is not a CSV table"),
         ("path,label\na.jpg,Käfer\n".encode("latin-1"), "is not UTF-8 text"),
     ],

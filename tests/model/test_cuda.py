@@ -86,7 +86,7 @@ def test_a_warm_probe_loads_no_torch(data: Path, tiny_weights: Path, own_home: P
         "from pathlib import Path\n"
         "from headstart.runs.training import train\n"
         "from headstart.settings import TrainSettings\n"
-        f"chosen = TrainSettings.of(backbone={TINY!r}, weights={str(tiny_weights)!r}, image_size=64, offline=True, strategy='probe')\n"
+        f"chosen = TrainSettings.of(backbone={TINY!r}, weights={str(tiny_weights)!r}, image_size=64, strategy='probe')\n"
         f"train({str(data)!r}, chosen, output=Path(sys.argv[1]))\n"
         "print('torch' in sys.modules)\n"
     )
@@ -104,10 +104,21 @@ def test_each_process_has_its_own_gpu(data: Path, tiny_weights: Path, tmp_path: 
     n = torch.cuda.device_count()
     if n < 2:
         pytest.skip(f"it takes two GPUs, and there is {n}")
-    arguments = [str(data), "--strategy", "finetune", "--epochs", "1", "--backbone", TINY, "--weights", str(tiny_weights)]
+    chosen = [
+        "--strategy",
+        "finetune",
+        "--epochs",
+        "1",
+        "--backbone",
+        TINY,
+        "--weights",
+        str(tiny_weights),
+        "--image-size",
+        "64",
+    ]
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "-m", "headstart"]
     subprocess.run(
-        [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "-m", "headstart", "train", *arguments]
-        + ["--image-size", "64", "--device", "cuda", "--output", str(tmp_path / "run")],
+        [*torchrun, "train", str(data), *chosen, "--device", "cuda", "--output", str(tmp_path / "run")],
         check=True,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
     )

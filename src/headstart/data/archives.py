@@ -1,4 +1,4 @@
-"""Zip and tar files, unpacked into a temporary folder and nowhere else; a zip's members can also be read where they are."""
+"""Zip and tar files: unpacked into a temporary folder and nowhere else, or (zip) read without unpacking."""
 
 import errno
 import os
@@ -21,10 +21,10 @@ NAME_ERRORS = {errno.ENAMETOOLONG, errno.EINVAL, errno.EILSEQ}  # a name this fi
 HARMLESS_BYTES = 1 << 30  # an archive may unpack to this much, or to MAX_RATIO times its own size if that is more:
 MAX_RATIO = 100  # images hardly shrink when packed, so what grows more was made to fill a disk
 HEADER_BYTES = 64 << 10  # all headers of one member of a tar: names of any file system fit, and what tools note of a file
-MAX_GLOBAL = 100  # facts that a tar states about all its members; git writes one
+MAX_GLOBAL = 100  # entries of the headers that count for all members of a tar; git writes one
 LONGEST_NAME = 4096  # characters of a member's name, folders included: no more than Linux takes
 MAX_LEFT_OUT, SHOWN_LENGTH = 100_000, 300  # members that are listed as left out, and characters of their names
-OUTSIDE, TWICE, LINK = "its name leads out of the archive", "a member of this name came before", "a link, not a file"
+OUTSIDE, TWICE, LINK = "its name leads out of the archive", "an earlier member has this name", "a link, not a file"
 ENCRYPTED = 0x1  # a member's flag
 
 
@@ -101,7 +101,7 @@ def unpack(archive: Path, folder: Path) -> list[tuple[str, str]]:
                     room -= len(chunk)
                     if room < 0:
                         raise DataError(
-                            f"{archive} unpacks to more than the disk has room for, or than any archive of images does",
+                            f"{archive} unpacks to more than the disk can hold, or to more than an archive of images would",
                             hint="unpack it elsewhere and give the folder",
                         )
                     file.write(chunk)
@@ -135,7 +135,7 @@ def _new_file(folder: Path, name: str) -> tuple[IO[bytes] | None, str]:
 def open_zip(stack: ExitStack, archive: Path) -> tuple[dict[tuple[str, ...], ZipMember], list[tuple[str, str]]]:
     """The members of a zip by the parts of their names, readable until `stack` closes; and (member, reason) of those left out.
 
-    Nothing is unpacked. Names and links are judged as `unpack` does. Raises DataError where the list of members is damaged.
+    Nothing is unpacked. Names and links are left out as in `unpack`. Raises DataError where the list of members is damaged.
     """
     members: dict[tuple[str, ...], ZipMember] = {}
     left_out: list[tuple[str, str]] = []
@@ -197,7 +197,7 @@ def _tar_members(archive: Path) -> Iterator[tuple[str, IO[bytes] | None, str]]:
         while (info := file.next()) is not None:
             file.members.clear()  # type: ignore[attr-defined] # tarfile would keep every member with its headers
             if len(file.pax_headers) > MAX_GLOBAL:
-                raise tarfile.ReadError(f"it states more than {MAX_GLOBAL} facts about all its members")
+                raise tarfile.ReadError(f"its global headers have more than {MAX_GLOBAL} entries")
             if info.isdir():
                 continue
             if not info.isreg():
@@ -256,4 +256,6 @@ def _check_end(file: tarfile.TarFile, archive: Path) -> None:
     while chunk := stream.read(CHUNK_BYTES):  # to the end, where a compressed stream has its checksum
         n_bytes += len(chunk)
         if n_bytes > HARMLESS_BYTES:
-            raise DataError(f"{archive} cannot be unpacked: it goes on long after its end", hint="make the archive again")
+            raise DataError(
+                f"{archive} cannot be unpacked: there is too much data behind its end", hint="create the archive again"
+            )

@@ -1,4 +1,4 @@
-"""Data sets known by name: where they are at hand, and where they are fetched from if not."""
+"""Data sets known by name: where they are on this machine, or where they are downloaded from."""
 
 import os
 from collections.abc import Iterator
@@ -25,7 +25,7 @@ NAMES = {
 
 @contextmanager
 def open_data(data: str | Path, *, offline: bool = False, progress: Progress = silent) -> Iterator[Sources]:
-    """The sources of DATA: a path where there is one, else a name of the catalog. Raises DataError."""
+    """The sources of DATA: of a path if it exists, else of a name in the catalog. Raises DataError."""
     if Path(data).exists() or str(data) not in NAMES:
         if not Path(data).exists() and not Path(data).suffix and len(Path(data).parts) == 1:
             raise DataError(
@@ -56,7 +56,7 @@ def elpv_sources() -> Sources:
 
 
 def find_hymenoptera() -> Path | None:
-    """The ants and bees where they are at hand: given by HEADSTART_HYMENOPTERA, or fetched before. Raises DataError."""
+    """The ants and bees on this machine: named by HEADSTART_HYMENOPTERA, or downloaded before. Raises DataError."""
     given = os.environ.get("HEADSTART_HYMENOPTERA")
     if given:
         if not Path(given).exists():
@@ -67,7 +67,7 @@ def find_hymenoptera() -> Path | None:
 
 
 def hymenoptera_folder(*, offline: bool = False, progress: Progress = silent, url: str = HYMENOPTERA_URL) -> Path:
-    """The folder (or archive) of ants and bees, downloaded and checked where it is not at hand. Raises DataError."""
+    """The folder (or archive) of ants and bees, downloaded and checked if it is not on this machine. Raises DataError."""
     found = find_hymenoptera()
     if found is not None:
         return found
@@ -83,7 +83,7 @@ def hymenoptera_folder(*, offline: bool = False, progress: Progress = silent, ur
     try:
         with TemporaryDirectory(dir=place.parent, prefix=".hymenoptera-") as folder:
             if not is_archive(archive):
-                raise DataError(f"what {url} sent is no zip archive", hint=hint)
+                raise DataError(f"what {url} sent is not a zip archive", hint=hint)
             unpack(archive, Path(folder))
             root = Path(folder) / "hymenoptera_data"
             counts = {place: len(list(root.joinpath(*place).glob("*"))) for place in HYMENOPTERA_FILES}

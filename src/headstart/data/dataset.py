@@ -34,7 +34,7 @@ class Dataset:
     images: tuple[LabelledImage, ...]
     classes: tuple[str, ...]  # natural order of names: 2 before 10
     skipped: tuple[Skipped, ...]
-    notes: tuple[str, ...] = ()  # what the owner should know; the work goes on
+    notes: tuple[str, ...] = ()  # what the owner should know, although the data can be used
 
     @cached_property
     def labels(self) -> np.ndarray:
@@ -106,7 +106,7 @@ def _classes(images: Sequence[LabelledImage], sources: Sequence[Sources]) -> tup
             )
     for source in sources:
         for split, label in source.empty_classes:
-            if split == "test":  # told below as a class that test lacks
+            if split == "test":  # becomes a note below: a class that test lacks
                 continue
             where = f" in {split}" if split else ""
             raise DataError(f"class {label!r} has no files{where}", hint="add images, or remove its folder")
@@ -150,14 +150,14 @@ def _fitting_notes(images: Sequence[LabelledImage], classes: Sequence[str]) -> t
 
 
 def _leak_notes(images: Sequence[LabelledImage], split: str) -> list[str]:
-    """Groups of a given split that train has, too: the accuracy on it says less than it seems to."""
+    """A note if a given split shares groups with train: the accuracy on it looks better than it is."""
     train = [image for image in images if image.split == "train"]
     held = [image for image in images if image.split == split]
     groups = {image.group for image in train if image.group}
     n_group = sum(image.group in groups for image in held)
     if not n_group:
         return []
-    return [f"{n_group} of the {len(held)} {split} images are of groups that train has: the accuracy flatters the model"]
+    return [f"{n_group} of the {len(held)} {split} images are of groups that train has: the accuracy looks better than it is"]
 
 
 def _read_only(numbers: list[int]) -> np.ndarray:

@@ -13,8 +13,8 @@ from headstart.errors import DataError, HeadstartWarning
 def without_excluded(sources: Sequence[Sources], table: Path) -> list[Sources]:
     """The sources without the files that `table` names; these are listed as skipped, with the table's reasons.
 
-    A path counts as it is shown (in skipped.csv, findings.csv), or where it leads to the same file from the current folder
-    or the table's. Warns of paths that are no file of the data. Raises DataError where none is one, or no column is path.
+    A path is either as shown (in skipped.csv, findings.csv), or relative to the current folder or the table's. Warns of paths
+    that are not files of the data. Raises DataError if none of them is, or if there is no column path.
     """
     columns, rows = read_table(table)
     if "path" not in columns:
@@ -42,6 +42,8 @@ def without_excluded(sources: Sequence[Sources], table: Path) -> list[Sources]:
         )
     if unknown:
         warnings.warn(
-            f"{len(unknown)} paths in {table} are no files of the data, the first: {unknown[0]}", HeadstartWarning, stacklevel=2
+            f"{len(unknown)} paths in {table} are not files of the data, the first: {unknown[0]}",
+            HeadstartWarning,
+            stacklevel=2,
         )
     return kept

@@ -1,4 +1,4 @@
-"""What can be said of an image without knowing what it shows: form, brightness, sharpness, and hashes that find its twins."""
+"""What is known of an image without knowing what it shows: format, size, brightness, sharpness, a hash that finds copies."""
 
 import math
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ MEAN_CELL_PX = 8  # colours are averaged over cells of this side first, which is
 
 @dataclass(frozen=True, slots=True)
 class ImageFacts:
-    """Facts about one image file, or the reason why it is none."""
+    """The facts of one image file, or the reason why it cannot be read."""
 
     problem: str = ""  # why it cannot be read; all else is empty then
     format: str = ""  # by content: "JPEG", "PNG" ...

@@ -95,7 +95,7 @@ def pixels_version() -> str:
 
 
 def read_bytes(path: Path) -> bytes:
-    """The bytes of a file. Raises UnreadableImage where there is none or it cannot be read."""
+    """The bytes of a file. Raises UnreadableImage if it does not exist or cannot be read."""
     try:
         if not path.is_file():
             raise UnreadableImage("not a file" if path.exists() else "there is no such file")

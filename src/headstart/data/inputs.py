@@ -1,4 +1,4 @@
-"""What is to be answered: images, folders and archives that are named, and lists of paths that are read as they come."""
+"""The inputs of predict: images, folders and archives, and lists of paths that are read as they arrive."""
 
 import codecs
 from collections.abc import Callable, Iterator, Sequence
@@ -23,7 +23,7 @@ class PathList:
 
 @dataclass(frozen=True, slots=True)
 class Inputs:
-    """Files to be answered, in order: those that were found, then those of the lists, which are read once."""
+    """Files to predict, in order: those that were found, then those of the lists, which are read once."""
 
     found: list[Candidate]
     listed: Iterator[Candidate]
@@ -31,7 +31,7 @@ class Inputs:
     left_out: list[Skipped]  # members of archives that are not read
 
     def without(self, is_none: Callable[[Path], bool]) -> "Inputs":
-        """The same but for the files that `is_none` tells."""
+        """The same without the files for which `is_none` is true."""
         found = [candidate for candidate in self.found if not is_none(candidate.file)]
         listed = (candidate for candidate in self.listed if not is_none(candidate.file))
         total = self.total - len(self.found) + len(found) if self.total else 0
@@ -39,7 +39,7 @@ class Inputs:
 
 
 def open_list(stack: ExitStack, file: Path) -> PathList:
-    """The list in a file, open until `stack` closes; what is no regular file, as a pipe, is read as it comes."""
+    """The list in a file, open until `stack` closes; a pipe or the like is read as it arrives."""
     lines = stack.enter_context(file.open("rb"))
     if not file.is_file():
         return PathList(str(file), lines)
@@ -51,7 +51,7 @@ def open_list(stack: ExitStack, file: Path) -> PathList:
 def open_inputs(stack: ExitStack, paths: Sequence[Path], lists: Sequence[PathList]) -> Inputs:
     """What `paths` hold, searched to their leaves, and what the lists name; archives stay open until `stack` closes.
 
-    Waits for the first path of the lists where nothing else was found. Raises DataError where there is no file at all.
+    Waits for the first path of the lists if nothing else was found. Raises DataError if there is no file at all.
     """
     found, left_out = find_images(stack, paths)
     listed: Iterator[Candidate] = (
@@ -69,7 +69,7 @@ def open_inputs(stack: ExitStack, paths: Sequence[Path], lists: Sequence[PathLis
 
 
 def _paths_in(path_list: PathList) -> Iterator[str]:
-    """The paths as they come; bytes that are no UTF-8 stay as the file system has them. Raises DataError for UTF-16."""
+    """The paths as they arrive; bytes that are not UTF-8 stay as the file system has them. Raises DataError for UTF-16."""
     for number, line in enumerate(path_list.lines):
         if number == 0 and line.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
             raise DataError(f"{path_list.name} is not UTF-8 text", hint="save it as UTF-8, one path a line")

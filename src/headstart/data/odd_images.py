@@ -1,4 +1,4 @@
-"""Images that tools differ on, made on the spot: what an exported model has to answer as the original does."""
+"""Generated images that image libraries tend to read differently: an exported model must answer them as the original does."""
 
 import io
 
@@ -9,14 +9,14 @@ SIDE_PX = 160
 
 
 def odd_images() -> dict[str, bytes]:
-    """What is odd about each -> the bytes of its file. The same in every call."""
+    """What is odd about each image -> the bytes of its file; the same in every call."""
     rng = np.random.default_rng(0)
     cells = rng.integers(0, 256, (8, 8, 3), dtype=np.uint8).repeat(SIDE_PX // 8, axis=0).repeat(SIDE_PX // 8, axis=1)
     colour = Image.fromarray(cells)
     with_alpha = colour.copy()
     with_alpha.putalpha(Image.fromarray(np.linspace(0, 255, SIDE_PX, dtype=np.uint8)[None].repeat(SIDE_PX, axis=0)))
     turned = Image.Exif()
-    turned[0x0112] = 6  # orientation: to be turned by 90 degrees
+    turned[0x0112] = 6  # orientation: turn by 90 degrees
     deep = (cells[..., 0].astype(np.uint16) << 8) + 7
     return {
         "1 x 1": _encoded(Image.new("RGB", (1, 1), (200, 30, 90)), "PNG"),

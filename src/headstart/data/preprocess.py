@@ -48,9 +48,9 @@ class Preprocess(Schema):
     def view(self, image: Image.Image) -> np.ndarray:
         """The pixels the network sees: (size_px, size_px, 3) uint8.
 
-        Resized whole and cut then, to be timm's very pixels: resizing only the cut-out can make Pillow take rows and columns
-        in the other order, which moves single pixels of hard contrast by up to 20 levels. A strip of 100,000 x 10 pixels, whose
-        whole would take gigabytes, is resized that way nevertheless.
+        The whole image is resized and then cut, which gives exactly timm's pixels: if only the cut-out is resized, Pillow may
+        take rows and columns in the other order, which changes single pixels of hard contrast by up to 20 levels. Only strips
+        such as 100,000 x 10 pixels, which would take gigabytes as a whole, are resized that way.
         """
         size = (self.size_px, self.size_px)
         if self.crop == "squash":

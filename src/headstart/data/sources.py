@@ -1,4 +1,4 @@
-"""Where the images are and what is known of each before it is opened: path, label, split, group."""
+"""Where the images are, and what is known of each before it is opened: path, label, split, group."""
 
 import os
 import re
@@ -57,7 +57,7 @@ class Skipped:
 
 @dataclass(frozen=True, slots=True)
 class Sources:
-    """All candidates of a data set in a fixed order, and what was left out before opening anything."""
+    """All candidates of a data set in a fixed order, and what was left out before any file was opened."""
 
     name: str  # of the data set, for run folders and titles
     candidates: tuple[Candidate, ...]
@@ -69,7 +69,7 @@ class Sources:
 def open_sources(data: Path) -> Iterator[Sources]:
     """The sources in a folder, a table (CSV, Parquet) or an archive of these; archives are unpacked while the block runs.
 
-    Raises DataError where there is nothing that has the form of a data set.
+    Raises DataError if `data` does not have the form of a data set.
     """
     if not data.exists():
         raise DataError(f"there is no {data}", hint="give a folder, a CSV or Parquet file, a .zip or .tar, or a catalog name")
@@ -85,7 +85,7 @@ def open_sources(data: Path) -> Iterator[Sources]:
 
 
 def with_split(sources: Sources, split: str) -> Sources:
-    """The same candidates, all in `split`. Raises DataError where they are split already."""
+    """The same candidates, all in `split`. Raises DataError if they are split already."""
     said = sorted({candidate.split for candidate in sources.candidates if candidate.split})
     if said:
         raise DataError(
@@ -104,7 +104,7 @@ def find_images(stack: ExitStack, paths: Iterable[Path]) -> tuple[list[Candidate
     holds that is not read.
 
     Zip archives are read until `stack` closes, others are unpacked until then. A path that does not exist is a candidate too:
-    reading it tells why.
+    reading it gives the reason.
     """
     candidates: list[Candidate] = []
     skipped: list[Skipped] = []
@@ -264,7 +264,7 @@ def _folder_sources(folder: Path, shown: str, below: Path, name: str) -> Sources
                 empty.append((split or "", label))
     for root in [folder, *split_folders] if is_split else [folder]:
         loose = [path for path in _entries(root) if path.is_file() and path.suffix.lower() in IMAGE_ENDINGS]
-        skipped += [Skipped(path_of(path), "lies outside the class folders") for path in loose]
+        skipped += [Skipped(path_of(path), "it is outside the class folders") for path in loose]
     if is_split:
         extra = [path for path in folders if path not in split_folders]
         skipped += [Skipped(path_of(path), "a folder beside train, val and test is not used") for path in extra]
@@ -322,7 +322,7 @@ def _table_sources(table: Path, shown: str, below: Path) -> Sources:
         elif not label:
             skipped.append(Skipped(path, "the row has no label"))
         elif file in seen:
-            skipped.append(Skipped(path, f"row {number} names a file that came before with label {seen[file]!r}"))
+            skipped.append(Skipped(path, f"row {number} repeats a file of an earlier row, which has the label {seen[file]!r}"))
         else:
             seen[file] = label
             split = _split_of(row.get("split", ""), table, number)
@@ -332,7 +332,7 @@ def _table_sources(table: Path, shown: str, below: Path) -> Sources:
     unsaid = [candidate.path for candidate in candidates if candidate.split is None]
     if unsaid and len(unsaid) < len(candidates):
         raise DataError(
-            f"{table} says the split of some images only; {unsaid[0]} has none", hint="fill the column, or leave it out"
+            f"{table} gives a split for some images only; {unsaid[0]} has none", hint="fill the column, or leave it out"
         )
     return Sources(table.stem, tuple(candidates), tuple(skipped))
 

@@ -28,11 +28,11 @@ class Split:
 
 
 def split_dataset(dataset: Dataset, groups: np.ndarray, *, val_fraction: float, needs_val: bool, seed: int) -> Split:
-    """The splits the data came with; where there is no val and one is needed or nothing else could be reported, one is
-    split off train.
+    """The splits the data came with. A val is split off train if there is none and one is needed, or if nothing else could be
+    reported.
 
-    `groups` (n_images,) int64 are not divided. `needs_val`: something will be selected on it, so a test split does not
-    replace it. Raises DataError where a class is too small.
+    `groups` (n_images,) int64 are not divided. `needs_val`: something will be selected on val, so a test split does not
+    replace it. Raises DataError if a class is too small.
     """
     train, val, test = (dataset.indices_of(name) for name in ("train", "val", "test"))
     if not dataset.splits:

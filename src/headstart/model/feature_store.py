@@ -122,7 +122,7 @@ class Table:
         # The digest keeps two writers apart.
         stamp = sha256_of_bytes("".join(digests).encode() + os.urandom(8))[:12]
         part = self._folder / f"{self._key}-{stamp}.parquet"
-        with atomic_write(part) as aside:
+        with atomic_write(part, durable=False) as aside:  # a damaged part is computed anew
             pyarrow.parquet.write_table(
                 pyarrow.table(content | constant),
                 aside,
