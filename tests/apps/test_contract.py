@@ -26,7 +26,7 @@ OPTIONS = {
     "predict": "--format --top-k --grid --output --min-confidence | --device --files-from --resume",
     "export": "--format --output | --precision --overwrite --json",
     "verify": "| --json",
-    "serve": "| --host --port --token-file --cors --device --max-batch --max-wait-ms --max-queue --max-image-mb "
+    "serve": "| --host --port --token-file --cors --allow-host --device --max-batch --max-wait-ms --max-queue --max-image-mb "
     "--max-megapixels --max-request-mb --timeout",
     "evaluate": "--split --json | --device",
     "embed": "--output | --backbone --weights --offline --image-size --precision --device --workers --quiet",

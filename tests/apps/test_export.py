@@ -25,14 +25,14 @@ def test_eight_bits_say_what_they_cost(process: Callable[..., Result], saved_run
     """The accuracy before and after, and no advice of the quantiser's on stderr."""
     said = process("export", saved_run.run, "--output", tmp_path / "out", "--precision", "int8")
     assert (said.code, said.err) == (0, "")
-    assert "in place of" in said.out
+    assert "instead of" in said.out
 
 
 def test_an_export_at_a_place_that_is_taken(headstart: Callable[..., Result], saved_run: SavedRun, tmp_path: Path) -> None:
     """One sentence and a hint; what is there stays."""
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "notes.txt").write_text("keep")
-    assert_explained(headstart("export", saved_run.run, "--output", tmp_path / "mine"), "exists and is no export")
+    assert_explained(headstart("export", saved_run.run, "--output", tmp_path / "mine"), "exists and is not an export")
     assert (tmp_path / "mine" / "notes.txt").read_text() == "keep"
 
 

@@ -19,7 +19,7 @@ def test_a_line_a_check(headstart: Callable[..., Result], saved_run: SavedRun) -
     assert (result.code, result.err) == (0, "")
     *checks, verdict = result.out.splitlines()
     assert [line.split()[0] for line in checks] == ["manifest", "files", "tensors", "answers"]
-    assert verdict == f"{saved_run.run} is whole"
+    assert verdict == f"{saved_run.run} is intact"
 
 
 def test_json(headstart: Callable[..., Result], saved_run: SavedRun) -> None:

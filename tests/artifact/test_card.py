@@ -83,7 +83,7 @@ def test_a_card_tells_what_the_manifest_knows(saved_run: SavedRun) -> None:
     assert "nothing was selected on them" in card
     decisions = manifest.decisions
     assert decisions.familiarity is not None and f"{decisions.familiarity.threshold:.3f}" in card
-    assert "about 1% of images like those of training" in card
+    assert "about 1% of images like the training images" in card
     assert {MANIFEST, WEIGHTS, FAMILIARITY, CARD} <= set(cells)
     for line in (
         "headstart predict MODEL photo.jpg",
@@ -113,13 +113,13 @@ def test_thresholds_are_told(saved_run: SavedRun) -> None:
     conformal = {"coverage": 0.95, "min_probability": 0.1, "mean_size": 1.25, "n": 60}
     values["decisions"] |= {"temperature": 1.5, "set_on": "val", "precision": precision, "conformal": conformal}
     card = card_of(Manifest.model_validate(values))
-    assert "Below a probability of 0.913" in card and "which is no promise" in card
+    assert "Below a probability of 0.913" in card and "which is not a promise" in card
     assert "for 95% of images" in card and "1.25 classes on average" in card
     assert "temperature of 1.5, fitted on val" in card
     values["decisions"]["precision"] |= {"promised": True}
     assert "promised with 95 % confidence" in card_of(Manifest.model_validate(values))
     values["decisions"]["precision"] |= {"share_answered": 0.0}
-    assert "`unsure` of nearly everything" in card_of(Manifest.model_validate(values))
+    assert "`unsure` for nearly every image" in card_of(Manifest.model_validate(values))
 
 
 def test_names_are_text_whatever_they_hold(saved_run: SavedRun) -> None:
@@ -221,5 +221,5 @@ def test_the_card_of_an_export(saved_run: SavedRun, tmp_path: Path) -> None:
     cells = cells_of(card)
     assert "onnx, int8: model.onnx" in cells
     assert {MANIFEST, "model.onnx", HEAD, FAMILIARITY, CARD} <= set(cells) and WEIGHTS not in cells
-    assert "in place of" in cells[cells.index("beside the original") + 1]
+    assert "instead of" in cells[cells.index("compared with the original") + 1]
     assert "headstart[runtime]" in card and str(saved_run.run.parent) not in card

@@ -168,11 +168,11 @@ def test_a_run_s_report_tells_what_metrics_json_holds(saved_run: SavedRun) -> No
         assert name in text
         assert reason in text
     assert "2 of them" in text
-    for title in ("What is taken for what", "The surest mistakes", "Sample predictions", "Versions"):
+    for title in ("Which classes are confused", "The most confident mistakes", "Sample predictions", "Versions"):
         assert title in text
     assert metrics["backbone"]["weights_sha256"] in text
     assert "train/circles/notes.jpg" in text and str(saved_run.data) not in text  # images are named within the data set
-    assert re.search(r"one: val/\w+/", text)  # the surest mistakes
+    assert re.search(r"one: val/\w+/", text)  # the most confident mistakes
 
 
 @pytest.mark.parametrize(("count", "words"), [(0, "None: every file was read"), (50, "50 of them"), (53, "and 3 more")])

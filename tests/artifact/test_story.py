@@ -32,7 +32,7 @@ def text(parts: Story) -> str:
 
 def test_the_range_is_said_in_images_of_a_hundred() -> None:
     """The interval in words a non-statistician reads; with few images, that they are few."""
-    assert "between 83 and 94 of 100" in text(tell(evidence()))
+    assert "between 83 and 94 to be" in text(tell(evidence()))
     assert "12 images are too few" in text(tell(evidence(12, 11)))
 
 
@@ -42,7 +42,7 @@ def test_a_class_that_is_not_recognised_is_named() -> None:
     assert "'bees' only 60%" in doubts and "'ants'" not in doubts
 
 
-@pytest.mark.parametrize(("ece", "words"), [(0.01, "can be taken at their word"), (0.2, "pinch of salt")])
+@pytest.mark.parametrize(("ece", "words"), [(0.01, "can be taken at face value"), (0.2, "Do not take")])
 def test_probabilities_are_judged(ece: float, words: str) -> None:
     """By their calibration error, and what the temperature did."""
     story = tell(replace(evidence(), calibration=Calibration(1.5, "val", (0.5, 0.4), (0.25, ece))))

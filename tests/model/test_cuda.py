@@ -118,7 +118,7 @@ def test_each_process_has_its_own_gpu(data: Path, tiny_weights: Path, tmp_path: 
     ]
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "-m", "headstart"]
     subprocess.run(
-        [*torchrun, "train", str(data), *chosen, "--device", "cuda", "--output", str(tmp_path / "run")],
+        [*torchrun, "train", str(data), *chosen, "--image-size", "64", "--device", "cuda", "--output", str(tmp_path / "run")],
         check=True,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
     )

@@ -1,4 +1,4 @@
-"""What an audit leaves behind: findings and scores as tables, a proposal of what to leave out, and a page with the pictures."""
+"""The files of an audit: findings and scores as tables, a proposal of what to leave out, and a page with the pictures."""
 
 import base64
 import math
@@ -18,7 +18,7 @@ from headstart.schema import Count, Name, Schema
 from headstart.storage import write_json, write_text
 from headstart.threads import map_in_threads
 
-SHOWN_FINDINGS = 24  # of a check, on the page; the tables have all
+SHOWN_FINDINGS = 24  # per check, on the page; the tables have all
 THUMBNAIL_PX = 160
 
 
@@ -41,7 +41,7 @@ class Shown:
     finding: Finding
     path: str
     other_path: str
-    picture: str  # a data URI; "" where there is none
+    picture: str  # a data URI; "" if there is none
     other_picture: str
 
 
@@ -71,7 +71,7 @@ def left_out(findings: Sequence[Finding]) -> Iterator[tuple[str, str]]:
 
 
 def findings_of(dataset: Dataset, checked: Sequence[Checked], notes: Sequence[str]) -> AuditFindings:
-    """Counts and findings of a data set."""
+    """Counts and findings of a data set, as in findings.json and `audit --json`."""
     return AuditFindings(
         data=dataset.name,
         images=len(dataset.images),
@@ -124,6 +124,6 @@ def _page(dataset: Dataset, checked: Sequence[Checked], notes: Sequence[str]) ->
 def _data_uri(file: Path) -> str:
     try:
         thumbnail = encode_thumbnail(decode(read_bytes(file)).rgb, THUMBNAIL_PX)
-    except UnreadableImage:  # gone since the scan: its path still stands there
+    except UnreadableImage:  # gone since the scan: its path is still shown
         return ""
     return "data:image/jpeg;base64," + base64.b64encode(thumbnail).decode("ascii")

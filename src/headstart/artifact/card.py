@@ -1,6 +1,6 @@
-"""The model card: README.md in a bundle or an export, by which a person decides whether to use the model.
+"""The model card: README.md in a bundle or an export, which helps a person decide whether to use the model.
 
-All that it says is in the manifest, so an export tells what the run did. Its text is card.md, the program in it classify.txt.
+It is made from the manifest alone, so an export says what the run said. Its text is card.md, its program classify.txt.
 """
 
 from collections.abc import Iterable, Sequence
@@ -18,12 +18,12 @@ from headstart.storage import write_text
 
 SPLITS = {
     "train": "fitted on",
-    "val": "held out, and selected on where this card says so",
-    "test": "held out, and never selected on",
+    "val": "held out; whether anything was selected on it is said below",
+    "test": "held out, never selected on",
 }
 METHODS = {
     "probe": "a new last layer was fitted on the features of a pretrained network (a probe).",
-    "finetune": "a pretrained network was trained on from a fitted last layer (fine-tuning).",
+    "finetune": "a pretrained network was trained further, starting from a fitted last layer (fine-tuning).",
 }
 # The lines of classify.txt that differ from model to model.
 VIEWS = {
@@ -31,17 +31,17 @@ VIEWS = {
     "center": """    shorter = min(image.size)
     width, height = (int(RESIZE * side / shorter) for side in image.size)
     if width * height > 1 << 24:
-        raise ValueError("too long a strip for this program; headstart takes it")
+        raise ValueError("the image is too long and narrow for this program; headstart takes it")
     left, top = round((width - SIZE) / 2), round((height - SIZE) / 2)
     return image.resize((width, height), FILTER).crop((left, top, left + SIZE, top + SIZE))""",
 }
-NOT_MEASURED = "How good it is was not measured: no images were held out for that."
+NOT_MEASURED = "Its accuracy was not measured: no images were held out for that."
 MARKS = str.maketrans({mark: f"\\{mark}" for mark in "\\`*_[]{}|~$"} | {"&": "&amp;", "<": "&lt;", ">": "&gt;"})
 
 
 @dataclass(frozen=True, slots=True)
 class Runtime:
-    """How classify.txt asks an exported model."""
+    """How classify.txt runs an exported model."""
 
     package: str
     extra: str  # of headstart, that installs it
@@ -74,7 +74,7 @@ def write_card(folder: Path, manifest: Manifest) -> None:
 
 
 def card_of(manifest: Manifest) -> str:
-    """The card as Markdown, in which class names and notes are text whatever signs they hold."""
+    """The card as Markdown, in which class names and notes stay text whatever characters they contain."""
     evaluation = manifest.evaluation
     extra, without = _runtime_of(manifest)
     return _template("card.md").substitute(
@@ -113,7 +113,7 @@ def classifying_program(manifest: Manifest) -> str:
 
 
 def plain(text: str) -> str:
-    """Text as Markdown that shows it as it is: no mark, tag or line end in it means anything."""
+    """Text as Markdown that shows it literally: no mark, tag or line end in it has an effect."""
     shown = "".join(sign if sign.isprintable() else sign.encode("unicode_escape").decode("ascii") for sign in text)
     return shown.translate(MARKS)
 
@@ -123,14 +123,14 @@ def _template(name: str) -> Template:
 
 
 def _runtime_of(manifest: Manifest) -> tuple[str, str]:
-    """The extra of headstart that predicting takes, and what the program takes that does without headstart."""
+    """The extra of headstart that predicting needs, and what the program without headstart needs."""
     if manifest.export is None:
         return "train", (
-            "`headstart export MODEL --output exported` writes the model as one ONNX file. This program needs that, "
-            "onnxruntime, numpy and Pillow alone, and to be run in that folder."
+            "`headstart export MODEL --output exported` writes the model as one ONNX file. This program needs only that file, "
+            "onnxruntime, numpy and Pillow; run it in that folder."
         )
     runtime = RUNTIMES[manifest.export.format]
-    return runtime.extra, f"This program needs {runtime.package}, numpy and Pillow alone, and to be run in this folder."
+    return runtime.extra, f"This program needs only {runtime.package}, numpy and Pillow; run it in this folder."
 
 
 def _data(manifest: Manifest) -> str:
@@ -141,7 +141,7 @@ def _data(manifest: Manifest) -> str:
     left_out = f" {skipped} file{'s' * (skipped != 1)} could not be read and {'were' if skipped != 1 else 'was'} left out."
     text = (
         f"Images{name} in {len(manifest.classes)} classes: {said}.{left_out if skipped else ''} The digest of each is in "
-        f"{MANIFEST}: `headstart evaluate` says so where a model is measured on images that it was trained on."
+        f"{MANIFEST}, so that `headstart evaluate` can warn of images that the model was trained on."
     )
     splits = [split for split in SPLITS if split in manifest.data.counts]
     rows = [[name, *(manifest.data.counts[split][i] for split in splits)] for i, name in enumerate(manifest.classes)]
@@ -149,7 +149,7 @@ def _data(manifest: Manifest) -> str:
 
 
 def _quality(evaluation: Evaluation) -> str:
-    parts = ["The numbers behind the first sentence of this card, and the same class by class."]
+    parts = ["The numbers behind the first sentence of this card, overall and class by class."]
     if evaluation.is_uneven:
         parts.append(f"Look at the {uneven_sentence(evaluation)}.")
     parts.append(_table(("", "value", "95 % interval", "what it is"), number_rows(evaluation)))
@@ -160,7 +160,7 @@ def _quality(evaluation: Evaluation) -> str:
     parts.append(_table(("class", "images", "precision", "recall", "95 % interval of recall", "F1"), rows))
     parts.append(
         "Precision: of the images called this class, the share that is. Recall: of the images of this class, the share that "
-        "was found. An interval holds the true value nineteen times out of twenty, for images drawn as these were."
+        "was found. Intervals are 95 % confidence intervals, for images drawn like these."
     )
     return "\n\n".join(parts)
 
@@ -168,22 +168,22 @@ def _quality(evaluation: Evaluation) -> str:
 def _limits(manifest: Manifest, evaluation: Evaluation | None) -> Iterable[str]:
     decisions = manifest.decisions
     yield (
-        f"It knows {len(manifest.classes)} classes and no other. Every image gets one of them, also an image that shows none "
-        "of them, or several."
+        f"It knows {len(manifest.classes)} classes and no other. Every image gets one of them, even if it shows none "
+        "or several of them."
     )
     yield (
-        "The numbers above are for images like those it was measured on. Another camera, light, background or season can cost "
-        "any amount of accuracy: measure it on images of yours (`headstart evaluate MODEL DATA`) before you rely on it."
+        "The numbers above hold for images like those it was measured on. Another camera, light, background or season can "
+        "reduce the accuracy by any amount: measure it on your own images (`headstart evaluate MODEL DATA`) first."
     )
     if decisions.familiarity:
         yield (
-            f"An image is called `unfamiliar` where its features are farther than {decisions.familiarity.threshold:.3f} from "
-            "those of the training images (one minus the cosine, 0 to 2). It is a hint and no guard: that distance was set so "
-            f"that about {decisions.familiarity.false_alarms:.0%} of images like those of training are called so too, of new "
-            "ones it can be more, and an image of another kind may be missed."
+            f"An image is called `unfamiliar` if its features are farther than {decisions.familiarity.threshold:.3f} from "
+            "those of the training images (one minus the cosine, 0 to 2). This is a hint, not a safeguard. The distance was set "
+            f"so that about {decisions.familiarity.false_alarms:.0%} of images like the training images are called unfamiliar, "
+            "too; of new images it can be more. Images of another kind may be missed."
         )
     else:
-        yield "It cannot tell images unlike those it was trained on."
+        yield "It cannot recognise images unlike those it was trained on."
     corrected = f"were corrected by a temperature of {decisions.temperature:.3g}"
     fitted_on = f", fitted on {plain(decisions.set_on)}" if decisions.set_on else ""
     yield "Its probabilities " + (
@@ -192,9 +192,9 @@ def _limits(manifest: Manifest, evaluation: Evaluation | None) -> Iterable[str]:
     yield _unsure(manifest)
     if conformal := decisions.conformal:
         yield (
-            f"Beside its answer it gives the set of classes that it cannot rule out, which holds the true one for "
-            f"{conformal.coverage:.0%} of images drawn as the {conformal.n} were that this was settled on "
-            f"({plain(decisions.set_on)}): {conformal.mean_size:.2f} classes on average."
+            "Beside its answer it gives the set of classes that it cannot rule out. The set contains the true class for "
+            f"{conformal.coverage:.0%} of images, if they are drawn like the {conformal.n} images it was set on "
+            f"({plain(decisions.set_on)}). It has {conformal.mean_size:.2f} classes on average."
         )
     yield from (plain(sentence) for sentence in (weak_classes(evaluation) if evaluation else ()))
     yield from (f"{plain(note[:1].upper() + note[1:])}." for note in manifest.notes)
@@ -203,28 +203,26 @@ def _limits(manifest: Manifest, evaluation: Evaluation | None) -> Iterable[str]:
 def _unsure(manifest: Manifest) -> str:
     precision = manifest.decisions.precision
     if precision is None:
-        return (
-            "It never says `unsure` by itself: `headstart predict --min-confidence 0.9` makes it, below a probability of 0.9."
-        )
+        return "It never says `unsure` by itself; with `headstart predict --min-confidence 0.9` it does below that probability."
     if precision.share_answered == 0:
         return (
-            f"It says `unsure` of nearly everything: {precision.target:.1%} of its answers were to be right, and of "
-            f"{precision.n} images not even the surest were right so often."
+            f"It says `unsure` for nearly every image: {precision.target:.1%} of its answers should be right, and of "
+            f"{precision.n} images not even the most confident answers were right that often."
         )
-    promise = "promised with 95 % confidence" if precision.promised else "which is no promise, only what was seen"
+    promise = "promised with 95 % confidence" if precision.promised else "which is not a promise, only what was measured"
     return (
         f"Below a probability of {precision.min_confidence:.3f} it says `unsure`, so that {precision.target:.1%} of its "
         f"answers are right ({promise}): of {precision.n} images ({plain(manifest.decisions.set_on)}) "
-        f"{precision.share_answered:.1%} were answered, {precision.precision:.1%} of these rightly."
+        f"{precision.share_answered:.1%} were answered, and {precision.precision:.1%} of these answers were right."
     )
 
 
 def _making(manifest: Manifest) -> str:
     backbone, preprocess = manifest.backbone, manifest.preprocess
     way = (
-        "made a square whole"
+        "resized to a square without cropping"
         if preprocess.crop == "squash"
-        else f"shorter side to {preprocess.resize_px} px, the centre cut out"
+        else f"shorter side resized to {preprocess.resize_px} px, centre cropped"
     )
     asked = f", chosen by {manifest.requested}" if manifest.requested not in ("", manifest.strategy) else ""
     recipe = f", recipe {manifest.recipe}" if manifest.recipe != "default" else ""
@@ -238,13 +236,13 @@ def _making(manifest: Manifest) -> str:
     if export := manifest.export:
         parity, accuracy = export.parity, ""
         if parity.accuracy_before is not None and parity.accuracy_after is not None:
-            accuracy = f"; accuracy {parity.accuracy_after:.1%} in place of {parity.accuracy_before:.1%} on these"
+            accuracy = f"; accuracy {parity.accuracy_after:.1%} instead of {parity.accuracy_before:.1%} on these"
         rows.append(("exported as", f"{export.format}, {export.precision}: {export.file}"))
         rows.append(
             (
-                "beside the original",
-                f"the same class for {parity.same_label:.1%} of {parity.images} images and {parity.odd_images} odd ones; "
-                f"probabilities differ by {parity.max_difference:.1e} at most{accuracy}",
+                "compared with the original",
+                f"the same class for {parity.same_label:.1%} of {parity.images} images and {parity.odd_images} generated "
+                f"ones; probabilities differ by at most {parity.max_difference:.1e}{accuracy}",
             )
         )
     return f"{_table(('', ''), rows)}\n\n{MANIFEST} has every setting and number of the training."
@@ -256,19 +254,19 @@ def _licence(manifest: Manifest) -> str:
         f"are under {plain(licence)}" if licence not in ("", "unknown") else "are under a licence that headstart does not know"
     )
     return (
-        f"The pretrained weights of {name} {known}; the weights in this folder are made from them. What the owners of the "
-        "training images allow may bind the model, too: headstart does not know their licence."
+        f"The pretrained weights of {name} {known}; the weights in this folder are made from them. The licence of the "
+        "training images may restrict the model as well; headstart does not know it."
     )
 
 
 def _files(manifest: Manifest) -> Iterable[tuple[str, str]]:
-    yield MANIFEST, "classes, preprocessing, numbers, settings, and the digest of each file but this one"
+    yield MANIFEST, "classes, preprocessing, numbers, settings, and the digest of each file except this one"
     if manifest.export is None:
         yield WEIGHTS, "every weight of the network"
     for name in manifest.export.sha256 if manifest.export else ():
         yield name, "the last layer alone" if name == HEAD else "the whole classifier, from pixels to probabilities"
     if manifest.decisions.familiarity:
-        yield FAMILIARITY, "what unfamiliar images are told by"
+        yield FAMILIARITY, "features of training images, by which unfamiliar images are recognised"
     yield CARD, "this card"
 
 
@@ -277,6 +275,6 @@ def _bullets(sentences: Iterable[str]) -> str:
 
 
 def _table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    """A table of texts and numbers; none of its cells is Markdown."""
+    """A table of texts and numbers; no cell is read as Markdown."""
     lines = [header, ["---"] * len(header), *([plain(str(cell)) for cell in row] for row in rows)]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)

@@ -1,4 +1,4 @@
-"""A model as one file for other programs, proven to answer as the original does before it is kept."""
+"""A model as one file for other programs, kept only if it answers as the original does."""
 
 import json
 import shutil
@@ -37,7 +37,7 @@ from headstart.storage import atomic_folder, sha256_of_file
 
 TOLERANCE = 1e-4  # of a probability, in full precision
 MAX_PROOFS = 500  # real images that the two models are compared on
-CALIBRATION_IMAGES = 100  # that the ranges of eight bits are measured on
+CALIBRATION_IMAGES = 100  # on which the ranges of int8 are measured
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,22 +70,23 @@ def export_model(
 ) -> Exported:
     """Writes `output` with the model as ONNX or OpenVINO, manifest.json, the model card and what else a prediction needs.
 
-    The exported file and the original answer the same images: those of the run's predictions.csv that are still where they
-    were, and odd ones made on the spot. In full precision the same label and probabilities within 1e-4 are demanded; what less
-    precision costs is measured, for int8 on other images than its ranges are taken from. Raises BundleError where they part,
-    and nothing is written then.
+    The exported file and the original classify the same images: those of the run's predictions.csv that can be found, and a few
+    generated ones. In full precision the labels must be the same and the probabilities within 1e-4; otherwise BundleError is
+    raised and nothing is written. What less precision costs is measured, for int8 on other images than its ranges come from.
     """
     _check_output(output, overwrite=overwrite)
     bundle = read_bundle(Path(model))
     if bundle.manifest.export is not None:
-        raise BundleError(f"{model} is an export already", hint="export the model that it was made from")
+        raise BundleError(f"{model} is an export already", hint="export the model it was made from")
     if format == "openvino" and precision == "int8":
         raise SettingsError("int8 is for ONNX", hint="--format onnx, or --precision fp16")
     predictor = Predictor.load(model, progress=progress)
     real = list(_real_proofs(Path(model), bundle, predictor))
-    n_ranges = min(CALIBRATION_IMAGES, len(real) // 2) if precision == "int8" else 0  # the others measure what it costs
+    n_ranges = min(CALIBRATION_IMAGES, len(real) // 2) if precision == "int8" else 0  # the others measure its cost
     if precision == "int8" and not n_ranges:
-        raise SettingsError("int8 needs images that the run was evaluated on", hint="give the run folder, its images in place")
+        raise SettingsError(
+            "int8 needs images that the run was evaluated on", hint="give the run folder, with its images in their place"
+        )
     proofs = [*real[n_ranges:], *_odd_proofs(predictor.preprocess)]
     progress("exporting", 0, 3)
     with atomic_folder(output) as folder:
@@ -120,13 +121,13 @@ def _check_output(output: Path, *, overwrite: bool) -> None:
     except (OSError, ValueError, KeyError, TypeError):
         is_export = False
     if not is_export:
-        raise SettingsError(f"{output} exists and is no export", hint="choose another --output")
+        raise SettingsError(f"{output} exists and is not an export", hint="choose another --output")
     if not overwrite:
         raise SettingsError(f"{output} exists", hint="choose another --output, or pass --overwrite")
 
 
 def _real_proofs(model: Path, bundle: Bundle, predictor: Predictor) -> Iterator[_Proof]:
-    """Images that the run was evaluated on, of all classes; none where the model does not lie in a run."""
+    """Images that the run was evaluated on, of all classes; none if the model is not in a run folder."""
     preprocess, classes = predictor.preprocess, bundle.manifest.classes
     known = {digest for split in ("test", "val", "train") for digest in bundle.manifest.images.get(split, ())}
     run = model if (model / PREDICTIONS).is_file() else bundle.folder.parent
@@ -137,11 +138,11 @@ def _real_proofs(model: Path, bundle: Bundle, predictor: Predictor) -> Iterator[
 
 def _odd_proofs(preprocess: Preprocess) -> Iterator[_Proof]:
     for name, data in odd_images().items():
-        yield _Proof(f"an image made on the spot ({name})", preprocess.view(preprocess.decode(data).rgb)[None], -1, is_odd=True)
+        yield _Proof(f"a generated image ({name})", preprocess.view(preprocess.decode(data).rgb)[None], -1, is_odd=True)
 
 
 def _compare(predictor: Predictor, file: Path, proofs: Sequence[_Proof], precision: ExportPrecision) -> ParityEntry:
-    """Both models on every proof. Raises BundleError where a full-precision export answers otherwise."""
+    """Both models on every proof. Raises BundleError if a full-precision export gives another answer."""
     run = exported_engine(file, PROBABILITIES)
     before = np.concatenate([predictor.answer(proof.view) for proof in proofs])
     after = np.concatenate([run(proof.view) for proof in proofs]).astype(np.float64)
@@ -150,8 +151,8 @@ def _compare(predictor: Predictor, file: Path, proofs: Sequence[_Proof], precisi
     if precision == "fp32" and not (np.isfinite(after).all() and same.all() and differences.max() <= TOLERANCE):
         worst = int(np.nan_to_num(differences, nan=np.inf).argmax()) if same.all() else int(np.flatnonzero(~same)[0])
         raise BundleError(
-            f"the exported model answers otherwise than the original, on {proofs[worst].name}: a probability of "
-            f"{after[worst].max():.4f} in place of {before[worst].max():.4f}",
+            f"the exported model gives another answer than the original for {proofs[worst].name}: a probability of "
+            f"{after[worst].max():.4f} instead of {before[worst].max():.4f}",
             hint="nothing was written; please report this with the versions in manifest.json",
         )
     labels = np.array([proof.label for proof in proofs])
@@ -171,7 +172,7 @@ def _compare(predictor: Predictor, file: Path, proofs: Sequence[_Proof], precisi
 
 
 def _facts(manifest: Manifest) -> Mapping[str, str]:
-    """What a program that has the ONNX file alone needs to know."""
+    """What a program that has only the ONNX file needs to know."""
     values: dict[str, Any] = {
         "classes": manifest.classes,
         "preprocess": manifest.preprocess.model_dump(mode="json"),

@@ -45,7 +45,7 @@ PNG_COMPRESSION = 2  # of 9: photographs hardly get smaller with more, and it ta
 
 @dataclass(frozen=True, slots=True)
 class Tile:
-    """One picture of a grid and what stands below it."""
+    """One picture of a grid and the lines below it."""
 
     pixels: np.ndarray  # (side, side, 3) uint8
     lines: tuple[str, ...]
@@ -55,7 +55,7 @@ class Tile:
 @contextmanager
 def _drawing() -> Iterator[None]:
     with matplotlib.rc_context(STYLE), warnings.catch_warnings():
-        # Scripts that no installed font has are drawn as boxes; that is no news to who named the class.
+        # Scripts that no installed font has are drawn as boxes; whoever named the class knows that.
         warnings.filterwarnings("ignore", message="Glyph|findfont", category=UserWarning)
         yield
 
@@ -69,7 +69,7 @@ def save_figure(figure: Figure, file: Path) -> None:
 
 
 def history_figure(history: Sequence[Epoch], best_epoch: int) -> Figure:
-    """Loss and accuracy of train and val over the epochs, the kept epoch marked."""
+    """Loss and accuracy of train and val over the epochs, with the kept epoch marked."""
     with _drawing():
         figure = Figure(figsize=(9, 3.9), layout="constrained")
         for axes, name in zip(figure.subplots(1, 2), ("loss", "accuracy"), strict=True):
@@ -90,7 +90,7 @@ def history_figure(history: Sequence[Epoch], best_epoch: int) -> Figure:
 
 
 def confusion_figure(evaluation: Evaluation, classes: Sequence[str]) -> Figure:
-    """Rows are true, columns predicted: images in numbers, the share of the true class in shade."""
+    """Rows are true classes, columns predicted ones. Numbers are images, shades the share of the true class."""
     counts = np.array(evaluation.confusion)
     n = len(classes)
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
@@ -123,21 +123,21 @@ def confusion_figure(evaluation: Evaluation, classes: Sequence[str]) -> Figure:
 
 
 def reliability_figure(before: Sequence[ReliabilityBin], after: Sequence[ReliabilityBin]) -> Figure:
-    """How often answers are right against how sure the model is of them, before and after the temperature."""
+    """How often answers are right at each level of confidence, before and after the temperature."""
     with _drawing():
         figure = Figure(figsize=(4.6, 4.2))
-        axes = figure.add_axes((0.15, 0.12, 0.82, 0.84))  # placed by hand: a layout engine takes as long as all the drawing
-        axes.plot([0, 1], [0, 1], color=GREY, linewidth=1, linestyle=":", label="as sure as right")
+        axes = figure.add_axes((0.15, 0.12, 0.82, 0.84))  # placed by hand: a layout engine takes as long as the drawing itself
+        axes.plot([0, 1], [0, 1], color=GREY, linewidth=1, linestyle=":", label="perfectly calibrated")
         for bins, colour, marker, name in ((before, ORANGE, "s", "before"), (after, BLUE, "o", "after")):
             if bins and (name == "after" or bins != after):
                 label = f"{name} the temperature" if before != after else "the model"
                 sure, right = [b.confidence for b in bins], [b.accuracy for b in bins]
                 axes.plot(sure, right, color=colour, marker=marker, markersize=4, linewidth=1, label=label)
-                if name == "after":  # how sure each point is itself
+                if name == "after":  # the interval of each point
                     ends = [wilson_interval(b.accuracy * b.n, b.n) for b in bins]
                     axes.vlines(sure, *zip(*ends, strict=True), color=colour, alpha=0.35, linewidth=1)
         low = min(min(b.confidence, b.accuracy) for b in after) if after else 0.0
-        axes.set(xlabel="how sure (mean probability of the answer)", ylabel="how often right", aspect="equal")
+        axes.set(xlabel="confidence (mean probability of the answer)", ylabel="accuracy", aspect="equal")
         axes.set(xlim=(max(0.0, low - 0.05), 1.02), ylim=(max(0.0, low - 0.05), 1.02))
         axes.grid(alpha=0.25)
         axes.legend(frameon=False, loc="upper left")
@@ -167,7 +167,7 @@ def learning_curve_figure(curve: LearningCurve) -> Figure:
 def grid_figure(tiles: Sequence[Tile], columns: int, title: str = "") -> Figure:
     """Pictures in rows, each with its lines below. Raises ValueError without any.
 
-    All lies in one pair of axes whose unit is the inch: a pair a tile, laid out by Matplotlib, took four times as long.
+    Everything is in one pair of axes whose unit is the inch: a pair per tile, laid out by Matplotlib, took four times as long.
     """
     if not tiles:
         raise ValueError("a grid needs at least one picture")
@@ -211,7 +211,7 @@ def fit(text: str, width: float, points: float) -> str:
     longest = min(len(text), 250)
     if not too_wide(longest):
         return shorten(text, longest)
-    # Measuring is slow, so the length is searched by halves: what it ends on was measured, and fits.
+    # Measuring is slow, so the length is found by bisection; the one it ends on was measured, and fits.
     return shorten(text, max(bisect_left(range(longest), True, lo=1, key=too_wide) - 1, 1))
 
 
@@ -222,7 +222,7 @@ def text_width(text: str, points: float) -> float:
 
 
 def shorten(text: str, length: int) -> str:
-    """The text, its middle replaced by an ellipsis where it is longer than `length`."""
+    """The text, its middle replaced by an ellipsis if it is longer than `length`."""
     if len(text) <= length:
         return text
     head = (length - 1) // 2

@@ -1,4 +1,4 @@
-"""The numbers of an evaluation as reports, model cards and the command line say them."""
+"""The numbers of an evaluation, worded for reports, model cards and the command line."""
 
 from collections.abc import Sequence
 
@@ -8,20 +8,20 @@ from headstart.evaluation.metrics import Evaluation
 SPLIT_IN_WORDS = {
     "val": "validation images",
     "test": "test images",
-    "cv": "images, each answered by a model that never saw it (cross-validation)",
+    "cv": "images, each answered by a model not trained on it (cross-validation)",
     "all": "images",
 }
 
 
 def summary_sentence(evaluation: Evaluation, n_trained_on: int = 0) -> str:
-    """The claim in one sentence: the share that is right, how sure that is, and whether the images were used before."""
+    """The claim in one sentence: the share that is right, its interval, and whether the images were used before."""
     sentence = (
         f"{evaluation.accuracy:.1%} of {evaluation.n} {SPLIT_IN_WORDS[evaluation.split]} are classified correctly ("
         + in_words(evaluation.accuracy_ci95, evaluation.n)
         + (f", from {evaluation.n_groups} unrelated groups)" if evaluation.n_groups < evaluation.n else ")")
     )
     if n_trained_on:
-        return sentence + f"; {n_trained_on} of them were trained on, so the number flatters the model."
+        return sentence + f"; {n_trained_on} of them were trained on, so the number is too high."
     if evaluation.selected_on and evaluation.selection_corrected:
         corrected = evaluation.selection_corrected
         low, high = corrected.accuracy_ci95
@@ -35,10 +35,10 @@ def summary_sentence(evaluation: Evaluation, n_trained_on: int = 0) -> str:
 
 
 def uneven_sentence(evaluation: Evaluation) -> str:
-    """What to look at where some classes are much larger than others: numbers that count every class alike."""
+    """What to look at if some classes are much larger than others: numbers that give every class the same weight."""
     return (
         f"balanced accuracy {evaluation.balanced_accuracy:.1%}, macro-F1 {evaluation.macro_f1:.3f}: "
-        "the classes are uneven, and these count every class alike"
+        "the classes are uneven, and these give every class the same weight"
     )
 
 
@@ -56,7 +56,7 @@ def number_rows(evaluation: Evaluation) -> Sequence[tuple[str, str, str, str]]:
             "balanced accuracy",
             share(evaluation.balanced_accuracy),
             interval_in_words(evaluation.balanced_accuracy_ci95),
-            "the mean recall of the classes: rare ones count as much",
+            "the mean recall of the classes: rare ones count as much as frequent ones",
         ),
         ("macro-F1", share(evaluation.macro_f1), interval_in_words(evaluation.macro_f1_ci95), "the mean F1 of the classes"),
     ]
@@ -68,22 +68,22 @@ def number_rows(evaluation: Evaluation) -> Sequence[tuple[str, str, str, str]]:
             "log loss",
             f"{evaluation.log_loss:.3f}",
             interval_in_words(evaluation.log_loss_ci95),
-            "how wrong the probabilities are, in nats an image; 0 is best",
+            "how wrong the probabilities are, in nats per image; 0 is best",
         ),
         (
             "calibration error",
             share(evaluation.ece),
             "",
-            "mean gap between how sure and how often right (ECE, 15 equal-mass bins)",
+            "mean gap between confidence and accuracy (ECE, 15 equal-mass bins)",
         ),
     )
 
 
 def interval_in_words(interval: tuple[float, float] | None) -> str:
-    """An interval of a share as tables have it."""
+    """An interval of a share as tables show it."""
     return "too few images" if interval is None else f"{share(interval[0])} to {share(interval[1])}"
 
 
 def share(value: float | None) -> str:
-    """A share with three digits; a dash where there is none."""
+    """A share with three digits; a dash if there is none."""
     return "–" if value is None else f"{value:.3f}"

@@ -8,7 +8,7 @@ from headstart.artifact.numbers import share
 
 
 def render_page(template: str, **values: Any) -> str:
-    """The page that a template makes of the values; what they hold is escaped."""
+    """The page that a template makes from the values, which are escaped."""
     environment = Environment(
         loader=PackageLoader("headstart", "artifact"),
         autoescape=True,

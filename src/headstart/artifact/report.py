@@ -1,4 +1,4 @@
-"""report.html: one file that tells the owner of the images what the model can do, and what was done to get there."""
+"""report.html: one file that tells the owner of the images what the model can do and how it was made."""
 
 import base64
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ class ReportFigure:
 
 @dataclass(frozen=True, slots=True)
 class ReportFacts:
-    """All that the report tells."""
+    """All that the report contains."""
 
     name: str
     strategy: str
@@ -34,7 +34,7 @@ class ReportFacts:
     counts: dict[str, int]  # split -> images
     evaluation: Evaluation
     story: Story
-    notes: tuple[str, ...]  # what else is to be known
+    notes: tuple[str, ...]  # what else the owner should know
     figures: tuple[ReportFigure, ...]
     skipped: tuple[Skipped, ...]
     tables: tuple[tuple[str, tuple[tuple[str, Any], ...]], ...]  # (title, rows of key and value)

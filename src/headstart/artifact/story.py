@@ -1,4 +1,4 @@
-"""What the numbers mean for the owner of the images, in sentences: how sure, what could be wrong, what to do next."""
+"""What the numbers mean for the owner of the images, in sentences: how certain, what could be wrong, what to do next."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,28 +9,28 @@ from headstart.evaluation.intervals import TOO_FEW
 from headstart.evaluation.learning_curve import LearningCurve
 from headstart.evaluation.metrics import Evaluation, are_uneven
 
-WEAK_RECALL = 0.1  # how far below the balanced accuracy a class's recall is worth a word
-WELL_CALIBRATED = 0.03  # ECE up to which probabilities can be taken at their word
+WEAK_RECALL = 0.1  # a class is named if its recall is this far below the balanced accuracy
+WELL_CALIBRATED = 0.03  # ECE up to which probabilities can be taken at face value
 SHOWN_IMAGES = 5
 
 
 @dataclass(frozen=True, slots=True)
 class StoryFacts:
-    """What the story is made of."""
+    """What the story is made from."""
 
     evaluation: Evaluation
     without_leaks: Evaluation | None
     calibration: Calibration | None
     cross_validation: CrossValidation | None
     curve: LearningCurve | None
-    doubts: tuple[str, ...]  # what checks and the run itself found
-    surest_mistakes: tuple[str, ...]  # paths, the surest first
+    doubts: tuple[str, ...]  # what the checks and the run itself found
+    surest_mistakes: tuple[str, ...]  # paths within the data set, the most confident first
     counts: Sequence[int]  # training images of each class
 
 
 @dataclass(frozen=True, slots=True)
 class Story:
-    """The three parts after the claim."""
+    """The three parts that follow the claim."""
 
     certainty: tuple[str, ...]
     doubts: tuple[str, ...]
@@ -43,7 +43,7 @@ def tell(evidence: StoryFacts) -> Story:
 
 
 def weak_classes(evaluation: Evaluation) -> list[str]:
-    """A sentence for each of the three classes that are recognised worst, where that is far below the others."""
+    """A sentence for each of the three classes with the lowest recall, if that is far below the others."""
     far_below = evaluation.balanced_accuracy - WEAK_RECALL
     weak = [c for c in evaluation.per_class if c.recall is not None and c.recall < far_below and c.n > 1]
     weak.sort(key=lambda c: c.recall or 0.0)
@@ -56,11 +56,11 @@ def _certainty(evidence: StoryFacts) -> list[str]:
     low, high = honest.selection_corrected.accuracy_ci95 if honest.selection_corrected else honest.accuracy_ci95
     said = []
     if honest.n < TOO_FEW:
-        said.append(f"{honest.n} images are too few to say how sure this is: {TOO_FEW} or more are needed.")
+        said.append(f"{honest.n} images are too few to say how certain this is: at least {TOO_FEW} are needed.")
     else:
         said.append(
-            f"On new images like these expect between {100 * low:.0f} and {100 * high:.0f} of 100 to be right: the range in "
-            f"which the true share lies, as far as {honest.n} images can tell, nineteen times out of twenty."
+            f"Of 100 new images like these, expect between {100 * low:.0f} and {100 * high:.0f} to be classified correctly. "
+            f"This is the 95 % interval from {honest.n} images."
         )
     if evidence.cross_validation:
         said.append(evidence.cross_validation.sentence)
@@ -71,15 +71,16 @@ def _certainty(evidence: StoryFacts) -> list[str]:
 
 def _of_probabilities(calibration: Calibration, n: int) -> str:
     error, chance = calibration.ece.after, calibration.ece.by_chance
-    measured = f"how sure the model is and how often it is right differ by {100 * error:.1f} points on average"
+    measured = f"confidence and accuracy differ by {100 * error:.1f} points on average"
     measured += _before(calibration)
     if n < TOO_FEW:
-        return f"Whether the probabilities can be taken at their word cannot be told from {n} images."
+        return f"{n} images are too few to say whether the probabilities can be taken at face value."
     if error <= WELL_CALIBRATED:
-        return f"The probabilities can be taken at their word: {measured}."
+        return f"The probabilities can be taken at face value: {measured}."
     if error <= chance:
-        return f"Nothing speaks against the probabilities: {measured}; with {n} images chance alone makes {100 * chance:.1f}."
-    return f"The probabilities are to be read with a pinch of salt: {measured}."
+        by_chance = f"with {n} images chance alone gives {100 * chance:.1f}"
+        return f"Nothing suggests that the probabilities are off: {measured}; {by_chance}."
+    return f"Do not take the probabilities at face value: {measured}."
 
 
 def _before(calibration: Calibration) -> str:
@@ -94,7 +95,7 @@ def _doubts(evidence: StoryFacts) -> list[str]:
     if are_uneven(evidence.counts):
         said.append(
             f"The classes are uneven ({min(evidence.counts)} to {max(evidence.counts)} training images): look at the balanced "
-            f"accuracy ({evaluation.balanced_accuracy:.1%}), which counts every class alike."
+            f"accuracy ({evaluation.balanced_accuracy:.1%}), which gives every class the same weight."
         )
     return said
 
@@ -103,12 +104,12 @@ def _next_steps(evidence: StoryFacts) -> list[str]:
     steps = []
     if evidence.surest_mistakes:
         shown = ", ".join(evidence.surest_mistakes[:SHOWN_IMAGES])
-        steps.append(f"Look at the surest mistakes first, for a wrong label looks like one: {shown}.")
-    steps.append("Run headstart audit on the images: it lists wrong labels, twins and strays with their pictures.")
+        steps.append(f"Look at the most confident mistakes first, because a wrong label looks like one: {shown}.")
+    steps.append("Run headstart audit on the images: it shows likely wrong labels, twins and strays.")
     if evidence.curve:
         steps.append(evidence.curve.sentence)
     if are_uneven(evidence.counts):
         steps.append("If the small classes matter as much as the large ones, train with --balance.")
     if evidence.evaluation.selected_on:
-        steps.append("Keep some images for --test: a number that nothing was chosen by is the one to show to others.")
+        steps.append("Keep some images for --test: show others only a number from images that nothing was chosen on.")
     return steps

@@ -1,4 +1,4 @@
-"""Tiles of a grid that show an answer: the class, how sure, and whether it is right where the truth is known."""
+"""Tiles of a grid that show an answer: the class, its probability, and whether it is right, if the truth is known."""
 
 from headstart.artifact.figures import Tile
 from headstart.artifact.predictor import Prediction
@@ -9,7 +9,7 @@ TILE_PX = 150
 
 
 def prediction_tile(data: bytes, prediction: Prediction, truth: str | None, preprocess: Preprocess, *more_lines: str) -> Tile:
-    """The tile of a prediction for an image's bytes; `truth` is its label where one is known."""
+    """The tile of a prediction for an image's bytes; `truth` is its label, if known."""
     lines = [f"{prediction.predicted} {prediction.probability:.0%}"]
     if prediction.unfamiliar:
         lines.append("unlike training images")

@@ -1,4 +1,4 @@
-"""Checks of the files themselves: readable, of the type they are named after, of a usual size."""
+"""Checks of the files themselves: whether they are readable, of the type their name says, of a usual size."""
 
 from pathlib import PurePath
 
@@ -22,17 +22,17 @@ FAR_BEYOND = 2.0  # times a limit
 
 
 def unreadable(check: str, evidence: Evidence) -> Checked:
-    """Files that are no images, or broken ones: they are left out of everything."""
+    """Files that are broken or not images; they are not used."""
     skipped = [entry for entry in evidence.dataset.skipped if not entry.by_owner]
     findings = [
-        Finding(check=check, severity="warning", path=entry.path, score=1.0, sentence=f"is left out: {entry.reason}")
+        Finding(check=check, severity="warning", path=entry.path, score=1.0, sentence=f"is not used: {entry.reason}")
         for entry in skipped
     ]
     return Checked(check, strongest_first(findings), np.full(len(evidence.facts), np.nan))
 
 
 def type_mismatch(check: str, evidence: Evidence) -> Checked:
-    """Files whose name says another type than their content; headstart reads them, other tools may not."""
+    """Files whose name says one type and whose content is another; headstart reads them, other tools may not."""
     scores = np.zeros(len(evidence.facts))
     findings = []
     for i, (image, fact) in enumerate(zip(evidence.dataset.images, evidence.facts, strict=True)):
@@ -40,21 +40,21 @@ def type_mismatch(check: str, evidence: Evidence) -> Checked:
         if suffix in SUFFIXES.get(fact.format, {suffix}):
             continue
         scores[i] = 1.0
-        says = f"is named {suffix}" if suffix else "has no extension"
+        says = f"is named {suffix} but is" if suffix else "has no extension; it is"
         findings.append(
-            Finding(check=check, severity="info", path=image.path, score=1.0, sentence=f"{says} and is a {fact.format} file")
+            Finding(check=check, severity="info", path=image.path, score=1.0, sentence=f"{says} a {fact.format} file")
         )
     return Checked(check, strongest_first(findings), scores)
 
 
 def odd_size(check: str, evidence: Evidence) -> Checked:
-    """Very small, very large and very long images. The score is how many times beyond the limit, 1 at it."""
+    """Very small, very large and very long images. The score is the multiple of the limit, 1 at the limit."""
     width = np.array([fact.width for fact in evidence.facts], np.float64)
     height = np.array([fact.height for fact in evidence.facts], np.float64)
     shorter, longer = np.minimum(width, height), np.maximum(width, height)
     beyond = np.stack([SMALL_PX / shorter, longer / LARGE_PX, longer / shorter / LONG_ASPECT])
     scores, kinds = beyond.max(axis=0), beyond.argmax(axis=0)
-    sayings = ("it is very small", "it is very large", "it is very long")
+    sayings = ("is very small", "is very large", "is very long")
     findings = []
     for i in np.flatnonzero(scores > 1):
         severity: Severity = "warning" if scores[i] >= FAR_BEYOND else "info"

@@ -1,4 +1,4 @@
-"""What a check says: a score for each image, and findings for those whose score is beyond a limit."""
+"""What a check returns: a score for each image, and findings for images whose score is beyond a limit."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -17,14 +17,14 @@ class Finding(Schema):
 
     check: Name
     severity: Severity
-    path: str = ""  # "" where it is about the whole set
-    other_path: str = ""  # the image it is like; "" where there is none
+    path: str = ""  # "" if it is about the whole data set
+    other_path: str = ""  # the image it is like; "" if there is none
     score: float  # comparable within a check; higher is stronger
     sentence: str
 
     @property
     def is_grave(self) -> bool:
-        """Whether it is more than an info."""
+        """Whether it is more severe than an info."""
         return self.severity != "info"
 
     def in_words(self, folder: str) -> str:
@@ -35,11 +35,11 @@ class Finding(Schema):
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """What one check says of a data set."""
+    """What one check says about a data set."""
 
     check: str
     findings: tuple[Finding, ...]  # the severest first, within a severity the strongest
-    scores: np.ndarray  # (n_images,) float64, higher is stronger; all NaN where it says nothing of single images
+    scores: np.ndarray  # (n_images,) float64, higher is stronger; all NaN if the check does not look at single images
 
     def counts(self) -> dict[Severity, int]:
         """Severity -> number of findings."""
@@ -47,5 +47,5 @@ class Checked:
 
 
 def strongest_first(findings: Iterable[Finding]) -> tuple[Finding, ...]:
-    """Findings as they are listed."""
+    """Findings in the order in which they are listed."""
     return tuple(sorted(findings, key=lambda f: (-SEVERITIES.index(f.severity), -f.score, f.path)))

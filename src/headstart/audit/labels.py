@@ -6,16 +6,16 @@ from headstart.audit.evidence import Evidence
 from headstart.audit.findings import Checked, Finding, Severity, strongest_first
 from headstart.evaluation.metrics import are_uneven
 
-LISTED_SHARE = 0.1  # of the images, the least credible labels, are listed whatever their score
+LISTED_SHARE = 0.1  # of the images, those with the least credible labels, are listed whatever their score
 CERTAIN = 0.95  # probability of another class from which a label that cleanlab doubts is severe
 TINY_CLASS, SMALL_CLASS = 10, 20  # images
 
 
 def label_error(check: str, evidence: Evidence) -> Checked:
-    """Labels that a model which never saw the image contradicts, by confident learning (Northcutt et al. 2021, cleanlab).
+    """Labels contradicted by a model that was not trained on the image: confident learning (Northcutt et al. 2021, cleanlab).
 
-    The score is one minus the label's out-of-fold probability; cleanlab estimates how many labels of each class are wrong, and
-    these are warnings. The rest of the first tenth is listed as info: the images to look at first.
+    The score is one minus the label's out-of-fold probability. cleanlab estimates how many labels of each class are wrong;
+    these are warnings. The rest of the highest tenth is listed as info: the images to look at first.
     """
     n = len(evidence.facts)
     if evidence.out_of_fold is None:
@@ -51,7 +51,7 @@ def label_error(check: str, evidence: Evidence) -> Checked:
 
 
 def imbalance(check: str, evidence: Evidence) -> Checked:
-    """Classes with few images, or with many fewer than the largest."""
+    """Classes with few images, or with far fewer than the largest."""
     counts = np.bincount(evidence.dataset.labels, minlength=len(evidence.dataset.classes)).tolist()
     largest = max(counts)
     findings = []

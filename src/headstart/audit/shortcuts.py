@@ -1,4 +1,4 @@
-"""A check for shortcuts: whether the class can be told without looking at what the picture shows."""
+"""A check for shortcuts: whether the class can be predicted without looking at the picture's content."""
 
 import numpy as np
 
@@ -7,17 +7,17 @@ from headstart.audit.findings import Checked, Finding, Severity, strongest_first
 
 TELLING, GIVING_AWAY = 0.5, 0.8  # share of the way from guessing to certainty
 FOLDS, LEAF_IMAGES = 5, 3
-MAX_IMAGES = 5000  # more say nothing new, and take time
-NOT_THE_PICTURE = ("size", "aspect", "format")  # what has nothing to do with what a picture shows
+MAX_IMAGES = 5000  # more add nothing but time
+NOT_THE_PICTURE = ("size", "aspect", "format")  # what has nothing to do with the content of a picture
 
 
 def shortcut(check: str, evidence: Evidence) -> Checked:
-    """Size, aspect, format or mean colour that predicts the class: a model may learn that, and fail on images made otherwise.
+    """Size, aspect, format or mean colour that predicts the class: a model may learn it and fail on images taken differently.
 
-    The score is the cross-validated balanced accuracy of a decision tree on that alone, as a share of the way from guessing to
-    certainty. Colour may well belong to a class; size and format rarely do.
+    The score is the cross-validated balanced accuracy of a decision tree that sees only this property, as a share of the way
+    from guessing to certainty. Colour may well belong to a class; size and format rarely do.
     """
-    from sklearn.metrics import recall_score  # a second of imports, which `train` has no use for
+    from sklearn.metrics import recall_score  # a second of imports that `train` does not need
     from sklearn.model_selection import StratifiedKFold, cross_val_predict
     from sklearn.tree import DecisionTreeClassifier
 

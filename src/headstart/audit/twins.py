@@ -18,7 +18,7 @@ TREES = 16  # a pair of twins that one tree parts is in one leaf of another
 # images these limits find all, and two more that are twins; among 2,062 hand signs, where nothing is there twice, none.
 MOST_BITS = 14
 LEAST_SIMILARITY, SIMILARITY_PER_BIT = 0.7, 0.0125
-CROWD, CROWD_RATIO = 10, 0.5  # the how-manieth nearest image stands for the crowd
+CROWD, CROWD_RATIO = 10, 0.5  # the tenth nearest image stands for the crowd
 CERTAIN_SIMILARITY = 0.96  # from here on whatever the crowd: it may be more of the same picture
 
 

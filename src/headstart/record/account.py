@@ -73,8 +73,8 @@ def _leak_notes(reported: Evaluation, clean: Evaluation | None) -> tuple[str, ..
     if clean is None:
         return ()
     return (
-        f"{reported.n - clean.n} of the {reported.n} {reported.split} images have a twin in train, which flatters the model; "
-        f"without them {clean.accuracy:.1%} of {clean.n} are right ({in_words(clean.accuracy_ci95, clean.n)})",
+        f"{reported.n - clean.n} of the {reported.n} {reported.split} images have a twin in train, which makes the accuracy "
+        f"too high; without them {clean.accuracy:.1%} of {clean.n} are right ({in_words(clean.accuracy_ci95, clean.n)})",
     )
 
 
@@ -106,7 +106,7 @@ def _held_out_notes(fitted: Fitted, reported: Evaluation | None) -> tuple[str, .
     if fitted.split.val_from == "train" and fitted.split.val.size:
         notes.append(f"val is {len(fitted.split.val)} images split off train, class by class")
     if fitted.interrupted:
-        notes.append(f"interrupted: epoch {fitted.best_epoch} is kept, the best until then")
+        notes.append(f"interrupted: epoch {fitted.best_epoch} is kept, the best so far")
     if fitted.refit and reported and reported.split != "test":
         notes.append("refit: the saved model was trained on train and val; the accuracy is of the model before that")
     return tuple(notes)
@@ -114,5 +114,5 @@ def _held_out_notes(fitted: Fitted, reported: Evaluation | None) -> tuple[str, .
 
 def _choice_notes(fitted: Fitted) -> tuple[str, ...]:
     chose = (f"auto chose {fitted.choice.why}",) if fitted.choice else ()
-    idle = ("--cv is about probes: it has no effect here",) if fitted.settings.cv and fitted.settings.takes_steps else ()
+    idle = ("--cv applies to probes only: it has no effect here",) if fitted.settings.cv and fitted.settings.takes_steps else ()
     return chose + idle

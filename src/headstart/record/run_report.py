@@ -84,7 +84,7 @@ def report_run(root: Path, fitted: Fitted, account: Account) -> None:
 
 
 def answer_tiles(images: Sequence[LabelledImage], probabilities: np.ndarray, fitted: Fitted) -> list[Tile]:
-    """Tiles of labelled images with what the model says of them."""
+    """Tiles of labelled images with the model's answers."""
     preprocess, classes = fitted.model.preprocess, fitted.dataset.classes
 
     def tile(shown: tuple[LabelledImage, np.ndarray]) -> Tile:
@@ -100,16 +100,23 @@ def _figures(folder: Path, fitted: Fitted, account: Account) -> Iterator[ReportF
     if len(fitted.history) > 1:
         file = folder / "history.png"
         save_figure(history_figure(fitted.history, fitted.best_epoch), file)
-        yield ReportFigure("Training curves", "Loss and accuracy after each epoch; the dotted line is kept.", file)
+        yield ReportFigure(
+            "Training curves", "Loss and accuracy after each epoch. The dotted line marks the epoch that was kept.", file
+        )
     file = folder / "confusion.png"
     save_figure(confusion_figure(account.reported, dataset.classes), file)
-    yield ReportFigure("What is taken for what", "Each row is a true class, each column an answer.", file)
+    yield ReportFigure("Which classes are confused", "Each row is a true class, each column a predicted one.", file)
     known = dataset.labels[answers.indices]
     mistakes = _surest_mistakes(answers, dataset)[:GRID_TILES]
     samples = np.random.default_rng(0).permutation(len(known))[:GRID_TILES].tolist()
     for name, title, caption, chosen in (
-        ("mistakes", "The surest mistakes", "Wrong answers, the surest first: hard cases, or wrong labels.", mistakes),
-        ("samples", "Sample predictions", "Drawn at random, right and wrong as they come.", samples),
+        (
+            "mistakes",
+            "The most confident mistakes",
+            "Wrong answers, the most confident first: hard cases, or wrong labels.",
+            mistakes,
+        ),
+        ("samples", "Sample predictions", "Drawn at random, whether right or wrong.", samples),
     ):
         if chosen:
             images = [dataset.images[answers.indices[i]] for i in chosen]
@@ -125,10 +132,12 @@ def _figures(folder: Path, fitted: Fitted, account: Account) -> Iterator[ReportF
     after = reliability(answers.probabilities if answers.calibrated_apart is None else answers.calibrated_apart, known)
     before = after if answers.uncalibrated is None else reliability(answers.uncalibrated, known)
     save_figure(reliability_figure(before, after), file)
-    yield ReportFigure("Are the probabilities honest?", "On the dotted line the model is as often right as it is sure.", file)
+    yield ReportFigure(
+        "Can the probabilities be trusted?", "On the dotted line the model is right as often as its probabilities say.", file
+    )
 
 
 def _surest_mistakes(answers: SplitAnswers, dataset: Dataset) -> list[int]:
-    """Which of the answers are wrong, the surest first."""
+    """Which of the answers are wrong, the most confident first."""
     right = answers.probabilities.argmax(axis=1) == dataset.labels[answers.indices]
     return [i for i in np.argsort(-answers.probabilities.max(axis=1), kind="stable").tolist() if not right[i]]

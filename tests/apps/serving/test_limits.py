@@ -96,11 +96,11 @@ def test_a_form_of_bad_images(server: Running) -> None:
 def test_sizes(serve: Serve, saved_run: SavedRun) -> None:
     """An image, a request and the number of images in it have limits: 413, also where the length is not announced."""
     server = serve(saved_run.run, "--max-image-mb", 0.1, "--max-request-mb", 0.3, "--max-megapixels", 1)
-    assert_refused(server.predict(bytes(200_000)), 413, "200,000 bytes, 100,000 are the most")
+    assert_refused(server.predict(bytes(200_000)), 413, "200,000 bytes; the limit is 100,000")
     assert_refused(server.predict(bytes(400_000)), 413, "400,000")
     assert_refused(server.client.post("/predict", content=iter([bytes(100_000)] * 5)), 413, "more than 300,000 bytes")
     assert_refused(server.predict(png_header(1001, 1000)), 413, "1 million")
-    assert_refused(server.client.post("/predict", files=[("a", ("a.png", b"x"))] * 65), 413, "64 are the most")
+    assert_refused(server.client.post("/predict", files=[("a", ("a.png", b"x"))] * 65), 413, "the limit is 64")
     assert server.predict(encoded("PNG")).status_code == 200
 
 
@@ -133,7 +133,7 @@ def test_more_than_can_wait(serve: Serve, saved_run: SavedRun) -> None:
         answers = list(pool.map(ask, range(96)))
     assert {answer.status_code for answer in answers} == {200, 429}
     refused = next(answer for answer in answers if answer.status_code == 429)
-    assert_refused(refused, 429, "wait already")
+    assert_refused(refused, 429, "waiting already")
     assert refused.headers["retry-after"] == "1"
     assert server.predict(photo).status_code == 200
 

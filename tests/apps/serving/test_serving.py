@@ -232,7 +232,7 @@ def test_a_public_address_without_a_token_is_worth_a_note(serve: Serve, saved_ru
     """0.0.0.0 is everyone's; 127.0.0.1 is not."""
     server = serve(saved_run.run, "--host", "0.0.0.0")
     server.process.terminate()
-    assert server.process.stderr is not None and "no token is asked for" in server.process.stderr.read()
+    assert server.process.stderr is not None and "needs no token" in server.process.stderr.read()
     assert [is_public(address) for address in ("0.0.0.0", "::", "10.0.0.7")] == [True] * 3
     assert [is_public(address) for address in ("127.0.0.1", "127.0.1.1", "::1")] == [False] * 3
 

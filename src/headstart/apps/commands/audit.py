@@ -19,7 +19,7 @@ def audit(
     output: Annotated[Path | None, typer.Option(metavar="DIR", help="Write findings, scores and audit.html there.")] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier audit at --output.")] = False,
     fail_on: Annotated[
-        str, typer.Option(metavar="CHECKS", help="Exit with code 3 where one of these has a warning or worse: leak,conflict.")
+        str, typer.Option(metavar="CHECKS", help="Exit with code 3 if one of these has a warning or worse, e.g. leak,conflict.")
     ] = "",
     val: Val = DEFAULT.val,
     test: Test = DEFAULT.test,
@@ -30,13 +30,13 @@ def audit(
     device: Device = DEFAULT.device,
     workers: Workers = DEFAULT.workers,
     seed: Seed = DEFAULT.seed,
-    json: Annotated[bool, typer.Option("--json", help="Print one JSON object: what findings.json holds.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON object, as in findings.json.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress and no summary.")] = False,
 ) -> None:
-    """Look for what is wrong with labelled images: leaks, wrong labels, duplicates, strays, broken files.
+    """Find problems in labelled images: leaks, wrong labels, duplicates, strays, broken files.
 
-    Nothing is moved, changed or deleted. With --output there are tables, a page with the pictures, and a proposal of what to
-    leave out (exclude.csv), which train --exclude takes.
+    Nothing is moved, changed or deleted. --output writes tables, a page with the pictures, and a proposal of what to leave out
+    (exclude.csv), which train --exclude takes.
 
     Examples:
 
@@ -84,4 +84,4 @@ def _tell(audited: "Audited") -> None:
         say(f"  nothing found: {', '.join(clean)}")
     if audited.output is not None:
         say(f"  pictures  {audited.output / 'audit.html'}")
-        say(f"  next      look through {as_argument(audited.output / 'exclude.csv')}, then train --exclude it")
+        say(f"  next      look through {as_argument(audited.output / 'exclude.csv')}, then pass it to train --exclude")

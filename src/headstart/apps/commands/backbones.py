@@ -11,11 +11,11 @@ from headstart.model.weights import fetch_weights, find_local_weights
 
 @command
 def backbones(
-    fetch: Annotated[str | None, typer.Option(metavar="NAME", help="Download the weights of this backbone ahead.")] = None,
+    fetch: Annotated[str | None, typer.Option(metavar="NAME", help="Download the weights of this backbone now.")] = None,
 ) -> None:
-    """List the pretrained networks, and whether their weights are here.
+    """List the pretrained networks, and whether their weights are on this machine.
 
-    Any other network of timm can be named as timm/<model name>.
+    Any other network of timm can be used as timm/<model name>.
 
     Examples:
 
@@ -38,9 +38,7 @@ def backbones(
         size = f"{spec.preprocess.size_px} px" if spec.preprocess else ""
         default = " (default)" if spec.name == DEFAULT else ""
         say(f"{spec.name:<{width}}  {size}  {f'here: {found.origin}' if found else _how_to_get(spec)}{default}")
-    say(
-        f"{'timm/<model name>':<{width}}  any other network of timm; its weights come from Hugging Face, or with --weights FILE"
-    )
+    say(f"{'timm/<model name>':<{width}}  any other network of timm; its weights come from Hugging Face or --weights FILE")
 
 
 def _how_to_get(spec: BackboneSpec) -> str:

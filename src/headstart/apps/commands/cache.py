@@ -14,12 +14,12 @@ from headstart.storage import home
 @command
 def cache(
     clear: Annotated[bool, typer.Option("--clear", help="Remove all features and facts, without asking.")] = False,
-    all: Annotated[bool, typer.Option("--all", help="With --clear: the compiled networks, too.")] = False,
+    all: Annotated[bool, typer.Option("--all", help="With --clear: also remove the compiled networks.")] = False,
 ) -> None:
-    """Show where features of images are kept and how much they take, or remove them.
+    """Show where computed features of images are stored and how much space they take, or remove them.
 
-    Everything in it can be computed anew. HEADSTART_HOME moves it, HEADSTART_CACHE_LIMIT (10 GB) bounds it: what was not used
-    for longest goes first.
+    Everything in it can be computed again. HEADSTART_HOME moves it. HEADSTART_CACHE_LIMIT (10 GB) limits it: what was not used
+    for the longest time is removed first.
 
     Examples:
 
@@ -28,7 +28,7 @@ def cache(
       headstart cache --clear
     """
     if all and not clear:
-        raise typer.BadParameter("it goes with --clear", param_hint="--all")
+        raise typer.BadParameter("it needs --clear", param_hint="--all")
     _show_or_clear(clear, all)
 
 

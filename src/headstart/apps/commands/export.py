@@ -15,15 +15,15 @@ def export(
     output: Annotated[Path, typer.Option(metavar="DIR", help="Where to write the exported model.")],
     format: Annotated[ExportFormat, typer.Option(help="onnx runs everywhere; openvino is Intel's.")] = "onnx",
     precision: Annotated[
-        ExportPrecision, typer.Option(help="fp16 halves the size, int8 quarters it; what it costs is measured and said.")
+        ExportPrecision, typer.Option(help="fp16 halves the size, int8 quarters it; the cost in accuracy is measured.")
     ] = "fp32",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier export at --output.")] = False,
-    json: Annotated[bool, typer.Option("--json", help="Print one JSON object: the export as its manifest has it.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Write a model as one file for other programs, proven to answer as the original does.
+    """Write a model as one file for other programs, checked to give the same answers.
 
-    Both answer the images that the run was evaluated on, as far as they are still there, and odd ones made on the spot, from
-    image file to label. In full precision they must agree within 0.0001 in probability, or nothing is written.
+    The original and the exported model classify the images that the run was evaluated on, as far as these can be found, and a
+    few generated ones. In full precision all probabilities must agree within 0.0001, or nothing is written.
 
     Examples:
 
@@ -37,15 +37,15 @@ def export(
         exported = export_model(model, output, format=format, precision=precision, overwrite=overwrite, progress=progress)
     parity = exported.parity
     if not parity.images:
-        note("no image of the run was where it had been: proven on images made on the spot alone")
+        note("none of the run's images was found: checked on generated images only")
     if json:
         print_json({"output": output.as_posix(), "file": exported.file.as_posix()} | parity.model_dump(mode="json"))
         return
     size_mb = sum(file.stat().st_size for file in output.glob(f"{exported.file.stem}.*")) / 1e6
     say(
-        f"{exported.file} ({size_mb:.1f} MB) answers as the original on {parity.same_label:.1%} of {parity.images} images and "
-        f"{parity.odd_images} odd ones; probabilities differ by {parity.max_difference:.1e} at most"
+        f"{exported.file} ({size_mb:.1f} MB) gives the original's class for {parity.same_label:.1%} of {parity.images} images "
+        f"and {parity.odd_images} generated ones; probabilities differ by at most {parity.max_difference:.1e}"
     )
     if precision != "fp32" and parity.accuracy_before is not None and parity.accuracy_after is not None:
-        say(f"  accuracy  {parity.accuracy_after:.1%} in place of {parity.accuracy_before:.1%} on these images")
+        say(f"  accuracy  {parity.accuracy_after:.1%} instead of {parity.accuracy_before:.1%} on these images")
     say(f"  next      headstart predict {as_argument(output)} IMAGE...")

@@ -33,33 +33,33 @@ class _Doors:
 @command
 def serve(
     models: Annotated[list[str], typer.Argument(metavar="MODEL", help="A run, model or export folder, or NAME=FOLDER.")],
-    host: Annotated[str, typer.Option(help="The address to listen at; 0.0.0.0 is every one of this machine.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65535, help="0: any that is free.")] = 8000,
+    host: Annotated[str, typer.Option(help="The address to listen on; 0.0.0.0 stands for all of this machine.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0: any free port.")] = 8000,
     token_file: Annotated[
-        Path | None, typer.Option(metavar="FILE", help=f"Requests must carry the token in it (or in ${TOKEN_VARIABLE}).")
+        Path | None, typer.Option(metavar="FILE", help=f"Requests must carry the token in this file (or in ${TOKEN_VARIABLE}).")
     ] = None,
     cors: Annotated[
-        list[str] | None, typer.Option(metavar="ORIGIN", help="A web page's origin that may use this server; may be repeated.")
+        list[str] | None, typer.Option(metavar="ORIGIN", help="Origin of web pages that may use this server; may be repeated.")
     ] = None,
     allow_host: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME", help="A name by which this server is reached, as through a proxy; may be repeated."),
+        typer.Option(metavar="NAME", help="Name under which this server is reached, as through a proxy; may be repeated."),
     ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda ...")] = "cpu",
     max_batch: Annotated[int, typer.Option(min=1, max=1024, help="Images answered together.")] = 8,
     max_wait_ms: Annotated[
         float | None, typer.Option(min=0, max=1000, help="How long a batch waits for more. [default: 0, on a GPU 5]")
     ] = None,
-    max_queue: Annotated[int, typer.Option(min=1, help="Images that may wait; more get 429.")] = 128,
+    max_queue: Annotated[int, typer.Option(min=1, help="Images that may be waiting; more get 429.")] = 128,
     max_image_mb: Annotated[float, typer.Option(min=0.001, help="Size of one file; larger ones get 413.")] = 32,
     max_megapixels: Annotated[float, typer.Option(min=0.001, help="Pixels of one image; larger ones get 413.")] = 64,
     max_request_mb: Annotated[float, typer.Option(min=0.001, help="Size of one request; larger ones get 413.")] = 64,
     timeout: Annotated[float, typer.Option(min=0.1, help="Seconds for an answer; later ones get 504.")] = 30,
 ) -> None:
-    """Answer images over HTTP: POST them to /predict, or drop them on the page at /.
+    """Classify images over HTTP: POST them to /predict, or drop them on the page at /.
 
     Several models are served under their names, at /models/NAME/predict. SIGHUP, or POST /reload with the token, reads the
-    models anew, without dropping a request. GET /docs describes it all.
+    models again without dropping a request. GET /docs describes all endpoints.
 
     Examples:
 
@@ -96,7 +96,7 @@ def _serve(models: list[str], limits: "Limits", doors: _Doors, device: str) -> N
     from headstart.apps.serving.service import Service
 
     if hasattr(signal, "SIGHUP"):
-        signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until the models are loaded: there is nothing to read anew yet
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until the models are loaded: there is nothing to reload yet
     logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.WARNING)
     logging.getLogger("headstart").setLevel(logging.INFO)
     places = named_models(models)
@@ -107,7 +107,7 @@ def _serve(models: list[str], limits: "Limits", doors: _Doors, device: str) -> N
         served = {name: Served(name, place, device, load(place, device)) for name, place in places.items()}
         service = Service(served, limits)
         if public and not doors.token:
-            note(f"{host} can be reached from other machines, and no token is asked for: see --token-file")
+            note(f"{host} can be reached from other machines and needs no token: see --token-file")
         address = f"http://{f'[{host}]' if ':' in host else host}:{listener.getsockname()[1]}"
 
         def ready() -> None:
@@ -118,7 +118,7 @@ def _serve(models: list[str], limits: "Limits", doors: _Doors, device: str) -> N
 
 
 def _token(file: Path | None) -> str:
-    """The token in the file, else in the environment; "" where none is asked for. Raises SettingsError for what is none."""
+    """The token in the file, else in the environment; "" if there is neither. Raises SettingsError for one that is unusable."""
     if file is None and not os.environ.get(TOKEN_VARIABLE):
         return ""
     place = f"${TOKEN_VARIABLE}" if file is None else str(file)

@@ -13,7 +13,7 @@ def verify(
     model: Annotated[Path, typer.Argument(metavar="MODEL", help="A run folder, the model folder in it, or an export folder.")],
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Check that a model is whole and works, for example after copying it.
+    """Check that a model is intact and works, for example after copying it.
 
     Checks the manifest, the digest of each file, the shape of every tensor, and the answers to a few generated images. If
     something is wrong, it says what and ends with exit code 1. Files that are not part of the model are listed; they are not an
@@ -40,4 +40,4 @@ def verify(
     if json:
         print_json({"format": 1, "model": model.as_posix(), "checks": passed, "extra_files": list(extra)})
         return
-    say(f"{model} is whole")
+    say(f"{model} is intact")

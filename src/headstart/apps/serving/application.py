@@ -32,7 +32,7 @@ BODY = {"required": True, "content": {"image/*": {"schema": IMAGE}, "multipart/f
 
 
 class PredictionModel(BaseModel):
-    """The answer for one image, or the reason why it could not be read: what `Prediction.as_json` gives."""
+    """The answer for one image, or the reason why it could not be read, as `Prediction.as_json` gives it."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -73,10 +73,10 @@ REFUSALS: dict[int | str, dict[str, Any]] = {
         (404, "no such model"),
         (408, "the images did not arrive in time"),
         (413, "an image or the request is too large"),
-        (415, "not an image of a type that is read"),
+        (415, "not an image of a supported type"),
         (421, "it is addressed to a name that is not the server's"),
         (422, "no image, or a damaged one"),
-        (429, "too many images wait"),
+        (429, "too many images are waiting"),
         (503, "too many requests, or the model cannot answer"),
         (504, "no answer in time"),
     )
@@ -112,11 +112,13 @@ def _add_errors(app: FastAPI) -> None:
     @app.exception_handler(HTTPException)
     async def on_http_error(request: Request, error: HTTPException) -> JSONResponse:
         what = f"{request.method} {request.url.path}: {HTTPStatus(error.status_code).phrase.lower()}"
-        return refused(Problem(error.status_code, what, "GET /docs lists what there is", dict(error.headers or {})))
+        return refused(Problem(error.status_code, what, "GET /docs lists all endpoints", dict(error.headers or {})))
 
     @app.exception_handler(Exception)
     async def on_defect(request: Request, _: Exception) -> JSONResponse:  # what it was is in the log
-        return refused(Problem(500, f"{request.method} {request.url.path} met a defect", "see the server's log, and report it"))
+        return refused(
+            Problem(500, f"{request.method} {request.url.path}: internal error", "see the server's log, and please report it")
+        )
 
 
 def _add_predicting(app: FastAPI, service: Service) -> None:
@@ -136,26 +138,26 @@ def _add_state(app: FastAPI, service: Service, *, has_token: bool) -> None:
     async def page() -> HTMLResponse:
         return HTMLResponse(PAGE.read_text(encoding="utf-8"), headers=PAGE_HEADERS)
 
-    @app.get("/models", summary="The models there are")
+    @app.get("/models", summary="All models")
     async def models() -> list[dict[str, Any]]:
         return [
             {"name": served.name, "digest": served.loaded.digest, "classes": list(served.loaded.predictor.classes)}
             for served in service.models.values()
         ]
 
-    @app.get("/model", summary="What is known of the only model")
+    @app.get("/model", summary="Details of the only model")
     async def model() -> dict[str, Any]:
         return as_json(service.model(None))
 
-    @app.get("/models/{name}", summary="What is known of a model")
+    @app.get("/models/{name}", summary="Details of a model")
     async def model_of(name: str) -> dict[str, Any]:
         return as_json(service.model(name))
 
-    @app.get("/healthz", summary="Whether the process works")
+    @app.get("/healthz", summary="Whether the process is running")
     async def healthz() -> dict[str, str]:
         return {"status": "ok"}
 
-    @app.get("/readyz", summary="Whether requests should be sent here")
+    @app.get("/readyz", summary="Whether the server can answer requests")
     async def readyz() -> dict[str, str]:
         if not service.is_ready:
             raise Problem(503, "the server is not ready", "try again in a second")
@@ -165,8 +167,10 @@ def _add_state(app: FastAPI, service: Service, *, has_token: bool) -> None:
     async def metrics() -> Response:
         return Response(service.metrics.as_text(), media_type=service.metrics.content_type)
 
-    @app.post("/reload", summary="Read the models anew")
+    @app.post("/reload", summary="Read the models again")
     async def reload() -> dict[str, Any]:
         if not has_token:
-            raise Problem(403, "/reload needs a server with a token", "start it with --token-file, or send SIGHUP to it")
+            raise Problem(
+                403, "/reload works only on a server with a token", "start it with --token-file, or send SIGHUP to it"
+            )
         return {"models": await service.reload()}

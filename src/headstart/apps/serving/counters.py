@@ -1,4 +1,4 @@
-"""What a server counts, in Prometheus' form."""
+"""The counters of a server, in Prometheus' format."""
 
 from collections.abc import Callable
 
@@ -21,19 +21,23 @@ class Counters:
         ProcessCollector(registry=registry)
         self._requests = Counter("headstart_requests", "Requests answered", ["endpoint", "status"], registry=registry)
         self._seconds = Histogram(
-            "headstart_request_seconds", "From a request's start to its end", ["endpoint"], buckets=SECONDS, registry=registry
+            "headstart_request_seconds",
+            "Seconds from a request's start to its end",
+            ["endpoint"],
+            buckets=SECONDS,
+            registry=registry,
         )
         self._images = Counter("headstart_images", "Images answered", ["model", "outcome"], registry=registry)
         self._predicted = Counter(
             "headstart_predicted", "Images by the most probable class", ["model", "class"], registry=registry
         )
-        self._unfamiliar = Counter("headstart_unfamiliar", "Images unlike those of training", ["model"], registry=registry)
+        self._unfamiliar = Counter("headstart_unfamiliar", "Images unlike the training images", ["model"], registry=registry)
         self._batches = Histogram("headstart_batch_images", "Images answered together", buckets=BATCHES, registry=registry)
-        self._reloads = Counter("headstart_reloads", "Models read anew", ["model", "outcome"], registry=registry)
+        self._reloads = Counter("headstart_reloads", "Models read again", ["model", "outcome"], registry=registry)
         self._digests = Gauge("headstart_model_info", "1 for the model that answers", ["model", "digest"], registry=registry)
 
     def watch(self, name: str, description: str, read: Callable[[], float]) -> None:
-        """Shows what `read` returns whenever the metrics are asked for."""
+        """Shows what `read` returns whenever the metrics are requested."""
         Gauge(name, description, registry=self._registry).set_function(read)
 
     def request(self, endpoint: str, status: int, seconds: float) -> None:
@@ -55,7 +59,7 @@ class Counters:
         self._batches.observe(n_images)
 
     def reload(self, model: str, outcome: str) -> None:
-        """Counts that a model was read anew: "changed", "unchanged" or "refused"."""
+        """Counts that a model was read again: "changed", "unchanged" or "refused"."""
         self._reloads.labels(model, outcome).inc()
 
     def serving(self, model: str, digest: str) -> None:
@@ -63,9 +67,9 @@ class Counters:
         self._digests.labels(model, digest).set(1)
 
     def retired(self, model: str, digest: str) -> None:
-        """Notes that a model answers no more."""
+        """Notes that a model no longer answers."""
         self._digests.remove(model, digest)
 
     def as_text(self) -> bytes:
-        """All of it, as Prometheus reads it."""
+        """All counters, as Prometheus reads them."""
         return bytes(generate_latest(self._registry))

@@ -1,4 +1,4 @@
-"""The models a server answers with, and how one takes another's place."""
+"""The models a server answers with, and how they are replaced."""
 
 import time
 from collections.abc import Sequence
@@ -37,9 +37,9 @@ class Served:
 
 
 def load(place: Path, device: str) -> Loaded:
-    """Reads a model and lets it answer once, so that no user waits for what happens at a first answer.
+    """Reads a model and lets it answer once, so that no user waits for what the first answer sets up.
 
-    A folder that is being replaced is tried again. Raises BundleError.
+    A folder that is just being replaced is tried again. Raises BundleError.
     """
     for _ in range(ATTEMPTS - 1):
         try:
@@ -57,7 +57,7 @@ def _load(place: Path, device: str) -> Loaded:
         folder = find_bundle(place)
         card = (folder / CARD).read_text(encoding="utf-8", errors="replace") if (folder / CARD).is_file() else ""
         if sha256_of_file(folder / MANIFEST) != digest:
-            raise BundleError(f"{place} changed while it was read", hint="read it again once it is in its place")
+            raise BundleError(f"{place} changed while it was read", hint="reload once the new model is in its place")
     except OSError as error:
         raise BundleError(f"{place} cannot be read: {error}", hint="check its permissions") from error
     return Loaded(predictor, digest, card)

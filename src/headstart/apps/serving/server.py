@@ -1,4 +1,4 @@
-"""The process that serves: its socket, its signals, its end."""
+"""The process that serves: its socket, its signals, how it ends."""
 
 import asyncio
 import contextlib
@@ -41,7 +41,7 @@ def serve_forever(app: FastAPI, service: Service, listener: socket.socket, on_re
 
 
 def grace_seconds(limits: Limits) -> int:
-    """How long the end of the server waits for what it accepted: as long as an answer may take."""
+    """How long the server, when it ends, waits for accepted requests: as long as an answer may take."""
     return round(limits.upload_seconds + limits.answer_seconds) + 1
 
 
@@ -51,7 +51,7 @@ def listen(host: str, port: int) -> socket.socket:
         family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
         return socket.create_server(address[:2], family=family, backlog=1024)
     except socket.gaierror as error:
-        raise SettingsError(f"{host} is no address of this machine: {error.strerror}", hint="--host 127.0.0.1") from error
+        raise SettingsError(f"{host} is not an address of this machine: {error.strerror}", hint="--host 127.0.0.1") from error
     except (OSError, UnicodeError) as error:
         reason = getattr(error, "strerror", None) or error
         raise SettingsError(f"{host}:{port} cannot be used: {reason}", hint="choose another --port or --host") from error
@@ -63,7 +63,7 @@ def is_public(address: str) -> bool:
 
 
 class _Protocol(H11Protocol):
-    """uvicorn's over h11, which bounds the size of a request's head; this bounds its time, too, and how many connect."""
+    """uvicorn's protocol over h11, which limits the size of a request's head; this also limits its time and the connections."""
 
     _given_up: asyncio.TimerHandle | None = None
 
@@ -105,7 +105,7 @@ class _Protocol(H11Protocol):
 
 
 class _Server(uvicorn.Server):
-    """uvicorn's, with the signals of a service: SIGHUP reads the models anew, an end that was asked for is no failure."""
+    """uvicorn's server with the signals of a service: SIGHUP reads the models again, and a requested end is not a failure."""
 
     def __init__(self, config: uvicorn.Config, service: Service, on_ready: Callable[[], None]) -> None:
         super().__init__(config)
@@ -120,12 +120,12 @@ class _Server(uvicorn.Server):
         self.on_ready()
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """Ends gracefully; uvicorn's own would raise the signal again afterwards and end in a failure."""
+        """Ends gracefully; uvicorn's own method would raise the signal again afterwards and end with a failure."""
         self.force_exit = self.should_exit and sig == signal.SIGINT
         self.should_exit = True
 
     def begin_reload(self) -> None:
-        """Reads the models anew beside the requests."""
+        """Reads the models again while requests go on."""
         task = asyncio.get_running_loop().create_task(self._reload())
         self.reloads.add(task)
         task.add_done_callback(self.reloads.discard)
@@ -133,6 +133,6 @@ class _Server(uvicorn.Server):
     async def _reload(self) -> None:
         try:
             for model in await self.service.reload():
-                LOG.info("%s %s: %s", model["name"], "replaced" if model["changed"] else "as before", model["digest"][:12])
+                LOG.info("%s %s: %s", model["name"], "replaced" if model["changed"] else "unchanged", model["digest"][:12])
         except Problem as problem:
             LOG.error("%s (%s)", problem.message, problem.hint)

@@ -1,4 +1,4 @@
-"""What a server does with a request: reads its images, has them answered, and puts new models in the place of old ones."""
+"""What a server does with a request: reads its images and gets them answered. It also replaces models."""
 
 import asyncio
 from collections.abc import Mapping
@@ -24,7 +24,7 @@ FAULTS: dict[Fault, tuple[int, str]] = {
 
 
 class Service:
-    """The models of one server and all that their requests share. `start` and `stop` frame its work."""
+    """The models of one server and all that their requests share. Call `start` first and `stop` last."""
 
     def __init__(self, models: Mapping[str, Served], limits: Limits) -> None:
         self.models = models
@@ -49,13 +49,13 @@ class Service:
     def start(self) -> None:
         """Starts the threads; in the event loop's thread."""
         self._workers = workers = Workers(self.limits, self.metrics.batch)
-        self.metrics.watch("headstart_waiting_images", "Images accepted and not begun", lambda: workers.n_waiting)
-        self.metrics.watch("headstart_waiting_bytes", "Memory that bodies take", lambda: self._room.taken)
+        self.metrics.watch("headstart_waiting_images", "Images accepted and not started", lambda: workers.n_waiting)
+        self.metrics.watch("headstart_waiting_bytes", "Memory taken by request bodies, in bytes", lambda: self._room.taken)
         for served in self.models.values():
             self.metrics.serving(served.name, served.loaded.digest)
 
     def stop(self) -> None:
-        """Ends the threads; what they still have is answered first."""
+        """Ends the threads after they have answered what was accepted."""
         if self._workers is not None:
             self._workers.close()
             self._workers = None
@@ -106,7 +106,7 @@ class Service:
             raise
 
     async def reload(self) -> list[dict[str, Any]]:
-        """Reads every model anew while requests go on, each answered by one model. Raises Problem where one cannot be used."""
+        """Reads every model again while requests go on. Raises Problem if one cannot be used; all old ones then stay."""
         async with self._reloading:
             fresh = {}
             for served in self.models.values():
@@ -115,7 +115,7 @@ class Service:
                 except HeadstartError as error:
                     self.metrics.reload(served.name, "refused")
                     message = f"{served.name} stays as it was: {error.message}"
-                    raise Problem(409, message, error.hint or "put a whole model in its place") from error
+                    raise Problem(409, message, error.hint or "put a complete model in its place") from error
             return [self._replace(served, fresh[served.name]) for served in self.models.values()]
 
     def _replace(self, served: Served, loaded: Loaded) -> dict[str, Any]:

@@ -45,16 +45,16 @@ async def read_images(request: Request, body: Body, limits: Limits) -> list[tupl
     except ClientDisconnect:
         raise Problem(400, "the connection ended before the images had arrived", "send them again") from None
     if not files:
-        raise Problem(422, "the request holds no image", HOW_TO_SEND)
+        raise Problem(422, "the request contains no image", HOW_TO_SEND)
     for name, data in files:
         if len(data) > limits.image_bytes:
             shown = f"{name}: " if name else ""
-            raise Problem(413, f"{shown}{len(data):,} bytes, {limits.image_bytes:,} are the most", "send a smaller image")
+            raise Problem(413, f"{shown}{len(data):,} bytes; the limit is {limits.image_bytes:,}", "send a smaller image")
     return files
 
 
 def _too_many(limits: Limits) -> Problem:
-    return Problem(413, f"too many images in a request: {limits.request_images} are the most", "send fewer at a time")
+    return Problem(413, f"too many images in a request; the limit is {limits.request_images}", "send fewer at a time")
 
 
 async def _files_of(request: Request, body: Body, limits: Limits) -> list[tuple[str, bytes]]:
@@ -66,12 +66,12 @@ async def _files_of(request: Request, body: Body, limits: Limits) -> list[tuple[
 
 
 async def _bounded(request: Request, body: Body, limits: Limits) -> AsyncGenerator[bytes, None]:
-    """The body's chunks, so long as they stay within the limits; what a header announces is refused before it is read."""
+    """The body's chunks, as long as they stay within the limits; a body announced as larger is refused before it is read."""
     announced = _announced(request)
     if announced > limits.request_bytes:
-        raise Problem(413, f"a request of {announced:,} bytes: {limits.request_bytes:,} are the most", SEND_LESS)
+        raise Problem(413, f"a request of {announced:,} bytes; the limit is {limits.request_bytes:,}", SEND_LESS)
     async for chunk in request.stream():
-        body.take(len(chunk))  # what came, not what was announced: announcing costs a client nothing
+        body.take(len(chunk))  # what came, not what was announced: anyone can announce a lot
         if body.taken > limits.request_bytes:
             raise Problem(413, f"a request of more than {limits.request_bytes:,} bytes", SEND_LESS)
         if chunk:

@@ -1,8 +1,7 @@
 """Threads that answer images in batches: while one decodes, another runs the network.
 
-Measured on two cores with EfficientNet-Lite0: the network is fastest where each thread runs it on its own image (see
-model/engines.py), so that a batch saves handing over and waking up, not the network's time. Where the network takes many images
-at once, on a GPU, a batch is also what it computes together.
+Measured on two cores with EfficientNet-Lite0: the network is fastest if each thread runs it on its own image (see
+model/engines.py), so a batch only saves the handing over between threads. On a GPU the network computes a batch as a whole.
 """
 
 import asyncio
@@ -33,7 +32,7 @@ class _Waiting:
 
 
 class Workers:
-    """Answers what is submitted to it; made and closed in the event loop's thread."""
+    """Answers what is submitted; created and closed in the event loop's thread."""
 
     def __init__(self, limits: Limits, on_batch: Callable[[int], None] = lambda n: None) -> None:
         self._limits, self._on_batch = limits, on_batch
@@ -50,16 +49,16 @@ class Workers:
 
     @property
     def n_waiting(self) -> int:
-        """Images that are accepted and not begun."""
+        """Images that are accepted and not started."""
         return len(self._waiting)
 
     def check_room(self, n_images: int = 1) -> None:
-        """Raises Problem where `n_images` more would wait too long."""
+        """Raises Problem if `n_images` more are too many."""
         if self.n_waiting + n_images > self._limits.waiting_images:
-            raise overloaded(f"{self.n_waiting} images wait already")
+            raise overloaded(f"{self.n_waiting} images are waiting already")
 
     def submit(self, predictor: Predictor, files: Sequence[tuple[str, bytes]]) -> "list[asyncio.Future[Prediction]]":
-        """The answers to come for (name, bytes of an image file) each. Raises Problem where too many wait."""
+        """The future answers for (name, bytes of an image file) each. Raises Problem if too many are waiting."""
         self.check_room(len(files))
         waiting = [_Waiting(predictor, name, data, self._loop.create_future()) for name, data in files]
         with self._changed:
@@ -68,7 +67,7 @@ class Workers:
         return [entry.answer for entry in waiting]
 
     def give_up(self, answers: "Sequence[asyncio.Future[Prediction]]") -> None:
-        """Drops what nobody waits for any more."""
+        """Drops images whose answers nobody waits for any longer."""
         for answer in answers:
             answer.cancel()
         with self._changed:
@@ -77,7 +76,7 @@ class Workers:
             self._waiting.extend(left)
 
     def close(self) -> None:
-        """Ends the threads once nothing waits any more."""
+        """Ends the threads once nothing is waiting."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()
@@ -91,7 +90,7 @@ class Workers:
             self._loop.call_soon_threadsafe(_deliver, batch, answers)
 
     def _next_batch(self) -> list[_Waiting]:
-        """What one thread answers next, for one model; empty where the server ends."""
+        """What one thread answers next, for one model; empty when the server ends."""
         batch: list[_Waiting] = []
         with self._turn, self._changed:  # one thread at a time collects: two would share what comes while they wait
             while not batch:
@@ -103,12 +102,12 @@ class Workers:
                     if self._waiting[0].predictor is not predictor:
                         break
                     entry = self._waiting.popleft()
-                    if not entry.answer.cancelled():  # who asked has not given up
+                    if not entry.answer.cancelled():  # the client has not given up
                         batch.append(entry)
         return batch
 
     def _size_of_batch(self, predictor: Predictor) -> int:
-        """How many of those that wait are taken, after waiting for more where that is worth it."""
+        """How many of the waiting images are taken, after waiting for more if that is worth it."""
         seconds = self._limits.batch_wait_seconds
         if seconds is None:
             seconds = GPU_WAIT_SECONDS if predictor.extractor.takes_batches else 0.0
@@ -126,8 +125,8 @@ class Workers:
         try:
             files = ((entry.name, entry.data) for entry in batch)
             return [*batch[0].predictor.predict_bytes(files, self._limits.image_pixels)]
-        except Exception as error:  # a model's, or a defect; neither must end the thread that others wait for
-            if len(batch) > 1:  # whose image it is, shows when each is answered alone
+        except Exception as error:  # of the model, or a defect; neither may end a thread that others wait for
+            if len(batch) > 1:  # answering each alone shows which image it is
                 return [answer for entry in batch for answer in self._answers([entry])]
             if not isinstance(error, HeadstartError):
                 LOG.exception("an image could not be answered")
@@ -136,7 +135,7 @@ class Workers:
 
 def _deliver(batch: Sequence[_Waiting], answers: "Sequence[Prediction | Exception]") -> None:
     for entry, answer in zip(batch, answers, strict=True):
-        if entry.answer.done():  # its request gave up meanwhile
+        if entry.answer.done():  # its request has given up meanwhile
             continue
         if isinstance(answer, Exception):
             entry.answer.set_exception(answer)
