@@ -19,7 +19,7 @@ from headstart.data.facts import FACTS_VERSION, ImageFacts
 from headstart.data.preprocess import Preprocess
 from headstart.data.sources import open_sources
 from headstart.errors import HeadstartWarning, SettingsError
-from headstart.model.extractor import EngineName, Extractor
+from headstart.model.extractor import Engine, Extractor, NetworkId
 from headstart.model.feature_store import (
     FEATURES,
     FactSpace,
@@ -33,7 +33,7 @@ from headstart.model.features import Work, scan
 
 SPACE = FeatureSpace("net", "w" * 64, "p" * 16, "onnxruntime", "fp32", "1-pillow13-jpeg3")
 FACT_SPACE = FactSpace(FACTS_VERSION, 512, "1-pillow13-jpeg3")
-SQUARE = Preprocess(32, 36, "bilinear", (0.5,) * 3, (0.5,) * 3)
+SQUARE = Preprocess(size_px=32, resize_px=36, interpolation="bilinear", mean=(0.5,) * 3, std=(0.5,) * 3)
 
 
 def digests(n: int, first: int = 0) -> list[str]:
@@ -289,7 +289,7 @@ def test_size_and_clearing(own_home: Path) -> None:
 
 
 def extractor(compute: Callable[[np.ndarray], np.ndarray], batch_images: int = 1) -> Extractor:
-    return Extractor(compute, EngineName("test", "fp32"), batch_images, "colours", "c" * 64)
+    return Extractor(compute, Engine(name="torch-test"), batch_images, NetworkId("colours", "c" * 64))
 
 
 @pytest.mark.parametrize("batch_images", [1, 4])
@@ -312,6 +312,28 @@ def test_nothing_is_computed_twice(batch_images: int, draw_classes: Callable[...
     assert second.n == 3
     assert np.array_equal(three.vectors, plain.vectors)
     assert three.images == plain.images
+
+
+def test_what_is_not_kept(draw_classes: Callable[..., Path], own_home: Path) -> None:
+    """Features of a network without a name, such as one that was trained, are computed each time; facts are kept."""
+    with open_sources(draw_classes({"circles": 3, "squares": 3})) as sources:
+        counting = Counting()
+        for _ in range(2):
+            scan(sources.candidates, SQUARE, Extractor(counting, Engine()), store=FeatureStore())
+    assert counting.n == 12
+    assert store_size()["features"] == (0, 0) and store_size()["facts"][0] > 0
+
+
+@pytest.mark.parametrize("engine", [Engine(name="openvino"), Engine(name="openvino", precision="bf16"), Engine(name="torch-cuda")])
+def test_engines_are_not_mixed(engine: Engine, draw_classes: Callable[..., Path]) -> None:
+    """The same network in another engine, or another precision, is computed anew and kept apart."""
+    kept_as = NetworkId("colours", "c" * 64)
+    first, second = Counting(), Counting()
+    with open_sources(draw_classes({"circles": 3, "squares": 3})) as sources:
+        for _ in range(2):
+            scan(sources.candidates, SQUARE, Extractor(first, Engine(), kept_as=kept_as), store=FeatureStore())
+            scan(sources.candidates, SQUARE, Extractor(second, engine, kept_as=kept_as), store=FeatureStore())
+    assert (first.n, second.n) == (6, 6)
 
 
 def test_a_renamed_file_is_known(draw_classes: Callable[..., Path]) -> None:

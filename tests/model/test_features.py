@@ -11,17 +11,20 @@ from conftest import TINY
 from headstart.data.preprocess import Preprocess
 from headstart.data.sources import Candidate, open_sources
 from headstart.model.backbones import Network, pretrained_network
-from headstart.model.extractor import ENGINE_BATCH, Extractor
+from headstart.model.extractor import TORCH_BATCH, Engine, Extractor
 from headstart.model.features import scan
 from headstart.model.specs import find_backbone
 from headstart.model.weights import WeightsFile
 from headstart.storage import sha256_of_file
 
-SQUARE = Preprocess(32, 36, "bilinear", (0.5,) * 3, (0.5,) * 3)
+SQUARE = Preprocess(size_px=32, resize_px=36, interpolation="bilinear", mean=(0.5,) * 3, std=(0.5,) * 3)
 
 
 def mean_colour(views: np.ndarray) -> np.ndarray:
     return views.mean(axis=(1, 2), dtype=np.float32)
+
+
+TORCH = Extractor(mean_colour, Engine(name="torch-cpu"), TORCH_BATCH)  # takes batches, as a network in torch does
 
 
 @pytest.fixture
@@ -38,7 +41,7 @@ def candidates(draw_classes: Callable[..., Path]) -> Sequence[Candidate]:
 @pytest.mark.parametrize("workers", [1, 2, 7, None])
 def test_order_is_kept(candidates: Sequence[Candidate], workers: int | None) -> None:
     """Images and vectors come in the order of the candidates, whatever the number of threads."""
-    found = scan(candidates, SQUARE, Extractor(mean_colour), workers=workers)
+    found = scan(candidates, SQUARE, TORCH, workers=workers)
     unreadable = {entry.path for entry in found.skipped}
     assert [image.path for image in found.images] == [c.path for c in candidates if c.path not in unreadable]
     assert found.vectors.shape == (22, 3)
@@ -73,11 +76,11 @@ def test_without_a_network_nothing_is_computed(candidates: Sequence[Candidate]) 
 def test_nothing_readable(tmp_path: Path) -> None:
     """A list without one readable image is no error here: all are listed."""
     missing = [Candidate(f"{i}.png", tmp_path / f"{i}.png") for i in range(3)]
-    found = scan(missing, SQUARE, Extractor(mean_colour))
+    found = scan(missing, SQUARE, TORCH)
     assert found.images == ()
     assert [entry.reason for entry in found.skipped] == ["there is no such file"] * 3
     assert found.vectors.shape == (0, 0)
-    assert scan([], SQUARE, Extractor(mean_colour)).skipped == ()
+    assert scan([], SQUARE, TORCH).skipped == ()
 
 
 def test_batches_change_no_vector(candidates: Sequence[Candidate], tiny_weights: Path) -> None:
@@ -99,14 +102,14 @@ def test_batches_are_bounded(candidates: Sequence[Candidate]) -> None:
         sizes.append(len(views))
         return mean_colour(views)
 
-    scan(candidates, SQUARE, Extractor(compute))
-    assert sizes == [ENGINE_BATCH, 22 - ENGINE_BATCH]
+    scan(candidates, SQUARE, Extractor(compute, Engine(name="torch-cpu"), TORCH_BATCH))
+    assert sizes == [TORCH_BATCH, 22 - TORCH_BATCH]
 
 
 def test_progress_counts_files(candidates: Sequence[Candidate]) -> None:
     """Progress goes up by one for each file, readable or not, and ends at their number."""
     steps: list[tuple[str, int, int]] = []
-    scan(candidates, SQUARE, Extractor(mean_colour), progress=lambda *step: steps.append(step), stage="looking")
+    scan(candidates, SQUARE, TORCH, progress=lambda *step: steps.append(step), stage="looking")
     assert steps == [("looking", done, 25) for done in range(1, 26)]
 
 
@@ -121,6 +124,6 @@ def test_progress_can_cancel(candidates: Sequence[Candidate], error: type[BaseEx
             raise error
 
     with pytest.raises(error):
-        scan(candidates, SQUARE, Extractor(mean_colour), progress=cancel)
+        scan(candidates, SQUARE, TORCH, progress=cancel)
     assert done_until == [1, 2, 3]
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("headstart")]

