@@ -324,7 +324,9 @@ def test_what_is_not_kept(draw_classes: Callable[..., Path], own_home: Path) -> 
     assert store_size()["features"] == (0, 0) and store_size()["facts"][0] > 0
 
 
-@pytest.mark.parametrize("engine", [Engine(name="openvino"), Engine(name="openvino", precision="bf16"), Engine(name="torch-cuda")])
+@pytest.mark.parametrize(
+    "engine", [Engine(name="openvino"), Engine(name="openvino", precision="bf16"), Engine(name="torch-cuda")]
+)
 def test_engines_are_not_mixed(engine: Engine, draw_classes: Callable[..., Path]) -> None:
     """The same network in another engine, or another precision, is computed anew and kept apart."""
     kept_as = NetworkId("colours", "c" * 64)

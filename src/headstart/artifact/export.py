@@ -133,12 +133,12 @@ def _real_proofs(model: Path, bundle: Bundle, predictor: Predictor) -> Iterator[
     run = model if (model / PREDICTIONS).is_file() else bundle.folder.parent
     for image in islice(evaluated_images(run, known), MAX_PROOFS):
         label = classes.index(image.label) if image.label in classes else -1
-        yield _Proof(image.path, preprocess.view(preprocess.decode(image.data).rgb)[None], label)
+        yield _Proof(image.path, preprocess.view_of_file(image.data)[None], label)
 
 
 def _odd_proofs(preprocess: Preprocess) -> Iterator[_Proof]:
     for name, data in odd_images().items():
-        yield _Proof(f"a generated image ({name})", preprocess.view(preprocess.decode(data).rgb)[None], -1, is_odd=True)
+        yield _Proof(f"a generated image ({name})", preprocess.view_of_file(data)[None], -1, is_odd=True)
 
 
 def _compare(predictor: Predictor, file: Path, proofs: Sequence[_Proof], precision: ExportPrecision) -> ParityEntry:

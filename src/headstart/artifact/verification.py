@@ -70,7 +70,7 @@ def _check_answers(bundle: Bundle, predictor: Predictor) -> int:
         ways.append(exported_engine(bundle.folder / export.file, PROBABILITIES))
     images = odd_images()
     for name, data in images.items():
-        view = preprocess.view(preprocess.decode(data).rgb)[None]
+        view = preprocess.view_of_file(data)[None]
         for answer in ways:
             probabilities = answer(view)
             if probabilities.shape != (1, len(predictor.classes)):

@@ -65,6 +65,10 @@ class Preprocess(Schema):
         box = (box[0], box[1], min(box[2], image.width), min(box[3], image.height))  # rounding must not leave the image
         return np.asarray(image.resize(size, FILTERS[self.interpolation], box=box))
 
+    def view_of_file(self, data: bytes) -> np.ndarray:
+        """The same from the bytes of an image file. Raises UnreadableImage."""
+        return self.view(self.decode(data).rgb)
+
     def view_of_pixels(self, pixels: np.ndarray) -> np.ndarray:
         """The same from (height, width, 3) uint8 pixels of an image that is decoded already."""
         return self.view(Image.fromarray(pixels))

@@ -14,14 +14,10 @@ class Choice(Schema):
 
     strategy: Literal["probe", "finetune"]
     epochs: Positive | None = None  # of fine-tuning, where the time allows fewer than the plan's
-    why: str  # a sentence; "" where the strategy was named
+    why: str  # a sentence
     # Of fine-tuning to the probe, on the held-out part of train.
     difference: Difference | None = Field(None, alias="finetune_minus_probe")
-
-    @property
-    def was_made(self) -> bool:
-        """Whether there was anything to choose: --strategy auto."""
-        return bool(self.why)
+    is_users: bool = Field(False, exclude=True)  # the strategy was named, so that there was nothing to choose
 
     def resolve(self, settings: TrainSettings) -> TrainSettings:
         """The settings with the choice made."""

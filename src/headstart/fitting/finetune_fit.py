@@ -47,6 +47,10 @@ class FinetuneJob:
         """(n_images,) int64, of the whole data set."""
         return self.scanned.dataset.labels
 
+    def fit_probe(self, rows: np.ndarray, progress: Progress) -> Probe | None:
+        """The probe of some rows; None where training begins with a random head."""
+        return None if self.probe is None else self.scanned.table().fit(rows, self.plan.seed, progress)
+
     def images(self, rows: np.ndarray) -> list[LabelledImage]:
         """The images of some rows."""
         return [self.scanned.dataset.images[i] for i in rows]
@@ -103,7 +107,8 @@ def fit_finetuned(scanned: Scanned, split: Split, checkpoints: Path | None, prog
     final, notes, interrupted = job.network, [], tuned.interrupted
     if scanned.settings.refit and not interrupted:
         refitted = job.new_network()
-        interrupted = _train(job, refitted, pixels, both, None, progress, "refit", stop_after=tuned.best_epoch).interrupted
+        anew = replace(job, probe=job.fit_probe(both, progress))
+        interrupted = _train(anew, refitted, pixels, both, None, progress, "refit", stop_after=tuned.best_epoch).interrupted
         if interrupted:
             notes.append("interrupted while refitting: the saved model is the one trained on train alone")
         else:
@@ -232,11 +237,9 @@ def _train(
 ) -> TrainedEpochs:
     start = None
     if job.probe is not None:
-        table = job.scanned.table()
-        probe = table.fit(rows, job.plan.seed, progress) if stage == "refit" else job.probe
-        network.set_head(probe.head)
+        network.set_head(job.probe.head)
         held = job.split.val if val is not None else np.empty(0, np.int64)
-        start = epoch_zero(table, Split(rows, held, held, "none"), probe.head)
+        start = epoch_zero(job.scanned.table(), Split(rows, held, held, "none"), job.probe.head)
     else:
         network.set_random_head(len(job.scanned.dataset.classes), job.plan.seed)
     return fine_tune(

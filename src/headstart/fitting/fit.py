@@ -32,7 +32,7 @@ def fit(
     return replace(
         fitted,
         scanned=scanned,
-        choice=choice if choice.was_made else None,
+        choice=None if choice.is_users else choice,
         checked=run_checks(evidence, CHEAP_CHECKS),
         seconds=time.perf_counter() - began,
     )

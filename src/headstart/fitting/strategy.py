@@ -35,7 +35,7 @@ def choose(scanned: Scanned, progress: Progress = silent, *, clock: Callable[[],
     """
     settings = scanned.settings
     if settings.strategy != "auto":
-        return Choice(strategy=settings.strategy, why="")
+        return Choice(strategy=settings.strategy, why="it was asked for", is_users=True)
     if settings.recipe == "tutorial":
         return keep_probe("--recipe tutorial has no other way to choose; --strategy finetune trains all")
     if settings.cv:

@@ -72,7 +72,7 @@ class RunFolder:
 
     def choose(self, choice: Choice) -> None:
         """Records what --strategy auto chose, so that a resumed run does not choose anew; a made-up name then names that."""
-        if not choice.was_made or self.state.choice is not None:
+        if choice.is_users or self.state.choice is not None:
             return
         self._become("chosen", choice=choice)
         if self.state.numbered_as:
