@@ -178,9 +178,9 @@ def _limits(manifest: Manifest, evaluation: Evaluation | None) -> Iterable[str]:
     if decisions.familiarity:
         yield (
             f"An image is called `unfamiliar` if its features are farther than {decisions.familiarity.threshold:.3f} from "
-            "those of the training images (one minus the cosine, 0 to 2). This is a hint, not a safeguard. The distance was set "
-            f"so that about {decisions.familiarity.false_alarms:.0%} of images like the training images are called unfamiliar, "
-            "too; of new images it can be more. Images of another kind may be missed."
+            "those of the training images (one minus the cosine, 0 to 2). This is a hint, not a safeguard. The distance was "
+            f"set so that about {decisions.familiarity.false_alarms:.0%} of images like the training images are called "
+            "unfamiliar, too; of new images it can be more. Images of another kind may be missed."
         )
     else:
         yield "It cannot recognise images unlike those it was trained on."
