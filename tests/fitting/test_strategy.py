@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import TINY
+import safetensors.numpy
+from conftest import TINY, MakeOnce
 from PIL import Image
 
 import headstart
@@ -28,19 +29,32 @@ def settings(tiny_weights: Path) -> Callable[..., TrainSettings]:
 
 
 @pytest.fixture
-def grain(tmp_path: Path) -> Path:
-    """Two classes that random features tell apart with mistakes: grain of pairs of pixels, beside or above each other."""
-    folder, rng = tmp_path / "grain", np.random.default_rng(0)
-    for label in ("beside", "above"):
+def tints(tmp_path: Path) -> Path:
+    """Two classes of grey noise with a tint, red or green, that leaves the sum of the three channels as it is."""
+    folder, rng = tmp_path / "tints", np.random.default_rng(0)
+    for label, tint in (("red", [30, -30, 0]), ("green", [-30, 30, 0])):
         (folder / label).mkdir(parents=True)
-        for i in range(220):
-            pairs = np.repeat(rng.normal(0, 16, (48, 24)), 2, axis=1)
-            pixels = 128 + (pairs if label == "beside" else pairs.T)[..., None] + rng.normal(0, 10, (48, 48, 3))
-            Image.fromarray(pixels.clip(0, 255).astype(np.uint8)).save(folder / label / f"{i}.png")
+        for i in range(80):
+            grey = rng.integers(80, 170, (48, 48, 1)) + rng.integers(-20, 21)
+            Image.fromarray((grey + tint).astype(np.uint8)).save(folder / label / f"{i}.png")
     return folder
 
 
-LEARNS = {"epochs": 15, "learning_rate": 0.01, "augment": "none"}  # what TINY needs to tell them apart
+@pytest.fixture(scope="session")
+def colour_blind(made_once: MakeOnce, tiny_weights: Path) -> Path:
+    """Weights of a network whose first convolution adds the channels up: no probe can tell the tints apart."""
+
+    def make(folder: Path) -> None:
+        tensors = safetensors.numpy.load_file(tiny_weights)
+        tensors[FIRST] = np.repeat(tensors[FIRST].mean(axis=1, keepdims=True), 3, axis=1)
+        safetensors.numpy.save_file(tensors, folder / "blind.safetensors")
+
+    return made_once("colour blind", make) / "blind.safetensors"
+
+
+FIRST = "conv1.0.weight"
+# Two epochs of gradient steps make it see: fine-tuning wins by 40 points and more, however a machine rounds.
+LEARNS = {"epochs": 3, "learning_rate": 0.01, "augment": "none", "freeze": 0, "time_budget": 86_400}
 
 
 def test_auto_keeps_a_probe_that_cannot_be_beaten(
@@ -54,20 +68,24 @@ def test_auto_keeps_a_probe_that_cannot_be_beaten(
     assert any(note.startswith("auto chose the probe") for note in run.notes)
 
 
-def test_auto_without_time_says_how_much_it_needs(grain: Path, settings: Callable[..., TrainSettings], tmp_path: Path) -> None:
+def test_auto_without_time_says_how_much_it_needs(
+    tints: Path, colour_blind: Path, settings: Callable[..., TrainSettings], tmp_path: Path
+) -> None:
     """A budget that is gone already keeps the probe and names one that would do."""
-    run = headstart.train(grain, settings(time_budget=0.01), output=tmp_path / "run")
+    run = headstart.train(tints, settings(weights=colour_blind, time_budget=0.01), output=tmp_path / "run")
     assert run.metrics["strategy"] == "probe"
     assert "--time-budget 0.01 is too short" in run.metrics["choice"]["why"]
 
 
-def test_auto_finetunes_where_it_pays(grain: Path, settings: Callable[..., TrainSettings], tmp_path: Path) -> None:
+def test_auto_finetunes_where_it_pays(
+    tints: Path, colour_blind: Path, settings: Callable[..., TrainSettings], tmp_path: Path
+) -> None:
     """The trial shows the gain, and the run that follows has it."""
-    run = headstart.train(grain, settings(time_budget=240, **LEARNS), output=tmp_path / "run")
+    run = headstart.train(tints, settings(weights=colour_blind, **LEARNS), output=tmp_path / "run")
     assert run.metrics["strategy"] == "finetune", run.metrics["choice"]
     compared = run.metrics["choice"]["finetune_minus_probe"]
-    assert compared["gain_ci95"][0] > 0 and compared["n"] > 100
-    probe = headstart.train(grain, settings(strategy="probe"), output=tmp_path / "probe")
+    assert compared["gain_ci95"][0] > 0 and compared["n"] > 30
+    probe = headstart.train(tints, settings(weights=colour_blind, strategy="probe"), output=tmp_path / "probe")
     assert run.evaluation.accuracy > probe.evaluation.accuracy
     manifest = json.loads((run.model / "manifest.json").read_text(encoding="utf-8"))
     assert (manifest["strategy"], manifest["settings"]["strategy"]) == ("finetune", "finetune")
@@ -78,24 +96,28 @@ class StoppedError(Exception):
 
 
 def test_a_killed_run_keeps_what_was_chosen(
-    grain: Path, settings: Callable[..., TrainSettings], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tints: Path,
+    colour_blind: Path,
+    settings: Callable[..., TrainSettings],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """A run of --strategy auto that ends after its second epoch goes on with fine-tuning under the name that this gave it."""
     monkeypatch.chdir(tmp_path)
 
     def stop(stage: str, done: int, total: int) -> None:
-        if stage == "epoch 3 of 15" and Path("runs/grain-finetune-1.partial").exists():
+        if stage == "epoch 3 of 3" and Path("runs/tints-finetune-1.partial").exists():
             raise StoppedError
 
     with pytest.raises(StoppedError):
-        headstart.train(grain, settings(time_budget=240, **LEARNS), progress=stop)
-    assert [path.name for path in Path("runs").iterdir()] == ["grain-finetune-1.partial"]
+        headstart.train(tints, settings(weights=colour_blind, **LEARNS), progress=stop)
+    assert [path.name for path in Path("runs").iterdir()] == ["tints-finetune-1.partial"]
     stages: set[str] = set()
-    run = headstart.train(None, resume=Path("runs/grain-finetune-1"), progress=lambda stage, *_: stages.add(stage))
-    assert run.run.as_posix() == "runs/grain-finetune-1"
+    run = headstart.train(None, resume=Path("runs/tints-finetune-1"), progress=lambda stage, *_: stages.add(stage))
+    assert run.run.as_posix() == "runs/tints-finetune-1"
     assert (run.metrics["requested"], run.metrics["strategy"]) == ("auto", "finetune")
     assert run.metrics["choice"]["finetune_minus_probe"]["gain"] > 0
-    assert "epoch 3 of 15" in stages and "epoch 2 of 15" not in stages
+    assert "epoch 3 of 3" in stages and "epoch 2 of 3" not in stages
 
 
 @pytest.mark.parametrize("counts", [{"circles": 2, "squares": 2}, {"circles": 1, "squares": 6}])
@@ -112,12 +134,12 @@ def test_auto_on_almost_nothing(
 
 
 def test_auto_wants_one_process(
-    grain: Path, settings: Callable[..., TrainSettings], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tints: Path, settings: Callable[..., TrainSettings], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Processes under torchrun could choose differently."""
     monkeypatch.setenv("WORLD_SIZE", "2")
     with pytest.raises(SettingsError, match="one process"):
-        headstart.train(grain, settings(), output=tmp_path / "run")
+        headstart.train(tints, settings(), output=tmp_path / "run")
 
 
 def test_repeated_cross_validation(
@@ -140,16 +162,16 @@ def test_a_malformed_cv_is_refused(cv: str) -> None:
         TrainSettings.of(cv=cv)
 
 
-def test_comparison(grain: Path, settings: Callable[..., TrainSettings]) -> None:
+def test_comparison(tints: Path, colour_blind: Path, settings: Callable[..., TrainSettings]) -> None:
     """Every image is answered once by each; the second is measured against the first, and a sentence says what came out."""
-    found = compare_models(grain, settings(**LEARNS), n_folds=2)
+    found = compare_models(tints, settings(weights=colour_blind, **LEARNS), n_folds=2)
     probe, finetune = found.contenders
-    assert found.n == 440 and (probe.strategy, finetune.strategy) == ("probe", "finetune")
+    assert found.n == 160 and (probe.strategy, finetune.strategy) == ("probe", "finetune")
     assert probe.difference is None and finetune.difference is not None
     assert finetune.difference.gain == pytest.approx(finetune.accuracy - probe.accuracy)
-    assert finetune.seconds > probe.seconds
+    assert finetune.difference.is_shown and finetune.difference.gain > 0.2
     (sentence,) = found.sentences()
-    assert ("better than" if finetune.difference.is_shown else "No difference") in sentence
+    assert "better than" in sentence
     assert json.loads(json.dumps(found.as_json()))["contenders"][1]["difference"] == finetune.difference.gain
 
 
@@ -166,8 +188,8 @@ def test_one_against_itself_shows_no_difference(
 def test_balance_finds_the_rare_class(tmp_path: Path, settings: Callable[..., TrainSettings]) -> None:
     """Of a class with a twelfth of the images more are found with --balance, by probe and fine-tuning alike."""
     rng = np.random.default_rng(0)
-    for split, n in (("train", 8), ("val", 20)):
-        for label, shade, count in (("common", 120, 12 * n), ("rare", 136, n)):
+    for split, n_common, n_rare in (("train", 96, 8), ("val", 40, 20)):
+        for label, shade, count in (("common", 120, n_common), ("rare", 136, n_rare)):
             folder = tmp_path / "data" / split / label
             folder.mkdir(parents=True)
             for i in range(count):
