@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from conftest import PATIENCE_SECONDS
 
-from headstart.threads import beside, cores, cpu_quota, map_in_threads
+from headstart.threads import beside, cores, cpu_quota, map_in_threads, one_blas_thread
 
 
 def test_threads_stay_a_bounded_distance_ahead() -> None:
@@ -176,3 +176,16 @@ def test_cores_are_what_the_quota_allows(tmp_path: Path, quota: str, expected: f
     available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     assert cores(tmp_path) == min(available, expected)
     assert 1 <= cores() <= available
+
+
+def test_one_thread_for_products() -> None:
+    """Within the block the libraries for linear algebra use one thread, after it as many as before."""
+    from threadpoolctl import threadpool_info
+
+    def threads() -> list[int]:
+        return [library["num_threads"] for library in threadpool_info() if library["user_api"] == "blas"]
+
+    before = threads()
+    with one_blas_thread():
+        assert set(threads()) == {1}
+    assert threads() == before

@@ -89,3 +89,16 @@ def map_in_threads(function: Callable[[T], U], items: Iterable[T], workers: int 
         finally:
             for future in waiting:
                 future.cancel()
+
+
+@contextmanager
+def one_blas_thread() -> Iterator[None]:
+    """Products of matrices are computed by the calling thread alone while the block runs.
+
+    For many products of small or narrow matrices two threads mostly wait for each other: on a machine that does other work as
+    well they took ten times as long. The results then do not depend on the number of cores.
+    """
+    from threadpoolctl import threadpool_limits  # comes with scikit-learn
+
+    with threadpool_limits(1, user_api="blas"):
+        yield

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from headstart.audit import appearance
 from headstart.audit.checks import CHEAP_CHECKS, CHECK_NAMES, CHECKS, check_named, run_checks
 from headstart.audit.evidence import Evidence, robust_z
 from headstart.audit.findings import Checked
@@ -221,3 +222,19 @@ def test_robust_z_does_not_see_outliers() -> None:
     values = np.random.default_rng(0).normal(10, 2, 2000)
     values[:100] = 1e6
     assert robust_z(np.append(values, 16))[-1] == pytest.approx(3, abs=0.5)
+
+
+@pytest.mark.parametrize("references", [1000, 40])
+def test_distances_to_the_class(references: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each image's distance is to the nearest references that are neither itself nor its twins, whatever the blocks."""
+    monkeypatch.setattr(appearance, "BLOCK", 7)
+    monkeypatch.setattr(appearance, "REFERENCES", references)
+    rng = np.random.default_rng(0)
+    vectors = rng.normal(size=(60, 8)).astype(np.float32)
+    drawn = np.sort(np.random.default_rng(0).choice(60, 40, replace=False)) if references < 60 else np.arange(60)
+    twins = [(0, 1), (1, 0), (7, 30), (30, 7), (0, 59), (59, 0)]
+    cosine = vectors @ vectors.T / np.outer(*[np.linalg.norm(vectors, axis=1)] * 2)
+    for i in range(60):
+        others = [j for j in drawn if j != i and (i, j) not in twins]
+        wanted = 1 - np.sort(cosine[i, others])[-appearance.NEIGHBOURS :].mean()
+        assert appearance._distances(vectors, np.array(twins))[i] == pytest.approx(wanted, abs=1e-5)

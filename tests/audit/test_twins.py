@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageEnhance
 
-from headstart.audit.twins import LEAF_IMAGES, find_twins, twin_pairs
+from headstart.audit.twins import LEAF_IMAGES, MANY, find_twins, standardised, twin_pairs
 from headstart.data.dataset import LabelledImage
 from headstart.data.facts import ImageFacts, facts_of
 from headstart.data.images import decode
@@ -99,7 +99,7 @@ def test_every_copy_is_paired_across_splits_and_classes(pictures: list[Path], tm
     assert len(set(pairs)) == len(pairs)
 
 
-@pytest.mark.parametrize("n", [3, LEAF_IMAGES, 3000])
+@pytest.mark.parametrize("n", [3, LEAF_IMAGES, 3000, MANY + 1000])
 def test_pairs_among_many(n: int) -> None:
     """The pair is found among few and among thousands, and random features pair nothing else."""
     rng = np.random.default_rng(n)
@@ -110,6 +110,17 @@ def test_pairs_among_many(n: int) -> None:
     first, second, bits, similarity = twin_pairs(hashes, vectors)
     assert (first.tolist(), second.tolist(), bits.tolist()) == ([1], [n - 1], [2])
     assert similarity[0] > 0.9
+
+
+@pytest.mark.parametrize("shape", [(1, 3), (5000, 300), (9, 129)])
+def test_standardised_in_parts(shape: tuple[int, int]) -> None:
+    """Standardising a part at a time gives the same bits as all at once, a constant feature among them."""
+    vectors = np.random.default_rng(0).normal(3, 5, size=shape).astype(np.float32)
+    vectors[:, 0] = 7
+    scale = vectors.std(axis=0)
+    standard = (vectors - vectors.mean(axis=0)) / np.where(scale < 1e-6, 1.0, scale)
+    length = np.linalg.norm(standard, axis=1, keepdims=True)
+    assert np.array_equal(standardised(vectors), (standard / np.maximum(length, 1e-6)).astype(np.float32))
 
 
 def test_a_crowd_is_no_set_of_twins() -> None:

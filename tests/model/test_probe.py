@@ -5,6 +5,8 @@ import pytest
 
 from headstart.data.splits import fold_count, folds
 from headstart.evaluation.probabilities import cross_entropy
+from headstart.model import probe as probe_module
+from headstart.model import softmax_regression
 from headstart.model.probe import DEFAULT_STRENGTH, STRENGTHS, Probe, cross_validate, fit_probe
 
 
@@ -145,3 +147,37 @@ def test_progress() -> None:
 
     with pytest.raises(KeyboardInterrupt):
         fit_probe(vectors, labels, alone(labels), 3, progress=cancel)
+
+
+def test_many_images(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Above MANY images the strength is a sample's; the head is fitted on all, and what was held out is answered without it."""
+    vectors, labels = blobs(600, 20, 4, 0.4)
+    few = fit_probe(vectors, labels, alone(labels), 4)
+    for module in (probe_module, softmax_regression):
+        monkeypatch.setattr(module, "MANY", 300)
+    monkeypatch.setattr(probe_module, "SAMPLE", 200)
+    many = fit_probe(vectors, labels, alone(labels), 4)
+    assert many.held_out is not None
+    assert few.held_out is not None
+    assert many.strength == min(many.log_losses, key=lambda pair: pair[1])[0]
+    at = dict(many.log_losses)[many.strength]
+    assert at == pytest.approx(cross_entropy(many.held_out * np.float32(many.temperature), labels), rel=1e-4)
+    assert at == pytest.approx(min(loss for _, loss in few.log_losses), abs=0.01)
+    assert at > cross_entropy(many.head.logits(vectors), labels)
+    assert (many.head.logits(vectors).argmax(axis=1) == few.head.logits(vectors).argmax(axis=1)).mean() > 0.97
+    again = fit_probe(vectors, labels, alone(labels), 4)
+    assert np.array_equal(many.head.weight, again.head.weight)
+    assert np.array_equal(many.held_out, again.held_out)
+
+
+@pytest.mark.parametrize("many", [40, 1000])
+def test_some_rows(many: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A probe of some rows is the probe of these rows alone."""
+    for module in (probe_module, softmax_regression):
+        monkeypatch.setattr(module, "MANY", many)
+    vectors, labels = blobs(90, 10, 3, 0.5)
+    rows = np.arange(0, 90, 2)
+    of_rows = fit_probe(vectors, labels[rows], alone(labels)[rows], 3, rows=rows)
+    wanted = fit_probe(vectors[rows], labels[rows], alone(labels)[rows], 3)
+    assert np.array_equal(of_rows.head.weight, wanted.head.weight)
+    assert of_rows.log_losses == wanted.log_losses

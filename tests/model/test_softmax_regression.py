@@ -10,6 +10,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
 from headstart.evaluation.probabilities import cross_entropy, softmax
+from headstart.model import softmax_regression
 from headstart.model.head import Head
 from headstart.model.softmax_regression import TOLERANCE, fit_path, minimise, rotate
 
@@ -175,3 +176,22 @@ def test_softmax_is_safe_and_sums_to_one() -> None:
     np.testing.assert_allclose(found[1], 1 / 3)
     assert cross_entropy(logits, np.array([0, 2, 2])) == pytest.approx(-np.log(found[[0, 1, 2], [0, 2, 2]]).mean())
     assert cross_entropy(logits[:1], np.array([1])) == pytest.approx(2e4)
+
+
+@pytest.mark.parametrize("n", [100, 300])
+def test_some_rows_of_many(n: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Above MANY images the points are made in parts, of the rows wanted; the fits are the same but for rounding."""
+    vectors, labels = problem(400, 30, 4, 2.0)
+    rows = np.sort(np.random.default_rng(0).permutation(400)[:n])
+    few = rotate(vectors[rows])
+    monkeypatch.setattr(softmax_regression, "MANY", 90)
+    monkeypatch.setattr(softmax_regression, "AT_ONCE", 64)
+    many = rotate(vectors, rows)
+    np.testing.assert_allclose(many.mean, few.mean, rtol=1e-6)
+    np.testing.assert_allclose(many.scale, few.scale, rtol=1e-6)
+    np.testing.assert_allclose(many.points @ many.points.T, few.points @ few.points.T, atol=0.02)
+    (solution,) = fit_path(many.points, labels[rows], 4, [0.1])
+    monkeypatch.undo()
+    (wanted,) = fit_path(few.points, labels[rows], 4, [0.1])
+    probabilities = [softmax(r.to_head(s).logits(vectors)) for r, s in ((many, solution), (few, wanted))]
+    np.testing.assert_allclose(*probabilities, atol=0.01)

@@ -65,15 +65,18 @@ def foreign(check: str, evidence: Evidence) -> Checked:
     data sets (a placeholder, and pictures of another set) each had the highest score of all; unusual within the class alone, or
     with standardised features, ranked a third of them lower.
     """
-    points = evidence.vectors / np.maximum(np.linalg.norm(evidence.vectors, axis=1, keepdims=True), 1e-9)
     labels = evidence.dataset.labels
     distance = np.zeros(len(labels))
     judged: list[np.ndarray] = []
-    for label in range(len(evidence.dataset.classes)):
-        members = np.flatnonzero(labels == label)
+    n_classes = len(evidence.dataset.classes)
+    one, other = evidence.twins.first, evidence.twins.second
+    pairs = np.column_stack([np.concatenate([one, other]), np.concatenate([other, one])])
+    pairs = pairs[labels[pairs[:, 0]] == labels[pairs[:, 1]]]
+    twins_of = _by_class(labels[pairs[:, 0]], n_classes)
+    for members, rows in zip(_by_class(labels, n_classes), twins_of, strict=True):
         if len(members) <= NEIGHBOURS + 1:  # too few to say what is usual
             continue
-        distance[members] = _distances(members, points, evidence)
+        distance[members] = _distances(evidence.vectors[members], np.searchsorted(members, pairs[rows]))
         judged.append(members)
     scores = np.zeros(len(labels))
     if judged:
@@ -89,23 +92,33 @@ def foreign(check: str, evidence: Evidence) -> Checked:
     )
 
 
-def _distances(members: np.ndarray, points: np.ndarray, evidence: Evidence) -> np.ndarray:
-    """(n_members,): one minus the mean cosine to the nearest of the class that are no twins."""
-    references = members
-    if len(members) > REFERENCES:
-        references = np.sort(np.random.default_rng(0).choice(members, REFERENCES, replace=False))
-    place = {int(image): i for i, image in enumerate(references)}
-    not_to_count = {int(image): [place[int(image)]] if int(image) in place else [] for image in members}
-    for one, other in evidence.twins.pairs():
-        for image, twin in ((one, other), (other, one)):
-            if image in not_to_count and twin in place:
-                not_to_count[image].append(place[twin])
-    found = np.empty(len(members))
-    for start in range(0, len(members), BLOCK):
-        block = members[start : start + BLOCK]
-        similarity = points[block] @ points[references].T
-        for row, image in zip(similarity, block.tolist(), strict=True):
-            row[not_to_count[image]] = -1.0
+def _by_class(labels: np.ndarray, n_classes: int) -> list[np.ndarray]:
+    """The places of each class in (n,) labels, in order."""
+    ends = np.cumsum(np.bincount(labels, minlength=n_classes))
+    return np.split(np.argsort(labels, kind="stable"), ends[:-1])
+
+
+def _distances(vectors: np.ndarray, twins: np.ndarray) -> np.ndarray:
+    """(n,): one minus the mean cosine to the nearest of (n, n_features) vectors of a class, (n_pairs, 2) twins left out.
+
+    A pair of twins stands in `twins` both ways round.
+    """
+    n = len(vectors)
+    points = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-9)
+    references = np.arange(n)
+    if n > REFERENCES:
+        references = np.sort(np.random.default_rng(0).choice(n, REFERENCES, replace=False))
+    place = np.full(n, -1)
+    place[references] = np.arange(len(references))
+    left_out = np.concatenate([twins, np.column_stack([references, references])])  # nor does an image count for itself
+    left_out = left_out[place[left_out[:, 1]] >= 0]
+    left_out = left_out[np.argsort(left_out[:, 0], kind="stable")]
+    others = points[references].T
+    found = np.empty(n)
+    for start in range(0, n, BLOCK):
+        similarity = points[start : start + BLOCK] @ others
+        begin, end = np.searchsorted(left_out[:, 0], [start, start + BLOCK])
+        similarity[left_out[begin:end, 0] - start, place[left_out[begin:end, 1]]] = -1.0
         nearest = np.partition(similarity, -NEIGHBOURS, axis=1)[:, -NEIGHBOURS:]
         found[start : start + BLOCK] = 1 - nearest.mean(axis=1)
     return found

@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,9 +10,14 @@ import numpy as np
 from headstart.data.dataset import LabelledImage
 from headstart.data.facts import ImageFacts
 from headstart.data.images import UnreadableImage, decode, read_bytes
+from headstart.threads import one_blas_thread
 
 LEAF_IMAGES = 64  # images that are compared with one another, pair by pair
 TREES = 16  # a pair of twins that one tree parts is in one leaf of another
+# Above so many images trees are grown along the principal components of some of them, which takes a fifth of the time.
+MANY = 8_000
+TREE_FEATURES, PRINCIPAL_IMAGES = 64, 4096
+ROWS, COLUMNS = 4096, 128  # that are standardised together: what bounds the memory
 # Twins differ in few bits of their hashes, and the more they differ the more alike their features are. Hashes alone pair plain
 # backgrounds, features alone two shots of one scene. Where everything looks alike, as solar cells do, twins are those that
 # are closer to each other than to the crowd around them, by this ratio of distances. Of 55 known twins among the monkeys' val
@@ -57,7 +63,9 @@ def find_twins(images: Sequence[LabelledImage], facts: Sequence[ImageFacts], vec
     shown = np.array([members[0] for members in pictures])
     hashes = np.array([facts[i].dhash for i in shown], np.uint64)
     pairs = [(one, one, 0, 1.0, True) for one, members in enumerate(pictures) if len(members) > 1]
-    alike = twin_pairs(hashes, vectors[shown]) if vectors.shape[1] else ()
+    if len(pictures) < len(images):
+        vectors = vectors[shown]
+    alike = twin_pairs(hashes, vectors) if vectors.shape[1] else ()
     for one, other, bits, similarity in zip(*(column.tolist() for column in alike), strict=True):
         same = bits == 0 and _same_pixels(images[shown[one]], images[shown[other]])
         pairs.append((one, other, bits, similarity, same))
@@ -80,7 +88,10 @@ def twin_pairs(hashes: np.ndarray, vectors: np.ndarray, *, seed: int = 0) -> tup
     standard = standardised(vectors)
     rng = np.random.default_rng(seed)
     crowd = np.full(len(hashes), -1.0, np.float32)  # similarity to the tenth nearest, as far as the leaves show it
-    parts = [_compared(leaf, hashes, standard, crowd) for _ in range(TREES) for leaf in _leaves(standard, rng)]
+    is_many = len(standard) > MANY
+    points = _in_fewer_dimensions(standard, rng) if is_many else standard
+    with one_blas_thread() if is_many else nullcontext():
+        parts = [_compared(leaf, hashes, standard, crowd) for _ in range(TREES) for leaf in _leaves(points, rng)]
     first, second, bits, similarity = (np.concatenate(columns) for columns in zip(*parts, strict=True))
     _, once = np.unique(first * len(hashes) + second, return_index=True)
     first, second, bits, similarity = first[once], second[once], bits[once], similarity[once]
@@ -94,10 +105,25 @@ def standardised(vectors: np.ndarray) -> np.ndarray:
 
     Features of one network all point the same way; only what sets an image apart from the others of its set counts here.
     """
-    scale = vectors.std(axis=0)
-    standard = (vectors - vectors.mean(axis=0)) / np.where(scale < 1e-6, 1.0, scale)
-    length = np.linalg.norm(standard, axis=1, keepdims=True)
-    return (standard / np.maximum(length, 1e-6)).astype(np.float32)
+    n, n_features = vectors.shape
+    mean, scale = np.empty((2, n_features), np.float32)
+    for columns in np.array_split(np.arange(n_features), max(1, n_features // COLUMNS)):
+        part = vectors[:, columns[0] : columns[-1] + 1]
+        mean[columns], scale[columns] = part.mean(axis=0), part.std(axis=0)
+    scale = np.where(scale < 1e-6, 1.0, scale)
+    standard = np.empty((n, n_features), np.float32)
+    for start in range(0, n, ROWS):
+        part = (vectors[start : start + ROWS] - mean) / scale
+        length = np.linalg.norm(part, axis=1, keepdims=True)
+        standard[start : start + ROWS] = part / np.maximum(length, 1e-6)
+    return standard
+
+
+def _in_fewer_dimensions(standard: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """(n, TREE_FEATURES): the images along the principal components of a random part of them."""
+    some = standard[np.sort(rng.choice(len(standard), PRINCIPAL_IMAGES, replace=False))]
+    axes = np.linalg.eigh((some.T @ some).astype(np.float64))[1][:, -TREE_FEATURES:]
+    return standard @ axes.astype(np.float32)
 
 
 def _leaves(points: np.ndarray, rng: np.random.Generator) -> Iterator[np.ndarray]:
@@ -117,7 +143,7 @@ def _leaves(points: np.ndarray, rng: np.random.Generator) -> Iterator[np.ndarray
 
 def _compared(leaf: np.ndarray, hashes: np.ndarray, standard: np.ndarray, crowd: np.ndarray) -> tuple[np.ndarray, ...]:
     """(first, second, bits, similarity) of the pairs within a leaf that may be twins; raises `crowd` where it shows more."""
-    similarity = standard[leaf] @ standard[leaf].T
+    similarity = standard[leaf] @ standard[leaf].T  # two arrays: of one with itself BLAS takes another way, with other bits
     if len(leaf) > CROWD:
         crowd[leaf] = np.maximum(crowd[leaf], np.partition(similarity, -CROWD - 1, axis=1)[:, -CROWD - 1])  # 1: itself
     bits = np.bitwise_count(hashes[leaf][:, None] ^ hashes[leaf][None, :]).astype(np.int64)

@@ -23,11 +23,24 @@ class FeatureTable:
 
     def fit(self, rows: np.ndarray, seed: int, progress: Progress = silent, strength: float | None = None) -> Probe:
         """The probe of some rows; of a strength that is known, or chosen by cross-validation."""
-        return fit_probe(*self._of(rows), balance=self.balance, strength=strength, seed=seed, progress=progress)
+        return fit_probe(
+            self.vectors,
+            self.labels[rows],
+            self.groups[rows],
+            self.n_classes,
+            rows=rows,
+            balance=self.balance,
+            strength=strength,
+            seed=seed,
+            progress=progress,
+        )
 
     def cross_validate(self, rows: np.ndarray, n_folds: int, seed: int, progress: Progress = silent) -> CrossValidated:
-        """Answers for some rows by probes that never saw them."""
-        return cross_validate(*self._of(rows), n_folds=n_folds, balance=self.balance, seed=seed, progress=progress)
+        """What probes that never saw them say of some rows."""
+        vectors, labels, groups = self.vectors[rows], self.labels[rows], self.groups[rows]
+        return cross_validate(
+            vectors, labels, groups, self.n_classes, n_folds=n_folds, balance=self.balance, seed=seed, progress=progress
+        )
 
     def answer(self, probe: Probe, rows: np.ndarray, split: Literal["val", "test"]) -> SplitAnswers:
         """What a probe says of some rows."""
@@ -35,6 +48,3 @@ class FeatureTable:
         # A balanced model's probabilities are of a world with even classes, which these images are not.
         before = None if self.balance else uncalibrated
         return SplitAnswers(split, rows, probabilities, False, uncalibrated=before, temperature=probe.temperature)
-
-    def _of(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, int]:
-        return self.vectors[rows], self.labels[rows], self.groups[rows], self.n_classes

@@ -40,7 +40,8 @@ def fit_probe_run(scanned: Scanned, split: Split, *, needs_answers: bool = True,
         answers = [repeated.answers]
     curve = None
     if answers:
-        curve = measure_learning_curve(table, split.train, answers[0], probe.strength, settings, progress)
+        of_train = None if refit else probe.uncalibrated
+        curve = measure_learning_curve(table, split.train, answers[0], probe.strength, settings, progress, head_of_all=of_train)
     held_out = None
     if probe.held_out is not None:
         held_out = SplitAnswers("cv", rows, softmax(probe.held_out), selected_on=False)

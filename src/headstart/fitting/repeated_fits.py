@@ -9,6 +9,7 @@ from headstart.evaluation.cross_validation import CrossValidation, cross_validat
 from headstart.evaluation.learning_curve import LearningCurve, learning_curve
 from headstart.fitting.answers import SplitAnswers
 from headstart.fitting.feature_table import FeatureTable
+from headstart.model.head import Head
 from headstart.progress import Progress
 from headstart.settings import TrainSettings
 
@@ -44,12 +45,20 @@ def cross_validate_repeatedly(
 
 
 def measure_learning_curve(
-    table: FeatureTable, train: np.ndarray, reported: SplitAnswers, strength: float, settings: TrainSettings, progress: Progress
+    table: FeatureTable,
+    train: np.ndarray,
+    reported: SplitAnswers,
+    strength: float,
+    settings: TrainSettings,
+    progress: Progress,
+    *,
+    head_of_all: Head | None = None,
 ) -> LearningCurve | None:
     """How probes of 12, 25, 50, 75 and 100 % of train do on the images that are reported; None where train is too small.
 
     The smaller parts lie in the larger ones, and each has the classes' shares. By cross-validation the parts are of what each
     fold is fitted on. All have the `strength` of the whole of train: choosing it for each part took six times as long.
+    `head_of_all` is the head of all of train at that strength, where there is one already.
     """
     if len(train) < max(FEWEST_IMAGES, 2 * FEWEST_OF_CLASS * table.n_classes):
         return None
@@ -68,7 +77,8 @@ def measure_learning_curve(
         for i, share in enumerate(SHARES):
             part = np.sort(fit[order[: max(table.n_classes, round(share * len(fit)))]])
             n_train[i] = len(part)  # by cross-validation of the last fold: they differ by an image
-            head = table.fit(part, settings.seed, strength=strength).head
+            ready = head_of_all if len(part) == len(train) else None
+            head = ready or table.fit(part, settings.seed, strength=strength).head
             right[i, place[held]] = head.logits(table.vectors[held]).argmax(axis=1) == table.labels[held]
             progress("learning curve", number * len(SHARES) + i + 1, len(pairs) * len(SHARES))
     return learning_curve(SHARES, tuple(n_train), right, table.groups[reported.indices])

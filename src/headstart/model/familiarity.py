@@ -30,7 +30,7 @@ class Familiarity:
 
     def distances(self, vectors: np.ndarray) -> np.ndarray:
         """(n,) float64 in 0 .. 2 of (n, n_features) feature vectors."""
-        return _distances(_directions(vectors), self.references)
+        return _distances(vectors, self.references)
 
     def of_references(self, vectors: np.ndarray) -> "Familiarity":
         """The same threshold around the features that another network has of the training images."""
@@ -70,10 +70,7 @@ def familiarity_of(
     """
     kept = _drawn(labels, seed)
     references = _kept_directions(train[kept])
-    if unseen is None:
-        distances = _distances(_directions(train), references, groups, groups[kept])
-    else:
-        distances = _distances(_directions(unseen), references)
+    distances = _distances(train, references, groups, groups[kept]) if unseen is None else _distances(unseen, references)
     return Familiarity(references, float(np.quantile(distances, 1 - FALSE_ALARMS)))
 
 
@@ -100,13 +97,13 @@ def _kept_directions(vectors: np.ndarray) -> np.ndarray:
 
 
 def _distances(
-    directions: np.ndarray, references: np.ndarray, groups: np.ndarray | None = None, reference_groups: np.ndarray | None = None
+    vectors: np.ndarray, references: np.ndarray, groups: np.ndarray | None = None, reference_groups: np.ndarray | None = None
 ) -> np.ndarray:
     """One minus the mean cosine with the nearest references, those of the image's own group left out."""
-    found = np.empty(len(directions))
-    for begin in range(0, len(directions), AT_ONCE):
+    found = np.empty(len(vectors))
+    for begin in range(0, len(vectors), AT_ONCE):
         part = slice(begin, begin + AT_ONCE)
-        cosines = directions[part] @ references.T
+        cosines = _directions(vectors[part]) @ references.T
         if groups is not None and reference_groups is not None:
             cosines[groups[part, None] == reference_groups[None]] = np.nan
         k = min(NEIGHBOURS, cosines.shape[1])

@@ -360,8 +360,8 @@ def _files(folder: Path) -> Sequence[tuple[Path, float, int]]:
 
 
 def _matrix(column: pyarrow.ChunkedArray) -> np.ndarray:
-    """(n, n_features) float32 of a column of fixed-size lists."""
+    """(n, n_features) float32 of a column of fixed-size lists, copied: pyarrow's own memory, once taken, is not given back."""
     if len(column) == 0:
         return np.empty((0, 0), np.float32)
     lists = column.combine_chunks()
-    return lists.flatten().to_numpy(zero_copy_only=False).reshape(len(lists), -1)
+    return np.array(lists.flatten().to_numpy(zero_copy_only=False)).reshape(len(lists), -1)

@@ -4,19 +4,26 @@ It ends as a plain linear layer, so that a probe and a fine-tuned network are th
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from headstart.data.splits import fold_count, folds
+from headstart.data.splits import fold_count, folds, spread_order
 from headstart.evaluation.calibration import fit_temperature
 from headstart.evaluation.probabilities import cross_entropy, softmax
 from headstart.model.head import Head
-from headstart.model.softmax_regression import fit_path, rotate
+from headstart.model.softmax_regression import MANY, Solution, fit_path, rotate
 from headstart.progress import Progress, silent
+from headstart.threads import map_in_threads, one_blas_thread
 
 STRENGTHS = tuple(10.0 ** (exponent / 2) for exponent in range(-8, 5))  # 1e-4 .. 1e2, two a decade
 DEFAULT_STRENGTH = 1e-2  # where a class is too small for cross-validation
+SAMPLE, SAMPLE_OF_CLASS = (
+    5_000,
+    20,
+)  # of more than MANY images, how many the strength is chosen by, in all or on average a class
+FOLDS_AT_ONCE = 2  # of more than MANY images: each copies most of the points
 PATIENCE = 2  # strengths in a row that made the held-out log loss worse: the rest of the path is not fitted
 
 
@@ -28,7 +35,9 @@ class Probe:
     temperature: float  # that the fit's logits were divided by, so that probabilities mean what they say
     strength: float  # inverse of the L2 penalty, as scikit-learn's C
     n_folds: int  # 0: too few images for cross-validation
-    log_losses: tuple[tuple[float, float], ...]  # (strength, held-out log loss) of each strength tried
+    # (strength, held-out log loss) of each strength tried; of more than MANY images the chosen one's is of all, the others' of
+    # the sample.
+    log_losses: tuple[tuple[float, float], ...]
     held_out: np.ndarray | None  # (n, n_classes) float32: logits of each image by a head without its fold; None without folds
     uncalibrated: Head  # `head` before the temperature
 
@@ -43,6 +52,7 @@ def fit_probe(
     groups: np.ndarray,
     n_classes: int,
     *,
+    rows: np.ndarray | None = None,
     balance: bool = False,
     strength: float | None = None,
     seed: int = 0,
@@ -50,22 +60,32 @@ def fit_probe(
 ) -> Probe:
     """The probe for (n, n_features) vectors and (n,) labels in 0 .. n_classes - 1; folds keep `groups` together.
 
+    With `rows` it is for these rows of more vectors, without a copy of them; labels and groups are theirs alone.
+
     The strength is the one with the lowest log loss on held-out images: it uses all that the probabilities say, where
     accuracy on a few hundred images cannot tell neighbours apart. The temperature is fitted to the same held-out answers.
     A `strength` that is given is taken without cross-validation, which is six times as fast; there is no temperature then.
     With `balance` every class counts as equally frequent: the logarithms of the classes' shares are taken off the logits
     (logit adjustment, Menon et al. 2021).
+
+    Of more than MANY images the strength is chosen by a sample, and then each fold and all images are fitted once, at that
+    strength. Of 32,000 crops of photographs in 20 classes, the log loss on 10,000 others was 0.2189 in this way and 0.2186 by
+    the whole path on all images, which chose the same strength; the accuracy 0.9323 and 0.9319.
     """
-    rotated = rotate(vectors)
+    rotated = rotate(vectors, rows)
     n_folds = fold_count(labels, groups)
     log_losses: tuple[tuple[float, float], ...] = ()
     held_out = None
     if strength is None and n_folds >= 2:
-        log_losses, held_out = _held_out(rotated.points, labels, groups, n_classes, n_folds, seed, progress)
+        parts = list(folds(labels, groups, n_folds, seed))
+        if len(labels) <= MANY:
+            log_losses, held_out = _held_out(rotated.points, labels, n_classes, parts, progress)
+        else:
+            with one_blas_thread():
+                log_losses, held_out = _held_out_of_many(rotated.points, labels, n_classes, parts, seed, progress)
         strength = min(log_losses, key=lambda pair: pair[1])[0]
     strength = strength or DEFAULT_STRENGTH
-    # Fitted along the path, as in the folds: the start of each fit is part of what was chosen.
-    *_, solution = fit_path(rotated.points, labels, n_classes, [s for s in STRENGTHS if s <= strength])
+    solution = _fit(rotated.points, labels, n_classes, strength)
     temperature = 1.0 if held_out is None else fit_temperature(held_out, labels)
     uncalibrated = rotated.to_head(solution)
     head = uncalibrated.at_temperature(temperature)
@@ -117,17 +137,53 @@ def cross_validate(
     return CrossValidated(probabilities, uncalibrated, fold_of)
 
 
-def _held_out(
+def _fit(points: np.ndarray, labels: np.ndarray, n_classes: int, strength: float) -> Solution:
+    """The fit at a strength: along the path, as in the folds, since the start of each fit is part of what was chosen."""
+    if len(labels) <= MANY:
+        *_, solution = fit_path(points, labels, n_classes, [s for s in STRENGTHS if s <= strength])
+    else:
+        with one_blas_thread():
+            (solution,) = fit_path(points, labels, n_classes, [strength])
+    return solution
+
+
+def _held_out_of_many(
     points: np.ndarray,
     labels: np.ndarray,
-    groups: np.ndarray,
     n_classes: int,
-    n_folds: int,
+    parts: Sequence[tuple[np.ndarray, np.ndarray]],
     seed: int,
     progress: Progress,
 ) -> tuple[tuple[tuple[float, float], ...], np.ndarray]:
+    """What `_held_out` gives of a sample, but for the best strength: its log loss and logits are of fits on all images."""
+    sample = np.sort(spread_order(labels, seed)[: max(SAMPLE, SAMPLE_OF_CLASS * n_classes)])
+    place = np.full(len(labels), -1)
+    place[sample] = np.arange(len(sample))
+    in_sample = [tuple(place[rows][place[rows] >= 0] for rows in part) for part in parts]
+    sampled, _ = _held_out(points[sample], labels[sample], n_classes, [(fit, held) for fit, held in in_sample], progress)
+    strength = min(sampled, key=lambda pair: pair[1])[0]
+    logits = np.empty((len(labels), n_classes), np.float32)
+
+    def answer(part: tuple[np.ndarray, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+        fit, held = part
+        (solution,) = fit_path(points[fit], labels[fit], n_classes, [strength])
+        return held, solution.logits(points[held])
+
+    for number, (held, answers) in enumerate(map_in_threads(answer, parts, FOLDS_AT_ONCE), start=1):
+        logits[held] = answers
+        progress("fitting the folds", number, len(parts))
+    loss = cross_entropy(logits, labels)
+    return tuple((s, loss if s == strength else of_sample) for s, of_sample in sampled), logits
+
+
+def _held_out(
+    points: np.ndarray,
+    labels: np.ndarray,
+    n_classes: int,
+    parts: Sequence[tuple[np.ndarray, np.ndarray]],
+    progress: Progress,
+) -> tuple[tuple[tuple[float, float], ...], np.ndarray]:
     """(strength, log loss of held-out images) along the path until it has clearly turned upwards; the logits of the best."""
-    parts = list(folds(labels, groups, n_folds, seed))
     paths = [fit_path(points[fit], labels[fit], n_classes, STRENGTHS) for fit, _ in parts]
     found: list[tuple[float, float]] = []
     best_loss, best_logits = math.inf, np.zeros((len(labels), n_classes), np.float32)

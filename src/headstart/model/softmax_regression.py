@@ -11,6 +11,10 @@ from headstart.model.head import Head
 TOLERANCE = 1e-4  # relative decrease of the objective at which a fit ends; the held-out log loss moves by less than 0.002
 MEMORY = 10  # pairs of steps and gradient changes that L-BFGS keeps
 MAX_STEPS = 300
+# Images above which products are taken in single precision and in the order that is fastest for tall matrices, and nothing is
+# copied whole: the same fits but for rounding.
+MANY = 8_000
+AT_ONCE = 4096  # of them, rows that are standardised together
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,13 +47,19 @@ class Solution:
         return points @ self.weight.T + self.bias
 
 
-def rotate(vectors: np.ndarray) -> Rotated:
-    """Standardises (n, n_features) vectors and turns them into the axes of their principal components; nothing is lost."""
+def rotate(vectors: np.ndarray, rows: np.ndarray | None = None) -> Rotated:
+    """Standardises (n, n_features) vectors, or those of `rows`, and turns them into the axes of their principal components.
+
+    Nothing is lost.
+    """
+    n, n_features = len(vectors) if rows is None else len(rows), vectors.shape[1]
+    if n > max(MANY, n_features):
+        return _rotate_many(vectors, np.arange(n) if rows is None else rows)
+    vectors = vectors if rows is None else vectors[rows]
     mean = vectors.mean(axis=0, dtype=np.float64)
     scale = vectors.std(axis=0, dtype=np.float64)
     scale[scale < 1e-8] = 1.0
     standard = (vectors - mean) / scale
-    n, n_features = standard.shape
     if n >= n_features:
         axes = np.linalg.eigh(standard.T @ standard)[1]
         return Rotated(mean, scale, axes, (standard @ axes).astype(np.float32))
@@ -57,6 +67,31 @@ def rotate(vectors: np.ndarray) -> Rotated:
     kept = eigenvalues > max(eigenvalues[-1], 1e-12) * 1e-10
     singular = np.sqrt(eigenvalues[kept])
     return Rotated(mean, scale, standard.T @ (left[:, kept] / singular), (left[:, kept] * singular).astype(np.float32))
+
+
+def _rotate_many(vectors: np.ndarray, rows: np.ndarray) -> Rotated:
+    """The same in parts: beside the points there are only a few thousand rows in memory. Axes need not be exactly principal."""
+    n, n_features = len(rows), vectors.shape[1]
+    parts = [slice(start, start + AT_ONCE) for start in range(0, n, AT_ONCE)]
+    mean, variance, products = np.zeros(n_features), np.zeros(n_features), np.zeros((n_features, n_features))
+    for part in parts:
+        mean += vectors[rows[part]].sum(axis=0, dtype=np.float64) / n
+    for part in parts:
+        variance += ((vectors[rows[part]] - mean) ** 2).sum(axis=0) / n
+    scale = np.sqrt(variance)
+    scale[scale < 1e-8] = 1.0
+
+    def standard(part: slice) -> np.ndarray:
+        return (vectors[rows[part]] - mean.astype(np.float32)) * (1 / scale).astype(np.float32)
+
+    for part in parts:
+        points = standard(part)
+        products += points.T @ points
+    axes = np.linalg.eigh(products)[1]
+    points = np.empty((n, n_features), np.float32)
+    for part in parts:
+        points[part] = standard(part) @ axes.astype(np.float32)
+    return Rotated(mean, scale, axes, points)
 
 
 def fit_path(points: np.ndarray, labels: np.ndarray, n_classes: int, strengths: Sequence[float]) -> Iterator[Solution]:
@@ -69,7 +104,8 @@ def fit_path(points: np.ndarray, labels: np.ndarray, n_classes: int, strengths: 
     n, rank = points.shape
     targets = np.zeros((n, n_classes), np.float32)
     targets[np.arange(n), labels] = 1
-    energy = np.append((points**2).sum(axis=0, dtype=np.float64), n)
+    parts = range(0, n, n if n <= MANY else AT_ONCE)
+    energy = np.append(sum((points[at : at + parts.step] ** 2).sum(axis=0, dtype=np.float64) for at in parts), n)
     spread = 1 / n_classes  # of diag(p) - p p^T at uniform p; with its diagonal, two classes would step twice too far
     parameters = np.zeros((n_classes, rank + 1), np.float32)  # the last column is the bias
     for strength in strengths:
@@ -94,7 +130,7 @@ def _objective(
         loss += np.log(sums).sum(dtype=np.float64)
         residual = (logits / sums - targets) * np.float32(strength)
         gradient = np.empty_like(parameters)
-        gradient[:, :-1] = residual.T @ points + weight
+        gradient[:, :-1] = (residual.T @ points if len(points) <= MANY else (points.T @ residual).T) + weight
         gradient[:, -1] = residual.sum(axis=0)
         return strength * loss + 0.5 * float(np.vdot(weight, weight)), gradient * stretch
 
