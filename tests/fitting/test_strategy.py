@@ -167,12 +167,12 @@ def test_comparison(tints: Path, colour_blind: Path, settings: Callable[..., Tra
     found = compare_models(tints, settings(weights=colour_blind, **LEARNS), n_folds=2)
     probe, finetune = found.contenders
     assert found.n == 160 and (probe.strategy, finetune.strategy) == ("probe", "finetune")
-    assert probe.difference is None and finetune.difference is not None
-    assert finetune.difference.gain == pytest.approx(finetune.accuracy - probe.accuracy)
-    assert finetune.difference.is_shown and finetune.difference.gain > 0.2
-    (sentence,) = found.sentences()
+    assert probe.to_first is None and finetune.to_first is not None
+    assert finetune.difference == pytest.approx(finetune.accuracy - probe.accuracy)
+    assert finetune.to_first.is_shown and finetune.to_first.gain > 0.2
+    (sentence,) = found.sentences
     assert "better than" in sentence
-    assert json.loads(json.dumps(found.as_json()))["contenders"][1]["difference"] == finetune.difference.gain
+    assert json.loads(json.dumps(found.as_json()))["contenders"][1]["difference"] == finetune.difference
 
 
 def test_one_against_itself_shows_no_difference(
@@ -180,7 +180,7 @@ def test_one_against_itself_shows_no_difference(
 ) -> None:
     """A single contender has nothing to be compared with; an unknown one is refused."""
     data = draw_classes({"circles": 6, "squares": 6})
-    assert compare_models(data, settings(), strategies=["probe"]).sentences() == []
+    assert compare_models(data, settings(), strategies=["probe"]).sentences == []
     with pytest.raises(SettingsError, match="bagging"):
         compare_models(data, settings(), strategies=["probe", "bagging"])
 
