@@ -3,7 +3,6 @@
 import os
 import pickle
 from collections.abc import Callable
-from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -28,19 +27,18 @@ from headstart.model.backbones import (
     find_hardware,
     named_or_timm,
     pretrained_network,
-    read_state,
-    to_timm_names,
 )
-from headstart.model.extractor import Extractor
+from headstart.model.extractor import TORCH_BATCH, Engine, Extractor
 from headstart.model.features import scan
 from headstart.model.head import Head
 from headstart.model.specs import NAMED, find_backbone
+from headstart.model.states import read_state, to_timm_names
 from headstart.model.weights import WeightsFile, locate_weights
 from headstart.storage import sha256_of_file
 
 ANT, BEE = 310, 309  # ImageNet's classes
 LITES = ["efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2"]
-SQUARE = Preprocess(64, 64, "bilinear", (0.5,) * 3, (0.5,) * 3)
+SQUARE = Preprocess(size_px=64, resize_px=64, interpolation="bilinear", mean=(0.5,) * 3, std=(0.5,) * 3)
 
 
 def weights_of(file: Path) -> WeightsFile:
@@ -102,7 +100,7 @@ def test_the_port_is_right(shared: Path) -> None:
     spec = NAMED["efficientnet_lite0"]
     network = pretrained_network(spec, locate_weights(spec, offline=True))
     with open_sources(shared / "hymenoptera_data" / "val") as sources:
-        found = scan(sources.candidates, network.preprocess, Extractor(network.logits))
+        found = scan(sources.candidates, network.preprocess, Extractor(network.logits, Engine(name="torch-cpu"), TORCH_BATCH))
     truth = np.array([ANT if image.label == "ants" else BEE for image in found.images])
     assert len(truth) == 153
     of_two = np.where(found.vectors[:, ANT] > found.vectors[:, BEE], ANT, BEE)
@@ -387,7 +385,7 @@ def test_timm_completes_the_spec() -> None:
 
 def test_timm_says_how_images_are_prepared(tiny: Network) -> None:
     """A timm/<name> backbone gets the preprocessing that timm's own evaluation has for it."""
-    assert tiny.preprocess == Preprocess(160, 168, "bilinear", (0.5,) * 3, (0.5,) * 3)
+    assert tiny.preprocess == Preprocess(size_px=160, resize_px=168, interpolation="bilinear", mean=(0.5,) * 3, std=(0.5,) * 3)
     assert tiny.features(some_views(2, 160)).shape == (2, 96)
 
 
@@ -428,7 +426,7 @@ def test_absent_device(device: str) -> None:
 
 def test_odd_preprocessing_is_refused(tiny_weights: Path) -> None:
     """A network that wants resizing or cropping that is not built is refused, not fed other pixels."""
-    odd = replace(find_backbone("timm/mobilenetv3_rw"), preprocess=None)
+    odd = find_backbone("timm/mobilenetv3_rw").model_copy(update={"preprocess": None})
     module = timm.create_model("test_resnet")
     module.pretrained_cfg = {**module.pretrained_cfg, "crop_mode": "border"}
     with pytest.raises(BackboneError, match="wants bilinear resizing and border cropping, which is not built"):

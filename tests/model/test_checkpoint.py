@@ -55,7 +55,9 @@ class Training:
 
 
 def row(epoch: int) -> Epoch:
-    return Epoch(epoch, 0.1 / 3, 1 / 3, 0.5, 1 / 7, 2 / 3, 1.25)
+    return Epoch(
+        epoch=epoch, lr=0.1 / 3, train_loss=1 / 3, train_accuracy=0.5, val_loss=1 / 7, val_accuracy=2 / 3, seconds=1.25
+    )
 
 
 def after(epochs: int, training: Training, best: int) -> Checkpoint:

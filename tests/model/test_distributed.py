@@ -19,7 +19,6 @@ from headstart.model.distributed import World, current_world
 
 SCRIPT = """
 import json, sys
-from dataclasses import asdict, replace
 from pathlib import Path
 import numpy as np
 from headstart.model.backbones import pretrained_network
@@ -37,12 +36,12 @@ network.set_random_head(3, seed=0)
 rng = np.random.default_rng(0)
 pixels = rng.integers(0, 256, (21, 72, 72, 3), dtype=np.uint8)  # batches of 4, the last of one image
 labels = np.arange(21) % 3
-settings = TrainSettings(strategy="finetune", epochs=2, batch_size=4, learning_rate=1e-4, image_size=64)
-plan = replace(plan_for(settings, RunFacts(21, 3, 64, "cpu", False, 2)), freeze=0)
+settings = TrainSettings(strategy="finetune", epochs=2, batch_size=4, learning_rate=1e-4, image_size=64, freeze=0)
+plan = plan_for(settings, RunFacts(21, 3, 64, "cpu", False, 2))
 tuned = fine_tune(network, TrainingImages(pixels, labels), HeldOutImages(pixels[:6, :64, :64], labels[:6]), plan)
 if current_world().rank == 0:
     network.save(Path(target))
-    print(json.dumps([asdict(row) for row in tuned.history]))
+    print(json.dumps([row.as_json() for row in tuned.history]))
 """
 
 

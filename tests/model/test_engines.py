@@ -8,8 +8,12 @@ import onnx
 import pytest
 from conftest import PATIENCE_SECONDS
 from onnx import TensorProto, helper
+from pydantic import ValidationError
 
-from headstart.model.engines import INPUT, OUTPUT
+from headstart.errors import SettingsError
+from headstart.model.engines import INPUT, OUTPUT, engine_for, load_engine
+from headstart.model.extractor import ONNX_RUNTIME, Engine
+from headstart.settings import TrainSettings
 
 ATTEMPTS = 2  # without the precaution seven of ten hang
 
@@ -18,8 +22,9 @@ import sys, threading
 from pathlib import Path
 import numpy as np
 from headstart.model.engines import load_engine
+from headstart.model.extractor import Engine
 
-compute = load_engine(sys.argv[1], Path(sys.argv[2]), "fp32", 2)
+compute = load_engine(Engine(name=sys.argv[1]), Path(sys.argv[2]), 2)
 sys.setswitchinterval(1e-6)
 together, means = threading.Barrier(2), []
 
@@ -65,3 +70,49 @@ def test_first_calls_from_two_threads(engine: str, graph: Path) -> None:
         command = [sys.executable, "-c", FIRST_CALLS, engine, str(graph)]
         done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_SECONDS, check=True)
         assert done.stdout == "[[[7.0, 7.0, 7.0]], [[9.0, 9.0, 9.0]]]\n"
+
+
+@pytest.mark.parametrize(
+    ("settings", "engine"),
+    [
+        ({}, ONNX_RUNTIME),
+        ({"engine": "onnxruntime"}, Engine(name="onnxruntime", precision="fp32")),
+        ({"engine": "openvino"}, Engine(name="openvino", precision="fp32")),
+        ({"precision": "bf16"}, Engine(name="openvino", precision="bf16")),
+        ({"precision": "bf16", "engine": "openvino"}, Engine(name="openvino", precision="bf16")),
+    ],
+)
+def test_the_engine_is_named_never_picked(settings: dict[str, str], engine: Engine) -> None:
+    """ONNX Runtime, unless the settings name another engine or a precision that only another one has."""
+    assert engine_for(TrainSettings.of(**settings)) == engine
+
+
+def test_a_precision_that_the_named_engine_lacks() -> None:
+    """Two settings that exclude each other are an error, not a choice of one of them."""
+    with pytest.raises(SettingsError, match="--engine onnxruntime has no --precision bf16") as caught:
+        engine_for(TrainSettings.of(engine="onnxruntime", precision="bf16"))
+    assert caught.value.hint == "leave --engine out, or --engine openvino"
+
+
+@pytest.mark.parametrize("engine", [Engine(name="torch-cuda"), Engine(precision="bf16")])
+def test_an_engine_that_runs_no_graph(engine: Engine, graph: Path) -> None:
+    """A name of which no engine is known to run graphs is an error, as is a precision that one lacks."""
+    with pytest.raises(SettingsError, match=f"no engine '{engine.name}' with precision {engine.precision}"):
+        load_engine(engine, graph, 1)
+
+
+@pytest.mark.parametrize("values", [{"name": "tensorrt"}, {"name": "torch-"}, {"name": "../x"}, {"precision": "int8"}])
+def test_an_engine_that_is_not_known(values: dict[str, str]) -> None:
+    """A file cannot name an engine that does not exist."""
+    with pytest.raises(ValueError, match=next(iter(values))):
+        Engine.from_json(values)
+    with pytest.raises(ValidationError):
+        Engine(**values)  # type: ignore[arg-type]
+
+
+def test_openvino_that_is_not_installed(graph: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An engine that was asked for by name and is missing is an error with what to install: nothing takes its place."""
+    monkeypatch.setattr("headstart.model.engines.find_spec", lambda name: None)
+    with pytest.raises(SettingsError, match="OpenVINO is needed and not installed") as caught:
+        load_engine(Engine(name="openvino"), graph, 1)
+    assert caught.value.hint == "pip install 'headstart[openvino]'"

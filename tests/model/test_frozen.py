@@ -10,11 +10,11 @@ import safetensors.numpy
 from conftest import TINY
 
 from headstart.data.preprocess import Preprocess
-from headstart.errors import BackboneError, HeadstartWarning, SettingsError
+from headstart.errors import BackboneError, HeadstartWarning
 from headstart.model.backbones import bundled_network, pretrained_network
 from headstart.model.compiled import GRAPH, RECORD, STATE, compiled_folder, find_compiled
 from headstart.model.engines import load_engine
-from headstart.model.extractor import Frozen
+from headstart.model.extractor import Engine, Frozen
 from headstart.model.frozen import frozen_backbone, read_head
 from headstart.model.head import Head
 from headstart.model.specs import find_backbone
@@ -66,7 +66,7 @@ def test_engines_agree(engine: str, tiny: Frozen, weights: WeightsFile) -> None:
     """Each engine gives the same features in full precision."""
     pytest.importorskip(engine)
     graph = compiled_folder(find_backbone(TINY).timm_name, weights.sha256, None) / GRAPH
-    found = load_engine(engine, graph, "fp32", threads=2)(views())
+    found = load_engine(Engine(name=engine), graph, threads=2)(views())
     expected = tiny.extractor.compute(views())
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5 * np.abs(expected).max())
 
@@ -75,17 +75,10 @@ def test_bf16_is_an_engine_of_its_own(weights: WeightsFile) -> None:
     """Features in bf16 are close to those in full precision, and never taken for them."""
     pytest.importorskip("openvino")
     full = frozen_backbone(find_backbone(TINY), weights).extractor
-    half = frozen_backbone(find_backbone(TINY), weights, precision="bf16").extractor
+    half = frozen_backbone(find_backbone(TINY), weights, engine=Engine(name="openvino", precision="bf16")).extractor
     assert half.engine != full.engine
     expected = full.compute(views())
     np.testing.assert_allclose(half.compute(views()), expected, rtol=0, atol=0.1 * np.abs(expected).max())
-
-
-def test_an_engine_that_is_not_known(tmp_path: Path) -> None:
-    """A name that no engine has is an error, as is a precision that one lacks."""
-    for name, precision in (("tensorrt", "fp32"), ("onnxruntime", "bf16")):
-        with pytest.raises(SettingsError, match=f"no engine '{name}'"):
-            load_engine(name, tmp_path / GRAPH, precision, threads=1)  # type: ignore[arg-type]
 
 
 @pytest.mark.process
@@ -170,7 +163,7 @@ def test_a_head_with_numbers_that_are_not_finite(tiny: Frozen, weights: WeightsF
     compiled = find_compiled(compiled_folder(find_backbone(TINY).timm_name, weights.sha256, None))
     assert compiled is not None
     tensors = safetensors.numpy.load_file(compiled.state)
-    tensors[f"{compiled.last_layer}.bias"][0] = np.nan
+    tensors[f"{compiled.record.last_layer}.bias"][0] = np.nan
     safetensors.numpy.save_file(tensors, tmp_path / "w.safetensors")
     with pytest.raises(BackboneError, match="not finite"):
         read_head(tmp_path / "w.safetensors", compiled)
@@ -191,5 +184,5 @@ def test_real_images_on_every_engine(shared: Path) -> None:
     frozen_backbone(spec, found)
     graph = compiled_folder(spec.timm_name, found.sha256, None) / GRAPH
     for engine in ("onnxruntime", "openvino"):
-        answers = softmax(network.head().logits(load_engine(engine, graph, "fp32", threads=2)(images)))
+        answers = softmax(network.head().logits(load_engine(Engine(name=engine), graph, threads=2)(images)))
         assert np.abs(answers - expected).max() < 1e-4
