@@ -176,11 +176,12 @@ def _limits(manifest: Manifest, evaluation: Evaluation | None) -> Iterable[str]:
         "reduce the accuracy by any amount: measure it on your own images (`headstart evaluate MODEL DATA`) first."
     )
     if decisions.familiarity:
+        false_alarms = f"{decisions.familiarity.false_alarms:.0%}"
         yield (
             f"An image is called `unfamiliar` if its features are farther than {decisions.familiarity.threshold:.3f} from "
             "those of the training images (one minus the cosine, 0 to 2). This is a hint, not a safeguard. The distance was "
-            f"set so that about {decisions.familiarity.false_alarms:.0%} of images like the training images are called "
-            "unfamiliar, too; of new images it can be more. Images of another kind may be missed."
+            f"set so that about {false_alarms} of images like the training images are called unfamiliar, too; of new images it "
+            "can be more. Images of another kind may be missed."
         )
     else:
         yield "It cannot recognise images unlike those it was trained on."

@@ -32,9 +32,9 @@ class RunImage:
 
 
 def evaluated_images(run: Path, known: Collection[str]) -> Iterator[RunImage]:
-    """The images of predictions.csv in the folder `run` whose SHA-256 is among `known`, in an order drawn anew.
+    """The images of predictions.csv in the folder `run` whose SHA-256 is among `known`, in random order.
 
-    Those that are gone or were changed are left out, and all of them where there is no predictions.csv.
+    Images that are gone or were changed are left out. Without a predictions.csv there are none.
     """
     table = run / PREDICTIONS
     if not table.is_file():
@@ -68,7 +68,7 @@ class _Places:
     archives: dict[Path, dict[str, Candidate]] = field(default_factory=dict)  # archive -> member's name -> member
 
     def contents(self, path: str) -> Iterator[bytes]:
-        """The bytes of each file, or archive member, that `path` leads to."""
+        """The bytes of each file or archive member that `path` may stand for."""
         for folder in self.folders:
             try:
                 if (file := folder / path).is_file():

@@ -43,7 +43,7 @@ def verify_model(model: str | Path) -> Iterator[Passed]:
     n_classes, n_features = predictor.head.weight.shape
     yield Passed("tensors", f"all fit {manifest.backbone.name} with {n_features} features and {n_classes} classes")
     yield Passed("engine", _engine_in_words(manifest, predictor))
-    yield Passed("answers", f"{_check_answers(bundle, predictor)} odd images get finite probabilities that sum to 1")
+    yield Passed("answers", f"{_check_answers(bundle, predictor)} generated images get finite probabilities that sum to 1")
 
 
 def _engine_in_words(manifest: Manifest, predictor: Predictor) -> str:
@@ -79,7 +79,7 @@ def _check_answers(bundle: Bundle, predictor: Predictor) -> int:
                 )
             if not (np.isfinite(probabilities).all() and abs(probabilities.sum() - 1) <= SUM_TOLERANCE):
                 raise BundleError(
-                    f"{bundle.folder} answers an image made on the spot ({name}) with numbers that are not probabilities",
+                    f"{bundle.folder} answers a generated image ({name}) with numbers that are not probabilities",
                     hint="copy the model again; if that does not help, train it again",
                 )
     return len(images)
