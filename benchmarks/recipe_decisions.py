@@ -9,7 +9,6 @@ is selected on it. Prints a line a variant and writes results/recipe-<data>.json
 import argparse
 import json
 import time
-from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from statistics import mean
@@ -17,14 +16,14 @@ from typing import Any
 
 import numpy as np
 
-from headstart.audit.twins import find_twins
-from headstart.data.splits import Split, groups_of, split_dataset
-from headstart.fitting.feature_table import FeatureTable
+from headstart.data.given import open_given
+from headstart.data.splits import Split
 from headstart.fitting.finetune_fit import FinetuneJob, answers_of_trial, finetune_job
-from headstart.fitting.fit import open_splits, scan_sources
+from headstart.fitting.fit import split_for
+from headstart.fitting.scanned import scan_given
 from headstart.machine import peak_rss_mb
-from headstart.model.pretrained import open_backbone
 from headstart.progress import silent
+from headstart.recipes import TrainingPlan, grouped
 from headstart.settings import TrainSettings
 
 RESULTS = Path(__file__).parent / "results"
@@ -38,7 +37,6 @@ VARIANTS: dict[str, list[Any]] = {
     "learning_rate": [1e-4, 4e-4],
     "weight_decay": [0.0, 0.05],
     "schedule": ["constant", "one-cycle"],
-    "small_epochs": [2],  # the first two at 160 px
     "micro_batch": [2, 8, 16],
 }
 
@@ -52,7 +50,7 @@ def main() -> None:
     options = parser.parse_args()
     changes: list[dict[str, Any]] = [{}]
     for name in options.only:
-        changes += [{name: value} | ({"small_size": 160} if name == "small_epochs" else {}) for value in VARIANTS[name]]
+        changes += [{name: value} for value in VARIANTS[name]]
     rows = []
     for change in changes:
         found = [measured(options.data, seed, change) for seed in options.seeds]
@@ -73,23 +71,19 @@ def measured(data: str, seed: int, change: dict[str, Any]) -> tuple[float, float
     """Accuracy on the held-out images, and seconds of the training with its decoding."""
     job = job_of(data, TrainSettings(strategy="finetune", seed=seed))
     rows = job.split.test
-    job = replace(job, plan=replace(job.plan, **change))
+    plan = TrainingPlan.from_json(grouped(job.plan.as_json() | change))
     began = time.perf_counter()
-    answers = answers_of_trial(job, rows, silent)
-    return float((answers.argmax(axis=1) == job.dataset.labels[rows]).mean()), time.perf_counter() - began
+    answers = answers_of_trial(replace(job, plan=plan), rows, silent)
+    return float((answers.argmax(axis=1) == job.labels[rows]).mean()), time.perf_counter() - began
 
 
 def job_of(data: str, settings: TrainSettings) -> FinetuneJob:
     """Fine-tuning on train, with val held out as a test: no epoch is chosen by it."""
-    with ExitStack() as stack:
-        sources = open_splits(stack, data, settings, silent)
-        backbone = open_backbone(settings, silent)
-        dataset, found = scan_sources(sources, backbone, settings, silent)
-        groups = groups_of(dataset.images, find_twins(dataset.images, found.facts, found.vectors).pairs())
-        split = split_dataset(dataset, groups, val_fraction=settings.val_fraction, needs_val=True, seed=settings.seed)
+    with open_given(data, settings) as sources:
+        scanned = scan_given(sources, settings)
+        split = split_for(scanned)
         held_out = Split(split.train, np.empty(0, np.int64), split.val, "none")
-        table = FeatureTable(found.vectors, dataset.labels, groups, len(dataset.classes))
-        return finetune_job(dataset, held_out, table, backbone, settings, None, silent)
+        return finetune_job(scanned, held_out, None, silent)
 
 
 if __name__ == "__main__":

@@ -172,7 +172,6 @@ def resumed_run(run: Path, data: str | Path | None, settings: TrainSettings) -> 
 
 def _read_state(place: Path, partial: Path) -> RunState:
     """What run.json says, of the unfinished run or of the interrupted one in its place. Raises SettingsError."""
-    is_copy = partial.exists() and (place / STATE).is_file()  # earlier versions did not say so in the file
     folder = partial if partial.exists() else place
     if folder == place and not (place / STATE).is_file():
         finished = (place / METRICS).is_file()
@@ -181,14 +180,17 @@ def _read_state(place: Path, partial: Path) -> RunState:
             hint="start a new run" if finished else f"{partial} would hold an unfinished one",
         )
     try:
-        state = RunState.from_json(parse_json((folder / STATE).read_text(encoding="utf-8")))
+        values = parse_json((folder / STATE).read_text(encoding="utf-8"))
+        state = RunState.from_json(values)
     except (OSError, ValueError) as error:
         raise SettingsError(
             f"{partial} cannot be resumed: it had not got far enough, or is damaged", hint="start anew with --overwrite"
         ) from error
     if state.stage == "finished":
         raise SettingsError(f"{place} is finished: there is nothing to resume", hint="start a new run")
-    return state.model_copy(update={"stage": "resumed"}) if folder == place or is_copy else state
+    # Earlier versions did not say that a partial run is a copy of an interrupted one.
+    is_old_copy = "stage" not in values and folder == partial and (place / STATE).is_file()
+    return state.model_copy(update={"stage": "resumed"}) if folder == place or is_old_copy else state
 
 
 def _take_next_free(name: str, strategy: str) -> Path:
