@@ -82,7 +82,7 @@ for prediction in predictor.predict(files):
 from sklearn.model_selection import cross_val_score
 
 with open_data(data) as sources:
-    chosen = [c for c in sources.candidates if c.split != "val" and c.path.endswith((".jpg", ".png"))][::8]
+    chosen = [c for c in sources.candidates if c.split != "val" and c.path.endswith((".jpg", ".png"))][::4]
 paths, labels = [c.path for c in chosen], [c.label for c in chosen]
 scores = cross_val_score(ImageClassifier(), paths, labels, cv=3)
 print(scores.round(3))
