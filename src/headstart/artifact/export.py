@@ -75,11 +75,7 @@ def export_model(
     raised and nothing is written. What less precision costs is measured, for int8 on other images than its ranges come from.
     """
     _check_output(output, overwrite=overwrite)
-    bundle = read_bundle(Path(model))
-    if bundle.manifest.export is not None:
-        raise BundleError(f"{model} is an export already", hint="export the model it was made from")
-    if format == "openvino" and precision == "int8":
-        raise SettingsError("int8 is for ONNX", hint="--format onnx, or --precision fp16")
+    bundle = _bundle_to_export(Path(model), format, precision)
     predictor = Predictor.load(model, progress=progress)
     real = list(_real_proofs(Path(model), bundle, predictor))
     n_ranges = min(CALIBRATION_IMAGES, len(real) // 2) if precision == "int8" else 0  # the others measure its cost
@@ -91,15 +87,16 @@ def export_model(
     progress("exporting", 0, 3)
     with atomic_folder(output) as folder:
         file = folder / FILES[format]
-        with tempfile.TemporaryDirectory(dir=output.parent, prefix=f".{output.name}-onnx-") as aside:
-            onnx_file = file if format == "onnx" else Path(aside) / FILES["onnx"]
-            write_onnx(compiled_form(bundle, progress)[0].graph, predictor.head, onnx_file, _facts(bundle.manifest))
-            if format == "openvino":
-                write_openvino(onnx_file, file, half=precision == "fp16")
-            elif precision == "fp16":
-                as_half_precision(file)
-            elif precision == "int8":
-                as_int8(file, [proof.view for proof in real[:n_ranges]])
+        if format == "onnx":
+            _write_onnx(bundle, predictor, file, progress)
+        else:
+            with tempfile.TemporaryDirectory(dir=output.parent, prefix=f".{output.name}-onnx-") as aside:
+                _write_onnx(bundle, predictor, Path(aside) / FILES["onnx"], progress)
+                write_openvino(Path(aside) / FILES["onnx"], file, half=precision == "fp16")
+        if format == "onnx" and precision == "fp16":
+            as_half_precision(file)
+        elif precision == "int8":
+            as_int8(file, [proof.view for proof in real[:n_ranges]])
         write_head(folder / HEAD, predictor.head)
         if bundle.manifest.decisions.familiarity:
             shutil.copyfile(bundle.familiarity, folder / FAMILIARITY)
@@ -111,6 +108,20 @@ def export_model(
         write_card(folder, save_manifest(folder, bundle.manifest.model_copy(update={"export": entry})))
     progress("exporting", 3, 3)
     return Exported(output, output / FILES[format], parity)
+
+
+def _bundle_to_export(model: Path, format: ExportFormat, precision: ExportPrecision) -> Bundle:
+    bundle = read_bundle(model)
+    if bundle.manifest.export is not None:
+        raise BundleError(f"{model} is an export already", hint="export the model it was made from")
+    if format == "openvino" and precision == "int8":
+        raise SettingsError("int8 is for ONNX", hint="--format onnx, or --precision fp16")
+    return bundle
+
+
+def _write_onnx(bundle: Bundle, predictor: Predictor, file: Path, progress: Progress) -> None:
+    compiled, _ = compiled_form(bundle, progress)
+    write_onnx(compiled.graph, predictor.head, file, _facts(bundle.manifest))
 
 
 def _check_output(output: Path, *, overwrite: bool) -> None:

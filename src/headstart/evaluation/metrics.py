@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 from headstart.evaluation.calibration import expected_calibration_error
 from headstart.evaluation.intervals import TOO_FEW, design_effect, mean_interval, share_interval
 from headstart.evaluation.probabilities import log_losses
-from headstart.evaluation.resampling import resampled_f1
+from headstart.evaluation.resampling import ResampledF1, resampled_f1
 from headstart.evaluation.selection import Corrected
 from headstart.schema import Count, Interval, Name, NotNegative, Positive, Schema, Share, ShareInterval
 
@@ -90,25 +90,14 @@ def evaluate_predictions(
     predicted = probabilities.argmax(axis=1)
     right = predicted == labels
     confusion = np.bincount(labels * n_classes + predicted, minlength=n_classes**2).reshape(n_classes, n_classes)
-    hits, counts, answered = np.diag(confusion), confusion.sum(axis=1), confusion.sum(axis=0)
-    precision, recall = hits / np.maximum(answered, 1), hits / np.maximum(counts, 1)
-    f1 = 2 * hits / np.maximum(counts + answered, 1)
-    present, indices = np.flatnonzero(counts), range(n_classes)
-    effects = [design_effect(right[labels == i], _those(groups, labels == i)) if i in present else 1.0 for i in indices]
-    resampled = resampled_f1(confusion, np.array(effects)) if len(labels) >= TOO_FEW else None
-    per_class = tuple(
-        ClassMetrics(
-            name=name,
-            n=int(counts[i]),
-            precision=float(precision[i]) if answered[i] else None,
-            recall=float(recall[i]) if counts[i] else None,
-            f1=float(f1[i]) if counts[i] else None,
-            precision_ci95=_share_among(right, groups, predicted == i),
-            recall_ci95=_share_among(right, groups, labels == i),
-            f1_ci95=resampled.f1_ci95[i] if resampled and counts[i] >= TOO_FEW else None,
-        )
-        for i, name in enumerate(classes)
-    )
+    counts = confusion.sum(axis=1)
+    present = np.flatnonzero(counts)
+    effects = np.ones(n_classes)
+    effects[present] = [design_effect(right[labels == i], _those(groups, labels == i)) for i in present]
+    resampled = resampled_f1(confusion, effects) if len(labels) >= TOO_FEW else None
+    per_class = _per_class(classes, confusion, right, labels, predicted, groups, resampled)
+    recalls = [c.recall for c in per_class if c.recall is not None]
+    f1s = [c.f1 for c in per_class if c.f1 is not None]
     losses = log_losses(probabilities, labels)
     better = (probabilities > probabilities[np.arange(len(labels)), labels, None]).sum(axis=1)  # classes before the true one
     return Evaluation(
@@ -118,9 +107,9 @@ def evaluate_predictions(
         selected_on=selected_on,
         accuracy=float(right.mean()),
         accuracy_ci95=share_interval(right, groups),
-        balanced_accuracy=float(recall[present].mean()),
+        balanced_accuracy=float(np.mean(recalls)),
         balanced_accuracy_ci95=resampled.balanced_accuracy_ci95 if resampled else None,
-        macro_f1=float(f1[present].mean()),
+        macro_f1=float(np.mean(f1s)),
         macro_f1_ci95=resampled.macro_f1_ci95 if resampled else None,
         log_loss=float(losses.mean()),
         log_loss_ci95=mean_interval(losses, groups) if len(labels) >= TOO_FEW else None,
@@ -128,6 +117,33 @@ def evaluate_predictions(
         ece=expected_calibration_error(probabilities, labels),
         per_class=per_class,
         confusion=tuple(map(tuple, confusion.tolist())),
+    )
+
+
+def _per_class(
+    classes: Sequence[str],
+    confusion: np.ndarray,
+    right: np.ndarray,
+    labels: np.ndarray,
+    predicted: np.ndarray,
+    groups: np.ndarray | None,
+    resampled: ResampledF1 | None,
+) -> tuple[ClassMetrics, ...]:
+    hits, counts, answered = np.diag(confusion), confusion.sum(axis=1), confusion.sum(axis=0)
+    precision, recall = hits / np.maximum(answered, 1), hits / np.maximum(counts, 1)
+    f1 = 2 * hits / np.maximum(counts + answered, 1)
+    return tuple(
+        ClassMetrics(
+            name=name,
+            n=int(counts[i]),
+            precision=float(precision[i]) if answered[i] else None,
+            precision_ci95=_share_among(right, groups, predicted == i),
+            recall=float(recall[i]) if counts[i] else None,
+            recall_ci95=_share_among(right, groups, labels == i),
+            f1=float(f1[i]) if counts[i] else None,
+            f1_ci95=resampled.f1_ci95[i] if resampled and counts[i] >= TOO_FEW else None,
+        )
+        for i, name in enumerate(classes)
     )
 
 
