@@ -1,9 +1,9 @@
-"""Posts photographs to a server and measures what comes back; a process of its own, so that its own work can be told apart.
+"""Posts photographs to a server and measures the answers. It is a separate process, so its own work can be measured.
 
     python benchmarks/load_client.py URL FOLDER --clients 16 --seconds 60            each client waits for its answer
-    python benchmarks/load_client.py URL FOLDER --rate 600 --seconds 30              as many a second, come what may
+    python benchmarks/load_client.py URL FOLDER --rate 600 --seconds 30              600 requests a second, without waiting
 
-Prints one JSON object: requests by status, seconds, its own processor seconds, latencies, what was answered in each second.
+Prints one JSON object: requests by status, seconds, its own processor seconds, latencies, the number of answers in each second.
 """
 
 import argparse
@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-MAX_CONNECTIONS = 400  # of an open loop: what cannot be sent at once waits in the client, as in a browser
+MAX_CONNECTIONS = 400  # of an open loop: more requests wait in the client, as in a browser
 
 
 @dataclass(slots=True)
@@ -30,14 +30,14 @@ class Record:
 
 
 class Client:
-    """One connection that is kept, and opened again where it ended."""
+    """One connection that is kept open, and opened again if it ended."""
 
     def __init__(self, host: str, port: int) -> None:
         self.host, self.port = host, port
         self.streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
 
     async def post(self, request: bytes) -> str:
-        """The status of the answer to a whole request."""
+        """Sends a whole request; returns the status of the answer, or the name of the error."""
         try:
             if self.streams is None:
                 self.streams = await asyncio.open_connection(self.host, self.port)
@@ -54,7 +54,7 @@ class Client:
 
 
 async def closed_loop(clients: list[Client], requests: list[bytes], seconds: float, min_requests: int, record: Record) -> None:
-    """Each client sends its next request when it has its answer."""
+    """Each client sends its next request when the last one is answered."""
     numbers, began = count(), time.perf_counter()
 
     async def work(client: Client) -> None:
@@ -88,7 +88,7 @@ async def open_loop(clients: list[Client], requests: list[bytes], seconds: float
 
 
 async def timed(client: Client, request: bytes, began: float, record: Record) -> None:
-    """Sends a request and notes how it went."""
+    """Sends a request and records its status and latency."""
     sent = time.perf_counter()
     status = await client.post(request)
     ended = time.perf_counter()

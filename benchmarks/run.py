@@ -1,10 +1,10 @@
-"""headstart beside what people use otherwise: one run, one machine, the same images, backbone and seed for all.
+"""Compares headstart with what people use instead: one run, one machine, the same images, backbone and seed for all.
 
-    make bench          about 25 minutes on two cores; the slow procedures for 2 of their epochs, marked as extrapolated
-    make bench-full     the slow procedures to their end
+    make bench          about 25 minutes on two cores; the slow procedures run for 2 of their epochs and are extrapolated
+    make bench-full     the slow procedures run to their end
 
-Expect on two cores (EfficientNet-Lite0, ants and bees): the tutorial in minutes, a warm probe in two seconds. Everything is a
-process of its own, timed from its start to its end one after the other; nothing else may run meanwhile. Writes
+Expect on two cores (EfficientNet-Lite0, ants and bees): the tutorial in minutes, a warm probe in two seconds. Each contender
+is a separate process, timed from start to end, one after the other. Run nothing else at the same time. Writes
 results/<data>.json, results/table.md and results/accuracy-against-seconds.png.
 """
 
@@ -51,7 +51,7 @@ class Timing:
 
 @dataclass(frozen=True)
 class Machine:
-    """Where all this was measured."""
+    """The machine and the versions that the measurements ran on."""
 
     processor: str
     cores: int
@@ -81,7 +81,7 @@ def main() -> None:
 
 
 def split_folder(data: str, target: Path, seed: int) -> Path:
-    """train/ and val/ with links to the images, in the same split for all: the data's own, else 20 % of train held out."""
+    """train/ and val/ with links to the images, the same split for all: the data's own, or 20 % of train held out."""
     with open_data(data) as sources:
         readable = [c for c in sources.candidates if c.label and c.file.suffix.lower() != ".gif"]
         splits = [c.split for c in readable]
@@ -98,7 +98,7 @@ def split_folder(data: str, target: Path, seed: int) -> Path:
 
 
 def contenders(data: Path, folder: Path, options: argparse.Namespace) -> Iterator[Timing]:
-    """Runs one after the other; what headstart compiles once per installation is made beforehand."""
+    """Runs one after the other. What headstart compiles once per installation is compiled first and not timed."""
     home = folder / "home"
     headstart = [sys.executable, "-m", "headstart", "train", str(data), "--seed", str(options.seed), "--json"]
     environment = {"HEADSTART_HOME": str(home)}
@@ -131,7 +131,7 @@ def headstart_timing(name: str, command: list[str], environment: dict[str, str])
 
 
 def peer_timing(name: str, command: list[str]) -> Timing:
-    """A run of a peer; where it ran for some of its epochs only, its seconds are extrapolated from the mean of those."""
+    """A run of a peer. If it ran for only some of its epochs, its seconds are extrapolated from their mean."""
     seconds, peak, printed = measure(name, command, {})
     accuracies, epochs = printed.pop("accuracies"), printed.get("epochs_of_the_procedure", 0)
     extrapolated = epochs > len(accuracies)
@@ -141,7 +141,7 @@ def peer_timing(name: str, command: list[str]) -> Timing:
 
 
 def measure(name: str, command: list[str], environment: dict[str, str]) -> tuple[float, float, dict[str, Any]]:
-    """Wall seconds, peak memory in MiB and the JSON a process printed last."""
+    """Wall seconds, peak memory in MiB, and the JSON that the process printed last."""
     print(f"{name} ...", file=sys.stderr, flush=True)
     began = time.perf_counter()
     with subprocess.Popen(command, stdout=subprocess.PIPE, env=os.environ | environment, text=True) as process:
@@ -157,16 +157,16 @@ def measure(name: str, command: list[str], environment: dict[str, str]) -> tuple
 
 
 def machine() -> Machine:
-    """What the figures depend on."""
+    """The machine and versions that the figures depend on."""
     lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines() if Path("/proc/cpuinfo").exists() else []
     model = next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.processor())
     return Machine(model, cores(), platform.python_version(), {name: version(name) for name in VERSIONS})
 
 
 def render() -> None:
-    """One table and one picture of all results there are."""
+    """Writes one table and one picture of all results in the folder."""
     found = [json.loads(file.read_text(encoding="utf-8")) for file in sorted(RESULTS.glob("*.json"))]
-    results = [result for result in found if "timings" in result]  # other benchmarks write there, too
+    results = [result for result in found if "timings" in result]  # other benchmarks write there too
     lines = []
     for result in results:
         slowest = max(timing["seconds"] for timing in result["timings"])
@@ -201,7 +201,7 @@ def render() -> None:
             axes.plot(timing["seconds"], timing["accuracy_best"], marker, color=colour, markersize=8)
             label = timing["name"].split(" (")[0]
             place = (timing["seconds"], timing["accuracy_best"])
-            # Slanted, as several stand side by side at nearly the same accuracy.
+            # Slanted, because several points lie side by side at nearly the same accuracy.
             axes.annotate(label, place, xytext=(2, 6), textcoords="offset points", fontsize=8, rotation=35)
         axes.set(xscale="log", xlabel="seconds, whole process", ylabel="val accuracy")
         axes.set_title(result["data"], pad=24)

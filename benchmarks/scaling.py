@@ -1,10 +1,10 @@
-"""How time and memory grow with the number of images: cold extraction, a warm re-run, and one with 1 % new images.
+"""How time and memory grow with the number of images: nothing stored, all stored, and 1 % new images.
 
     make bench-scaling        about 20 minutes on two cores and 2 GB of disk
     python benchmarks/scaling.py DATA --sizes 1000 10000 50000
 
-Makes so many images by cropping and encoding those of DATA anew, writes their features with `headstart embed` and records
-seconds and peak memory of the process. Expect on two cores: about 4 ms an image cold, 0.2 ms warm, memory within 1.3 times.
+Makes the images by cropping those of DATA and encoding the crops, writes their features with `headstart embed`, and records
+seconds and peak memory of the process. Expect on two cores: about 4 ms per image cold, 0.2 ms warm, memory within 1.3 times.
 """
 
 import argparse
@@ -27,7 +27,7 @@ from run import RESULTS, machine
 from headstart.data.catalog import open_data
 from headstart.threads import map_in_threads
 
-SIDE_PX = (320, 420)  # of a crop: shorter and longer side, as of photographs for the web
+SIDE_PX = (320, 420)  # of a crop: shorter and longer side, as in photographs for the web
 NEW_SHARE = 0.01
 
 
@@ -62,14 +62,14 @@ def main() -> None:
 
 
 def read_pictures(data: str) -> list[Image.Image]:
-    """The pictures that the others are cut from."""
+    """The pictures that the crops are taken from."""
     with open_data(data) as sources:
         files = [candidate.file for candidate in sources.candidates if candidate.file.suffix.lower() in (".jpg", ".png")]
     return [Image.open(file).convert("RGB") for file in files[:200]]
 
 
 def make_images(pictures: Sequence[Image.Image], folder: Path, count: int, first: int = 0) -> Path:
-    """Random crops of the pictures as JPEG, number `first` and following; the same for the same numbers."""
+    """Writes random crops of the pictures as JPEG, from number `first` on. The same number gives the same crop."""
 
     def make(number: int) -> None:
         rng = np.random.default_rng(number)

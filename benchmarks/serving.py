@@ -1,13 +1,13 @@
-"""`headstart serve` beside a bare loop and a plain FastAPI handler: one run, one machine, the same model and photographs.
+"""Compares `headstart serve` with a bare loop and a plain FastAPI handler: one run, one machine, the same model and images.
 
-    python benchmarks/serving.py hymenoptera_data          about six minutes on two cores; nothing else may run meanwhile
+    python benchmarks/serving.py hymenoptera_data          about six minutes on two cores; run nothing else
 
-The bare loop decodes and answers the same files with the same engine on all cores, without HTTP. The clients run on the same
-cores as the server, so what they use is measured and taken off: `images_per_second` is what the server would do on the cores
-that were left to it. Writes results/serving.json.
+The bare loop decodes and classifies the same files with the same engine on all cores, without HTTP. The clients run on the
+same cores as the server, so their processor time is measured and subtracted: `images_per_second` counts only the time that
+was left to the server. Writes results/serving.json.
 
-Expect: 0.85 of the bare loop or more at 16 clients, no errors, p99 below 4 times p50, memory that does not grow; at four times
-what it can do only 200s and 429s, and full speed at once afterwards.
+Expect: with 16 clients at least 0.85 of the bare loop, no errors, p99 below 4 times p50, memory that does not grow. With four
+times as many requests as the server can answer: only 200s and 429s, and full speed immediately afterwards.
 """
 
 import argparse
@@ -35,14 +35,14 @@ from headstart.threads import cores
 
 HERE = Path(__file__).parent
 CLIENTS, OVERLOAD = 16, 4
-REQUESTS_WARM, REQUESTS = 1_000, 10_000  # memory is compared after these many
+REQUESTS_WARM, REQUESTS = 1_000, 10_000  # memory is compared after these numbers of requests
 
 
 @dataclass(frozen=True)
 class Load:
     """One load on one server."""
 
-    images_per_second: float  # on the cores that the clients left
+    images_per_second: float  # with the time that the clients left
     seconds: float
     client_processor_seconds: float
     statuses: dict[str, int]
@@ -104,7 +104,7 @@ def photographs_of(data: str, target: Path) -> Path:
 
 
 def trained(data: str, run: Path) -> str:
-    """A probe of the data."""
+    """Trains a probe on the data; returns its run folder."""
     command = [sys.executable, "-m", "headstart", "train", data, "--strategy", "probe", "--quiet", "--output", str(run)]
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
     return str(run)
@@ -122,7 +122,7 @@ def bare_loop(model: str, photographs: Path, seconds: float) -> float:
 
 @contextmanager
 def server(command: list[str]) -> Iterator[tuple[str, psutil.Process]]:
-    """A server's address and process, once it answers."""
+    """A server's address and process, once it accepts connections."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     with subprocess.Popen([*command, str(port)], stdout=subprocess.DEVNULL) as process:
@@ -143,7 +143,7 @@ def server(command: list[str]) -> Iterator[tuple[str, psutil.Process]]:
 
 
 def load(url: str, process: psutil.Process, photographs: Path, *arguments: object) -> Load:
-    """Puts a load on a server and watches its memory meanwhile."""
+    """Puts a load on a server and records its memory during it."""
     ended, sizes = Event(), [process.memory_info().rss]
 
     def watch() -> None:

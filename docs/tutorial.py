@@ -3,9 +3,9 @@
 # %% [markdown]
 # # Ants and bees, in seconds
 #
-# This notebook does what PyTorch's transfer-learning tutorial does: it takes a network pretrained on ImageNet and makes
-# it tell ants from bees. Where the photographs of ants and bees are not at hand, it uses the solar cells of
-# `elpv-dataset` (functional or defective) instead; not a line changes.
+# This notebook does what PyTorch's transfer-learning tutorial does: it takes a network pretrained on ImageNet and teaches
+# it to tell ants from bees. If the photographs of ants and bees are not on this machine, it uses the solar cells of
+# `elpv-dataset` (functional or defective) instead; the code is the same.
 
 # %%
 import tempfile
@@ -23,8 +23,8 @@ print(data)
 # %% [markdown]
 # ## Look at the images
 #
-# The first column is the image as it is, the second what the network sees when it predicts, the others what it sees in
-# training when it is fine-tuned.
+# The first column shows the image itself, the second what the network sees when it predicts, the others what it sees
+# during fine-tuning.
 
 # %%
 from headstart.artifact.preview import write_preview
@@ -39,8 +39,8 @@ display(Image(folder / "preview.png"))
 # %% [markdown]
 # ## The network as a fixed feature extractor
 #
-# The backbone stays as it is. Each image becomes a vector of 1,280 numbers once, and a logistic regression learns the
-# classes from these. The accuracy comes with its interval, and nothing was selected on the images it was measured on.
+# The backbone stays as it is. It turns each image into a vector of 1,280 numbers, once, and a logistic regression learns
+# the classes from these. The accuracy comes with its interval; nothing was selected on the images it was measured on.
 
 # %%
 probe = train(data, TrainSettings(strategy="probe"), output=folder / "probe")
@@ -53,7 +53,7 @@ display(Image(folder / "probe" / "figures" / "mistakes.png"))
 # %% [markdown]
 # ## Fine-tuning
 #
-# Now all weights are trained, starting from the fitted head: epoch 0 in the curves is the probe. The best epoch is
+# Now the network itself is trained, starting from the fitted head: epoch 0 in the curves is the probe. The best epoch is
 # chosen on the validation images, and the summary says so.
 
 # %%
@@ -64,7 +64,7 @@ display(Image(folder / "finetune" / "figures" / "history.png"))
 # %% [markdown]
 # ## Predict
 #
-# A bundle is all that a prediction needs.
+# To predict you need only the saved model, a folder called a bundle.
 
 # %%
 predictor = Predictor.load(finetuned.model)
@@ -74,9 +74,9 @@ for prediction in predictor.predict(files):
     print(Path(prediction.path).name, prediction.predicted, f"{prediction.probability:.1%}")
 
 # %% [markdown]
-# ## In scikit-learn's words
+# ## With scikit-learn
 #
-# `ImageClassifier` takes lists of paths and labels, so it works with scikit-learn's own tools.
+# `ImageClassifier` takes lists of paths and labels, so it works with scikit-learn's tools.
 
 # %%
 from sklearn.model_selection import cross_val_score

@@ -1,6 +1,6 @@
 """fastai's `vision_learner(...).fine_tune(...)` on the same backbone, with fastai's own defaults for the rest.
 
-    python fastai_learner.py DATA --epochs 4      one epoch of the new head alone, then 4 of everything
+    python fastai_learner.py DATA --epochs 4      one epoch of the new head alone, then 4 of the whole network
 
 DATA holds train/ and val/. Prints one JSON object: the val accuracy of every epoch.
 """
@@ -23,7 +23,7 @@ from lite0 import MEAN, SIZE_PX, STD, pretrained_lite0
 
 
 def main() -> None:
-    """Fine-tunes and prints what came out."""
+    """Fine-tunes and prints the result."""
     warnings.simplefilter("ignore")
     parser = argparse.ArgumentParser()
     parser.add_argument("data", type=Path)
@@ -39,7 +39,7 @@ def main() -> None:
         batch_tfms=[*aug_transforms(), Normalize.from_stats(MEAN, STD)],
         num_workers=2,
     )
-    # fastai would fetch timm's weights from a hub; the same ones are put in by hand.
+    # fastai would download timm's weights from a hub. The same weights as for the other peers are loaded here instead.
     learner = vision_learner(loaders, "tf_efficientnet_lite0", metrics=accuracy, pretrained=False, normalize=False)
     body = pretrained_lite0()
     body.reset_classifier(0, "")

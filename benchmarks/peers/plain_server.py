@@ -1,4 +1,4 @@
-"""The server that one writes in five minutes: FastAPI, a function a request, the same model, no batches and no limits.
+"""A server written in five minutes: FastAPI, one function call per request, the same model, no batches and no limits.
 
 python benchmarks/peers/plain_server.py MODEL PORT
 """

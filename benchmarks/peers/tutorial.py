@@ -5,8 +5,8 @@
     python tutorial.py DATA --epochs 2        the first two epochs of 25, to extrapolate from
 
 DATA holds train/ and val/. Prints one JSON object: the val accuracy of every epoch and the seconds of each.
-On two cores, 25 epochs on ants and bees were recorded as 432 s frozen and 749 s fine-tuned on one machine; others differ by
-a factor, so only ratios within one run count.
+On one machine with two cores, 25 epochs on ants and bees took 432 s frozen and 749 s fine-tuned. Machines differ in speed, so
+compare only figures from the same run.
 """
 
 import argparse
@@ -24,7 +24,7 @@ from torchvision import datasets, transforms
 
 
 def main() -> None:
-    """Trains as the tutorial does and prints what came out."""
+    """Trains as the tutorial does and prints the result."""
     parser = argparse.ArgumentParser()
     parser.add_argument("data", type=Path)
     parser.add_argument("--frozen", action="store_true")

@@ -2,7 +2,7 @@
 
     python usual_script.py DATA
 
-DATA holds train/ and val/. Prints one JSON object: val accuracy, and how many images a second were turned into features.
+DATA holds train/ and val/. Prints one JSON object: the val accuracy, and the images per second that were turned into features.
 """
 
 import argparse
@@ -21,7 +21,7 @@ from torchvision import datasets, transforms
 
 
 def main() -> None:
-    """Fits on train, scores on val, prints what came out."""
+    """Fits on train, scores on val, and prints the result."""
     parser = argparse.ArgumentParser()
     parser.add_argument("data", type=Path)
     options = parser.parse_args()

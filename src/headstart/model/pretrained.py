@@ -1,4 +1,4 @@
-"""The backbone of a run: its weights found, its preprocessing settled, and features to be had from the fastest engine."""
+"""The backbone of a run: its weights found, its preprocessing settled, and what computes its features."""
 
 import warnings
 from dataclasses import dataclass
