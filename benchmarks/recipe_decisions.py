@@ -1,9 +1,9 @@
-"""The choices in recipes.py, measured again: fine-tuning with one number of the plan changed at a time.
+"""Measures the choices in recipes.py again: fine-tuning with one number of the plan changed at a time.
 
     python benchmarks/recipe_decisions.py sign_digits --only freeze --seeds 0 1 2
 
-Minutes a variant and seed on two cores. The accuracy is of the last epoch, on the data's val split or a fifth of train; nothing
-is selected on it. Prints a line a variant and writes results/recipe-<data>.json.
+Each variant and seed takes minutes on two cores. The accuracy is that of the last epoch on the data's val split, or on a fifth
+of train. Nothing is selected on it. Prints one line per variant and writes results/recipe-<data>.json.
 """
 
 import argparse
@@ -27,7 +27,7 @@ from headstart.recipes import TrainingPlan, grouped
 from headstart.settings import TrainSettings
 
 RESULTS = Path(__file__).parent / "results"
-# Number of the plan -> what else it could be. The recipe's own choice is always measured first.
+# A number of the plan -> other values to try. The recipe's own choice is always measured first.
 VARIANTS: dict[str, list[Any]] = {
     "freeze": [0, 5],
     "epochs": [2, 6, 8],
@@ -42,7 +42,7 @@ VARIANTS: dict[str, list[Any]] = {
 
 
 def main() -> None:
-    """Measures what --only names, or everything."""
+    """Measures the numbers that --only names, or all of them."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", help="a data set: a folder, or a name of the catalog")
     parser.add_argument("--only", nargs="*", choices=sorted(VARIANTS), default=sorted(VARIANTS))
@@ -68,7 +68,7 @@ def main() -> None:
 
 
 def measured(data: str, seed: int, change: dict[str, Any]) -> tuple[float, float]:
-    """Accuracy on the held-out images, and seconds of the training with its decoding."""
+    """Accuracy on the held-out images, and seconds for training, decoding included."""
     job = job_of(data, TrainSettings(strategy="finetune", seed=seed))
     rows = job.split.test
     plan = TrainingPlan.from_json(grouped(job.plan.as_json() | change))

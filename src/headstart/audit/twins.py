@@ -14,9 +14,7 @@ from headstart.threads import one_blas_thread
 
 LEAF_IMAGES = 64  # images that are compared with one another, pair by pair
 TREES = 16  # a pair of twins that one tree parts is in one leaf of another
-# Above so many images trees are grown along the principal components of some of them, which takes a fifth of the time.
-MANY = 8_000
-TREE_FEATURES, PRINCIPAL_IMAGES = 64, 4096
+MANY = 8_000  # images above which products are left to one thread: the rounding, and so the last bits, depend on it
 ROWS, COLUMNS = 4096, 128  # that are standardised together: what bounds the memory
 # Twins differ in few bits of their hashes, and the more they differ the more alike their features are. Hashes alone pair plain
 # backgrounds, features alone two shots of one scene. Where everything looks alike, as solar cells do, twins are those that
@@ -88,10 +86,8 @@ def twin_pairs(hashes: np.ndarray, vectors: np.ndarray, *, seed: int = 0) -> tup
     standard = standardised(vectors)
     rng = np.random.default_rng(seed)
     crowd = np.full(len(hashes), -1.0, np.float32)  # similarity to the tenth nearest, as far as the leaves show it
-    is_many = len(standard) > MANY
-    points = _in_fewer_dimensions(standard, rng) if is_many else standard
-    with one_blas_thread() if is_many else nullcontext():
-        parts = [_compared(leaf, hashes, standard, crowd) for _ in range(TREES) for leaf in _leaves(points, rng)]
+    with one_blas_thread() if len(standard) > MANY else nullcontext():
+        parts = [_compared(leaf, hashes, standard, crowd) for _ in range(TREES) for leaf in _leaves(standard, rng)]
     first, second, bits, similarity = (np.concatenate(columns) for columns in zip(*parts, strict=True))
     _, once = np.unique(first * len(hashes) + second, return_index=True)
     first, second, bits, similarity = first[once], second[once], bits[once], similarity[once]
@@ -119,13 +115,6 @@ def standardised(vectors: np.ndarray) -> np.ndarray:
     return standard
 
 
-def _in_fewer_dimensions(standard: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """(n, TREE_FEATURES): the images along the principal components of a random part of them."""
-    some = standard[np.sort(rng.choice(len(standard), PRINCIPAL_IMAGES, replace=False))]
-    axes = np.linalg.eigh((some.T @ some).astype(np.float64))[1][:, -TREE_FEATURES:]
-    return standard @ axes.astype(np.float32)
-
-
 def _leaves(points: np.ndarray, rng: np.random.Generator) -> Iterator[np.ndarray]:
     """Parts of 0 .. n - 1 of at most LEAF_IMAGES, by halving at the median along random directions: one random tree."""
     waiting = [np.arange(len(points))]
@@ -143,7 +132,7 @@ def _leaves(points: np.ndarray, rng: np.random.Generator) -> Iterator[np.ndarray
 
 def _compared(leaf: np.ndarray, hashes: np.ndarray, standard: np.ndarray, crowd: np.ndarray) -> tuple[np.ndarray, ...]:
     """(first, second, bits, similarity) of the pairs within a leaf that may be twins; raises `crowd` where it shows more."""
-    similarity = standard[leaf] @ standard[leaf].T  # two arrays: of one with itself BLAS takes another way, with other bits
+    similarity = standard[leaf] @ standard[leaf].T
     if len(leaf) > CROWD:
         crowd[leaf] = np.maximum(crowd[leaf], np.partition(similarity, -CROWD - 1, axis=1)[:, -CROWD - 1])  # 1: itself
     bits = np.bitwise_count(hashes[leaf][:, None] ^ hashes[leaf][None, :]).astype(np.int64)
