@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import COLOURS, PATIENCE_SECONDS, SIGNALS_ITSELF, TINY, draw_shape
+from conftest import COLOURS, PATIENCE_SECONDS, SIGNALS_ITSELF, TINY, draw_shape, lend_compiled_forms
 
 import headstart
 from headstart.errors import DataError, SettingsError
@@ -68,19 +68,27 @@ def arguments(data: Path, tiny_weights: Path) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def uninterrupted(arguments: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
+def home(tmp_path_factory: pytest.TempPathFactory, compiled_forms: Path) -> Path:
+    """The home of the processes that are started here."""
+    folder = tmp_path_factory.mktemp("home of processes")
+    lend_compiled_forms(folder, compiled_forms)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(arguments: list[str], home: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The run that nobody interrupted."""
     folder = tmp_path_factory.mktemp("whole")
-    metrics = metrics_of(run_train([*arguments, "--output", str(folder / "run")], folder / "home"))
+    metrics = metrics_of(run_train([*arguments, "--output", str(folder / "run")], home))
     assert metrics["interrupted"] is False
     return folder / "run"
 
 
 @pytest.mark.slow
-def test_killed_and_resumed(arguments: list[str], uninterrupted: Path, tmp_path: Path) -> None:
+def test_killed_and_resumed(arguments: list[str], home: Path, uninterrupted: Path, tmp_path: Path) -> None:
     """A run killed after its first epoch leaves no half bundle; resumed, its weights are those of an uninterrupted one."""
     run, partial = tmp_path / "run", tmp_path / "run.partial"
-    ended = run_train([*arguments, "--output", str(run)], tmp_path / "home", "SIGKILL", nth_checkpoint=2)
+    ended = run_train([*arguments, "--output", str(run)], home, "SIGKILL", nth_checkpoint=2)
     assert ended == (-signal.SIGKILL, "")
     assert not run.exists()
     refused = subprocess.run(
@@ -88,7 +96,7 @@ def test_killed_and_resumed(arguments: list[str], uninterrupted: Path, tmp_path:
     )
     assert refused.returncode == 1
     assert "--resume" in refused.stderr
-    metrics = metrics_of(run_train(["--resume", str(run)], tmp_path / "home"))
+    metrics = metrics_of(run_train(["--resume", str(run)], home))
     assert metrics["interrupted"] is False
     assert weights_sha256(run) == weights_sha256(uninterrupted)
     assert epochs_of(run) == epochs_of(uninterrupted)
@@ -98,10 +106,10 @@ def test_killed_and_resumed(arguments: list[str], uninterrupted: Path, tmp_path:
 
 
 @pytest.mark.slow
-def test_interrupted_and_resumed(arguments: list[str], uninterrupted: Path, tmp_path: Path) -> None:
+def test_interrupted_and_resumed(arguments: list[str], home: Path, uninterrupted: Path, tmp_path: Path) -> None:
     """Ctrl-C completes the run folder with the best so far and exits with 130; it can be resumed to the very end."""
     run, partial = tmp_path / "run", tmp_path / "run.partial"
-    ended = run_train([*arguments, "--output", str(run)], tmp_path / "home", "SIGINT", nth_checkpoint=2)
+    ended = run_train([*arguments, "--output", str(run)], home, "SIGINT", nth_checkpoint=2)
     metrics = metrics_of(ended, code=130)
     assert metrics["interrupted"] is True
     assert any(note.startswith("interrupted: epoch ") for note in metrics["notes"])
@@ -110,7 +118,7 @@ def test_interrupted_and_resumed(arguments: list[str], uninterrupted: Path, tmp_
     for name in ("model/manifest.json", "model/weights.safetensors", "predictions.csv", "report.html"):
         assert (run / name).is_file()
     assert not partial.exists()
-    resumed = metrics_of(run_train(["--resume", str(run)], tmp_path / "home"))
+    resumed = metrics_of(run_train(["--resume", str(run)], home))
     assert resumed["interrupted"] is False
     assert weights_sha256(run) == weights_sha256(uninterrupted)
     assert epochs_of(run) == epochs_of(uninterrupted)
