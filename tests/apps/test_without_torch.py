@@ -11,6 +11,7 @@ import pytest
 from conftest import TINY, SavedRun
 
 from apps.conftest import WITHOUT, Result, assert_explained
+from headstart.machine import has_cuda
 
 
 @pytest.fixture
@@ -94,3 +95,41 @@ def test_predicting_without_torch(saved_run: SavedRun, without: Callable[..., Re
 def test_serving_without_its_packages(saved_run: SavedRun, without: Callable[..., Result]) -> None:
     """Where the server's packages are missing, one sentence says what to install."""
     assert_explained(without("fastapi", "serve", saved_run.run), "serving needs fastapi", "headstart[serve]")
+
+
+def test_a_device_chosen_by_itself(saved_run: SavedRun, without: Callable[..., Result]) -> None:
+    """--device auto on a machine without a GPU takes the compiled form: torch is not needed."""
+    if has_cuda():
+        pytest.skip("there is a GPU here")
+    image = next(iter(saved_run.labels))
+    assert without("torch,timm,torchvision", "predict", saved_run.run, image, "--device", "auto").code == 0
+    evaluated = without("torch,timm,torchvision", "evaluate", saved_run.run, saved_run.data, "--device", "auto", "--json")
+    assert evaluated.code == 0, evaluated.err
+
+
+@pytest.mark.process
+def test_what_a_model_was_made_with_predicts_it(
+    headstart: Callable[..., Result], draw_classes: Callable[..., Path], tiny_weights: Path, tmp_path: Path
+) -> None:
+    """The engine in the manifest answers wherever it is installed; elsewhere another does, and verify says which."""
+    pytest.importorskip("openvino")
+    data, run = draw_classes({"circles": 8, "squares": 8}), tmp_path / "run"
+    trained = headstart("train", data, "--engine", "openvino", "--backbone", TINY, "--weights", tiny_weights, "--output", run)
+    assert trained.code == 0, trained.err
+    manifest = json.loads((run / "model" / "manifest.json").read_text(encoding="utf-8"))
+    assert manifest["engine"] == {"name": "openvino", "precision": "fp32"}
+    assert "openvino fp32, which the model was made with" in headstart("verify", run).out
+    script = "import sys\nsys.modules['openvino'] = None\nfrom headstart.apps.main import run\nrun(sys.argv[1:])\n"
+
+    def elsewhere(*arguments: object) -> "subprocess.CompletedProcess[str]":
+        return subprocess.run(
+            [sys.executable, "-c", script, *map(str, arguments)], capture_output=True, encoding="utf-8", check=True
+        )
+
+    images = sorted(data.glob("*/*.png"))
+    here = headstart("predict", run, *images, "--format", "jsonl").out
+    there = elsewhere("predict", run, *images, "--format", "jsonl")
+    assert "OpenVINO, which is not installed: ONNX Runtime" in there.stderr
+    for one, other in zip(map(json.loads, here.splitlines()), map(json.loads, there.stdout.splitlines()), strict=True):
+        assert one["probabilities"] == pytest.approx(other["probabilities"], abs=1e-4)
+    assert "onnxruntime fp32; the model was made with openvino" in elsewhere("verify", run).stdout
