@@ -1,60 +1,47 @@
-"""--strategy auto, compare and --cv on drawn shapes and a tiny network."""
+"""--strategy auto, --cv and --balance on drawn shapes and a tiny network."""
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
-import safetensors.numpy
-from conftest import TINY, MakeOnce
+from conftest import MakeOnce
 from PIL import Image
+from tints import LEARNS, draw_tints, quick_settings, write_blind_weights
 
 import headstart
+from headstart.data.given import open_given
 from headstart.errors import DataError, SettingsError
-from headstart.runs.comparing import compare_models
+from headstart.fitting.scanned import Scanned, scan_given
+from headstart.fitting.strategy import choose
 from headstart.settings import TrainSettings
+
+
+@pytest.fixture(scope="session")
+def blind(made_once: MakeOnce, tiny_weights: Path) -> Path:
+    """Weights of a colour-blind network."""
+    return made_once("colour blind", lambda folder: write_blind_weights(folder, tiny_weights)) / "blind.safetensors"
+
+
+@pytest.fixture
+def learning(blind: Path) -> Callable[..., TrainSettings]:
+    """Settings with which fine-tuning learns what a probe cannot see."""
+    return lambda **values: quick_settings(blind, **(LEARNS | values))
 
 
 @pytest.fixture
 def settings(tiny_weights: Path) -> Callable[..., TrainSettings]:
     """Settings for a run that takes a second or two."""
-
-    def make(**values: Any) -> TrainSettings:
-        small = {"backbone": TINY, "weights": tiny_weights, "image_size": 48, "workers": 2, "device": "cpu"}
-        return TrainSettings.of(**(small | values))
-
-    return make
+    return partial(quick_settings, tiny_weights)
 
 
 @pytest.fixture
 def tints(tmp_path: Path) -> Path:
-    """Two classes of grey noise with a tint, red or green, that leaves the sum of the three channels as it is."""
-    folder, rng = tmp_path / "tints", np.random.default_rng(0)
-    for label, tint in (("red", [30, -30, 0]), ("green", [-30, 30, 0])):
-        (folder / label).mkdir(parents=True)
-        for i in range(80):
-            grey = rng.integers(80, 170, (48, 48, 1)) + rng.integers(-20, 21)
-            Image.fromarray((grey + tint).astype(np.uint8)).save(folder / label / f"{i}.png")
-    return folder
-
-
-@pytest.fixture(scope="session")
-def colour_blind(made_once: MakeOnce, tiny_weights: Path) -> Path:
-    """Weights of a network whose first convolution adds the channels up: no probe can tell the tints apart."""
-
-    def make(folder: Path) -> None:
-        tensors = safetensors.numpy.load_file(tiny_weights)
-        tensors[FIRST] = np.repeat(tensors[FIRST].mean(axis=1, keepdims=True), 3, axis=1)
-        safetensors.numpy.save_file(tensors, folder / "blind.safetensors")
-
-    return made_once("colour blind", make) / "blind.safetensors"
-
-
-FIRST = "conv1.0.weight"
-# Two epochs of gradient steps make it see: fine-tuning wins by 40 points and more, however a machine rounds.
-LEARNS = {"epochs": 3, "learning_rate": 0.01, "augment": "none", "freeze": 0, "time_budget": 86_400}
+    """Two classes that only a network which learns to see colours can tell apart."""
+    return draw_tints(tmp_path / "tints")
 
 
 def test_auto_keeps_a_probe_that_cannot_be_beaten(
@@ -68,24 +55,62 @@ def test_auto_keeps_a_probe_that_cannot_be_beaten(
     assert any(note.startswith("auto chose the probe") for note in run.notes)
 
 
-def test_auto_without_time_says_how_much_it_needs(
-    tints: Path, colour_blind: Path, settings: Callable[..., TrainSettings], tmp_path: Path
-) -> None:
+def test_auto_without_time_says_how_much_it_needs(tints: Path, learning: Callable[..., TrainSettings], tmp_path: Path) -> None:
     """A budget that is gone already keeps the probe and names one that would do."""
-    run = headstart.train(tints, settings(weights=colour_blind, time_budget=0.01), output=tmp_path / "run")
+    run = headstart.train(tints, learning(time_budget=0.01), output=tmp_path / "run")
     assert run.metrics["strategy"] == "probe"
     assert "--time-budget 0.01 is too short" in run.metrics["choice"]["why"]
 
 
-def test_auto_finetunes_where_it_pays(
-    tints: Path, colour_blind: Path, settings: Callable[..., TrainSettings], tmp_path: Path
-) -> None:
+def scanned(data: Path, settings: TrainSettings) -> Scanned:
+    """The scan of a run that began at second 0 of a clock that is given."""
+    with open_given(data, settings) as sources:
+        return replace(scan_given(sources, settings), began=0.0)
+
+
+# What a clock says while a tenth of a second is measured for decoding an image and an eighth for a training step on it.
+MEASURING = [0.0, 2.4, 10.0, 10.0, 10.0, 11.0, 20.0, 23.0]
+
+
+def test_the_budget_that_is_named_is_enough(tints: Path, learning: Callable[..., TrainSettings]) -> None:
+    """With the budget that the refusal names a trial is made and compared; with a little less it is refused again."""
+
+    def why(budget: float) -> str:
+        clock = iter([*MEASURING, *[30.0] * 9])
+        return choose(scanned(tints, learning(time_budget=budget)), clock=lambda: next(clock)).why
+
+    refusal = why(100)
+    assert refusal.startswith("the probe: --time-budget 100 is too short to try fine-tuning; try ")
+    enough = int(refusal.rsplit(" ", 1)[1])
+    assert "too short" in why(enough - 20)
+    assert "points" in why(enough)
+
+
+def test_fewer_epochs_where_the_time_allows_no_more(tints: Path, learning: Callable[..., TrainSettings]) -> None:
+    """Fine-tuning that pays gets the epochs that fit into what is left after the trial, and says how many it would take."""
+    clock = iter([*MEASURING, 30.0, 30.0, 1927.0])
+    # An epoch takes 128 x 1/8 s and 32 x 1/24 s of answers, all else 22.7 s: two epochs fit into nine tenths of 73 s.
+    choice = choose(scanned(tints, learning(time_budget=2000)), clock=lambda: next(clock))
+    assert choice.difference is not None and choice.difference.is_shown and choice.difference.gain > 0
+    assert (choice.strategy, choice.epochs) == ("finetune", 2)
+    assert "; 2 of 3 epochs fit into --time-budget 2000" in choice.why
+
+
+def test_a_named_strategy_is_no_choice(draw_classes: Callable[..., Path], settings: Callable[..., TrainSettings]) -> None:
+    """What was asked for by name is done, and nothing is said about it."""
+    data = draw_classes({"circles": 3, "squares": 3})
+    for strategy in ("probe", "finetune"):
+        choice = choose(scanned(data, settings(strategy=strategy)))
+        assert (choice.strategy, choice.epochs, choice.is_users) == (strategy, None, True)
+
+
+def test_auto_finetunes_where_it_pays(tints: Path, learning: Callable[..., TrainSettings], tmp_path: Path) -> None:
     """The trial shows the gain, and the run that follows has it."""
-    run = headstart.train(tints, settings(weights=colour_blind, **LEARNS), output=tmp_path / "run")
+    run = headstart.train(tints, learning(), output=tmp_path / "run")
     assert run.metrics["strategy"] == "finetune", run.metrics["choice"]
     compared = run.metrics["choice"]["finetune_minus_probe"]
     assert compared["gain_ci95"][0] > 0 and compared["n"] > 30
-    probe = headstart.train(tints, settings(weights=colour_blind, strategy="probe"), output=tmp_path / "probe")
+    probe = headstart.train(tints, learning(strategy="probe"), output=tmp_path / "probe")
     assert run.evaluation.accuracy > probe.evaluation.accuracy
     manifest = json.loads((run.model / "manifest.json").read_text(encoding="utf-8"))
     assert (manifest["strategy"], manifest["settings"]["strategy"]) == ("finetune", "finetune")
@@ -96,11 +121,7 @@ class StoppedError(Exception):
 
 
 def test_a_killed_run_keeps_what_was_chosen(
-    tints: Path,
-    colour_blind: Path,
-    settings: Callable[..., TrainSettings],
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    tints: Path, learning: Callable[..., TrainSettings], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A run of --strategy auto that ends after its second epoch goes on with fine-tuning under the name that this gave it."""
     monkeypatch.chdir(tmp_path)
@@ -110,7 +131,7 @@ def test_a_killed_run_keeps_what_was_chosen(
             raise StoppedError
 
     with pytest.raises(StoppedError):
-        headstart.train(tints, settings(weights=colour_blind, **LEARNS), progress=stop)
+        headstart.train(tints, learning(), progress=stop)
     assert [path.name for path in Path("runs").iterdir()] == ["tints-finetune-1.partial"]
     stages: set[str] = set()
     run = headstart.train(None, resume=Path("runs/tints-finetune-1"), progress=lambda stage, *_: stages.add(stage))
@@ -162,34 +183,11 @@ def test_a_malformed_cv_is_refused(cv: str) -> None:
         TrainSettings.of(cv=cv)
 
 
-def test_comparison(tints: Path, colour_blind: Path, settings: Callable[..., TrainSettings]) -> None:
-    """Every image is answered once by each; the second is measured against the first, and a sentence says what came out."""
-    found = compare_models(tints, settings(weights=colour_blind, **LEARNS), n_folds=2)
-    probe, finetune = found.contenders
-    assert found.n == 160 and (probe.strategy, finetune.strategy) == ("probe", "finetune")
-    assert probe.to_first is None and finetune.to_first is not None
-    assert finetune.difference == pytest.approx(finetune.accuracy - probe.accuracy)
-    assert finetune.to_first.is_shown and finetune.to_first.gain > 0.2
-    (sentence,) = found.sentences
-    assert "better than" in sentence
-    assert json.loads(json.dumps(found.as_json()))["contenders"][1]["difference"] == finetune.difference
-
-
-def test_one_against_itself_shows_no_difference(
-    draw_classes: Callable[..., Path], settings: Callable[..., TrainSettings]
-) -> None:
-    """A single contender has nothing to be compared with; an unknown one is refused."""
-    data = draw_classes({"circles": 6, "squares": 6})
-    assert compare_models(data, settings(), strategies=["probe"]).sentences == []
-    with pytest.raises(SettingsError, match="bagging"):
-        compare_models(data, settings(), strategies=["probe", "bagging"])
-
-
 def test_balance_finds_the_rare_class(tmp_path: Path, settings: Callable[..., TrainSettings]) -> None:
     """Of a class with a twelfth of the images more are found with --balance, by probe and fine-tuning alike."""
     rng = np.random.default_rng(0)
-    for split, n_common, n_rare in (("train", 96, 8), ("val", 40, 20)):
-        for label, shade, count in (("common", 120, n_common), ("rare", 136, n_rare)):
+    for split, n in (("train", 8), ("val", 20)):
+        for label, shade, count in (("common", 120, 12 * n), ("rare", 136, n)):
             folder = tmp_path / "data" / split / label
             folder.mkdir(parents=True)
             for i in range(count):
