@@ -63,8 +63,8 @@ def test_images_that_were_trained_on(headstart: Command, saved_run: SavedRun) ->
     values = only_json(result)
     assert values["evaluation"]["n"] == 57  # 36 of train, 21 of val
     assert values["images"]["trained_on"] == 36
-    assert "36 of these 57 images were trained on" in result.err
-    assert "flatter" in result.err
+    assert "36 of these 57 images were used for training" in result.err
+    assert "too optimistic" in result.err
     assert result.err.count("skipped ") == 2
 
 

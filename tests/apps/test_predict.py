@@ -347,7 +347,7 @@ def test_thresholds_of_the_training_come_along(headstart: Command, saved_run: Sa
     assert kept["share_answered"] == pytest.approx(np.mean([answer["predicted"] != "unsure" for answer in answers]))
     right = [saved_run.labels[answer["path"]] in answer["set"] for answer in answers]
     assert kept["coverage"] == pytest.approx(np.mean(right))
-    assert any("it is not a promise: that takes" in note for note in metrics["notes"])
+    assert any("this is not a promise: that takes" in note for note in metrics["notes"])
 
 
 def test_an_image_unlike_all_others_is_unfamiliar(headstart: Command, saved_run: SavedRun, tmp_path: Path) -> None:

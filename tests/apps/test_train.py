@@ -379,7 +379,7 @@ def test_bad_data(quick: Command, tmp_path: Path, here: Path, make: Callable[[Pa
         (["--strategy", "finetune", "--val-fraction", "0"], ["val"]),
         (["--resume", "nowhere"], ["no run nowhere to resume"]),
         (["--output", "a file"], ["exists and is not a run"]),
-        (["--output", "a file/run"], ["cannot be made"]),
+        (["--output", "a file/run"], ["cannot be created"]),
         (["--output", "a folder"], ["exists and is not a run"]),
         (["--output", "a folder", "--overwrite"], ["exists and is not a run"]),
     ],
@@ -417,7 +417,7 @@ def test_output_exists(quick: Command, draw_classes: Draw, here: Path) -> None:
     data = draw_classes({"circles": 5, "squares": 5})
     assert quick(data, "--output", "r").code == 0
     before = snapshot(here / "r")
-    assert_explained(quick(data, "--output", "r"), "r exists", "--overwrite")
+    assert_explained(quick(data, "--output", "r"), "r already exists", "--overwrite")
     assert snapshot(here / "r") == before
     (here / "r" / "old figure.png").touch()
     assert quick(data, "--output", "r", "--overwrite", "--seed", 1).code == 0

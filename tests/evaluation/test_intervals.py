@@ -52,7 +52,7 @@ def test_more_images_less_doubt() -> None:
 @pytest.mark.parametrize(("n_right", "n"), [(0, 0), (3, 2), (-1, 5)])
 def test_no_share(n_right: int, n: int) -> None:
     """Counts that are no share are refused."""
-    with pytest.raises(ValueError, match=f"{n_right} of {n} is no share"):
+    with pytest.raises(ValueError, match=f"{n_right} of {n} is not a share"):
         wilson_interval(n_right, n)
 
 

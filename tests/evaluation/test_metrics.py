@@ -229,8 +229,8 @@ def test_an_evaluation_of_the_first_days_is_read() -> None:
 def test_an_evaluation_that_contradicts_itself_is_refused() -> None:
     """A class named twice, or a confusion matrix of another number of classes."""
     values = evaluate(predicted=[0, 1, 1], labels=[0, 1, 0]).as_json()
-    with pytest.raises(ValueError, match="a class is named twice in per_class"):
+    with pytest.raises(ValueError, match="a class appears twice in per_class"):
         Evaluation.from_json(values | {"per_class": [values["per_class"][0]] * 3})
     for confusion in ([], [[0, 0], [0, 0]], [[0, 0, 0], [0, 0], [0, 0, 0]]):
-        with pytest.raises(ValueError, match="confusion is not a row and a column for each class"):
+        with pytest.raises(ValueError, match="confusion must have one row and one column for each class"):
             Evaluation.from_json(values | {"confusion": confusion})

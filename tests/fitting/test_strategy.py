@@ -51,7 +51,7 @@ def test_auto_keeps_a_probe_that_cannot_be_beaten(
     data = draw_classes({"circles": 20, "squares": 20})
     run = headstart.train(data, settings(), output=tmp_path / "run")
     assert (run.metrics["requested"], run.metrics["strategy"]) == ("auto", "probe")
-    assert "no better can be shown" in run.metrics["choice"]["why"]
+    assert "no gain can be shown" in run.metrics["choice"]["why"]
     assert any(note.startswith("auto chose the probe") for note in run.notes)
 
 

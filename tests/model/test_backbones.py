@@ -169,7 +169,7 @@ def test_pickled_code_is_never_run(how: str, tmp_path: Path) -> None:
         file.write_bytes(pickle.dumps(evil))
     else:
         torch.save({"conv1.weight": evil} if how == "in a state dict" else evil, file)
-    with pytest.raises(BackboneError, match=r"evil\.pth is damaged, or holds more than plain tensors") as caught:
+    with pytest.raises(BackboneError, match=r"evil\.pth is damaged, or contains more than plain tensors") as caught:
         pretrained_network(find_backbone(TINY), weights_of(file))
     assert "Python objects are never loaded" in caught.value.message
     assert "state_dict()" in caught.value.hint
@@ -180,10 +180,10 @@ def test_pickled_code_is_never_run(how: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (torch.nn.Linear(2, 2), "holds more than plain tensors"),
-        ([torch.zeros(2)], "holds no state dict"),
-        ({"a": torch.zeros(2), "b": 3}, "holds no state dict"),
-        ({0: torch.zeros(2)}, "holds no state dict"),
+        (torch.nn.Linear(2, 2), "contains more than plain tensors"),
+        ([torch.zeros(2)], "contains no state dict"),
+        ({"a": torch.zeros(2), "b": 3}, "contains no state dict"),
+        ({0: torch.zeros(2)}, "contains no state dict"),
         ({}, "does not fit the network"),
     ],
 )
@@ -224,9 +224,9 @@ def changed_state(tiny_weights: Path, change: str) -> dict[str, torch.Tensor]:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ("missing", "2 tensors are missing, layer1.0.conv1.weight first"),
-        ("shape", r"1 have another shape: layer1.0.conv1.weight is \(3, 3\), not \(32, 32, 3, 3\)"),
-        ("unknown", "1 are unknown, layer9.conv.weight first"),
+        ("missing", "2 tensors are missing, the first is layer1.0.conv1.weight"),
+        ("shape", r"1 have the wrong shape: layer1.0.conv1.weight is \(3, 3\), not \(32, 32, 3, 3\)"),
+        ("unknown", "1 are unknown, the first is layer9.conv.weight"),
     ],
 )
 def test_tensors_that_do_not_fit(change: str, message: str, tiny_weights: Path, tmp_path: Path, own_home: Path) -> None:
@@ -234,7 +234,7 @@ def test_tensors_that_do_not_fit(change: str, message: str, tiny_weights: Path, 
     safetensors.torch.save_file(changed_state(tiny_weights, change), tmp_path / "w.safetensors")
     with pytest.raises(BackboneError, match=message) as caught:
         pretrained_network(find_backbone(TINY), weights_of(tmp_path / "w.safetensors"))
-    assert caught.value.hint == "is it the file of this very backbone?"
+    assert caught.value.hint == "is this the file of this backbone?"
     assert not (own_home / "weights").exists()
 
 
@@ -365,8 +365,8 @@ def test_blocks(name: str, n_blocks: int, first: str, last: str) -> None:
     ("name", "message", "hint"),
     [
         ("timm/resnet81", "timm has no model called 'resnet81'", "did you mean timm/resnet18?"),
-        ("timm/zzz", "timm has no model called 'zzz'", "timm.list_models() names them all"),
-        ("timm/resnet18.tv_in2k", "timm knows no weights called 'resnet18.tv_in2k'", "did you mean resnet18.tv_in1k?"),
+        ("timm/zzz", "timm has no model called 'zzz'", "timm.list_models() lists all models"),
+        ("timm/resnet18.tv_in2k", "timm has no weights called 'resnet18.tv_in2k'", "did you mean resnet18.tv_in1k?"),
     ],
 )
 def test_misspelt_timm_name(name: str, message: str, hint: str) -> None:
@@ -392,7 +392,7 @@ def test_timm_says_how_images_are_prepared(tiny: Network) -> None:
 @pytest.mark.parametrize("name", ["levit_128s", "resnetv2_50", "deit_tiny_distilled_patch16_224"])
 def test_a_head_that_is_not_linear_is_refused(name: str, tiny_weights: Path) -> None:
     """A network whose last layer is not one linear layer cannot take a fitted head, and says so."""
-    with pytest.raises(BackboneError, match=f"timm/{name} has a head that is not one linear layer") as caught:
+    with pytest.raises(BackboneError, match=f"timm/{name} has a head that is not a single linear layer") as caught:
         pretrained_network(find_backbone(f"timm/{name}"), weights_of(tiny_weights))
     assert caught.value.hint == "use another backbone"
 
@@ -418,7 +418,7 @@ def test_unknown_device(device: str) -> None:
 @pytest.mark.parametrize("device", ["cuda:99", "cuda:-1", "cpu:x", "mps:7"])
 def test_absent_device(device: str) -> None:
     """A device that this machine lacks is an error of one line, and the hint names one that works."""
-    with pytest.raises(SettingsError, match=f"there is no device '{device}' here: ") as caught:
+    with pytest.raises(SettingsError, match=f"device '{device}' is not available: ") as caught:
         find_hardware(device)
     assert len(caught.value.message) < 250
     assert caught.value.hint == "--device cpu works everywhere"
@@ -429,5 +429,5 @@ def test_odd_preprocessing_is_refused(tiny_weights: Path) -> None:
     odd = find_backbone("timm/mobilenetv3_rw").model_copy(update={"preprocess": None})
     module = timm.create_model("test_resnet")
     module.pretrained_cfg = {**module.pretrained_cfg, "crop_mode": "border"}
-    with pytest.raises(BackboneError, match="wants bilinear resizing and border cropping, which is not built"):
+    with pytest.raises(BackboneError, match="needs bilinear resizing and border cropping, which is not supported"):
         _preprocess_of(odd, module)

@@ -140,10 +140,10 @@ def test_best_stays_what_it_was(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("signature", "named"),
     [
-        (SIGNATURE | {"seed": 1}, "seed would differ"),
-        (SIGNATURE | {"threads": 1, "seed": 1}, "seed, threads would differ"),
-        (SIGNATURE | {"torch": "3"}, "torch would differ"),
-        ({"seed": 0, "threads": 2}, "crop_scale would differ"),
+        (SIGNATURE | {"seed": 1}, "changed since it started: seed"),
+        (SIGNATURE | {"threads": 1, "seed": 1}, "changed since it started: seed, threads"),
+        (SIGNATURE | {"torch": "3"}, "changed since it started: torch"),
+        ({"seed": 0, "threads": 2}, "changed since it started: crop_scale"),
     ],
 )
 def test_another_run_is_refused(signature: dict[str, Any], named: str, tmp_path: Path) -> None:
@@ -153,7 +153,7 @@ def test_another_run_is_refused(signature: dict[str, Any], named: str, tmp_path:
     training.save(tmp_path, after(1, training, 1))
     with pytest.raises(TrainingError, match=named) as caught:
         training.load(tmp_path, signature)
-    assert caught.value.hint == "resume it on the same machine and versions, or start a new run"
+    assert caught.value.hint == "resume it on the same machine with the same versions, or start a new run"
 
 
 @pytest.mark.parametrize("damage", ["state cut off", "tensors cut off", "tensors gone", "no history", "other network"])

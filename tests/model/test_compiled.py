@@ -58,5 +58,5 @@ def test_a_file_that_is_another_is_told(damage: str, tmp_path: Path) -> None:
     (tmp_path / GRAPH).write_text("graph")
     write_record(FOUND, tmp_path)
     (tmp_path / GRAPH).unlink() if damage == "gone" else (tmp_path / GRAPH).write_text("hparg")
-    with pytest.warns(HeadstartWarning, match="is damaged and is made anew"):
+    with pytest.warns(HeadstartWarning, match="is damaged and will be rebuilt"):
         assert find_compiled(tmp_path) is None

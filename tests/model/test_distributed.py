@@ -89,7 +89,7 @@ def test_the_command_under_torchrun(
     assert [path.name for path in run.parent.iterdir()] == ["r"]
     monkeypatch.setenv("WORLD_SIZE", "2")
     monkeypatch.setenv("RANK", "0")
-    with pytest.raises(SettingsError, match="resumed in one process"):
+    with pytest.raises(SettingsError, match="can only be resumed in one process"):
         headstart.train(None, resume=run)
 
 

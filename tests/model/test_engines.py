@@ -89,9 +89,9 @@ def test_the_engine_is_named_never_picked(settings: dict[str, str], engine: Engi
 
 def test_a_precision_that_the_named_engine_lacks() -> None:
     """Two settings that exclude each other are an error, not a choice of one of them."""
-    with pytest.raises(SettingsError, match="--engine onnxruntime has no --precision bf16") as caught:
+    with pytest.raises(SettingsError, match="--engine onnxruntime does not support --precision bf16") as caught:
         engine_for(TrainSettings.of(engine="onnxruntime", precision="bf16"))
-    assert caught.value.hint == "leave --engine out, or --engine openvino"
+    assert caught.value.hint == "leave out --engine, or use --engine openvino"
 
 
 @pytest.mark.parametrize("engine", [Engine(name="torch-cuda"), Engine(precision="bf16")])
@@ -113,6 +113,6 @@ def test_an_engine_that_is_not_known(values: dict[str, str]) -> None:
 def test_openvino_that_is_not_installed(graph: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """An engine that was asked for by name and is missing is an error with what to install: nothing takes its place."""
     monkeypatch.setattr("headstart.model.engines.find_spec", lambda name: None)
-    with pytest.raises(SettingsError, match="OpenVINO is needed and not installed") as caught:
+    with pytest.raises(SettingsError, match="OpenVINO is needed but not installed") as caught:
         load_engine(Engine(name="openvino"), graph, 1)
     assert caught.value.hint == "pip install 'headstart[openvino]'"

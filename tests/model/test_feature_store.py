@@ -374,7 +374,7 @@ def test_a_home_that_cannot_be_written_to(
     (tmp_path / "file").touch()
     monkeypatch.setenv("HEADSTART_HOME", str(tmp_path / "file"))
     data = draw_classes({"circles": 3, "squares": 3})
-    with open_sources(data) as sources, pytest.warns(HeadstartWarning, match="features are not kept") as told:
+    with open_sources(data) as sources, pytest.warns(HeadstartWarning, match="features are not stored") as told:
         found = scan(sources.candidates, SQUARE, extractor(mean_colour), store=FeatureStore())
     assert len(found.vectors) == 6
     assert len(told) == 1
@@ -384,7 +384,7 @@ def test_a_home_that_cannot_be_written_to(
     ("work", "words"),
     [
         (Work(stored=7), ["all 7 images", "nothing was computed"]),
-        (Work(computed=8, stored=2, decode_seconds=1, network_seconds=3, wall_seconds=2), ["4 a second", "75%", "2 were"]),
+        (Work(computed=8, stored=2, decode_seconds=1, network_seconds=3, wall_seconds=2), ["4 per second", "75%", "2 were"]),
     ],
 )
 def test_the_work_in_words(work: Work, words: list[str]) -> None:

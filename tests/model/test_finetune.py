@@ -363,7 +363,7 @@ def test_a_finished_run_is_not_trained_again(new_network: Callable[[], Network],
 def test_checkpoints_of_another_plan_are_refused(new_network: Callable[[], Network], tmp_path: Path) -> None:
     """A checkpoint written with other settings is never gone on from."""
     fine_tune(new_network(), TRAIN, VAL, default_plan(), checkpoints=tmp_path)
-    with pytest.raises(TrainingError, match="learning_rate would differ"):
+    with pytest.raises(TrainingError, match="changed since it started: learning_rate"):
         fine_tune(new_network(), TRAIN, VAL, with_steps(default_plan(), learning_rate=0.5), checkpoints=tmp_path)
 
 
@@ -404,7 +404,7 @@ def test_answers_that_are_not_finite(new_network: Callable[[], Network]) -> None
     with torch.no_grad():
         network.module.get_parameter("layer4.0.conv1.weight").fill_(torch.nan)
     start = Epoch(epoch=0, lr=0.0, train_loss=0.5, train_accuracy=0.5, val_loss=0.5, val_accuracy=0.5, seconds=0.0)
-    with pytest.raises(TrainingError, match=r"answers on val are no longer finite after epoch 0, step 3") as caught:
+    with pytest.raises(TrainingError, match=r"outputs on val are no longer finite after epoch 0, step 3") as caught:
         fine_tune(network, TRAIN, VAL, default_plan(learning_rate=0.25), start=start)
     assert caught.value.hint == "try a lower --learning-rate than 0.25"
 

@@ -111,7 +111,7 @@ def test_a_damaged_file_is_made_anew(name: str, tiny: Frozen, alone: Path, compi
     content = bytearray((folder / name).read_bytes())
     content[len(content) // 2] ^= 1
     (folder / name).write_bytes(content)
-    with pytest.warns(HeadstartWarning, match="is damaged and is made anew"):
+    with pytest.warns(HeadstartWarning, match="is damaged and will be rebuilt"):
         frozen_backbone(find_backbone(TINY), weights)
     assert find_compiled(folder) is not None
 

@@ -83,4 +83,4 @@ def test_unknown_name(name: str, hint: str) -> None:
         find_backbone(name)
     assert caught.value.message == f"there is no backbone called {name!r}"
     assert caught.value.hint.startswith(hint)
-    assert caught.value.hint.endswith("any other as timm/<model name>")
+    assert caught.value.hint.endswith("use timm/<model name> for any other")

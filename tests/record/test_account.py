@@ -40,7 +40,7 @@ def test_sets_are_no_promise_where_the_epoch_was_chosen_on_the_same_images(train
     assert run.metrics["decisions"]["conformal"]["promised"] is False
     (note,) = (note for note in run.notes if note.startswith("--conformal 0.9"))
     assert "not a promise: the best epoch was chosen on the same images" in note
-    assert "share of 90% for its sets of classes is not a promise" in " ".join((run.model / CARD).read_text("utf-8").split())
+    assert "coverage of 90% for its sets of classes is not a promise" in " ".join((run.model / CARD).read_text("utf-8").split())
     assert read_bundle(run.model).manifest.decisions.conformal is not None
 
 

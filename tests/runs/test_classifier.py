@@ -146,7 +146,7 @@ def test_nothing_is_ignored_silently(tiny: ImageClassifier, draw_classes: Draw) 
     paths, labels = paths_and_labels(folder)
     with pytest.warns(HeadstartWarning, match="--epochs has no effect"):
         clone(tiny).set_params(epochs=3).fit(paths, labels)
-    with pytest.raises(HeadstartError, match="val, test and exclude go with a folder, not with a list of paths"):
+    with pytest.raises(HeadstartError, match="val, test and exclude need a folder, not a list of paths"):
         clone(tiny).set_params(val=folder).fit(paths, labels)
 
 
@@ -159,6 +159,6 @@ def test_interrupted_training_is_warned_of(tiny: ImageClassifier, draw_classes: 
 
     monkeypatch.setattr(finetune._Loop, "_step", interrupt)
     paths, labels = paths_and_labels(draw_classes({"circles": 8, "squares": 8}))
-    with pytest.warns(HeadstartWarning, match="training was interrupted: epoch 0 is kept"):
+    with pytest.warns(HeadstartWarning, match="training was interrupted: epoch 0, the best so far, is kept"):
         tiny.set_params(strategy="finetune", epochs=1).fit(paths, labels)
     assert tiny.predict(paths).shape == (16,)

@@ -43,7 +43,7 @@ def test_trained_on_images_are_told(trained: Trained, data: Path) -> None:
     """Images the model was trained on are counted, also under another name."""
     evaluated = evaluate_model(trained.run, data / "train")
     assert evaluated.metrics["images"]["trained_on"] == 24
-    assert "24 of these 24 images were trained on" in evaluated.notes[0]
+    assert "24 of these 24 images were used for training" in evaluated.notes[0]
     assert evaluated.evaluation.split == "all"
 
 
@@ -85,4 +85,4 @@ def test_split_off_val_is_found_again(draw_classes: Draw, tiny_weights: Path, tm
     evaluated = evaluate_model(trained.run, data, split="val")
     assert evaluated.metrics["evaluation"]["accuracy"] == trained.metrics["evaluation"]["accuracy"]
     assert (evaluated.evaluation.n, evaluated.notes) == (4, ())
-    assert "--split val takes the 4 that were held out" in evaluate_model(trained.run, data).notes[0]
+    assert "--split val evaluates only the 4 images that were held out" in evaluate_model(trained.run, data).notes[0]

@@ -232,20 +232,20 @@ def test_settings_and_data_are_the_runs_own(
     data, run = killed
     with pytest.raises(SettingsError, match=r"run was started on .*shapes, not ") as caught:
         headstart.train(tmp_path / "other", resume=run)
-    assert caught.value.hint == "leave DATA out, or give the same"
-    with pytest.raises(SettingsError, match=r"--learning-rate differs from what .*run was started with"):
+    assert caught.value.hint == "leave out DATA, or give the same"
+    with pytest.raises(SettingsError, match=r"--learning-rate differs from the value .*run was started with"):
         headstart.train(None, TrainSettings.of(learning_rate=0.5), resume=run)
     assert headstart.train(data, settings(), resume=run).run == run
 
 
 @pytest.mark.parametrize("content", ["", "{}", '{"data": "x", "settings": {"epochs": -1}}', "[1]"])
 def test_damaged_state(content: str, killed: tuple[Path, Path]) -> None:
-    """A run whose record is damaged is told so, and that one can start anew."""
+    """Resuming a run with a damaged record is an error that says how to start again."""
     _, run = killed
     (run.with_name("run.partial") / "run.json").write_text(content)
     with pytest.raises(SettingsError, match=r"run.partial cannot be resumed") as caught:
         headstart.train(None, resume=run)
-    assert caught.value.hint == "start anew with --overwrite"
+    assert caught.value.hint == "start again with --overwrite"
 
 
 def test_nothing_to_resume(draw_classes: Callable[..., Path], settings: Callable[..., TrainSettings], tmp_path: Path) -> None:
@@ -260,11 +260,11 @@ def test_nothing_to_resume(draw_classes: Callable[..., Path], settings: Callable
 
 
 def test_an_unfinished_run_is_in_the_way(killed: tuple[Path, Path], settings: Callable[..., TrainSettings]) -> None:
-    """A new run at the place of an unfinished one is refused, with both ways out; --overwrite starts anew."""
+    """A new run at the place of an unfinished one is refused, with both ways out; --overwrite starts again."""
     data, run = killed
     with pytest.raises(SettingsError, match=r"there is an unfinished run at .*run.partial") as caught:
         headstart.train(data, settings(), output=run)
-    assert caught.value.hint == f"go on with --resume {run}, or start anew with --overwrite"
+    assert caught.value.hint == f"resume it with --resume {run}, or start again with --overwrite"
     assert headstart.train(data, settings(seed=1), output=run, overwrite=True).run == run
     assert not run.with_name("run.partial").exists()
 
@@ -279,8 +279,8 @@ def test_a_run_named_from_inside(name: str, tmp_path: Path, monkeypatch: pytest.
 
 
 def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
-    """An output below a file cannot be made, and the sentence says which."""
+    """An output below a file cannot be created, and the sentence names it."""
     (tmp_path / "file").touch()
-    with pytest.raises(SettingsError, match=r"file/run.partial cannot be made") as caught:
+    with pytest.raises(SettingsError, match=r"file/run.partial cannot be created") as caught:
         new_run_folder(tmp_path / "file" / "run", "x", "probe", overwrite=False)
     assert caught.value.hint == "choose another --output"

@@ -136,7 +136,7 @@ def test_what_was_selected_on(trained: Trained) -> None:
 
 def test_a_val_split_off_train_is_recorded(trained: Trained) -> None:
     """That val came off train is said, and which images it took is in the manifest; nothing is on both sides."""
-    assert "val is 9 images split off train, class by class" in trained.notes
+    assert "val is 9 images split off from train, stratified by class" in trained.notes
     images = read_bundle(trained.model).manifest.images
     assert (len(images["train"]), len(images["val"])) == (36, 9)
     assert not set(images["train"]) & set(images["val"])
@@ -272,7 +272,7 @@ def test_without_held_out_images_cross_validation_reports(
     assert run.metrics["images"] == {"train": 18, "val": 0, "test": 0, "skipped": 0}
     assert (run.metrics["evaluation"]["split"], run.metrics["evaluation"]["n"]) == ("cv", 18)
     assert run.metrics["evaluation"]["selected_on"] is False
-    with pytest.raises(DataError, match="chooses its best epoch on val images, and there are none") as caught:
+    with pytest.raises(DataError, match="chooses its best epoch on val images, but there are none") as caught:
         headstart.train(data, settings(val_fraction=0, strategy="finetune"), output=tmp_path / "other")
     assert "--strategy probe" in caught.value.hint
     assert not (tmp_path / "other").exists()
@@ -428,7 +428,7 @@ def test_nothing_but_a_run_is_replaced(
     """An output that exists is refused; --overwrite replaces a run and never anything else."""
     data = draw_classes(dict.fromkeys(CLASSES, 4))
     first = headstart.train(data, settings(), output=tmp_path / "run")
-    with pytest.raises(SettingsError, match="run exists") as caught:
+    with pytest.raises(SettingsError, match="run already exists") as caught:
         headstart.train(data, settings(), output=tmp_path / "run")
     assert "--overwrite" in caught.value.hint
     second = headstart.train(data, settings(seed=1), output=tmp_path / "run", overwrite=True)
@@ -500,13 +500,13 @@ def test_an_output_that_cannot_be_moved(
 def test_run_inside_held_out_images(option: str, split_shapes: Path, settings: Callable[..., TrainSettings]) -> None:
     """A run is not put among the images of --val or --test either."""
     held = split_shapes / "val"
-    with pytest.raises(SettingsError, match="would lie inside"):
+    with pytest.raises(SettingsError, match="would be inside"):
         headstart.train(split_shapes / "train", settings(**{option: held}), output=held / "run")
 
 
 def test_output_and_resume_exclude_each_other(tmp_path: Path) -> None:
     """--output with --resume is an error, not ignored."""
-    with pytest.raises(SettingsError, match="exclude each other"):
+    with pytest.raises(SettingsError, match="cannot be combined"):
         headstart.train(None, resume=tmp_path / "a", output=tmp_path / "b")
 
 
@@ -554,7 +554,7 @@ def test_run_inside_the_data(draw_classes: Callable[..., Path], monkeypatch: pyt
     data = draw_classes({"circles": 4, "squares": 4})
     monkeypatch.chdir(data)
     for output in (None, Path("out")):
-        with pytest.raises(SettingsError, match="would lie inside"):
+        with pytest.raises(SettingsError, match="would be inside"):
             headstart.train(".", TrainSettings(), output=output)
     assert sorted(path.name for path in data.iterdir()) == ["circles", "squares"]
 

@@ -1,1 +1,1 @@
-"""Arithmetic on labels and probabilities: metrics and intervals. numpy and scipy.special only."""
+"""Metrics and intervals from labels and probabilities; uses numpy and scipy.special only."""

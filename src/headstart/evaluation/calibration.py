@@ -1,4 +1,4 @@
-"""Whether probabilities mean what they say, and the temperature that makes them."""
+"""How well calibrated probabilities are, and the temperature that calibrates them."""
 
 from dataclasses import dataclass
 
@@ -8,14 +8,14 @@ from headstart.evaluation.probabilities import cross_entropy, softmax
 from headstart.schema import NotNegative, Schema
 
 ECE_BINS = 15
-WIDEST, COARSE, FINE = 2.0, 0.2, 0.01  # logarithms of the temperatures tried: how far from 0, how far apart at first and then
-PRIOR_IMAGES = 10.0  # how many images' worth of doubt stands against a temperature of e or 1/e
+WIDEST, COARSE, FINE = 2.0, 0.2, 0.01  # of log temperature: largest magnitude tried, first step, final step
+PRIOR_IMAGES = 10.0  # weight of the prior against a temperature of e or 1/e, in images
 CHANCE_DRAWS = 100
-SIGNIFICANT = 1.92  # gain in nats, over all images, that chance alone gives one time in twenty (half of chi-squared's 3.84)
+SIGNIFICANT = 1.92  # total gain in nats that chance alone exceeds 5 % of the time (half of chi-squared's 3.84)
 
 
 class Change(Schema):
-    """A number before the temperature and after."""
+    """A number before and after temperature scaling."""
 
     before: NotNegative
     after: NotNegative
@@ -24,38 +24,41 @@ class Change(Schema):
 class CalibrationError(Change):
     """The expected calibration error, before and after."""
 
-    by_chance: NotNegative  # that perfectly honest probabilities would exceed one time in twenty, with so few images
+    by_chance: NotNegative  # perfectly calibrated probabilities would exceed this 5 % of the time, given the number of images
 
 
 class Calibration(Schema):
-    """Log loss and ECE without and with the temperature, on images that it was not fitted on."""
+    """Log loss and ECE before and after temperature scaling, on images the temperature was not fitted on."""
 
-    temperature: float  # logits are divided by it; 1 where nothing better could be shown
+    temperature: float  # logits are divided by it; 1 if nothing better could be shown
     fitted_on: str  # which images, in words
     log_loss: Change
     ece: CalibrationError
 
 
 def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
-    """The temperature of (n, n_classes) logits of held-out images with (n,) labels (temperature scaling, Guo et al. 2017).
+    """The temperature for (n, n_classes) logits of held-out images with (n,) labels (temperature scaling, Guo et al. 2017).
 
-    It minimises the log loss, with a prior against temperatures far from 1 that a few dozen images could not support. Where
-    the gain is one that chance alone would give (a likelihood-ratio test at 5 %), it is 1: the strength of a probe is chosen by
-    held-out log loss already, and dividing its logits again only adds noise (measured on four data sets, four splits each: log
-    loss 0.0007 higher with the temperature always applied, unchanged with the test).
+    It minimises the log loss, with a prior against temperatures far from 1 that a few dozen images could not support. It is 1
+    if chance alone could explain the gain (a likelihood-ratio test at 5 %): a probe's strength is already chosen by held-out
+    log loss, and scaling its logits again only adds noise. Measured on four data sets, four splits each: log loss is 0.0007
+    higher if the temperature is always applied, unchanged with the test.
     """
 
     def penalised(log_temperature: float) -> float:
         loss = cross_entropy(logits / np.float32(np.exp(log_temperature)), labels) * len(labels)
         return loss + PRIOR_IMAGES / 2 * log_temperature**2
 
-    best = min(np.arange(-WIDEST, WIDEST + COARSE / 2, COARSE), key=penalised)  # it has one minimum: then look closer
+    best = min(np.arange(-WIDEST, WIDEST + COARSE / 2, COARSE), key=penalised)  # one minimum: coarse search first
     best = min(np.arange(best - COARSE, best + COARSE + FINE / 2, FINE), key=penalised)
     return float(np.exp(best)) if penalised(0.0) - penalised(best) > SIGNIFICANT else 1.0
 
 
 def cross_fitted(logits: np.ndarray, labels: np.ndarray, groups: np.ndarray, seed: int = 0) -> np.ndarray:
-    """(n, n_classes) float64 probabilities, each half of the images at the temperature of the other; no group is divided."""
+    """(n, n_classes) float64 probabilities: each half of the images uses the temperature fitted on the other half.
+
+    Groups are not divided.
+    """
     numbers = np.unique(groups, return_inverse=True)[1]
     in_first = np.random.default_rng(seed).permutation(int(numbers.max()) + 1) % 2 == 0
     first = in_first[numbers]
@@ -68,7 +71,7 @@ def cross_fitted(logits: np.ndarray, labels: np.ndarray, groups: np.ndarray, see
 
 @dataclass(frozen=True, slots=True)
 class ReliabilityBin:
-    """Images about which the model was about equally sure."""
+    """Images with similar confidence."""
 
     n: int
     confidence: float  # mean probability of the predicted class
@@ -76,7 +79,7 @@ class ReliabilityBin:
 
 
 def reliability(probabilities: np.ndarray, labels: np.ndarray, n_bins: int = ECE_BINS) -> tuple[ReliabilityBin, ...]:
-    """How sure and how often right, in bins of equal size from the least sure to the surest; none without images."""
+    """Confidence and accuracy in bins of equal size, ordered by confidence; empty if there are no images."""
     confidence = probabilities.max(axis=1)
     right = probabilities.argmax(axis=1) == labels
     order = np.argsort(confidence, kind="stable")
@@ -85,16 +88,16 @@ def reliability(probabilities: np.ndarray, labels: np.ndarray, n_bins: int = ECE
 
 
 def expected_calibration_error(probabilities: np.ndarray, labels: np.ndarray, n_bins: int = ECE_BINS) -> float:
-    """Mean distance between how sure the predicted class was and how often it was right, over bins of equal size.
+    """Mean gap between confidence and accuracy over bins of equal size.
 
-    Naeini et al. 2015 with the equal-mass bins of Nguyen and O'Connor 2015: every bin says as much as any other.
+    Naeini et al. 2015 with the equal-mass bins of Nguyen and O'Connor 2015: all bins have the same weight.
     """
     bins = reliability(probabilities, labels, n_bins)
     return float(sum(abs(b.confidence - b.accuracy) * b.n for b in bins) / len(labels))
 
 
 def ece_by_chance(probabilities: np.ndarray, seed: int = 0) -> float:
-    """The calibration error that one in twenty sets of labels exceeds which are drawn from these very probabilities."""
+    """The calibration error that 5 % of label sets drawn from these probabilities exceed."""
     rng = np.random.default_rng(seed)
     edges = probabilities.cumsum(axis=1)
     errors = []

@@ -1,4 +1,4 @@
-"""Accuracy by cross-validation, repeated with other folds: what it is, how sure, and how much it depends on the split."""
+"""Accuracy by repeated cross-validation, its interval, and how much it depends on the split."""
 
 import numpy as np
 from pydantic import Field, computed_field
@@ -8,9 +8,9 @@ from headstart.schema import Positive, Schema, Share, ShareInterval
 
 
 class CrossValidation(Schema):
-    """What repeated cross-validation found."""
+    """The result of repeated cross-validation."""
 
-    n: Positive  # images, each answered once a repeat by a model that never saw it
+    n: Positive  # images; in each repeat, each is predicted once by a model that never saw it
     n_folds: Positive = Field(alias="folds")
     accuracy: Share
     accuracy_ci95: ShareInterval  # for new images of this kind
@@ -19,20 +19,20 @@ class CrossValidation(Schema):
     @computed_field  # type: ignore[prop-decorator]
     @property
     def repeats(self) -> int:
-        """How often the folds were drawn anew."""
+        """How many times the folds were redrawn."""
         return len(self.by_fold)
 
     @computed_field  # type: ignore[prop-decorator]
     @property
     def spread(self) -> tuple[float, float]:
-        """The lowest and the highest accuracy that a single split would have shown."""
+        """The lowest and highest accuracy that a single split would have shown."""
         accuracies = [accuracy for repeat in self.by_fold for accuracy in repeat]
         return min(accuracies), max(accuracies)
 
     @computed_field  # type: ignore[prop-decorator]
     @property
     def standard_deviation(self) -> float:
-        """Of the accuracy over the splits."""
+        """Standard deviation of the accuracy over the splits."""
         return float(np.std([accuracy for repeat in self.by_fold for accuracy in repeat], ddof=1))
 
     @computed_field  # type: ignore[prop-decorator]
@@ -48,10 +48,10 @@ class CrossValidation(Schema):
 
 
 def cross_validation(right: np.ndarray, fold: np.ndarray, groups: np.ndarray) -> CrossValidation:
-    """From (n_repeats, n) bool `right` and int `fold`, 0 .. n_folds - 1, and (n,) `groups`.
+    """The summary of (n_repeats, n) bool `right` and int `fold`, 0 .. n_folds - 1, and (n,) `groups`.
 
-    Of an image answered several times the share of right answers counts: the repeats take away the chance in the choice of
-    folds, not the chance in the choice of images, which the interval (Wilson's, by groups) is about.
+    An image that is predicted several times counts by its share of right answers. Repeats reduce the randomness of the
+    folds, not that of the choice of images, which the interval (Wilson's, by groups) describes.
     """
     n_folds = int(fold.max()) + 1
     by_fold = tuple(tuple(float(r[f == number].mean()) for number in range(n_folds)) for r, f in zip(right, fold, strict=True))

@@ -1,4 +1,4 @@
-"""How sure a share is (an accuracy, a recall), and how sure a mean."""
+"""Confidence intervals of shares (an accuracy, a recall) and of means."""
 
 import math
 
@@ -6,26 +6,26 @@ import numpy as np
 
 Z95 = 1.959963984540054  # the standard normal's 97.5 % point
 RESAMPLES = 2000
-MANY = 100  # degrees of freedom from which Student's distribution is nearly the normal
-BOOTSTRAPPED = 2000  # groups above which a mean is as good as normal: its interval then is Student's
-DRAWS_AT_ONCE = 4_000_000  # numbers of one block of resamples: what bounds the memory
-TOO_FEW = 20  # images below which an interval is so wide that words are more honest
+MANY = 100  # degrees of freedom above which Student's distribution is nearly normal
+BOOTSTRAPPED = 2000  # above this number of groups a mean is close to normal, and Student's interval is used
+DRAWS_AT_ONCE = 4_000_000  # numbers in one block of resamples; this limits memory
+TOO_FEW = 20  # below this number of images an interval is too wide to be useful
 
 
 def wilson_interval(n_right: float, n: float) -> tuple[float, float]:
     """The 95 % interval of a share of `n_right` among `n`, by Wilson's score method (Wilson 1927).
 
-    It stays inside 0 .. 1 and keeps its promise for small n and shares near 1, where the usual plus-minus does not
-    (Brown, Cai and DasGupta 2001): summed over the binomial it covers 0.93 to 0.97 at n = 20, 150 and 2,000 and shares of 0.5,
-    0.9 and 0.98. Neither count need be whole. Raises ValueError where n is 0.
+    It stays within 0 .. 1 and keeps its coverage for small n and shares near 1, where the usual normal interval does not
+    (Brown, Cai and DasGupta 2001). Summed over the binomial, its coverage is 0.93 to 0.97 at n = 20, 150 and 2,000 and shares
+    of 0.5, 0.9 and 0.98. The counts need not be whole numbers. Raises ValueError if n is 0.
     """
     if n <= 0 or not 0 <= n_right <= n:
-        raise ValueError(f"{n_right} of {n} is no share")
+        raise ValueError(f"{n_right} of {n} is not a share")
     share = n_right / n
     centre = share + Z95**2 / (2 * n)
     half = Z95 * math.sqrt(share * (1 - share) / n + Z95**2 / (4 * n**2))
     scale = 1 + Z95**2 / n
-    low = 0.0 if n_right == 0 else (centre - half) / scale  # exact at the ends, where rounding would leave 1e-17
+    low = 0.0 if n_right == 0 else (centre - half) / scale  # exact at the ends, where rounding would give 1e-17
     high = 1.0 if n_right == n else (centre + half) / scale
     return low, high
 
@@ -33,20 +33,21 @@ def wilson_interval(n_right: float, n: float) -> tuple[float, float]:
 def share_interval(right: np.ndarray, groups: np.ndarray | None = None) -> tuple[float, float]:
     """The 95 % interval of the mean of (n,) `right`, values in 0 .. 1, n at least 1.
 
-    Images of one group (a patient, a series of shots) say less than as many unrelated ones. Their number is divided by the
-    design effect (Kish 1965) before Wilson's interval is taken (Dean and Pagano 2015): the variance of the mean between groups,
-    over what unrelated images would have. Without `groups`, or where each image is its own, this is Wilson's interval.
+    Images of one group (a patient, a burst of shots) carry less information than the same number of unrelated images. Their
+    number is divided by the design effect (Kish 1965) before Wilson's interval is computed (Dean and Pagano 2015). The design
+    effect is the variance of the mean between groups, divided by the variance for unrelated images. Without `groups`, or if
+    each image is its own group, this is Wilson's interval.
     """
     effect = design_effect(right, groups)
     return wilson_interval(float(right.sum()) / effect, len(right) / effect)
 
 
 def design_effect(values: np.ndarray, groups: np.ndarray | None, unrelated: float | None = None) -> float:
-    """How many grouped images say as much as one unrelated image, 1 or more: the variance of the mean of (n,) values between
-    groups, over what unrelated images would have.
+    """How many grouped images carry as much information as one unrelated image, 1 or more.
 
-    `unrelated` is the sum of squared deviations of these; without it that of shares, n * mean * (1 - mean). Where it is 0, all
-    right or all wrong, the likeness within groups cannot be seen: then a group counts as one image.
+    This is the variance of the mean of (n,) values between groups, divided by the variance for unrelated images. `unrelated`
+    is the sum of squared deviations of unrelated images; the default is that of shares, n * mean * (1 - mean). If it is 0 (all
+    right or all wrong), the similarity within groups cannot be measured, and a group counts as one image.
     """
     n, mean = len(values), float(values.mean())
     if groups is None:
@@ -64,7 +65,7 @@ def design_effect(values: np.ndarray, groups: np.ndarray | None, unrelated: floa
 
 
 def in_words(interval: tuple[float, float], n: int) -> str:
-    """The interval of a share of `n` images as it is said: in percent, or that they are too few for one."""
+    """The interval of a share of `n` images in words: in percent, or that there are too few images."""
     if n < TOO_FEW:
         return f"too few for an interval: {TOO_FEW} are needed"
     return f"95 % interval {interval[0]:.1%} to {interval[1]:.1%}"
@@ -73,8 +74,8 @@ def in_words(interval: tuple[float, float], n: int) -> str:
 def mean_interval(values: np.ndarray, groups: np.ndarray | None = None, seed: int = 0) -> tuple[float, float] | None:
     """The 95 % interval of the mean of (n,) values of any kind, such as losses; None for a single group.
 
-    It is bootstrapped, whole groups at a time where images are grouped (Efron 1979): percentiles, moved outwards as Student's
-    distribution is wider than the normal.
+    It is bootstrapped, by whole groups if images are grouped (Efron 1979). The percentiles are widened by the ratio of
+    Student's distribution to the normal.
     """
     numbers = np.arange(len(values)) if groups is None else np.unique(groups, return_inverse=True)[1]
     sums = np.bincount(numbers, weights=values)
@@ -95,7 +96,7 @@ def mean_interval(values: np.ndarray, groups: np.ndarray | None = None, seed: in
         drawn = rng.multinomial(n_groups, np.full(n_groups, 1 / n_groups), size=min(block, RESAMPLES - start))
         means.append((drawn @ sums) / (drawn @ sizes))
     low, high = np.quantile(np.concatenate(means), [0.025, 0.975])
-    # A bootstrap's variance lacks the factor n / (n - 1), and its tails are the normal's (Hesterberg 2015).
+    # The bootstrap's variance lacks the factor n / (n - 1), and its tails are those of the normal (Hesterberg 2015).
     widen = student / Z95 * math.sqrt(n_groups / (n_groups - 1))
     return mean - (mean - float(low)) * widen, mean + (float(high) - mean) * widen
 
@@ -103,7 +104,7 @@ def mean_interval(values: np.ndarray, groups: np.ndarray | None = None, seed: in
 def _student_975(freedom: int) -> float:
     """The 97.5 % point of Student's distribution."""
     if freedom > MANY:
-        return Z95 * (1 + (Z95**2 + 1) / (4 * freedom))  # the first term of its expansion, right to 3e-4 from here on
-    from scipy.special import stdtrit  # an eighth of a second to import, and a machine that only predicts lacks it
+        return Z95 * (1 + (Z95**2 + 1) / (4 * freedom))  # the first term of the expansion, accurate to 3e-4 in this range
+    from scipy.special import stdtrit  # takes 0.125 s to import; machines that only predict do not have it
 
     return float(stdtrit(freedom, 0.975))

@@ -1,4 +1,4 @@
-"""Whether more images would help: accuracy against the number of images trained on."""
+"""Whether more images would help: accuracy by number of training images."""
 
 import numpy as np
 from pydantic import Field, computed_field
@@ -7,11 +7,11 @@ from headstart.evaluation.intervals import TOO_FEW, share_interval
 from headstart.evaluation.paired import Difference, paired_difference
 from headstart.schema import Count, Schema, Share, ShareInterval
 
-WORTH = 0.01  # gain of a doubling from which more images are worth their labelling
+WORTH = 0.01  # gain from doubling above which more images are worth labelling
 
 
 class CurvePoint(Schema):
-    """The accuracy of models trained on some of the images."""
+    """The accuracy of models trained on part of the images."""
 
     share: Share  # of the training images
     n_train: Count
@@ -20,10 +20,10 @@ class CurvePoint(Schema):
 
 
 class LearningCurve(Schema):
-    """Points from few training images to all, and what the last doubling of their number gained."""
+    """Accuracy from few training images to all of them, and the gain from the last doubling."""
 
     points: tuple[CurvePoint, ...]
-    difference: Difference = Field(exclude=True)  # from half of the images to all, on the very same held-out images
+    difference: Difference = Field(exclude=True)  # from half of the images to all, on the same held-out images
 
     @computed_field  # type: ignore[prop-decorator]
     @property
@@ -34,7 +34,7 @@ class LearningCurve(Schema):
     @computed_field  # type: ignore[prop-decorator]
     @property
     def gain_ci95(self) -> tuple[float, float]:
-        """Its 95 % interval."""
+        """The 95 % interval of that gain."""
         return self.difference.ci95
 
     @computed_field  # type: ignore[prop-decorator]
@@ -52,9 +52,9 @@ class LearningCurve(Schema):
 
 
 def learning_curve(shares: tuple[float, ...], n_train: tuple[int, ...], right: np.ndarray, groups: np.ndarray) -> LearningCurve:
-    """The curve of (n_shares, n) bool `right`: whether models of each share were right on each held-out image.
+    """The curve from (n_shares, n) bool `right`: whether the model for each share was right on each held-out image.
 
-    The last share is 1 and one is 0.5; `groups` (n,) are what intervals take as belonging together.
+    The last share must be 1, and one share must be 0.5. Intervals treat images of one of the (n,) `groups` as related.
     """
     points = tuple(
         CurvePoint(share=share, n_train=n, accuracy=float(row.mean()), accuracy_ci95=share_interval(row, groups))

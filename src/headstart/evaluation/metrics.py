@@ -1,4 +1,4 @@
-"""How good predictions are: accuracy with its interval, macro-F1, log loss, calibration, and the same class by class."""
+"""Metrics of predictions: accuracy with its interval, macro-F1, log loss, calibration, and metrics of each class."""
 
 from collections.abc import Sequence
 from typing import Literal, Self
@@ -13,18 +13,18 @@ from headstart.evaluation.resampling import ResampledF1, resampled_f1
 from headstart.evaluation.selection import Corrected
 from headstart.schema import Count, Interval, Name, NotNegative, Positive, Schema, Share, ShareInterval
 
-# Times as many images in one class as in another, above which reports and audits call the classes uneven. At 3 to 1 a model of
-# two classes that always names the large one is right 75 % of the time, halfway from guessing to certainty.
+# Ratio of class sizes above which reports and audits call the classes uneven. At 3 to 1, a model of two classes that always
+# predicts the larger one is right 75 % of the time, halfway between guessing and certainty.
 UNEVEN = 3.0
 
 
 class ClassMetrics(Schema):
-    """One class against the others. Without images of it recall and F1 mean nothing and are None."""
+    """Metrics of one class against the others. Recall and F1 are None if the class has no images."""
 
     name: Name = Field(alias="class")
     n: Count
     precision: Share | None  # None: never predicted
-    precision_ci95: ShareInterval | None = None  # None: too few images for one
+    precision_ci95: ShareInterval | None = None  # None: too few images
     recall: Share | None
     recall_ci95: ShareInterval | None = None
     f1: Share | None
@@ -32,23 +32,23 @@ class ClassMetrics(Schema):
 
 
 class Evaluation(Schema):
-    """What is reported of a model on one split."""
+    """The reported metrics of a model on one split."""
 
     split: Literal["val", "test", "cv", "all"]
     n: Positive
-    n_groups: Positive  # unrelated groups of images that these are of; n where each is its own
-    selected_on: bool  # whether anything (the best epoch) was chosen by these very images
+    n_groups: Positive  # unrelated groups among the images; n if each image is its own group
+    selected_on: bool  # whether anything (the best epoch) was chosen on these images
     accuracy: Share
     accuracy_ci95: ShareInterval
-    # The accuracy without the optimism of choosing by these images, where that was done.
+    # The accuracy without the optimism of selection, if anything was selected on these images.
     selection_corrected: Corrected | None = None
     balanced_accuracy: Share  # mean recall of the classes present
-    balanced_accuracy_ci95: ShareInterval | None = None  # None: too few images for one
+    balanced_accuracy_ci95: ShareInterval | None = None  # None: too few images
     macro_f1: Share  # over the classes present
     macro_f1_ci95: ShareInterval | None = None
-    log_loss: NotNegative  # nats an image
+    log_loss: NotNegative  # nats per image
     log_loss_ci95: Interval | None = None
-    top5_accuracy: Share | None = None  # None for ten classes or fewer, where it says little
+    top5_accuracy: Share | None = None  # None for ten classes or fewer, where it means little
     ece: Share  # expected calibration error of the predicted class, 15 bins of equal size
     per_class: tuple[ClassMetrics, ...]
     confusion: tuple[tuple[Count, ...], ...]  # n_classes rows of n_classes: rows are true, columns predicted
@@ -57,19 +57,19 @@ class Evaluation(Schema):
     def _fits_together(self) -> Self:
         n_classes = len(self.per_class)
         if len({c.name for c in self.per_class}) < n_classes:
-            raise ValueError("a class is named twice in per_class")
+            raise ValueError("a class appears twice in per_class")
         if len(self.confusion) != n_classes or any(len(row) != n_classes for row in self.confusion):
-            raise ValueError("confusion is not a row and a column for each class in per_class")
+            raise ValueError("confusion must have one row and one column for each class in per_class")
         return self
 
     @property
     def is_uneven(self) -> bool:
-        """Whether the accuracy says little of the small classes."""
+        """Whether the accuracy says little about the small classes."""
         return are_uneven([c.n for c in self.per_class if c.n])
 
 
 def are_uneven(counts: Sequence[int]) -> bool:
-    """Whether one class has so many more images than another that the accuracy hides the small ones."""
+    """Whether one class is so much larger than another that the accuracy hides the small ones."""
     return max(counts) > UNEVEN * min(counts)
 
 
@@ -84,7 +84,7 @@ def evaluate_predictions(
 ) -> Evaluation:
     """Metrics of (n, n_classes) probabilities against (n,) labels in 0 .. n_classes - 1; n is at least 1.
 
-    Intervals take it into account that images of one of the (n,) `groups` are alike.
+    Intervals take into account that images of one of the (n,) `groups` are related.
     """
     n_classes = len(classes)
     predicted = probabilities.argmax(axis=1)
@@ -99,7 +99,7 @@ def evaluate_predictions(
     recalls = [c.recall for c in per_class if c.recall is not None]
     f1s = [c.f1 for c in per_class if c.f1 is not None]
     losses = log_losses(probabilities, labels)
-    better = (probabilities > probabilities[np.arange(len(labels)), labels, None]).sum(axis=1)  # classes before the true one
+    better = (probabilities > probabilities[np.arange(len(labels)), labels, None]).sum(axis=1)  # classes above the true one
     return Evaluation(
         split=split,
         n=len(labels),
@@ -148,7 +148,7 @@ def _per_class(
 
 
 def _share_among(right: np.ndarray, groups: np.ndarray | None, members: np.ndarray) -> tuple[float, float] | None:
-    """The interval of the share that is right among `members`; None where these are too few."""
+    """The interval of the share that is right among `members`; None if there are too few."""
     return share_interval(right[members], _those(groups, members)) if members.sum() >= TOO_FEW else None
 
 

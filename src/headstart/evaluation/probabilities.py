@@ -1,4 +1,4 @@
-"""From logits to probabilities, and what a probability for the true class costs."""
+"""Converts logits to probabilities, and computes log losses."""
 
 import numpy as np
 
@@ -11,17 +11,17 @@ def softmax(logits: np.ndarray, temperature: float = 1.0) -> np.ndarray:
 
 
 def as_logits(probabilities: np.ndarray) -> np.ndarray:
-    """Logits that softmax turns into these (n, n_classes) probabilities; impossible classes become merely all but so."""
+    """Logits that softmax turns into these (n, n_classes) probabilities; a probability of 0 becomes a tiny positive one."""
     return np.log(np.maximum(probabilities, np.finfo(np.float64).tiny))
 
 
 def log_losses(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """(n,) nats: how wrong each row is about its label, a class index. One held impossible costs much, not infinity."""
+    """(n,) nats: the log loss of each row for its label, a class index. It stays finite for a probability of 0."""
     return -np.log(np.maximum(probabilities[np.arange(len(labels)), labels], np.finfo(probabilities.dtype).eps))
 
 
 def cross_entropies(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """(n,) nats: the cross-entropy of each row of (n, n_classes) logits with its label."""
+    """(n,) nats: the cross-entropy of each row of (n, n_classes) logits for its label."""
     shifted = logits.astype(np.float64) - logits.max(axis=1, keepdims=True)
     return np.log(np.exp(shifted).sum(axis=1)) - shifted[np.arange(len(labels)), labels]
 

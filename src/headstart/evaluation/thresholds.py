@@ -1,4 +1,4 @@
-"""When a model should rather not answer, and which classes it cannot rule out: thresholds with a promise."""
+"""Thresholds with a guarantee: when a model should not answer, and which classes it cannot rule out."""
 
 import math
 
@@ -7,17 +7,17 @@ import numpy as np
 from headstart.evaluation.intervals import design_effect
 from headstart.schema import Count, NotNegative, Schema, Share
 
-CONFIDENCE = 0.95  # of the promise that a precision is reached
-SHARES = (1.0, 0.95, 0.9, 0.85, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1)  # of the images, the surest, that may be answered
+CONFIDENCE = 0.95  # with which a precision is promised
+SHARES = (1.0, 0.95, 0.9, 0.85, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1)  # shares of images to answer
 
 
 class PrecisionThreshold(Schema):
-    """From which probability on an answer is given, so that a share of the answers is right."""
+    """The probability from which an answer is given, so that a given share of the answers is right."""
 
     min_confidence: Share
     target: Share
-    promised: bool  # whether the images were enough to say so with 95 % confidence
-    precision: Share  # of the held-out images that are answered; 1 where none is
+    promised: bool  # whether there were enough images to guarantee it with 95 % confidence
+    precision: Share  # on the held-out images that are answered; 1 if there are none
     share_answered: Share  # of the held-out images
     n: Count  # held-out images
 
@@ -27,13 +27,13 @@ def precision_threshold(
 ) -> PrecisionThreshold:
     """The lowest threshold that promises `target` precision, from (n, n_classes) probabilities of (n,) held-out images.
 
-    The surest 100 %, 95 %, 90 % ... of the images are looked at; the largest share is answered whose mistakes are so few that
-    a worse precision would show as few in less than one of twenty cases, counted over all shares tried (Learn then Test,
-    Angelopoulos et al. 2021, with Bonferroni's correction). Where no share can promise it, the largest is answered that
-    reached the target on these images, and `promised` is False. Images of one of the (n,) `groups` count as fewer, by their
-    design effect.
+    The most confident 100 %, 95 %, 90 % ... of the images are tried. The largest share is answered that has so few mistakes
+    that a model below the target precision would have that few less than 5 % of the time, over all shares tried (Learn then
+    Test, Angelopoulos et al. 2021, with Bonferroni's correction). If no share can promise it, the largest share that reached
+    the target on these images is answered, and `promised` is False. Images of one of the (n,) `groups` count as fewer, by
+    their design effect.
     """
-    from scipy.special import bdtr  # the binomial's; a machine that only predicts lacks it
+    from scipy.special import bdtr  # binomial distribution; machines that only predict do not have scipy
 
     confidence = probabilities.max(axis=1)
     right = probabilities.argmax(axis=1) == labels
@@ -64,16 +64,16 @@ def precision_threshold(
 
 
 def images_needed(target: float) -> int:
-    """How many answered images without a mistake a promise of `target` precision takes at least."""
+    """How many answers, all right, are needed at least to promise `target` precision."""
     return math.ceil(math.log((1 - CONFIDENCE) / len(SHARES)) / math.log(target))
 
 
 class ConformalThreshold(Schema):
-    """A class whose probability is at least `min_probability` cannot be ruled out."""
+    """Classes with a probability of at least `min_probability` cannot be ruled out."""
 
-    coverage: Share  # share of new images whose true class is in the set, at least
-    min_probability: Share  # 0: too few images, every class stays in the set
-    mean_size: NotNegative  # classes in a set, over the held-out images
+    coverage: Share  # minimum share of new images whose true class is in the set
+    min_probability: Share  # 0: too few images, so every class stays in the set
+    mean_size: NotNegative  # mean number of classes in a set, on the held-out images
     n: Count  # held-out images
 
 
@@ -82,8 +82,8 @@ def conformal_threshold(
 ) -> ConformalThreshold:
     """The threshold of split conformal prediction with the smallest sets (Vovk et al. 2005; Sadinle et al. 2019).
 
-    It holds for images that are drawn as the (n,) held-out ones were, on average over them; n of 19 or more for 0.95. Of each
-    of the (n,) `groups` its least probable true label counts alone.
+    The coverage holds on average for images from the same distribution as the (n,) held-out ones; a coverage of 0.95 needs n of
+    19 or more. Only the least probable true label of each of the (n,) `groups` counts.
     """
     n = len(labels)
     of_label = probabilities[np.arange(n), labels]
@@ -101,7 +101,7 @@ def conformal_threshold(
 
 
 def conformal_sets(probabilities: np.ndarray, min_probability: float) -> list[np.ndarray]:
-    """For each row the classes that cannot be ruled out, the most probable first; that one always is among them."""
+    """For each row the classes that cannot be ruled out, most probable first; the most probable one is always included."""
     sets = []
     for row in probabilities:
         order = np.argsort(-row, kind="stable")
@@ -112,18 +112,18 @@ def conformal_sets(probabilities: np.ndarray, min_probability: float) -> list[np
 
 
 class PromiseCheck(Schema):
-    """What the thresholds do on images whose labels are known: whether their promises are kept."""
+    """How the thresholds perform on images with known labels: whether they keep their promises."""
 
     share_answered: Share
-    precision: Share | None  # of the answers; None where none was given
-    coverage: Share | None  # share of sets that hold the true class; None without sets
-    mean_size: NotNegative | None  # classes in a set
+    precision: Share | None  # of the answers; None if there were none
+    coverage: Share | None  # share of sets that contain the true class; None without sets
+    mean_size: NotNegative | None  # mean number of classes in a set
 
 
 def promises_kept(
     probabilities: np.ndarray, labels: np.ndarray, min_confidence: float, min_probability: float | None
 ) -> PromiseCheck:
-    """What the thresholds do on (n, n_classes) probabilities of images with (n,) labels."""
+    """How the thresholds perform on (n, n_classes) probabilities of images with (n,) labels."""
     answered = probabilities.max(axis=1) >= min_confidence
     right = probabilities.argmax(axis=1) == labels
     coverage = mean_size = None

@@ -1,4 +1,4 @@
-"""What a model says of some images of a data set."""
+"""A model's predictions for images of a data set."""
 
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -14,15 +14,15 @@ class SplitAnswers:
     indices: np.ndarray  # (n,) int64, into Dataset.images
     probabilities: np.ndarray  # (n, n_classes) float64
     selected_on: bool
-    by_epoch: np.ndarray | None = None  # (n_epochs, n) int64: what each epoch said, where the best was chosen by these images
+    by_epoch: np.ndarray | None = None  # (n_epochs, n) int64: predictions of each epoch, if the best was chosen on these
     uncalibrated: np.ndarray | None = None  # (n, n_classes) float64: before the temperature
-    # The same at temperatures fitted on other images, where the model's own was fitted on these.
+    # The same at temperatures fitted on other images, if the model's own was fitted on these.
     calibrated_apart: np.ndarray | None = None
-    temperature: float = 1.0  # that these were answered at
+    temperature: float = 1.0  # of these probabilities
 
     def in_words(self) -> str:
         """Which images these are."""
-        return {"cv": "train, each answered by a model without it", "val": "val", "test": "test"}[self.split]
+        return {"cv": "train, each predicted by a model that never saw it", "val": "val", "test": "test"}[self.split]
 
     def only(self, kept: np.ndarray) -> "SplitAnswers":
         """The answers for some of the images, given as (n,) bool."""

@@ -1,4 +1,4 @@
-"""The strategy of a run, and why it was chosen where --strategy auto was asked for."""
+"""The strategy of a run, and the reason if --strategy auto chose it."""
 
 from typing import Literal
 
@@ -10,20 +10,20 @@ from headstart.settings import TrainSettings
 
 
 class Choice(Schema):
-    """What is done, and why where that was not asked for by name."""
+    """The strategy that is carried out, and why it was chosen."""
 
     strategy: Literal["probe", "finetune"]
-    epochs: Positive | None = None  # of fine-tuning, where the time allows fewer than the plan's
+    epochs: Positive | None = None  # of fine-tuning, if there is time for fewer than planned
     why: str  # a sentence
-    # Of fine-tuning to the probe, on the held-out part of train.
+    # Fine-tuning minus the probe, on the held-out part of train.
     difference: Difference | None = Field(None, alias="finetune_minus_probe")
-    is_users: bool = Field(False, exclude=True)  # the strategy was named, so that there was nothing to choose
+    is_users: bool = Field(False, exclude=True)  # whether the user named the strategy
 
     def resolve(self, settings: TrainSettings) -> TrainSettings:
-        """The settings with the choice made."""
+        """The settings with the choice filled in."""
         return settings.model_copy(update={"strategy": self.strategy, "epochs": self.epochs or settings.epochs})
 
 
 def keep_probe(why: str, difference: Difference | None = None) -> Choice:
-    """The choice of the probe, for a reason."""
+    """The choice of the probe, with the reason `why`."""
     return Choice(strategy="probe", why=f"the probe: {why}", difference=difference)

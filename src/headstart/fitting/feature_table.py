@@ -1,4 +1,4 @@
-"""Features of a data set's images, row by row, to be fitted and answered."""
+"""The features of a data set, one row per image, for fitting and predicting."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -13,7 +13,7 @@ from headstart.progress import Progress, silent
 
 @dataclass(frozen=True, slots=True)
 class FeatureTable:
-    """Feature vectors with what folds and fits need to know."""
+    """Feature vectors with labels and groups, as folds and fits need them."""
 
     vectors: np.ndarray  # (n_images, n_features) float32
     labels: np.ndarray  # (n_images,) int64
@@ -22,7 +22,7 @@ class FeatureTable:
     balance: bool = False  # whether every class counts as equally frequent
 
     def fit(self, rows: np.ndarray, seed: int, progress: Progress = silent, strength: float | None = None) -> Probe:
-        """The probe of some rows; of a strength that is known, or chosen by cross-validation."""
+        """The probe fitted on some rows, with a given strength or one chosen by cross-validation."""
         return fit_probe(
             self.vectors,
             self.labels[rows],
@@ -36,15 +36,15 @@ class FeatureTable:
         )
 
     def cross_validate(self, rows: np.ndarray, n_folds: int, seed: int, progress: Progress = silent) -> CrossValidated:
-        """What probes that never saw them say of some rows."""
+        """Predictions for some rows by probes that never saw them."""
         vectors, labels, groups = self.vectors[rows], self.labels[rows], self.groups[rows]
         return cross_validate(
             vectors, labels, groups, self.n_classes, n_folds=n_folds, balance=self.balance, seed=seed, progress=progress
         )
 
     def answer(self, probe: Probe, rows: np.ndarray, split: Literal["val", "test"]) -> SplitAnswers:
-        """What a probe says of some rows."""
+        """A probe's predictions for some rows."""
         probabilities, uncalibrated = (softmax(head.logits(self.vectors[rows])) for head in (probe.head, probe.uncalibrated))
-        # A balanced model's probabilities are of a world with even classes, which these images are not.
+        # A balanced model's probabilities assume equally frequent classes, which these images do not have.
         before = None if self.balance else uncalibrated
         return SplitAnswers(split, rows, probabilities, False, uncalibrated=before, temperature=probe.temperature)

@@ -26,29 +26,29 @@ from headstart.progress import Progress, silent
 from headstart.recipes import CarriedOutPlan, RunFacts, TrainingPlan, plan_for
 from headstart.threads import map_in_threads
 
-FINETUNED_REFERENCES = 500  # images, each passed through the trained network once more, to compare later ones with
-FAMILIAR = "learning what is familiar"
+FINETUNED_REFERENCES = 500  # images that pass through the trained network once more, to compare later images with
+FAMILIAR = "measuring familiarity"
 
 
 @dataclass(frozen=True, slots=True)
 class FinetuneJob:
-    """What a run with gradient steps needs to know."""
+    """The inputs of a run with gradient steps."""
 
     scanned: Scanned
     split: Split
-    probe: Probe | None  # of train; None for a random head
+    probe: Probe | None  # fitted on train; None for a random head
     plan: TrainingPlan
     network: Network  # the pretrained network, to be trained
-    new_network: Callable[[], Network]  # the same anew, for a second training
+    new_network: Callable[[], Network]  # builds it again, for a second training run
     checkpoints: Path | None = None
 
     @property
     def labels(self) -> np.ndarray:
-        """(n_images,) int64, of the whole data set."""
+        """(n_images,) int64: the labels of the whole data set."""
         return self.scanned.dataset.labels
 
     def fit_probe(self, rows: np.ndarray, progress: Progress) -> Probe | None:
-        """The probe of some rows; None where training begins with a random head."""
+        """The probe fitted on some rows; None if training starts with a random head."""
         return None if self.probe is None else self.scanned.table().fit(rows, self.plan.seed, progress)
 
     def images(self, rows: np.ndarray) -> list[LabelledImage]:
@@ -56,20 +56,20 @@ class FinetuneJob:
         return [self.scanned.dataset.images[i] for i in rows]
 
     def pixels(self, rows: np.ndarray, progress: Progress) -> KeptPixels:
-        """What training crops of some rows are cut from."""
+        """The pixels from which training crops of some rows are cut."""
         reads_anew = self.plan.network.start == "random head"  # the classic procedure crops from the full picture
         keep = read_anew if reads_anew else keep_pixels
         return KeptPixels(keep(self.images(rows), self.network.preprocess, self.plan.workers, progress), rows)
 
     def held_out(self, progress: Progress) -> HeldOutImages:
-        """The val images as prediction sees them."""
+        """The val images, preprocessed as for prediction."""
         rows, preprocess = self.split.val, self.network.preprocess
         views = keep_views(self.images(rows), preprocess, self.plan.workers, progress)
         return HeldOutImages(views, self.labels[rows])
 
 
 def finetune_job(scanned: Scanned, split: Split, checkpoints: Path | None, progress: Progress) -> FinetuneJob:
-    """The job that the settings ask for on this machine."""
+    """The job for the settings of `scanned` on this machine."""
     settings, backbone, table = scanned.settings, scanned.backbone, scanned.table()
     probe = table.fit(split.train, settings.seed, progress) if table.vectors.shape[1] else None
     hardware = find_hardware(settings.device)
@@ -94,10 +94,10 @@ def finetune_job(scanned: Scanned, split: Split, checkpoints: Path | None, progr
 
 
 def fit_finetuned(scanned: Scanned, split: Split, checkpoints: Path | None, progress: Progress) -> Fitted:
-    """Trains, keeps the best validation epoch, answers test and val."""
+    """Trains, keeps the best validation epoch and predicts test and val. Raises DataError."""
     if not split.val.size:
         raise DataError(
-            "fine-tuning chooses its best epoch on val images, and there are none",
+            "fine-tuning chooses its best epoch on val images, but there are none",
             hint="leave --val-fraction above 0, or use --strategy probe",
         )
     job = finetune_job(scanned, split, checkpoints, progress)
@@ -110,13 +110,13 @@ def fit_finetuned(scanned: Scanned, split: Split, checkpoints: Path | None, prog
         anew = replace(job, probe=job.fit_probe(both, progress))
         interrupted = _train(anew, refitted, pixels, both, None, progress, "refit", stop_after=tuned.best_epoch).interrupted
         if interrupted:
-            notes.append("interrupted while refitting: the saved model is the one trained on train alone")
+            notes.append("interrupted while refitting: the saved model is the one trained on train only")
         else:
             final = refitted
     answers, temperature = _answers_of_val(job, tuned)
     final.set_head(final.head().at_temperature(temperature))
     familiarity = _familiarity(job, pixels, progress)
-    if final is not job.network:  # it has seen val: how far unseen images lie is known from before
+    if final is not job.network:  # the refitted network has seen val, so the threshold measured before is kept
         familiarity = familiarity.of_references(_features(final, pixels, _known(job), job, progress))
     if tuned.best_epoch == 0 and not tuned.interrupted:
         notes.append("no epoch of fine-tuning did better on val than the fitted head: the saved model is the probe")
@@ -138,26 +138,26 @@ def fit_finetuned(scanned: Scanned, split: Split, checkpoints: Path | None, prog
 
 
 def answers_of_trial(job: FinetuneJob, rows: np.ndarray, progress: Progress) -> np.ndarray:
-    """(n, n_classes) float64: what a network says of `rows` that was trained on the job's train split and is not kept.
+    """(n, n_classes) float64: probabilities for `rows` by a network trained on the job's train split, which is then discarded.
 
-    The best epoch is chosen on val where the split has one, else it is the last.
+    The best epoch is chosen on val if the split has one; otherwise the last epoch is used.
     """
     pixels = job.pixels(job.split.train, progress)
     val = job.held_out(progress) if job.split.val.size else None
     if _train(job, job.network, pixels, job.split.train, val, progress, "trial").interrupted:
-        raise KeyboardInterrupt  # a trial that did not end says nothing
-    return softmax(job.network.head().logits(_vectors_of(job, job.network, rows, progress, "answering the held-out part")))
+        raise KeyboardInterrupt  # an unfinished trial says nothing
+    return softmax(job.network.head().logits(_vectors_of(job, job.network, rows, progress, "predicting the held-out part")))
 
 
 def seconds_per_image(job: FinetuneJob, clock: Callable[[], float] = time.perf_counter) -> tuple[float, float]:
-    """How long reading an image and training a step on it take on this machine; measured, at the cost of a few steps."""
+    """(decoding, training) seconds per image on this machine, measured with a few training steps."""
     size = job.plan.steps.batch_size
     rows = job.split.train[: 3 * size]
     began = clock()
     pixels = job.pixels(rows, silent)
     decoding = (clock() - began) / len(rows)
     seconds = {}
-    for n in (1, 1, 3):  # batches; the first time warms up
+    for n in (1, 1, 3):  # batches; the first run is a warm-up
         began = clock()
         if _train(job, job.new_network(), pixels, rows[: n * size], None, silent, "timing", stop_after=1).interrupted:
             raise KeyboardInterrupt
@@ -166,11 +166,11 @@ def seconds_per_image(job: FinetuneJob, clock: Callable[[], float] = time.perf_c
 
 
 def _answers_of_val(job: FinetuneJob, tuned: TrainedEpochs) -> tuple[SplitAnswers, float]:
-    """The answers at the temperature that they give, with those at temperatures that others of them gave; and the first."""
+    """The val answers and their temperature: at the temperature fitted on them, and at cross-fitted temperatures."""
     rows, plan, groups = job.split.val, job.plan, job.scanned.groups
-    by_epoch = None if plan.balance else tuned.predicted  # the choice was not by what these say, the plain accuracy
+    by_epoch = None if plan.balance else tuned.predicted  # balanced: the choice was not made by plain accuracy
     answers = SplitAnswers("val", rows, tuned.probabilities, selected_on=True, by_epoch=by_epoch)
-    # The classic procedure has no temperature; a balanced model's probabilities are of a world with even classes, val is not.
+    # The classic procedure has no temperature. A balanced model's probabilities assume even classes, which val does not have.
     if plan.network.start != "fitted head" or plan.balance:
         return answers, 1.0
     logits, labels = as_logits(answers.probabilities), job.labels[rows]
@@ -186,17 +186,17 @@ def _answers_of_val(job: FinetuneJob, tuned: TrainedEpochs) -> tuple[SplitAnswer
 
 
 def _answers_of_test(job: FinetuneJob, final: Network, of_val: SplitAnswers, progress: Progress) -> Iterator[SplitAnswers]:
-    """The answers for test, where there is one; the network is at the temperature already."""
+    """The answers for test, if there is one; the network's head is already at the temperature."""
     rows, temperature = job.split.test, of_val.temperature
     if not rows.size:
         return
-    logits = final.head().logits(_vectors_of(job, final, rows, progress, "answering test"))
+    logits = final.head().logits(_vectors_of(job, final, rows, progress, "predicting test"))
     uncalibrated = softmax(logits, 1 / temperature) if of_val.uncalibrated is not None else None
     yield SplitAnswers("test", rows, softmax(logits), False, None, uncalibrated, temperature=temperature)
 
 
 def _familiarity(job: FinetuneJob, pixels: KeptPixels, progress: Progress) -> Familiarity:
-    """From features of the trained network: of images it was trained on, and of val, which sets the threshold."""
+    """The familiarity from the trained network's features of training images, and of val, which sets the threshold."""
     known, val, seed = _known(job), job.split.val, job.plan.seed
     unseen = val[spread_order(job.labels[val], seed)[:FINETUNED_REFERENCES]]
     return familiarity_of(
@@ -209,13 +209,13 @@ def _familiarity(job: FinetuneJob, pixels: KeptPixels, progress: Progress) -> Fa
 
 
 def _known(job: FinetuneJob) -> np.ndarray:
-    """Sorted rows of train, every class among them, that later images are compared with."""
+    """Sorted rows of train from all classes, with which later images are compared."""
     train = job.split.train
     return np.sort(train[spread_order(job.labels[train], job.plan.seed)[:FINETUNED_REFERENCES]])
 
 
 def _features(network: Network, pixels: KeptPixels, rows: np.ndarray, job: FinetuneJob, progress: Progress) -> np.ndarray:
-    """(n, n_features) float32 of training images as prediction sees them, from the pixels that were kept of them."""
+    """(n, n_features) float32: features of training images, preprocessed as for prediction from the kept pixels."""
     source = pixels.only(rows)
     views = map_in_threads(lambda i: network.preprocess.view_of_pixels(source[i]), range(len(rows)), job.plan.workers)
     found = np.empty((len(rows), network.n_features), np.float32)
@@ -255,7 +255,7 @@ def _train(
 
 
 def _vectors_of(job: FinetuneJob, network: Network, rows: np.ndarray, progress: Progress, stage: str) -> np.ndarray:
-    """(n, n_features) float32 of images that are read anew, as prediction sees them."""
+    """(n, n_features) float32: features of images that are read again, preprocessed as for prediction."""
     pipeline = Pipeline(network.preprocess, network.extractor())
     opened = open_again(pipeline, job.images(rows), job.plan.workers, progress, stage)
     return np.stack([one.vector for one in opened if one.vector is not None])

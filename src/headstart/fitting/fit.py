@@ -22,9 +22,9 @@ def fit(
     checkpoints: Path | None = None,
     needs_answers: bool = True,
 ) -> Fitted:
-    """Fits what was chosen; fine-tuning keeps its state after each epoch in `checkpoints` and goes on from there.
+    """Fits the chosen strategy. Fine-tuning saves its state after each epoch in `checkpoints` and resumes from there.
 
-    `needs_answers` False: a probe without val or test uses every image and reports nothing. Raises HeadstartError.
+    If `needs_answers` is False, a probe without val or test uses every image and reports nothing. Raises HeadstartError.
     """
     began = time.perf_counter()
     fitted = _fit(replace(scanned, settings=choice.resolve(scanned.settings)), progress, checkpoints, needs_answers)
@@ -44,13 +44,13 @@ def _fit(scanned: Scanned, progress: Progress, checkpoints: Path | None, needs_a
         uses_all = bool(settings.cv) or not needs_answers
         split = split_for(scanned, val_fraction=0.0 if uses_all else settings.val_fraction)
         return fit_probe_run(scanned, split, needs_answers=needs_answers, progress=progress)
-    from headstart.fitting.finetune_fit import fit_finetuned  # torch comes with it
+    from headstart.fitting.finetune_fit import fit_finetuned  # this imports torch
 
     return fit_finetuned(scanned, split_for(scanned), checkpoints, progress)
 
 
 def split_for(scanned: Scanned, *, val_fraction: float | None = None) -> Split:
-    """The split of a run; fine-tuning selects on val, so that a test split does not replace it. Raises DataError."""
+    """The split of a run. Fine-tuning selects on val, so a test split cannot replace it. Raises DataError."""
     settings = scanned.settings
     return split_dataset(
         scanned.dataset,

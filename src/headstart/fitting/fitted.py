@@ -1,4 +1,4 @@
-"""What a run hands over before anything is written."""
+"""The result of fitting, before anything is written."""
 
 from dataclasses import dataclass
 
@@ -24,35 +24,35 @@ from headstart.settings import TrainSettings
 
 @dataclass(frozen=True, slots=True)
 class Fitted:
-    """A trained model, the data it came from and what was found out on the way: all that is needed to write a run."""
+    """A trained model, its data and its evaluation: everything needed to write a run."""
 
     scanned: Scanned
     split: Split
     model: Model
     history: tuple[Epoch, ...]
     best_epoch: int
-    plan: ProbePlan | CarriedOutPlan  # every number of the training, resolved
-    answers: tuple[SplitAnswers, ...]  # the reported one first; none where nothing was held out
-    held_out: SplitAnswers | None  # for images the model did not learn from: what temperature and thresholds are set on
+    plan: ProbePlan | CarriedOutPlan  # all values of the training run, resolved
+    answers: tuple[SplitAnswers, ...]  # the reported one first; empty if nothing was held out
+    held_out: SplitAnswers | None  # for images not trained on: used to set temperature and thresholds
     familiarity: Familiarity
-    temperature: float = 1.0  # that the model's logits were divided by
+    temperature: float = 1.0  # by which the model's logits were divided
     curve: LearningCurve | None = None
     cross_validation: CrossValidation | None = None
     interrupted: bool = False
-    refit: bool = False  # the network was trained on val too, after val was answered
+    refit: bool = False  # whether the network was also trained on val, after val was predicted
     notes: tuple[str, ...] = ()
-    choice: Choice | None = None  # where --strategy auto was asked for
-    checked: tuple[Checked, ...] = ()  # what the cheap checks of an audit say
-    seconds: float = 0.0  # that fitting took
+    choice: Choice | None = None  # set if --strategy auto was requested
+    checked: tuple[Checked, ...] = ()  # results of the cheap audit checks
+    seconds: float = 0.0  # time that fitting took
 
     @property
     def dataset(self) -> Dataset:
-        """The images it was fitted to and measured on."""
+        """The images it was fitted and measured on."""
         return self.scanned.dataset
 
     @property
     def settings(self) -> TrainSettings:
-        """As resolved: the strategy is never "auto"."""
+        """The resolved settings: the strategy is never "auto"."""
         return self.choice.resolve(self.scanned.settings) if self.choice else self.scanned.settings
 
     def image_counts(self) -> dict[str, int]:
@@ -66,7 +66,7 @@ class Fitted:
         return {name: tuple(np.bincount(labels[rows], minlength=n_classes).tolist()) for name, rows in splits if len(rows)}
 
     def evaluate(self, answers: SplitAnswers) -> Evaluation:
-        """Metrics of some of the answers; images of one group, twins among them, count as alike."""
+        """Metrics of some of the answers; images of one group, including twins, are treated as related."""
         groups = self.scanned.groups[answers.indices]
         labels = self.dataset.labels[answers.indices]
         evaluation = evaluate_predictions(
@@ -83,6 +83,6 @@ class Fitted:
         return evaluation.model_copy(update={"selection_corrected": corrected})
 
     def without_leaks(self, answers: SplitAnswers) -> SplitAnswers | None:
-        """The answers for images that have no twin in train; None where that is all of them, or none."""
+        """The answers for images that have no twin in train; None if that is all of them or none."""
         kept = ~np.isin(answers.indices, leaked(self.scanned.twins, self.dataset.images, answers.split))
         return None if kept.all() or not kept.any() else answers.only(kept)

@@ -1,4 +1,4 @@
-"""A probe: the head is fitted on features of the frozen backbone."""
+"""Fits a probe: a head on features of the frozen backbone."""
 
 import numpy as np
 
@@ -22,9 +22,9 @@ NEEDS_STEPS = ("epochs", "learning_rate", "schedule", "batch_size", "augment", "
 
 
 def fit_probe_run(scanned: Scanned, split: Split, *, needs_answers: bool = True, progress: Progress) -> Fitted:
-    """Fits the head on train, answers test and val (or train by cross-validation), and puts the head on the backbone."""
+    """Fits the head on train, predicts test and val (or train by cross-validation) and puts the head on the backbone."""
     settings, table, frozen = scanned.settings, scanned.table(), scanned.backbone.frozen
-    assert frozen is not None  # only the tutorial has no features
+    assert frozen is not None  # only the tutorial recipe has no features
     probe = table.fit(split.train, settings.seed, progress)
     val_answers = table.answer(probe, split.val, "val") if split.val.size else None
     start = epoch_zero(table, split, probe.head)
@@ -73,7 +73,7 @@ def fit_probe_run(scanned: Scanned, split: Split, *, needs_answers: bool = True,
 
 
 def epoch_zero(table: FeatureTable, split: Split, head: Head) -> Epoch:
-    """The history's row of a fitted head: loss and accuracy on train and val without augmentation."""
+    """The history row of a fitted head: loss and accuracy on train and val without augmentation."""
 
     def score(rows: np.ndarray) -> tuple[float, float]:
         logits = head.logits(table.vectors[rows])
@@ -98,7 +98,7 @@ def _repeated(scanned: Scanned, rows: np.ndarray, progress: Progress) -> Repeate
         counts = np.bincount(table.labels[rows], minlength=table.n_classes)
         raise DataError(
             f"class {scanned.dataset.classes[int(counts.argmin())]!r} is too small to report an accuracy by cross-validation",
-            hint="add images (two unrelated ones a class at least), or give --val or --test",
+            hint="add images (each class needs at least two unrelated ones), or give --val or --test",
         )
     return cross_validate_repeatedly(table, rows, *settings.folds_and_repeats, settings.seed, progress)
 
@@ -108,7 +108,7 @@ def _notes(settings: TrainSettings, probe: Probe, split: Split) -> tuple[str, ..
     idle = [name for name in NEEDS_STEPS if getattr(settings, name) != getattr(default, name)]
     notes = [f"a probe takes no gradient steps: --{name.replace('_', '-')} has no effect" for name in idle]
     if probe.n_folds == 0:
-        notes.append("a class is too small for cross-validation: the probe's strength is the default one, not chosen")
+        notes.append("a class is too small for cross-validation: the probe uses the default strength")
     if settings.refit and not split.val.size:
         notes.append("--refit has no effect: no val images were held out")
     return tuple(notes)

@@ -14,16 +14,16 @@ from headstart.progress import Progress
 from headstart.settings import TrainSettings
 
 SHARES = (0.12, 0.25, 0.5, 0.75, 1.0)  # of train
-FEWEST_IMAGES = 40  # of train, below which a curve says nothing
-FEWEST_OF_CLASS = 5  # on average, in half of train: with so many classes and so few images neither
+FEWEST_IMAGES = 40  # in train; with fewer, a curve says nothing
+FEWEST_OF_CLASS = 5  # on average, in half of train; with fewer, a curve says nothing either
 
 
 @dataclass(frozen=True, slots=True)
 class RepeatedCrossValidation:
-    """What cross-validation said of each image, and in sum."""
+    """The predictions of cross-validation for each image, and their summary."""
 
     answers: (
-        SplitAnswers  # of the first repeat: the mean of several would be the answer of an ensemble, which is not what is saved
+        SplitAnswers  # of the first repeat: the mean of several would be the answer of an ensemble, but a single model is saved
     )
     summary: CrossValidation
 
@@ -31,7 +31,7 @@ class RepeatedCrossValidation:
 def cross_validate_repeatedly(
     table: FeatureTable, rows: np.ndarray, n_folds: int, repeats: int, seed: int, progress: Progress
 ) -> RepeatedCrossValidation:
-    """Stratified, group-safe cross-validation of a probe, each repeat with folds of its own."""
+    """Stratified, group-safe cross-validation of a probe, with different folds in each repeat."""
     labels = table.labels[rows]
     found = []
     for repeat in range(repeats):
@@ -54,11 +54,11 @@ def measure_learning_curve(
     *,
     head_of_all: Head | None = None,
 ) -> LearningCurve | None:
-    """How probes of 12, 25, 50, 75 and 100 % of train do on the images that are reported; None where train is too small.
+    """The accuracy of probes fitted on 12, 25, 50, 75 and 100 % of train on the reported images; None if train is too small.
 
-    The smaller parts lie in the larger ones, and each has the classes' shares. By cross-validation the parts are of what each
-    fold is fitted on. All have the `strength` of the whole of train: choosing it for each part took six times as long.
-    `head_of_all` is the head of all of train at that strength, where there is one already.
+    Smaller parts are contained in larger ones, and each has the class shares of train. With cross-validation, the parts are
+    taken from the images that each fold is fitted on. All use the `strength` chosen on all of train: choosing it for each part
+    took six times as long. `head_of_all` is the head fitted on all of train at that strength, if it already exists.
     """
     if len(train) < max(FEWEST_IMAGES, 2 * FEWEST_OF_CLASS * table.n_classes):
         return None
@@ -76,7 +76,7 @@ def measure_learning_curve(
         order = spread_order(table.labels[fit], settings.seed)
         for i, share in enumerate(SHARES):
             part = np.sort(fit[order[: max(table.n_classes, round(share * len(fit)))]])
-            n_train[i] = len(part)  # by cross-validation of the last fold: they differ by an image
+            n_train[i] = len(part)  # with cross-validation, of the last fold: sizes differ by an image
             ready = head_of_all if len(part) == len(train) else None
             head = ready or table.fit(part, settings.seed, strength=strength).head
             right[i, place[held]] = head.logits(table.vectors[held]).argmax(axis=1) == table.labels[held]

@@ -1,4 +1,4 @@
-"""A data set after the one pass over its files: where every fit, audit and comparison starts from."""
+"""A data set after the one pass over its files: the starting point of every fit, audit and comparison."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -23,21 +23,21 @@ MakeDataset = Callable[[str, Sequence[LabelledImage], Sequence[Skipped], Sequenc
 
 @dataclass(frozen=True, slots=True)
 class Scanned:
-    """The readable images of a data set and all that is known of them before anything is fitted."""
+    """The readable images of a data set and everything known about them before fitting."""
 
     settings: TrainSettings
     backbone: Backbone
     dataset: Dataset
     facts: tuple[ImageFacts, ...]  # of the images, in the order of `dataset.images`
-    vectors: np.ndarray  # (n_images, n_features) float32; n_features is 0 where the recipe has no use for features
-    twins: Twins  # no pair of these is divided by a split made here; a split that came with the data may divide them
-    groups: np.ndarray  # (n_images,) int64: what belongs together, twins among it
-    work: Work  # what the pass had to do
-    began: float  # time.perf_counter() before anything was done
+    vectors: np.ndarray  # (n_images, n_features) float32; n_features is 0 if the recipe does not use features
+    twins: Twins  # splits made here keep twins together; a split that came with the data may not
+    groups: np.ndarray  # (n_images,) int64: related images, including twins
+    work: Work  # how much the pass had to compute
+    began: float  # time.perf_counter() at the start
     seconds: dict[str, float]  # stage -> seconds
 
     def table(self) -> FeatureTable:
-        """The features with what folds and fits need to know."""
+        """The features with labels and groups, as folds and fits need them."""
         labels, n_classes = self.dataset.labels, len(self.dataset.classes)
         return FeatureTable(self.vectors, labels, self.groups, n_classes, self.settings.balance)
 
@@ -49,7 +49,7 @@ def scan_given(
     *,
     make_dataset: MakeDataset = training_dataset,
 ) -> Scanned:
-    """Opens the backbone and every candidate once. Raises DataError where `make_dataset` refuses what was found."""
+    """Opens the backbone and every candidate once. Raises DataError if `make_dataset` refuses the images found."""
     began = time.perf_counter()
     backbone = open_backbone(settings, progress)
     loaded = time.perf_counter()

@@ -1,4 +1,4 @@
-"""--strategy auto: the probe always, fine-tuning where the time allows it and a trial shows that it pays."""
+"""--strategy auto: the probe, or fine-tuning if there is time and a trial shows that it is better."""
 
 import math
 import time
@@ -16,60 +16,61 @@ from headstart.fitting.scanned import Scanned
 from headstart.progress import Progress, silent
 
 TRIAL_FOLDS = 3  # one of them is held out
-MAX_FIT, MAX_HELD = 600, 400  # images of a trial, so that it takes no longer for more of them ...
-FIT_OF_CLASS, HELD_OF_CLASS = 20, 10  # ... unless there are so many classes that each would have fewer than these
-# Images a step of a trial: half of what a run takes, for twice the steps at no cost. Of hand signs (600 trained on, two epochs)
-# 0.963 were right with 16, 0.990 with 8, where the probe has 0.938; with a smaller picture, 160 px, 0.865.
+MAX_FIT, MAX_HELD = 600, 400  # images of a trial, so that large data sets take no longer ...
+FIT_OF_CLASS, HELD_OF_CLASS = 20, 10  # ... unless that would leave each class with fewer images than these
+# Images per step of a trial: half of a run's, which doubles the steps at no cost. On hand signs (600 training images, two
+# epochs) the accuracy was 0.963 with 16, 0.990 with 8, and 0.865 with smaller images of 160 px; the probe reaches 0.938.
 TRIAL_BATCH = 8
-TRIAL_SHARE = 0.35  # of the time that is left, for the trial
-ANSWERING = 1 / 3  # time to answer an image, as a share of the time to train on it
-RESERVE = 0.9  # of the time that is left may be planned with
+TRIAL_SHARE = 0.35  # of the remaining time, for the trial
+ANSWERING = 1 / 3  # time to predict an image, as a share of the time to train on it
+RESERVE = 0.9  # share of the remaining time that may be planned for
 
 
 def choose(scanned: Scanned, progress: Progress = silent, *, clock: Callable[[], float] = time.perf_counter) -> Choice:
-    """What the settings name or, for --strategy auto, what pays within `time_budget` seconds of `clock` since `scanned.began`.
+    """The strategy that the settings name or, for --strategy auto, the one chosen by a trial.
 
-    A third of train is held out, at most 400 images. Where the probe makes so few mistakes on it that even a network without
-    any could not be shown to be better, the probe is kept at once. Else both are trained on the other two thirds, at most 600
-    images, and fine-tuning is chosen where it is better on those held out beyond chance.
+    `time_budget` seconds of `clock` are available, counted from `scanned.began`. A third of train is held out, at most 400
+    images. If the probe makes so few mistakes on them that even a perfect network could not be shown to be better, the probe is
+    kept without a trial. Otherwise both are trained on the other two thirds, at most 600 images, and fine-tuning is chosen if
+    it is better beyond chance on the held-out images.
     """
     settings = scanned.settings
     if settings.strategy != "auto":
         return Choice(strategy=settings.strategy, why="it was asked for", is_users=True)
     if settings.recipe == "tutorial":
-        return keep_probe("--recipe tutorial has no other way to choose; --strategy finetune trains all")
+        return keep_probe("--recipe tutorial cannot compare strategies; --strategy finetune trains all layers")
     if settings.cv:
-        return keep_probe("--cv cross-validates probes")
+        return keep_probe("--cv applies only to probes")
     finetuning = replace(scanned, settings=settings.model_copy(update={"strategy": "finetune"}))
     try:
         split = split_for(finetuning)
         if not split.val.size:
-            return keep_probe("fine-tuning chooses its best epoch on val images, and there are none")
+            return keep_probe("fine-tuning chooses its best epoch on val images, but there are none")
     except DataError as refusal:
-        return keep_probe(f"fine-tuning needs val images, and {refusal.message}")
+        return keep_probe(f"fine-tuning needs val images, but {refusal.message}")
     trial = _Trial.of(finetuning, split, progress)
     if trial is None:
-        return keep_probe("a class is too small to hold images out for a comparison")
+        return keep_probe("a class is too small to hold out images for a comparison")
     n = len(trial.held)
     n_wrong = int((~trial.probe_right).sum())
     if n_wrong < smallest_gain_shown(n):
-        return keep_probe(f"it has {n - n_wrong} of {n} held-out images right, and by the few others no better can be shown")
+        return keep_probe(f"it is right on {n - n_wrong} of {n} held-out images; with so few mistakes no gain can be shown")
     return _try_finetuning(trial, progress, clock)
 
 
 @dataclass(frozen=True, slots=True)
 class _Trial:
-    """Train, a part of it held out, and how the probe does there."""
+    """A trial: train with a part held out, and the probe's results on that part."""
 
     scanned: Scanned  # with fine-tuning as its strategy
-    split: Split  # as the run itself would be split
+    split: Split  # the split that the run itself would use
     fit: np.ndarray  # (n_fit,) int64
     held: np.ndarray  # (n_held,) int64
     probe_right: np.ndarray  # (n_held,) bool
 
     @classmethod
     def of(cls, scanned: Scanned, split: Split, progress: Progress) -> "_Trial | None":
-        """The trial that the split allows; None where a class has too few groups to hold any out."""
+        """The trial that the split allows; None if a class has too few groups to hold any out."""
         table, seed = scanned.table(), scanned.settings.seed
         labels, groups = table.labels[split.train], table.groups[split.train]
         if min(len(np.unique(groups[labels == label])) for label in np.unique(labels)) < TRIAL_FOLDS:
@@ -114,26 +115,26 @@ def _try_finetuning(trial: _Trial, progress: Progress, clock: Callable[[], float
         epochs = f"{trial_epochs} epoch{'s' * (trial_epochs > 1)}"
         by = f"{difference.signed()} on {difference.n} held-out images"
         return keep_probe(f"fine-tuning for {epochs} {verdict} ({by})", difference)
-    why = f"fine-tuning: better than the probe by {difference.in_points()} on {difference.n} images that neither had seen"
+    why = f"fine-tuning: better than the probe by {difference.in_points()} on {difference.n} images that neither was trained on"
     affordable = max(1, int((RESERVE * left() - costs.once) / costs.epoch))
     if affordable >= n_epochs:
         return Choice(strategy="finetune", why=why, difference=difference)
-    why += f"; {affordable} of {n_epochs} epochs fit into --time-budget {settings.time_budget:g}, a longer one may give more"
+    why += f"; {affordable} of {n_epochs} epochs fit into --time-budget {settings.time_budget:g}; a longer one may do better"
     return Choice(strategy="finetune", epochs=affordable, why=why, difference=difference)
 
 
 @dataclass(frozen=True, slots=True)
 class _Costs:
-    """Seconds that fine-tuning will take on this machine."""
+    """Estimated seconds of fine-tuning on this machine."""
 
-    once: float  # of the run, beside its epochs
+    once: float  # of the run, besides its epochs
     epoch: float
     trial_once: float
     trial_epoch: float
 
     @classmethod
     def of(cls, trial: _Trial, decoding: float, step: float, *, refit: bool) -> "_Costs":
-        """From the seconds that decoding an image and a training step on it take."""
+        """The costs from the seconds for decoding an image and for a training step on it."""
         from headstart.fitting.finetune_fit import FINETUNED_REFERENCES
 
         n_train, n_val, n_test = (len(rows) for rows in trial.split.as_dict().values())
@@ -141,7 +142,7 @@ class _Costs:
         once = (n_train + n_val) * decoding + n_test * (decoding + answer)
         once += (min(n_train, FINETUNED_REFERENCES) + min(n_val, FINETUNED_REFERENCES)) * answer
         epoch = n_train * step + n_val * answer
-        if refit:  # all once more, with val
+        if refit:  # everything once more, including val
             once, epoch = once + n_val * decoding, epoch + (n_train + n_val) * step
         held, fit = len(trial.held), len(trial.fit)
         return cls(once, epoch, fit * decoding + held * (decoding + answer), fit * step)

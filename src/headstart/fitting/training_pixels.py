@@ -1,4 +1,4 @@
-"""The pixels that fine-tuning works on: decoded once and kept, or read anew each time."""
+"""The pixels that fine-tuning uses: decoded once and kept, or read again each time."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -19,11 +19,11 @@ from headstart.progress import Progress
 class KeptPixels:
     """Pixels of some images of a data set."""
 
-    source: PixelSource  # numbered as `rows` is
+    source: PixelSource  # numbered like `rows`
     rows: np.ndarray  # (n,) int64, sorted, into Dataset.images
 
     def only(self, rows: np.ndarray) -> PixelSource:
-        """The pixels of fewer images, numbered from 0."""
+        """The pixels of a subset of the images, numbered from 0."""
         return _Renumbered(self.source, np.searchsorted(self.rows, rows))
 
 
@@ -38,7 +38,7 @@ class _Renumbered:
 
 @dataclass(frozen=True, slots=True)
 class _ReadAnew:
-    """Reads and decodes an image each time, in full size."""
+    """Reads and decodes an image at full size each time."""
 
     images: Sequence[LabelledImage]
     pipeline: Pipeline
@@ -46,17 +46,17 @@ class _ReadAnew:
     def __getitem__(self, i: int) -> np.ndarray:
         candidate = _candidate(self.images[i])
         opened = _checked(candidate, self.pipeline.open(candidate.read))
-        assert opened.pixels is not None  # no extractor has turned them into a vector
+        assert opened.pixels is not None  # there is no extractor that would turn them into a vector
         return opened.pixels
 
 
 def read_anew(images: Sequence[LabelledImage], preprocess: Preprocess, workers: int, progress: Progress) -> PixelSource:
-    """Images that are decoded each time they are asked for."""
+    """Images that are decoded on each access."""
     return _ReadAnew(images, Pipeline(preprocess, shape=_whole))
 
 
 def keep_pixels(images: Sequence[LabelledImage], preprocess: Preprocess, workers: int, progress: Progress) -> PixelSource:
-    """Images decoded once and kept at the size that training crops are cut from. Raises DataError."""
+    """Images decoded once and kept at the size from which training crops are cut. Raises DataError."""
     cached = CachedPixels(images, preprocess)
     pipeline = Pipeline(preprocess, shape=cached.shape)
     for i, opened in enumerate(open_again(pipeline, images, workers, progress, "decoding train")):
@@ -65,7 +65,7 @@ def keep_pixels(images: Sequence[LabelledImage], preprocess: Preprocess, workers
 
 
 def keep_views(images: Sequence[LabelledImage], preprocess: Preprocess, workers: int, progress: Progress) -> np.ndarray:
-    """(n, size, size, 3) uint8: the images as prediction sees them. Raises DataError."""
+    """(n, size, size, 3) uint8: the images, preprocessed as for prediction. Raises DataError."""
     views = allocate((len(images), preprocess.size_px, preprocess.size_px, 3))
     for i, opened in enumerate(open_again(Pipeline(preprocess), images, workers, progress, "decoding val")):
         views[i] = opened.pixels
@@ -75,7 +75,7 @@ def keep_views(images: Sequence[LabelledImage], preprocess: Preprocess, workers:
 def open_again(
     pipeline: Pipeline, images: Sequence[LabelledImage], workers: int, progress: Progress, stage: str
 ) -> Iterator[Opened]:
-    """What the pipeline makes of images that could be read before. Raises DataError where one no longer can."""
+    """The pipeline's output for images that were readable before. Raises DataError if one no longer is."""
     for done, (candidate, opened) in enumerate(pipeline.run(map(_candidate, images), workers), start=1):
         yield _checked(candidate, opened)
         progress(stage, done, len(images))
@@ -92,7 +92,7 @@ def _whole(decoded: DecodedImage) -> np.ndarray:
 def _checked(candidate: Candidate, opened: Opened) -> Opened:
     if opened.problem:
         raise DataError(
-            f"{candidate.path} could be read at first and now cannot: {opened.problem}",
+            f"{candidate.path} could be read before but not now: {opened.problem}",
             hint="do not change the images while training runs",
         )
     return opened

@@ -1,4 +1,4 @@
-"""Random views of training images: a resized crop, perhaps mirrored. What is drawn depends on seed, epoch and image alone."""
+"""Random views of training images: resized, sometimes mirrored crops that depend only on seed, epoch and image."""
 
 import math
 from dataclasses import dataclass
@@ -10,13 +10,13 @@ from torchvision.transforms.v2.functional import resize
 
 from headstart.settings import Augment
 
-ASPECTS = (3 / 4, 4 / 3)  # of a crop, as in Szegedy et al. 2015 and torchvision's RandomResizedCrop
+ASPECTS = (3 / 4, 4 / 3)  # of crops, as in Szegedy et al. 2015 and torchvision's RandomResizedCrop
 TRIES = 10
 
 
 @dataclass(frozen=True, slots=True)
 class RandomView:
-    """Where to cut and whether to mirror, in pixels of one image."""
+    """A crop in pixels of one image, and whether it is mirrored."""
 
     left: int
     top: int
@@ -32,7 +32,7 @@ def draw_view(
     crop_scale: tuple[float, float],
     rng: np.random.Generator,
 ) -> RandomView:
-    """A random crop of `crop_scale` of the area, by the rule of torchvision's RandomResizedCrop, and a coin for mirroring."""
+    """A random crop of `crop_scale` of the area, as in torchvision's RandomResizedCrop, mirrored with probability 0.5."""
     mirrored = bool(rng.random() < 0.5) and augment == "standard"
     for _ in range(TRIES):
         area = width * height * rng.uniform(*crop_scale)
@@ -41,13 +41,13 @@ def draw_view(
         if 0 < w <= width and 0 < h <= height:
             left, top = int(rng.integers(0, width - w + 1)), int(rng.integers(0, height - h + 1))
             return RandomView(left, top, w, h, mirrored)
-    # A picture longer than any allowed crop: its middle, as long as the aspects allow.
+    # The image is more elongated than any allowed crop: take the centre, as long as the aspect ratios allow.
     w, h = min(width, round(height * ASPECTS[1])), min(height, round(width / ASPECTS[0]))
     return RandomView((width - w) // 2, (height - h) // 2, w, h, mirrored)
 
 
 def apply_view(pixels: np.ndarray, view: RandomView, size_px: int, interpolation: str) -> np.ndarray:
-    """(height, width, 3) uint8 pixels -> the view at (size_px, size_px, 3) uint8."""
+    """(height, width, 3) uint8 pixels -> the view as (size_px, size_px, 3) uint8."""
     rows, columns = slice(view.top, view.top + view.height), slice(view.left, view.left + view.width)
     cut = resize(
         torch.from_numpy(pixels[rows, columns].copy()).permute(2, 0, 1),
@@ -59,5 +59,5 @@ def apply_view(pixels: np.ndarray, view: RandomView, size_px: int, interpolation
 
 
 def rng_for(seed: int, epoch: int, image: int) -> np.random.Generator:
-    """The random numbers of one image in one epoch: the same whatever thread draws them, and after a resume."""
+    """The random generator of one image in one epoch: the same in every thread and after a resume."""
     return np.random.default_rng([seed, epoch, image])

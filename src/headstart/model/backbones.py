@@ -1,4 +1,4 @@
-"""Builds the torch network of a backbone and loads its weights, every tensor's name and shape checked. The only timm import."""
+"""Builds torch networks of backbones and loads their weights, checking all names and shapes. The only timm import."""
 
 import io
 import logging
@@ -36,7 +36,7 @@ DEVICES = ("cpu", "cuda", "mps", "xpu")
 
 @dataclass(frozen=True, slots=True)
 class Hardware:
-    """What the network runs on."""
+    """The device that the network runs on."""
 
     device: str  # "cpu", "cuda:0", "mps"
     bf16: bool  # computes in bfloat16 natively
@@ -44,7 +44,7 @@ class Hardware:
 
 
 class Network:
-    """A pretrained network and its last layer, seen from outside as numpy in, numpy out. It is always in eval mode here."""
+    """A pretrained network and its last layer, with numpy inputs and outputs. It is always in eval mode here."""
 
     def __init__(self, spec: BackboneSpec, module: torch.nn.Module, preprocess: Preprocess, device: str = "cpu") -> None:
         self.spec = spec
@@ -54,19 +54,19 @@ class Network:
 
     @property
     def preprocess(self) -> Preprocess:
-        """How images become what this network sees; it can be replaced by one of another size."""
+        """How images are prepared for this network; can be replaced by a Preprocess of another size."""
         return self._preprocess
 
     @preprocess.setter
     def preprocess(self, preprocess: Preprocess) -> None:
         self._preprocess = preprocess
-        # On the device once, not with every batch.
+        # Copied to the device once, not with every batch.
         parts = (torch.from_numpy(part).to(self.device).view(1, 3, 1, 1) for part in preprocess.scale_and_shift())
         self._scale, self._shift = parts
 
     @property
     def last_layer(self) -> torch.nn.Linear:
-        """The linear layer that turns features into one logit a class."""
+        """The linear layer that turns features into one logit per class."""
         return _last_layer(self.module, self.spec.name)
 
     @property
@@ -81,7 +81,7 @@ class Network:
 
     @torch.inference_mode()
     def features(self, views: np.ndarray) -> np.ndarray:
-        """(n, size, size, 3) uint8 views -> (n, n_features) float32: what the last layer is given."""
+        """(n, size, size, 3) uint8 views -> (n, n_features) float32: the input of the last layer."""
         self.module.eval()
         module: Any = self.module  # timm's own methods
         with full_float32():
@@ -89,16 +89,16 @@ class Network:
             return outputs.float().cpu().numpy()
 
     def extractor(self, kept_as: NetworkId | None = None) -> Extractor:
-        """The network without its last layer as it is now, in torch and full precision."""
+        """The network in its current state without its last layer, in torch and full precision."""
         batch = TORCH_BATCH if self.device.type == "cpu" else GPU_BATCH
         return Extractor(self.features, Engine(name=f"torch-{self.device.type}"), batch, kept_as)
 
     def model(self, answers_with: Engine = ONNX_RUNTIME) -> Model:
-        """The network as a classifier in memory; saved, it is run in its compiled form unless another engine is named."""
+        """The network as a classifier in memory; once saved, it runs in its compiled form unless another engine is named."""
         return Model(self.spec, self.preprocess, self.extractor(), self.head(), self.save, answers_with)
 
     def frozen(self, weights_sha256: str) -> Frozen:
-        """The network as a backbone to put a head on."""
+        """The network as a frozen backbone to which a head can be added."""
 
         def with_head(head: Head) -> Model:
             self.set_head(head)
@@ -116,7 +116,7 @@ class Network:
         """Writes the network without its last layer as ONNX, from uint8 views to features, for any number of images."""
         example = torch.zeros((2, self.preprocess.size_px, self.preprocess.size_px, 3), dtype=torch.uint8)
         with warnings.catch_warnings(), _quiet():
-            warnings.simplefilter("ignore")  # the exporter warns of its own future
+            warnings.simplefilter("ignore")  # the exporter warns about its own deprecations
             program = torch.onnx.export(
                 _Body(self).eval(),
                 (example,),
@@ -126,7 +126,7 @@ class Network:
                 output_names=[OUTPUT],
                 verbose=False,
             )
-        assert program is not None  # with dynamo it is returned
+        assert program is not None  # always returned with dynamo
         program.save(file)
 
     @torch.inference_mode()
@@ -146,18 +146,18 @@ class Network:
         return pixels.mul_(self._scale).add_(self._shift)
 
     def on_device(self, values: np.ndarray) -> torch.Tensor:
-        """An array as a tensor on the device; a copy to a GPU does not hold up the thread."""
+        """An array as a tensor on the device; copies to a GPU do not block the thread."""
         tensor = torch.from_numpy(values)
         return tensor.pin_memory().to(self.device, non_blocking=True) if self.device.type == "cuda" else tensor.to(self.device)
 
     def set_head(self, head: Head) -> None:
-        """Puts a fitted head in the last layer's place."""
+        """Replaces the last layer by a fitted head."""
         layer = torch.nn.Linear(head.weight.shape[1], head.weight.shape[0])
         layer.load_state_dict({"weight": torch.from_numpy(head.weight), "bias": torch.from_numpy(head.bias)})
         self._replace_last_layer(layer)
 
     def set_random_head(self, n_classes: int, seed: int) -> None:
-        """A new last layer with torch's default random weights."""
+        """Replaces the last layer by a new one with torch's default random weights."""
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             layer = torch.nn.Linear(self.n_features, n_classes)
@@ -168,7 +168,7 @@ class Network:
         setattr(self.module.get_submodule(parent), name, layer.to(self.device))
 
     def blocks(self) -> list[list[str]]:
-        """Parameter names in order from input to output: the stem, then each block; the last layer is not among them."""
+        """Parameter names in order from input to output: the stem, then each block, without the last layer."""
         module: Any = self.module
         groups = group_parameters(module, module.group_matcher(coarse=True))
         own = {f"{self.last_layer_name}.weight", f"{self.last_layer_name}.bias"}
@@ -176,7 +176,7 @@ class Network:
         return [names for names in ordered if names]
 
     def state(self) -> dict[str, torch.Tensor]:
-        """A copy of every tensor of the network in plain memory layout, on the CPU, by timm's names."""
+        """A copy of every tensor of the network in contiguous layout on the CPU, by timm's names."""
         copies = {name: tensor.detach().cpu() for name, tensor in self.module.state_dict().items()}
         return {name: tensor.clone(memory_format=torch.contiguous_format) for name, tensor in copies.items()}
 
@@ -185,13 +185,13 @@ class Network:
         return {name: tuple(tensor.shape) for name, tensor in self.module.state_dict().items()}
 
     def save(self, file: Path) -> None:
-        """Writes every tensor, last layer included, as safetensors; whole or not at all."""
+        """Writes every tensor, including the last layer, as safetensors; the write is atomic."""
         with atomic_write(file) as aside:
             safetensors.torch.save_file(self.state(), aside)
 
 
 class _Body(torch.nn.Module):
-    """What is exported: normalisation and the network up to its last layer."""
+    """The exported part: normalisation and the network up to its last layer."""
 
     def __init__(self, network: Network) -> None:
         super().__init__()
@@ -209,7 +209,7 @@ class _Body(torch.nn.Module):
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keeps what the exporter logs and prints from the user, whose result this is not."""
+    """Suppresses what the exporter logs and prints; it is of no use to users."""
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:
@@ -220,7 +220,7 @@ def _quiet() -> Iterator[None]:
 
 
 def pretrained_network(spec: BackboneSpec, weights: WeightsFile, device: str = "cpu") -> Network:
-    """The network with its pretrained weights and ImageNet head. Raises BackboneError where the file does not fit."""
+    """The network with its pretrained weights and ImageNet head. Raises BackboneError if the file does not fit."""
     spec = complete_spec(spec)
     module = _build(spec)
     state = to_timm_names(read_state(weights.path), module)
@@ -230,7 +230,7 @@ def pretrained_network(spec: BackboneSpec, weights: WeightsFile, device: str = "
 
 
 def bundled_network(spec: BackboneSpec, preprocess: Preprocess, n_classes: int, weights: Path, device: str = "cpu") -> Network:
-    """The network of a bundle: every tensor comes from the bundle's own weights file. Raises BackboneError."""
+    """The network of a bundle, with every tensor from the bundle's weights file. Raises BackboneError."""
     module = _build(spec)
     prefix = _last_layer_prefix(module)
     network = Network(spec, module, preprocess, device)
@@ -242,7 +242,7 @@ def bundled_network(spec: BackboneSpec, preprocess: Preprocess, n_classes: int, 
 
 
 def complete_spec(spec: BackboneSpec) -> BackboneSpec:
-    """The spec with what timm knows of a `timm/<name>` backbone: licence and where its weights are. Raises BackboneError."""
+    """The spec, for `timm/<name>` completed with timm's licence and location of the weights. Raises BackboneError."""
     if not spec.name.startswith("timm/"):
         return spec
     plain = spec.timm_name.split(".")[0]
@@ -250,13 +250,13 @@ def complete_spec(spec: BackboneSpec) -> BackboneSpec:
         near = get_close_matches(plain, timm.list_models(), n=1)
         raise BackboneError(
             f"timm has no model called {plain!r}",
-            hint=f"did you mean timm/{near[0]}?" if near else "timm.list_models() names them all",
+            hint=f"did you mean timm/{near[0]}?" if near else "timm.list_models() lists all models",
         )
     try:
         known = get_pretrained_cfg(spec.timm_name)
     except RuntimeError as error:
         raise BackboneError(
-            f"timm knows no weights called {spec.timm_name!r}",
+            f"timm has no weights called {spec.timm_name!r}",
             hint=did_you_mean(spec.timm_name, timm.list_models(plain, pretrained=True)),
         ) from error
     if known is None:
@@ -266,22 +266,22 @@ def complete_spec(spec: BackboneSpec) -> BackboneSpec:
 
 
 def find_hardware(device: str = "auto") -> Hardware:
-    """What `device` names, or the best there is for "auto". Raises SettingsError where the machine has no such device."""
+    """The named device, or the best available for "auto". Raises SettingsError if the machine has no such device."""
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
     if device.split(":")[0] not in DEVICES:
         raise SettingsError(f"--device cannot be {device!r}", hint=f"one of: auto, {', '.join(DEVICES)}")
     try:
-        if device == "cuda":  # under torchrun each process takes its own
+        if device == "cuda":  # under torchrun each process uses its own GPU
             device = f"cuda:{local_rank() % max(torch.cuda.device_count(), 1)}"
         kind = torch.device(device)
         torch.empty(1, device=kind)
-    except (RuntimeError, AssertionError) as error:  # torch without CUDA asserts
-        reason = str(error).splitlines()[0].split(". ")[0]  # torch goes on for pages
-        raise SettingsError(f"there is no device {device!r} here: {reason}", hint="--device cpu works everywhere") from error
+    except (RuntimeError, AssertionError) as error:  # torch without CUDA raises AssertionError
+        reason = str(error).splitlines()[0].split(". ")[0]  # torch's message is pages long
+        raise SettingsError(f"device {device!r} is not available: {reason}", hint="--device cpu works everywhere") from error
     if kind.type == "cuda":
         return Hardware(f"cuda:{kind.index or 0}", torch.cuda.is_bf16_supported(including_emulation=False), cores())
-    native = ("_is_amx_tile_supported",)  # AVX-512 alone computes bfloat16 no faster than float32
+    native = ("_is_amx_tile_supported",)  # with AVX-512 alone, bfloat16 is no faster than float32
     bf16 = kind.type == "cpu" and any(getattr(torch.cpu, name, lambda: False)() for name in native)
     return Hardware(kind.type, bf16, cores())
 
@@ -298,14 +298,14 @@ def _build(spec: BackboneSpec) -> torch.nn.Module:
         raise BackboneError(f"timm cannot build {spec.timm_name!r}: {error}", hint="timm.list_models() lists all") from error
     layer = _last_layer(module, spec.name)
     if getattr(module, "head_hidden_size", layer.in_features) != layer.in_features:
-        raise BackboneError(f"{spec.name} has a head that is not one linear layer", hint="use another backbone")
+        raise BackboneError(f"{spec.name} has a head that is not a single linear layer", hint="use another backbone")
     return module
 
 
 def _last_layer(module: torch.nn.Module, name: str) -> torch.nn.Linear:
     layer = module.get_classifier()  # type: ignore[operator]
     if not isinstance(layer, torch.nn.Linear):
-        raise BackboneError(f"{name} has a head that is not one linear layer", hint="use another backbone")
+        raise BackboneError(f"{name} has a head that is not a single linear layer", hint="use another backbone")
     return layer
 
 
@@ -315,7 +315,7 @@ def _last_layer_prefix(module: torch.nn.Module) -> str:
 
 
 def _load_body_and_head(module: torch.nn.Module, state: dict[str, torch.Tensor]) -> None:
-    """Loads what fits; a last layer of another shape keeps its random weights, for it is replaced before use."""
+    """Loads the tensors that fit. A last layer of another shape keeps its random weights; it is replaced before use."""
     wanted = module.state_dict()
     module.load_state_dict({n: t for n, t in state.items() if n in wanted and t.shape == wanted[n].shape}, strict=False)
 
@@ -327,7 +327,7 @@ def _preprocess_of(spec: BackboneSpec, module: torch.nn.Module) -> Preprocess:
     crop, interpolation = wanted["crop_mode"], wanted["interpolation"]
     if crop not in ("center", "squash") or interpolation not in ("bilinear", "bicubic"):
         raise BackboneError(
-            f"{spec.name} wants {interpolation} resizing and {crop} cropping, which is not built",
+            f"{spec.name} needs {interpolation} resizing and {crop} cropping, which is not supported",
             hint="use another backbone",
         )
     size = wanted["input_size"][-1]

@@ -1,6 +1,6 @@
-"""The state of training after an epoch, as safetensors and JSON: a killed run goes on bit by bit as it would have.
+"""The training state after an epoch, as safetensors and JSON: a killed run resumes with bit-identical results.
 
-`state.json` names the files that belong to it and is written last: what a killed process leaves half written is never named.
+`state.json` names the other files and is written last, so it never refers to a file that a killed process left half-written.
 """
 
 import json
@@ -15,22 +15,22 @@ from headstart.errors import TrainingError
 from headstart.model.history import Epoch
 from headstart.storage import atomic_write, write_json
 
-RETIRED = {"small_size", "small_epochs"}  # of plans that earlier versions made; they had no effect
+RETIRED = {"small_size", "small_epochs"}  # keys in plans of earlier versions; they had no effect
 
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """What a training loop needs to go on after `history[-1]`."""
+    """What a training loop needs to continue after `history[-1]`."""
 
     history: tuple[Epoch, ...]
     best_epoch: int
     best_state: dict[str, torch.Tensor]
-    best_probabilities: torch.Tensor  # (n_val, n_classes) float64 of the best epoch
-    predicted: torch.Tensor  # (n_epochs, n_val) int64: what each epoch of the history said of each val image
+    best_probabilities: torch.Tensor  # (n_val, n_classes) float64, of the best epoch
+    predicted: torch.Tensor  # (n_epochs, n_val) int64: each epoch's predictions for val
 
     @property
     def best(self) -> Epoch:
-        """The history's row of the best epoch."""
+        """The history row of the best epoch."""
         return next(row for row in self.history if row.epoch == self.best_epoch)
 
 
@@ -44,9 +44,9 @@ def save_checkpoint(
     *,
     signature: dict[str, Any],
 ) -> None:
-    """Writes the state after an epoch; the files of the epoch before are removed only then.
+    """Writes the state after an epoch, then removes the files of the previous epoch.
 
-    `signature` is all that must be the same for the run to go on as it would have.
+    `signature` holds everything that must be unchanged for a bit-identical resume.
     """
     epoch = checkpoint.history[-1].epoch
     files = {"last": f"epoch-{epoch}.safetensors", "best": f"best-{checkpoint.best_epoch}.safetensors"}
@@ -90,9 +90,9 @@ def load_checkpoint(
     *,
     signature: dict[str, Any],
 ) -> Checkpoint | None:
-    """Puts network, optimizer, scheduler and scaler back to where `folder` says; None where nothing was saved yet.
+    """Restores network, optimizer, scheduler and scaler from `folder`; returns None if nothing was saved yet.
 
-    Raises TrainingError where the files are damaged or were written by a run of another signature.
+    Raises TrainingError if the files are damaged or were written by a run with a different signature.
     """
     place = folder / "state.json"
     if not place.exists():
@@ -104,8 +104,8 @@ def load_checkpoint(
         if then != now:
             changed = sorted(key for key in now | then if then.get(key) != now.get(key))
             raise TrainingError(
-                f"the run cannot go on: {', '.join(changed)} would differ from when it started",
-                hint="resume it on the same machine and versions, or start a new run",
+                f"the run cannot be resumed: changed since it started: {', '.join(changed)}",
+                hint="resume it on the same machine with the same versions, or start a new run",
             )
         last = safetensors.torch.load_file(folder / saved["files"]["last"])
         best = safetensors.torch.load_file(folder / saved["files"]["best"])
@@ -133,7 +133,7 @@ def _optimizer_state(
         index, name = key.split(".", 1)
         parameter = parameters[int(index)]
         if tensor.shape == parameter.shape:
-            # Moments lie in memory as their parameter does: another layout may round otherwise in vectorised loops.
+            # Moments need the memory layout of their parameter: vectorised loops may round differently in another layout.
             tensor = torch.empty_like(parameter).copy_(tensor)
         state.setdefault(int(index), {})[name] = tensor
     groups = [dict(group, **_tuples(group)) for group in saved["param_groups"]]
@@ -141,7 +141,7 @@ def _optimizer_state(
 
 
 def _tuples(group: dict[str, Any]) -> dict[str, Any]:
-    """JSON knows no tuples; Adam's betas are one."""
+    """The lists of a parameter group as tuples: JSON has no tuples, but Adam's betas are one."""
     return {key: tuple(value) for key, value in group.items() if isinstance(value, list) and key != "params"}
 
 

@@ -1,7 +1,7 @@
-"""The compiled form of a network: an ONNX graph from views to features, made once per installation, run without torch.
+"""The compiled form of a network: an ONNX graph from views to features, built once per installation and run without torch.
 
-It lies under home()/compiled in a folder a network: the graph, a backbone's own tensors, and compiled.json, which is all that
-is known of the network.
+Each network has a folder under home()/compiled with the graph, a backbone's own tensors, and compiled.json, which describes
+the network.
 """
 
 import json
@@ -18,15 +18,15 @@ from headstart.model.specs import BackboneSpec
 from headstart.schema import Count, Name, Positive, Schema, Sha256, parse_json
 from headstart.storage import home, sha256_of_bytes, sha256_of_file, write_json
 
-FORMAT: Literal[2] = 2  # 1 named the engine that was the fastest when it was made
+FORMAT: Literal[2] = 2  # format 1 named the engine that was fastest when it was built
 GRAPH, STATE, RECORD = "graph.onnx", "weights.safetensors", "compiled.json"
 
 
 class CompiledRecord(Schema):
-    """What compiled.json says."""
+    """The content of compiled.json."""
 
     format: Literal[2] = FORMAT
-    spec: BackboneSpec  # completed, where it is one of timm's
+    spec: BackboneSpec  # completed if it is one of timm's
     preprocess: Preprocess
     last_layer: Name  # the prefix of its tensors, such as "classifier"
     tensors: dict[str, tuple[Count, ...]]  # every tensor but the last layer's: name -> shape
@@ -48,34 +48,34 @@ class Compiled:
 
     @property
     def state(self) -> Path:
-        """Every tensor by timm's names; kept of pretrained backbones, a bundle has its own."""
+        """Every tensor by timm's names. Only pretrained backbones have this file; a bundle has its own."""
         return self.folder / STATE
 
 
 def compiled_folder(timm_name: str, weights_sha256: str, view: int | str | None) -> Path:
-    """Where the compiled form of a network is or would be.
+    """The folder of a network's compiled form, whether or not it exists.
 
-    `view` says for which input: None, the one it was pretrained for; that at another size in pixels; or, of a bundle's network,
-    the digest of its Preprocess.
+    `view` identifies the input: None for the pretrained input, a size in pixels for the same at another size, or the digest of
+    its Preprocess for the network of a bundle.
 
-    The folder's name is a digest: what a foreign manifest says can never name a place.
+    The folder's name is a digest, so a foreign manifest can never choose the path.
     """
     identity = json.dumps([timm_name, weights_sha256, view]).encode()
     return home() / "compiled" / sha256_of_bytes(identity)[:32]
 
 
 def find_compiled(folder: Path) -> Compiled | None:
-    """The compiled form in a folder; None where there is none, or none that can be used: it is made anew then."""
+    """The compiled form in a folder; None if it does not exist or cannot be used, and must be rebuilt."""
     if not (folder / RECORD).is_file():
         return None
     try:
         record = CompiledRecord.from_json(parse_json((folder / RECORD).read_text(encoding="utf-8")))
-    except (OSError, ValueError):  # of a format that is no longer read
+    except (OSError, ValueError):  # a format that is no longer supported
         return None
     for name, digest in record.sha256.items():
         file = folder / name
         if not file.is_file() or sha256_of_file(file) != digest:
-            warnings.warn(f"{file} is damaged and is made anew", HeadstartWarning, stacklevel=2)
+            warnings.warn(f"{file} is damaged and will be rebuilt", HeadstartWarning, stacklevel=2)
             return None
     return Compiled(folder, record)
 
@@ -88,7 +88,7 @@ def compiled_forms() -> list[tuple[Path, int]]:
 
 
 def write_record(record: CompiledRecord, folder: Path) -> CompiledRecord:
-    """Writes compiled.json into `folder`, beside the files it is about; returns what it says."""
+    """Writes compiled.json to `folder`, next to the files it describes; returns its content."""
     found = {name: sha256_of_file(folder / name) for name in (GRAPH, STATE) if (folder / name).is_file()}
     complete = record.model_copy(update={"sha256": found})
     write_json(folder / RECORD, complete.as_json())

@@ -1,28 +1,28 @@
-"""Where the row of each image is: an index of SHA-256 digests that stays fast and small with millions of them."""
+"""An index from SHA-256 digests to row numbers that stays fast and small with millions of entries."""
 
 from collections.abc import Sequence
 
 import numpy as np
 
-DIGEST = np.dtype("S32")  # the 32 bytes of a SHA-256; all are equally long, so that numpy's zero padding changes nothing
+DIGEST = np.dtype("S32")  # the 32 bytes of a SHA-256; numpy's zero padding is harmless because all have the same length
 HEX_DIGITS = 64
 
 
 class DigestIndex:
     """Digest -> place, in sorted runs, each more than twice as long as the next.
 
-    Building it takes one sort; adding rows merges runs of similar length, which makes n log n in all; looking one up takes a
-    binary search in each of the few runs. A digest takes 40 bytes.
+    Building it takes one sort. Adding rows merges runs of similar length, O(n log n) in total. A look-up takes a binary search
+    in each of the few runs. Each digest takes 40 bytes.
     """
 
     def __init__(self) -> None:
-        self._runs: list[tuple[np.ndarray, np.ndarray]] = []  # the oldest first: (digests, sorted; their places, int64)
+        self._runs: list[tuple[np.ndarray, np.ndarray]] = []  # oldest first: (sorted digests, their places as int64)
 
     def __len__(self) -> int:
         return sum(len(places) for _, places in self._runs)
 
     def add(self, digests: np.ndarray, places: np.ndarray) -> None:
-        """Takes in (n,) DIGEST and (n,) int64. Of a digest that is there twice the place that came first is found."""
+        """Adds (n,) DIGEST with (n,) int64 places. For a digest that is added twice, `find` returns the first place."""
         if not len(digests):
             return
         order = np.argsort(digests, kind="stable")
@@ -34,21 +34,21 @@ class DigestIndex:
             self._runs.append((merged[order], where[order]))
 
     def find(self, digests: np.ndarray) -> np.ndarray:
-        """(n,) int64: the place of each of (n,) DIGEST, -1 for one that is not there."""
+        """(n,) int64: the place of each of (n,) DIGEST, or -1 if it is not in the index."""
         found = np.full(len(digests), -1, np.int64)
-        for keys, places in reversed(self._runs):  # the oldest has the last word
+        for keys, places in reversed(self._runs):  # the oldest run takes precedence
             at = np.minimum(np.searchsorted(keys, digests), len(keys) - 1)
             found = np.where(keys[at] == digests, places[at], found)
         return found
 
     def keep(self, wanted: np.ndarray, shift: int) -> None:
-        """Drops the places whose upper part, place >> shift, is not among `wanted`."""
+        """Removes the places whose upper part, place >> shift, is not in `wanted`."""
         kept = [(keys, places, np.isin(places >> shift, wanted)) for keys, places in self._runs]
         self._runs = [(keys[rows], places[rows]) for keys, places, rows in kept if rows.any()]
 
 
 def as_digests(hexadecimal: Sequence[str]) -> np.ndarray:
-    """(n,) DIGEST of n strings of 64 hexadecimal digits. Raises ValueError where one is anything else."""
+    """(n,) DIGEST from n strings of 64 hexadecimal digits. Raises ValueError for anything else."""
     if any(len(digits) != HEX_DIGITS for digits in hexadecimal):
         raise ValueError("a SHA-256 has 64 hexadecimal digits")
     raw = bytes.fromhex("".join(hexadecimal))

@@ -1,4 +1,4 @@
-"""Training in several processes, one a device, as `torchrun` starts them: who this one is, and what they share.
+"""Training in several processes, one per device, as started by `torchrun`.
 
 Every process holds the whole network and computes its share of each batch; DistributedDataParallel averages the gradients.
 """
@@ -17,19 +17,19 @@ from headstart.errors import SettingsError
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """The processes of a run. Alone: rank 0 of 1."""
+    """This process among the processes of a run; rank 0 of 1 if it is alone."""
 
     rank: int = 0
     size: int = 1
-    local_rank: int = 0  # on this machine: the number of its device
+    local_rank: int = 0  # on this machine: the index of its device
 
     def share(self, batch: np.ndarray) -> np.ndarray:
-        """What this process computes of a batch; never nothing, for all processes must take part in each step."""
+        """This process's share of a batch; never empty, because all processes must take part in each step."""
         own = batch[self.rank :: self.size]
         return own if len(own) else batch[:1]
 
     def counts(self, batch: np.ndarray) -> bool:
-        """Whether this process's share is its own, or only there to take part."""
+        """Whether this process's share counts, or is only there so that it takes part."""
         return self.rank < len(batch)
 
     def total(self, *values: float) -> list[float]:
@@ -46,20 +46,20 @@ class World:
 
 
 def current_world() -> World:
-    """What torchrun's environment says. Raises SettingsError where it says half of it."""
+    """The world described by torchrun's environment variables. Raises SettingsError if they are incomplete."""
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         return World()
     try:
         return World(*(int(os.environ[name]) for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK")))
     except (KeyError, ValueError) as error:
         raise SettingsError(
-            f"WORLD_SIZE is {os.environ['WORLD_SIZE']}, and {error} is not set", hint="start it with torchrun"
+            f"WORLD_SIZE is {os.environ['WORLD_SIZE']}, but {error} is not set", hint="start it with torchrun"
         ) from error
 
 
 @contextmanager
 def joined_world(device: torch.device) -> Iterator[World]:
-    """The world of this process, connected while the block runs: over NCCL where it computes on a GPU, else over Gloo."""
+    """The world of this process, connected while the block runs: over NCCL on a GPU, otherwise over Gloo."""
     world = current_world()
     if world.size == 1 or torch.distributed.is_initialized():
         yield world

@@ -1,4 +1,4 @@
-"""A whole classifier as one ONNX or OpenVINO file: views in, features and probabilities out."""
+"""A complete classifier in one ONNX or OpenVINO file: views in, features and probabilities out."""
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,13 +20,14 @@ ExportFormat = Literal["onnx", "openvino"]
 ExportPrecision = Literal["fp32", "fp16", "int8"]
 FILES: dict[ExportFormat, str] = {"onnx": "model.onnx", "openvino": "model.xml"}
 HEAD = "head.safetensors"
-FLOAT_CONVOLUTIONS = 8  # at the beginning of a network that is quantised: the stem and two blocks
+FLOAT_CONVOLUTIONS = 8  # at the start of a quantised network: the stem and two blocks
 
 
 def write_onnx(body: Path, head: Head, file: Path, facts: Mapping[str, str]) -> None:
-    """Writes the compiled network `body` with its last layer and softmax behind it; `facts` become the file's metadata.
+    """Writes the compiled network `body` followed by the last layer and softmax; `facts` become the file's metadata.
 
-    Input `views` (n, size, size, 3) uint8, outputs `features` (n, n_features) and `probabilities` (n, n_classes), float32.
+    The input is `views` (n, size, size, 3) uint8; the outputs are `features` (n, n_features) and `probabilities`
+    (n, n_classes), both float32.
     """
     import onnx
     from onnx import TensorProto, helper, numpy_helper
@@ -46,7 +47,7 @@ def write_onnx(body: Path, head: Head, file: Path, facts: Mapping[str, str]) -> 
 
 
 def as_half_precision(file: Path) -> None:
-    """Turns an ONNX file's weights and sums to float16; inputs and outputs stay as they are."""
+    """Converts the weights and computations of an ONNX file to float16; inputs and outputs keep their types."""
     import onnx
     from onnxruntime.transformers.float16 import convert_float_to_float16
 
@@ -56,11 +57,11 @@ def as_half_precision(file: Path) -> None:
 
 
 def as_int8(file: Path, views: Sequence[np.ndarray]) -> None:
-    """Quantises an ONNX file's convolutions to eight bits, their ranges measured on `views`, (1, size, size, 3) uint8 each.
+    """Quantises an ONNX file's convolutions to eight bits, with ranges measured on `views`, (1, size, size, 3) uint8 each.
 
-    The first convolutions and the last layer stay in float32: they are small, and an error of theirs is in everything behind
-    them. Weights get seven of the eight bits: processors without VNNI add products of eight in 16 bits, which overflow.
-    Measured on solar cells, EfficientNet-Lite0: the features' error, as a share of their spread, falls from 1.9 to 0.2.
+    The first convolutions and the last layer stay in float32: they are small, and their errors would affect everything that
+    follows. Weights use seven of the eight bits: processors without VNNI add 8-bit products in 16 bits, which would overflow.
+    Measured on solar cells with EfficientNet-Lite0, this reduces the error of the features from 1.9 to 0.2 of their spread.
     """
     import onnx
     from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
@@ -92,7 +93,7 @@ def as_int8(file: Path, views: Sequence[np.ndarray]) -> None:
 
 @contextmanager
 def _without_advice() -> Iterator[None]:
-    """ONNX Runtime's quantiser logs advice to its programmers, which means nothing to users."""
+    """Suppresses the advice that ONNX Runtime's quantiser logs for developers."""
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:
@@ -102,7 +103,7 @@ def _without_advice() -> Iterator[None]:
 
 
 def write_openvino(onnx_file: Path, file: Path, *, half: bool) -> None:
-    """Converts an ONNX file to OpenVINO's form, weights in float16 where `half`."""
+    """Converts an ONNX file to OpenVINO's format, with float16 weights if `half`."""
     import openvino
 
     model: Any = openvino.convert_model(str(onnx_file))
@@ -110,31 +111,31 @@ def write_openvino(onnx_file: Path, file: Path, *, half: bool) -> None:
 
 
 def exported_engine(file: Path, output: str) -> Compute:
-    """What runs an exported file: (n, size, size, 3) uint8 -> the output of this name. Raises BundleError."""
+    """A function that runs an exported file: (n, size, size, 3) uint8 -> the named output. Raises BundleError."""
     try:
         if file.name == FILES["onnx"]:
             return onnxruntime_engine(file, output)
         return openvino_engine(file, "fp32", cores(), output, keep=False)
-    except ModuleNotFoundError:  # told as a missing package
+    except ModuleNotFoundError:  # reported as a missing package
         raise
-    except Exception as error:  # engines raise anything on a file that is not theirs
+    except Exception as error:  # engines raise all kinds of errors on an invalid file
         reason = (str(error) or type(error).__name__).splitlines()[0]
         raise BundleError(f"{file} cannot be run: {reason}", hint="export the model again") from error
 
 
 def write_head(file: Path, head: Head) -> None:
-    """The last layer beside the exported file, for those that compute with features."""
+    """Writes the last layer next to the exported file, for programs that use the features."""
     with atomic_write(file) as aside:
         save_file({"weight": head.weight, "bias": head.bias}, aside)
 
 
 def read_exported_head(file: Path) -> Head:
-    """What `write_head` wrote. Raises BundleError."""
+    """The last layer that `write_head` wrote. Raises BundleError."""
     try:
         tensors = load_file(file)
         head = Head(tensors["weight"], tensors["bias"])
     except (OSError, SafetensorError, KeyError) as error:
         raise BundleError(f"{file} cannot be read: {error}", hint="is the copy complete?") from error
     if head.weight.ndim != 2 or head.bias.shape != (len(head.weight),):
-        raise BundleError(f"{file} is no last layer", hint="export the model again")
+        raise BundleError(f"{file} does not contain a last layer", hint="export the model again")
     return head

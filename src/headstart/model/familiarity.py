@@ -1,4 +1,4 @@
-"""Whether an image is like those that a model was trained on."""
+"""Measures whether an image resembles those that a model was trained on."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,30 +10,30 @@ from safetensors.numpy import load_file, save_file
 from headstart.errors import BundleError
 from headstart.storage import atomic_write
 
-NEIGHBOURS = 5  # that an image is compared with: more than a pair of twins, fewer than a small class has
-FALSE_ALARMS = 0.01  # share of images like those of training that are called unfamiliar
-MAX_REFERENCES = 2000  # training images, or five a class, that are kept to compare with: 5 MB of 1,280 features each
-AT_ONCE = 1024  # images compared together: what bounds the memory
+NEIGHBOURS = 5  # compared with each image: more than a pair of twins, fewer than a small class
+FALSE_ALARMS = 0.01  # share of images like the training images that are called unfamiliar
+MAX_REFERENCES = 2000  # training images kept for comparison, at least five per class: 5 MB at 1,280 features
+AT_ONCE = 1024  # images compared together; this limits memory
 
 
 @dataclass(frozen=True, slots=True)
 class Familiarity:
-    """Training images in feature space, and how far from them an image of their kind lies at most.
+    """Training images in feature space, and the distance from them above which an image is unfamiliar.
 
-    The distance of an image is one minus the mean cosine of its feature vector with its nearest training images' (after Sun et
-    al. 2022, deep nearest neighbours). For a model of ants and bees it tells val images from hand signs, solar cells and
-    monkeys with an area under the ROC curve of 1.000, 1.000 and 0.996; Mahalanobis' distance reached 0.989, 0.982 and 0.900.
+    The distance of an image is one minus the mean cosine similarity to its nearest training images (after Sun et al. 2022,
+    deep nearest neighbours). For a model of ants and bees, it separates val images from hand signs, solar cells and monkeys
+    with an area under the ROC curve of 1.000, 1.000 and 0.996; Mahalanobis distance reached 0.989, 0.982 and 0.900.
     """
 
     references: np.ndarray  # (n_references, n_features) float32, rows of length 1; in half precision on disk
     threshold: float  # distance above which an image is unfamiliar
 
     def distances(self, vectors: np.ndarray) -> np.ndarray:
-        """(n,) float64 in 0 .. 2 of (n, n_features) feature vectors."""
+        """(n,) float64 distances in 0 .. 2 of (n, n_features) feature vectors."""
         return _distances(vectors, self.references)
 
     def of_references(self, vectors: np.ndarray) -> "Familiarity":
-        """The same threshold around the features that another network has of the training images."""
+        """The same threshold with the training images' features from another network."""
         return Familiarity(_kept_directions(vectors), self.threshold)
 
     def save(self, file: Path) -> None:
@@ -63,10 +63,10 @@ def familiarity_of(
     unseen: np.ndarray | None = None,
     seed: int = 0,
 ) -> Familiarity:
-    """What is familiar to a model trained on (n, n_features) vectors with (n,) labels and groups.
+    """The familiarity of a model trained on (n, n_features) vectors with (n,) labels and groups.
 
-    The threshold is the distance that one in a hundred images like these exceeds: of the `unseen` vectors of images the
-    network was not trained on, or, where its features were not trained at all, of the training images to those of other groups.
+    The threshold is the distance that 1 % of similar images exceed. It is measured on the `unseen` vectors of images that the
+    network was not trained on or, if the features were not trained at all, between training images of different groups.
     """
     kept = _drawn(labels, seed)
     references = _kept_directions(train[kept])
@@ -75,7 +75,7 @@ def familiarity_of(
 
 
 def _drawn(labels: np.ndarray, seed: int) -> np.ndarray:
-    """Sorted rows of about MAX_REFERENCES images, of each class its share but at least NEIGHBOURS where it has so many."""
+    """Sorted rows of about MAX_REFERENCES images: each class's share, but at least NEIGHBOURS if it has that many."""
     if len(labels) <= MAX_REFERENCES:
         return np.arange(len(labels))
     rng = np.random.default_rng(seed)
@@ -93,13 +93,13 @@ def _directions(vectors: np.ndarray) -> np.ndarray:
 
 
 def _kept_directions(vectors: np.ndarray) -> np.ndarray:
-    return _directions(vectors).astype(np.float16).astype(np.float32)  # as they will be read again
+    return _directions(vectors).astype(np.float16).astype(np.float32)  # as they will be read from disk
 
 
 def _distances(
     vectors: np.ndarray, references: np.ndarray, groups: np.ndarray | None = None, reference_groups: np.ndarray | None = None
 ) -> np.ndarray:
-    """One minus the mean cosine with the nearest references, those of the image's own group left out."""
+    """One minus the mean cosine similarity to the nearest references, excluding the image's own group."""
     found = np.empty(len(vectors))
     for begin in range(0, len(vectors), AT_ONCE):
         part = slice(begin, begin + AT_ONCE)
@@ -107,7 +107,7 @@ def _distances(
         if groups is not None and reference_groups is not None:
             cosines[groups[part, None] == reference_groups[None]] = np.nan
         k = min(NEIGHBOURS, cosines.shape[1])
-        nearest = -np.partition(-cosines, k - 1, axis=1)[:, :k]  # what is no number comes last
+        nearest = -np.partition(-cosines, k - 1, axis=1)[:, :k]  # NaN sorts last
         known = ~np.isnan(nearest)
         sums = np.where(known, nearest, 0).sum(axis=1, dtype=np.float64)
         found[part] = 1 - sums / np.maximum(known.sum(axis=1), 1)

@@ -1,8 +1,9 @@
-"""The store under home(): features and facts of images by content, in Parquet tables that any tool opens.
+"""The store under home(): features and facts of images by content, in Parquet tables that any tool can open.
 
-A part file is written aside and renamed, so a reader never sees half of one and two processes never meet; what both computed
-is there twice, which does no harm. A row's key is all that changes its value. Checksums of the pages are verified; a damaged
-part is reported, removed and computed anew. A part that the operating system does not let us read now is left alone.
+A part file is written under a temporary name and renamed, so readers never see half a file and processes do not conflict. Rows
+that two processes both computed are stored twice, which does no harm. A row's key includes everything that changes its value.
+Page checksums are verified; a damaged part is reported, removed and recomputed. A part that the operating system currently
+does not let us read is left alone.
 """
 
 import json
@@ -27,19 +28,19 @@ from headstart.model.extractor import Extractor
 from headstart.storage import atomic_write, home, sha256_of_bytes
 
 FEATURES, FACTS = "features", "facts"
-ROW_BITS = 32  # of a place, for the row in a part; the part's number is above
+ROW_BITS = 32  # of a place, for the row within a part; the higher bits are the part's number
 DEFAULT_LIMIT = "10 GB"
 COLUMN_TYPES = {"image": pyarrow.string()} | {
     field.name: {int: pyarrow.uint64(), float: pyarrow.float64(), str: pyarrow.string()}[type(field.default)]
     for field in fields(ImageFacts)
 }
-LISTED_SHARE = 0.01  # of the limit: after so many new bytes the folders are listed again, which finds what others have added
+LISTED_SHARE = 0.01  # of the limit: after this many new bytes the folders are listed again, to see what others added
 UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
 
 
 @dataclass(frozen=True, slots=True)
 class FeatureSpace:
-    """All that changes a feature vector, besides the image."""
+    """Everything that changes a feature vector, besides the image."""
 
     backbone: str
     weights_sha256: str
@@ -51,18 +52,18 @@ class FeatureSpace:
 
 @dataclass(frozen=True, slots=True)
 class FactSpace:
-    """All that changes the facts of an image, besides the image."""
+    """Everything that changes the facts of an image, besides the image."""
 
     facts_version: int
-    decode_px: int  # the shorter side that a reduced JPEG keeps at least
+    decode_px: int  # minimum shorter side of a JPEG decoded at reduced size
     pixels_version: str
 
 
 class Table:
-    """The rows of one space, found by the SHA-256 of the image's bytes.
+    """The rows of one space, looked up by the SHA-256 of the image's bytes.
 
-    The index is made once, of the parts that are there then, and grows by what this process adds: what others add meanwhile is
-    computed again.
+    The index is built once from the existing parts and grows with the rows this process adds. Rows that other processes add in
+    the meantime are recomputed.
     """
 
     def __init__(self, folder: Path, space: FeatureSpace | FactSpace) -> None:
@@ -71,7 +72,7 @@ class Table:
         self._key = sha256_of_bytes(json.dumps(asdict(space), sort_keys=True).encode())[:16]
         self._index = DigestIndex()
         self._parts: list[Path] = []
-        self._told = False  # that a part cannot be read: where one cannot, most cannot
+        self._told = False  # whether an unreadable part was reported: if one is unreadable, most are
         found = []
         for part in sorted(folder.glob(f"{self._key}-*.parquet")):
             digests = self._digests_of(part)
@@ -81,14 +82,14 @@ class Table:
             self._index.add(*(np.concatenate(columns) for columns in zip(*found, strict=True)))
 
     def find(self, digests: Sequence[str]) -> np.ndarray:
-        """(n,) int64: a number for each digest that `read` understands, -1 for what is not stored, "" among it."""
+        """(n,) int64: the place of each digest, for `read`; -1 if it is not stored or is ""."""
         found = np.full(len(digests), -1, np.int64)
         asked = np.flatnonzero([bool(digest) for digest in digests])
         found[asked] = self._index.find(as_digests([digests[i] for i in asked.tolist()]))
         return found
 
     def read(self, found: np.ndarray, columns: Sequence[str]) -> tuple[np.ndarray, pyarrow.Table]:
-        """The rows numbered `found`: (which of them could be read, their columns in that order)."""
+        """The rows at the places `found`: (which of them could be read, their columns in that order)."""
         part_of, row_of = found >> ROW_BITS, found & ((1 << ROW_BITS) - 1)
         readable = np.zeros(len(found), dtype=bool)
         tables, order, lost = [], [], []
@@ -98,8 +99,8 @@ class Table:
             if rows is None:
                 lost.append(part)
                 continue
-            with suppress(OSError):  # another process has made room, or home() is read-only
-                os.utime(self._parts[part])  # used now: the oldest goes first when the store is full
+            with suppress(OSError):  # another process has freed space, or home() is read-only
+                os.utime(self._parts[part])  # marks it as used: the oldest is removed first when the store is full
             tables.append(rows.take(pyarrow.array(row_of[wanted])))
             order.append(wanted)
             readable[wanted] = True
@@ -111,7 +112,7 @@ class Table:
         return readable, pyarrow.concat_tables(tables).take(pyarrow.array(back))
 
     def add(self, digests: Sequence[str], columns: dict[str, pyarrow.Array]) -> int:
-        """Writes a part of new rows; returns its bytes."""
+        """Writes a part with new rows; returns its size in bytes."""
         content = {"image": pyarrow.array(digests, pyarrow.string())} | columns
         constant = {
             name: pyarrow.DictionaryArray.from_arrays(
@@ -119,10 +120,10 @@ class Table:
             )
             for name, value in self._space.items()
         }
-        # The digest keeps two writers apart.
+        # A unique name for each writer.
         stamp = sha256_of_bytes("".join(digests).encode() + os.urandom(8))[:12]
         part = self._folder / f"{self._key}-{stamp}.parquet"
-        with atomic_write(part, durable=False) as aside:  # a damaged part is computed anew
+        with atomic_write(part, durable=False) as aside:  # a damaged part is recomputed
             pyarrow.parquet.write_table(
                 pyarrow.table(content | constant),
                 aside,
@@ -136,7 +137,7 @@ class Table:
         return n_bytes
 
     def _places(self, part: Path, n_rows: int) -> np.ndarray:
-        """(n_rows,) int64 of a part that is new: its number, and below it the row's."""
+        """(n_rows,) int64: the places of a new part's rows, with the part's number in the high bits."""
         self._parts.append(part)
         return (np.int64(len(self._parts) - 1) << ROW_BITS) + np.arange(n_rows, dtype=np.int64)
 
@@ -151,21 +152,21 @@ class Table:
             return None
 
     def _read_part(self, part: Path, columns: Sequence[str]) -> pyarrow.Table | None:
-        """Columns of a part; None where it is gone, damaged (then it is removed) or cannot be read now (then it stays)."""
+        """Columns of a part; None if it is gone, damaged (it is then removed) or currently unreadable (it then stays)."""
         try:
             with part.open(
                 "rb"
-            ) as file:  # not pyarrow: of its OSErrors one cannot tell a damaged page from a full table of files
+            ) as file:  # not opened by pyarrow: its OSErrors do not tell a damaged page from too many open files
                 try:
                     table = pyarrow.parquet.ParquetFile(file, page_checksum_verification=True).read(columns=list(columns))
                 except (OSError, pyarrow.ArrowException) as error:
                     if isinstance(error, MemoryError) or getattr(error, "errno", None) is not None:
-                        raise  # the operating system's, passed on by pyarrow, which itself sets no errno
+                        raise  # an operating system error; pyarrow's own errors have no errno
                     _remove_damaged(part, str(error).splitlines()[0])
                     return None
-        except FileNotFoundError:  # another process has made room
+        except FileNotFoundError:  # another process has freed space
             return None
-        except (OSError, MemoryError) as failure:  # too many open files, no permission, a network drive that is away ...
+        except (OSError, MemoryError) as failure:  # too many open files, no permission, a disconnected network drive ...
             self._tell_unreadable(part, failure)
             return None
         for name in columns:
@@ -179,7 +180,7 @@ class Table:
             return
         self._told = True
         reason = (failure.strerror if isinstance(failure, OSError) else "") or str(failure) or type(failure).__name__
-        message = f"a part of the store cannot be read now, its images are computed anew: {part}: {reason}"
+        message = f"a part of the store cannot be read now, so its images are recomputed: {part}: {reason}"
         warnings.warn(message, HeadstartWarning, stacklevel=2)
 
 
@@ -190,14 +191,14 @@ def _is_as_written(column: str, found: pyarrow.DataType) -> bool:
 
 
 def _remove_damaged(part: Path, reason: str) -> None:
-    message = f"a part of the store is damaged and is computed anew: {part.name}: {reason}"
+    message = f"a part of the store is damaged and will be recomputed: {part.name}: {reason}"
     warnings.warn(message, HeadstartWarning, stacklevel=2)
     with suppress(OSError):  # home() is read-only, or another process was faster
         part.unlink()
 
 
 class Shelf:
-    """The part of a store that one preprocessing and one extractor use."""
+    """The part of a store for one preprocessing and one extractor."""
 
     def __init__(self, store: "FeatureStore", preprocess: Preprocess, extractor: Extractor | None) -> None:
         self._store = store
@@ -215,15 +216,15 @@ class Shelf:
         self._can_write = True
 
     def facts(self, digests: Sequence[str]) -> dict[str, ImageFacts]:
-        """What is stored of the facts of images."""
+        """The stored facts among `digests`."""
         return self._store.facts(self._fact_space, digests)
 
     def vectors(self, digests: Sequence[str]) -> dict[str, np.ndarray]:
-        """What is stored of their vectors."""
+        """The stored vectors among `digests`."""
         return self._store.vectors(self._feature_space, digests) if self._feature_space else {}
 
     def keep(self, facts: dict[str, ImageFacts], vectors: dict[str, np.ndarray]) -> None:
-        """Stores what is new of both. Where home() cannot be written to, that is told once and nothing is kept."""
+        """Stores new facts and vectors. If home() cannot be written to, warns once and stores nothing."""
         if not self._can_write:
             return
         try:
@@ -235,22 +236,22 @@ class Shelf:
                 self._store.add_vectors(self._feature_space, list(vectors), np.stack(list(vectors.values())))
         except OSError as error:
             self._can_write = False
-            message = f"features are not kept, {self._store.root} cannot be written to: {error.strerror or error}"
+            message = f"features are not stored, because {self._store.root} cannot be written to: {error.strerror or error}"
             warnings.warn(message, HeadstartWarning, stacklevel=2)
 
 
 class FeatureStore:
-    """Features and facts under home(), kept below HEADSTART_CACHE_LIMIT."""
+    """Features and facts under home(), limited to HEADSTART_CACHE_LIMIT."""
 
     def __init__(self, root: Path | None = None) -> None:
         self.root = root or home()
         self.limit = cache_limit()
         self._tables: dict[FeatureSpace | FactSpace, Table] = {}
         self._listed: int | None = None  # bytes when the folders were last listed, ...
-        self._unlisted = 0  # ... and what was written since
+        self._unlisted = 0  # ... and bytes written since
 
     def shelf(self, preprocess: Preprocess, extractor: Extractor | None) -> Shelf:
-        """What is stored for this preprocessing and this extractor."""
+        """The shelf for this preprocessing and extractor."""
         return Shelf(self, preprocess, extractor)
 
     def vectors(self, space: FeatureSpace, digests: Sequence[str]) -> dict[str, np.ndarray]:
@@ -268,7 +269,7 @@ class FeatureStore:
         )
 
     def add_vectors(self, space: FeatureSpace, digests: Sequence[str], vectors: np.ndarray) -> None:
-        """Keeps (n, n_features) float32 vectors."""
+        """Stores (n, n_features) float32 vectors."""
         flat = pyarrow.array(np.ascontiguousarray(vectors, np.float32).ravel())
         column = pyarrow.FixedSizeListArray.from_arrays(flat, vectors.shape[1])
         self._unlisted += self._table(space).add(digests, {"vector": column})
@@ -276,7 +277,7 @@ class FeatureStore:
             self._make_room()
 
     def add_facts(self, space: FactSpace, digests: Sequence[str], facts: Sequence[ImageFacts]) -> None:
-        """Keeps facts."""
+        """Stores facts."""
         columns = zip(*(astuple(entry) for entry in facts), strict=True)
         self._unlisted += self._table(space).add(
             digests,
@@ -306,7 +307,7 @@ class FeatureStore:
         return self._tables[space]
 
     def _make_room(self) -> None:
-        """Removes the parts that were not used for longest until the rest is below the limit."""
+        """Removes the least recently used parts until the rest is below the limit."""
         parts = sorted((found for folder in (FEATURES, FACTS) for found in _files(self.root / folder)), key=lambda f: f[1])
         total = sum(size for _, _, size in parts)
         for part, _, size in parts[:-1]:  # the one just written stays
@@ -318,7 +319,7 @@ class FeatureStore:
 
 
 def store_size(root: Path | None = None) -> dict[str, tuple[int, int]]:
-    """Kind -> (number of files, bytes) of what is under home()."""
+    """Kind -> (number of files, bytes) of the store under home()."""
     return {
         kind: (len(found), sum(size for _, _, size in found))
         for kind in (FEATURES, FACTS)
@@ -327,14 +328,14 @@ def store_size(root: Path | None = None) -> dict[str, tuple[int, int]]:
 
 
 def clear_store(root: Path | None = None) -> None:
-    """Removes all features and facts, also what killed processes left half written."""
+    """Removes all features and facts, including files that killed processes left half-written."""
     for kind in (FEATURES, FACTS):
         for part, _, _ in _files((root or home()) / kind):
             part.unlink(missing_ok=True)
 
 
 def cache_limit() -> int:
-    """HEADSTART_CACHE_LIMIT in bytes: a number, perhaps with KB, MB, GB or TB. Raises SettingsError."""
+    """HEADSTART_CACHE_LIMIT in bytes: a number with an optional KB, MB, GB or TB. Raises SettingsError."""
     given = os.environ.get("HEADSTART_CACHE_LIMIT", "") or DEFAULT_LIMIT
     number = given.strip().upper().rstrip("KMGTB ")
     unit = given.strip().upper().removeprefix(number).strip()
@@ -343,24 +344,24 @@ def cache_limit() -> int:
     except (ValueError, KeyError, OverflowError):
         limit = -1
     if limit < 0:
-        raise SettingsError(f"HEADSTART_CACHE_LIMIT cannot be {given!r}", hint="a size such as 500 MB or 10 GB")
+        raise SettingsError(f"HEADSTART_CACHE_LIMIT cannot be {given!r}", hint="use a size such as 500 MB or 10 GB")
     return limit
 
 
 def _files(folder: Path) -> Sequence[tuple[Path, float, int]]:
-    """(file, time of last use, bytes) of each file in a folder, half-written ones too."""
+    """(file, time of last use, bytes) of each file in a folder, including half-written ones."""
     found = []
     for file in folder.glob("*") if folder.is_dir() else ():
         try:
             status = file.stat()
-        except FileNotFoundError:  # another process has made room
+        except FileNotFoundError:  # another process has freed space
             continue
         found.append((file, status.st_mtime, status.st_size))
     return found
 
 
 def _matrix(column: pyarrow.ChunkedArray) -> np.ndarray:
-    """(n, n_features) float32 of a column of fixed-size lists, copied: pyarrow's own memory, once taken, is not given back."""
+    """(n, n_features) float32 copy of a column of fixed-size lists; pyarrow does not release its memory once taken."""
     if len(column) == 0:
         return np.empty((0, 0), np.float32)
     lists = column.combine_chunks()

@@ -1,4 +1,4 @@
-"""One pass over the files: each is read once, decoded, and turned into its feature vector; what is stored is not done again."""
+"""One pass over the files: each is read, decoded and turned into its feature vector, unless that is already stored."""
 
 import time
 from collections.abc import Iterator, Sequence
@@ -21,24 +21,24 @@ from headstart.threads import map_in_threads
 if TYPE_CHECKING:
     from headstart.model.feature_store import FeatureStore, Shelf
 
-HASHED_TOGETHER = 32  # files a task: handing a task to a thread costs as much as hashing a small file
-CHUNK_IMAGES = 1024  # looked up in the store together, and written as one part file
+HASHED_TOGETHER = 32  # files per task: starting a task in a thread costs as much as hashing a small file
+CHUNK_IMAGES = 1024  # looked up in the store together and written as one part file
 
 
 @dataclass(frozen=True, slots=True)
 class Scan:
-    """What one pass found."""
+    """The result of one pass."""
 
     images: tuple[LabelledImage, ...]  # the readable ones, in the order of the candidates
     skipped: tuple[Skipped, ...]
-    facts: tuple[ImageFacts, ...]  # of the images; sizes alone where there was no store to keep them in
-    vectors: np.ndarray  # (n_images, n_features) float32; n_features is 0 where nothing was computed
+    facts: tuple[ImageFacts, ...]  # of the images; only sizes if there is no store
+    vectors: np.ndarray  # (n_images, n_features) float32; n_features is 0 if no vector was computed
     work: "Work"
 
 
 @dataclass(slots=True)
 class Work:
-    """What a pass had to do, and where the time went. Seconds are summed over threads."""
+    """How much a pass computed and how long it took. Decoding and network seconds are summed over threads."""
 
     computed: int = 0  # images
     stored: int = 0
@@ -47,14 +47,14 @@ class Work:
     wall_seconds: float = 0.0
 
     def sentence(self) -> str:
-        """How fast it was and what limits it, in words."""
+        """A sentence on how fast the pass was and what limited it."""
         if not self.computed:
             return f"all {self.stored} images were in the store: nothing was computed"
         share = self.network_seconds / max(self.network_seconds + self.decode_seconds, 1e-9)
         stored = f", {self.stored} were in the store" if self.stored else ""
         return (
-            f"{self.computed} images computed, {self.computed / max(self.wall_seconds, 1e-9):.0f} a second{stored}; "
-            f"of the work {share:.0%} was the network's, {1 - share:.0%} reading and decoding"
+            f"{self.computed} images computed, {self.computed / max(self.wall_seconds, 1e-9):.0f} per second{stored}; "
+            f"{share:.0%} of the work was the network, {1 - share:.0%} reading and decoding"
         )
 
 
@@ -64,7 +64,7 @@ class ScannedImage:
 
     image: LabelledImage
     facts: ImageFacts
-    vector: np.ndarray  # (n_features,) float32; empty where nothing was computed
+    vector: np.ndarray  # (n_features,) float32; empty without an extractor
 
 
 def scan(
@@ -77,9 +77,9 @@ def scan(
     progress: Progress = silent,
     stage: str = "computing features",
 ) -> Scan:
-    """Opens every candidate. Unreadable ones are listed with their reasons; nothing else is lost.
+    """The scan of every candidate; unreadable ones are listed with their reasons.
 
-    With an extractor each image gets its vector, with a store too, only those it lacks are decoded and computed.
+    With an extractor, each image gets its vector. With a store as well, only images missing from it are decoded and computed.
     """
     images: list[LabelledImage] = []
     skipped: list[Skipped] = []
@@ -91,7 +91,7 @@ def scan(
         if isinstance(row, Skipped):
             skipped.append(row)
         else:
-            if not images:  # filled in place: stacking at the end would take the memory twice
+            if not images:  # filled in place: stacking at the end would need twice the memory
                 vectors = np.empty((len(candidates), len(row.vector)), np.float32)
             vectors[len(images)] = row.vector
             images.append(row.image)
@@ -110,7 +110,7 @@ def scan_rows(
     stage: str = "computing features",
     work: Work | None = None,
 ) -> Iterator[ScannedImage | Skipped]:
-    """The same row by row, in the order of the candidates, as they come; memory holds one chunk."""
+    """Yields the rows of `scan` one by one in the order of the candidates; only one chunk is in memory."""
     work = work if work is not None else Work()
     began = time.perf_counter()
     shelf = store.shelf(preprocess, extractor) if store else None
@@ -126,7 +126,7 @@ def scan_rows(
 def _rows(
     chunk: Sequence[Candidate], pipeline: Pipeline, shelf: "Shelf | None", workers: int | None, work: Work
 ) -> Iterator[ScannedImage | Skipped]:
-    """A row a candidate, in order; the shelf is asked first, where there is one, and gets what is new."""
+    """One row per candidate, in order; reads from the shelf first, if there is one, and stores new results there."""
     known = _known(chunk, shelf, workers, needs_vector=pipeline.extractor is not None) if shelf else [None] * len(chunk)
     fresh: list[Opened] = []
     computed = pipeline.run((c for c, found in zip(chunk, known, strict=True) if found is None), workers)
@@ -141,14 +141,14 @@ def _rows(
             else:
                 work.stored += not found.problem
             yield _row(candidate, found)
-    finally:  # also what was computed before a Ctrl-C is kept
+    finally:  # results computed before a Ctrl-C are stored too
         computed.close()
         if shelf and fresh:
             _keep(fresh, shelf)
 
 
 def _known(chunk: Sequence[Candidate], shelf: "Shelf", workers: int | None, *, needs_vector: bool) -> list[Opened | None]:
-    """What the shelf has of each candidate; None where anything is to be computed."""
+    """The shelf's content for each candidate; None if anything has to be computed."""
     tasks = [chunk[start : start + HASHED_TOGETHER] for start in range(0, len(chunk), HASHED_TOGETHER)]
     digests = [digest for task in map_in_threads(_digests, tasks, workers) for digest in task]
     facts = shelf.facts(digests)
@@ -188,12 +188,12 @@ def _row(candidate: Candidate, opened: Opened) -> ScannedImage | Skipped:
 
 
 def _digests(candidates: Sequence[Candidate]) -> list[str]:
-    """SHA-256 of each file's bytes; "" where they cannot be read, which opening it will explain."""
+    """SHA-256 of each file's bytes; "" if it cannot be read, which is reported when it is opened."""
     return [digest_of(candidate) for candidate in candidates]
 
 
 def digest_of(candidate: Candidate) -> str:
-    """SHA-256 of a file's bytes; "" where they cannot be read."""
+    """SHA-256 of a file's bytes; "" if it cannot be read."""
     try:
         return sha256_of_bytes(candidate.read())
     except UnreadableImage:

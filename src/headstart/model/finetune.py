@@ -1,4 +1,4 @@
-"""The training loop: gradient steps on a pretrained network, a validation phase each epoch, the best epoch kept."""
+"""The training loop: gradient steps on a pretrained network, validation after each epoch; the best epoch is kept."""
 
 import time
 from collections.abc import Iterator
@@ -26,13 +26,13 @@ from headstart.progress import Progress, silent
 from headstart.recipes import TrainingPlan
 from headstart.threads import map_in_threads
 
-CHECK_STEPS = 20  # steps after which it is looked whether the loss is still finite
+CHECK_STEPS = 20  # number of steps between checks that the loss is finite
 NO_STEP = 2**62
 
 
 @dataclass(frozen=True, slots=True)
 class TrainingImages:
-    """What is trained on."""
+    """The images to train on."""
 
     pixels: PixelSource
     labels: np.ndarray  # (n,) int64
@@ -40,7 +40,7 @@ class TrainingImages:
 
 @dataclass(frozen=True, slots=True)
 class HeldOutImages:
-    """What each epoch is validated on: the very views that prediction sees."""
+    """The images for validation, preprocessed as for prediction."""
 
     views: np.ndarray  # (n, size, size, 3) uint8
     labels: np.ndarray  # (n,) int64
@@ -48,12 +48,12 @@ class HeldOutImages:
 
 @dataclass(frozen=True, slots=True)
 class TrainedEpochs:
-    """How the training went. The network it was given holds the weights of `best_epoch`."""
+    """The result of training. The network that was passed in now has the weights of `best_epoch`."""
 
     history: tuple[Epoch, ...]
     best_epoch: int
     probabilities: np.ndarray  # (n_val, n_classes) float64 of the best epoch; n_val is 0 without val
-    predicted: np.ndarray  # (n_epochs, n_val) int64: what each epoch of `history` said of each val image
+    predicted: np.ndarray  # (n_epochs, n_val) int64: predictions of each epoch in `history`
     interrupted: bool
 
 
@@ -68,14 +68,14 @@ def fine_tune(
     stop_after: int | None = None,
     progress: Progress = silent,
 ) -> TrainedEpochs:
-    """Trains `network` in place by `plan` and leaves it with the weights of the best validation epoch.
+    """Trains `network` in place as `plan` says and leaves it with the weights of the best validation epoch.
 
-    `start` is epoch 0: how the head does that the network came with, a candidate for the best. Without `val` the last epoch
-    counts as the best; `stop_after` ends earlier than the plan's schedule would. With `checkpoints` every finished epoch is
-    saved there, and training goes on from what is saved there. Ctrl-C ends it with the best epoch so far, `interrupted`; where
-    there is none yet it is raised. Raises TrainingError where the loss is not finite.
+    `start` is epoch 0, the metrics of the head that the network came with; it can be the best epoch. Without `val` the last
+    epoch is the best. `stop_after` ends training earlier than the plan's schedule. With `checkpoints`, every finished epoch is
+    saved there, and training resumes from what is saved there. Ctrl-C ends training with the best epoch so far and sets
+    `interrupted`; if there is no finished epoch, KeyboardInterrupt is raised. Raises TrainingError if the loss is not finite.
 
-    Under torchrun every process calls it with the same arguments, computes its share of each batch, and returns the same.
+    Under torchrun, every process calls it with the same arguments, computes its share of each batch and gets the same result.
     """
     with joined_world(network.device) as world, repeatable(network.device), full_float32():
         return _fine_tune(_Loop(network, train, val, plan, world, progress), start, checkpoints, stop_after)
@@ -86,7 +86,7 @@ def _fine_tune(loop: "_Loop", start: Epoch | None, checkpoints: Path | None, sto
     kept = loop.load(checkpoints) if checkpoints else None
     if kept is None and start is not None:
         found, val_loss, val_accuracy = loop.validate()
-        if plan.balance:  # compared with epochs whose numbers count every class alike
+        if plan.balance:  # it is compared with epochs whose metrics weight all classes equally
             start = start.model_copy(update={"val_loss": val_loss, "val_accuracy": val_accuracy})
         probabilities = torch.from_numpy(found)
         kept = Checkpoint((start,), 0, loop.start_state, probabilities, probabilities.argmax(dim=1)[None])
@@ -110,7 +110,7 @@ def _fine_tune(loop: "_Loop", start: Epoch | None, checkpoints: Path | None, sto
             raise
         interrupted = True
     if kept is None:
-        raise SettingsError("there is nothing to train: no epoch, and no fitted head", hint="give --epochs 1 or more")
+        raise SettingsError("there is nothing to train: no epochs and no fitted head", hint="give --epochs 1 or more")
     unfold(loop.folded)
     network.module.load_state_dict(kept.best_state)
     network.module.requires_grad_(True).eval()
@@ -118,7 +118,7 @@ def _fine_tune(loop: "_Loop", start: Epoch | None, checkpoints: Path | None, sto
 
 
 def frozen_parameters(network: Network, plan: TrainingPlan) -> list[str]:
-    """Names of the parameters that are not trained. Raises SettingsError where `freeze` names more blocks than there are."""
+    """Names of the parameters that are not trained. Raises SettingsError if `freeze` would leave nothing to train."""
     blocks = network.blocks()
     if plan.strategy == "probe":
         return [name for names in blocks for name in names]
@@ -131,12 +131,12 @@ def frozen_parameters(network: Network, plan: TrainingPlan) -> list[str]:
 
 
 def make_optimizer(network: Network, plan: TrainingPlan) -> torch.optim.Optimizer:
-    """The plan's optimizer over what is trained: the body first, then the last layer at its own rate."""
+    """The plan's optimizer for the trained parameters: the body first, then the last layer with its own learning rate."""
     steps = plan.steps
     head = list(network.last_layer.parameters())
     own = {id(parameter) for parameter in head}
     body = [p for p in network.module.parameters() if p.requires_grad and id(p) not in own]
-    # Biases and normalisation weights are not decayed: they have no direction to shrink.
+    # No weight decay for biases and normalisation weights, as usual.
     groups = [
         {"params": [p for p in body if p.ndim > 1], "lr": steps.learning_rate, "weight_decay": steps.weight_decay},
         {"params": [p for p in body if p.ndim <= 1], "lr": steps.learning_rate, "weight_decay": 0.0},
@@ -149,7 +149,7 @@ def make_optimizer(network: Network, plan: TrainingPlan) -> torch.optim.Optimize
 
 
 def make_scheduler(optimizer: torch.optim.Optimizer, plan: TrainingPlan, n_steps: int) -> lr_scheduler.LRScheduler:
-    """The plan's schedule, to be stepped after each of `n_steps` steps an epoch."""
+    """The plan's schedule, to be advanced after each of the `n_steps` steps of an epoch."""
     steps, total = plan.steps, plan.steps.epochs * n_steps
     if steps.schedule == "one-cycle":
         highest = [group["lr"] for group in optimizer.param_groups]
@@ -168,15 +168,15 @@ def make_scheduler(optimizer: torch.optim.Optimizer, plan: TrainingPlan, n_steps
 
 @dataclass(frozen=True, slots=True)
 class _Share:
-    """What one process computes of a batch."""
+    """The part of a batch that one process computes."""
 
     views: np.ndarray  # (n, size, size, 3) uint8, augmented
     labels: np.ndarray  # (n,) int64
-    weight: float  # how many times the processes' mean share it is; 0 where it is only there to take part
+    weight: float  # its size relative to the mean share; 0 if it does not count
 
 
 class _Loop:
-    """What lives from epoch to epoch."""
+    """The state that is kept between epochs."""
 
     def __init__(
         self,
@@ -188,7 +188,7 @@ class _Loop:
         progress: Progress,
     ) -> None:
         if world.size > 1 and plan.network.batch_norm == "train":
-            raise SettingsError("the tutorial's batch norm needs one process", hint="run it without torchrun")
+            raise SettingsError("the tutorial's batch norm needs a single process", hint="run it without torchrun")
         self.network, self.train, self.val, self.plan, self.progress = network, train, val, plan, progress
         self.world = world
         for name in frozen_parameters(network, plan):
@@ -203,8 +203,8 @@ class _Loop:
         if world.size > 1:
             self.parallel = DistributedDataParallel(network.module)
         n_classes = network.last_layer.out_features
-        # Balanced: training adds the classes' log shares to the logits and so leaves them out of what the network learns
-        # (logit adjustment, Menon et al. 2021); val counts every class alike.
+        # Balanced: training adds the classes' log shares to the logits, so the network does not learn them (logit adjustment,
+        # Menon et al. 2021); val weights all classes equally.
         shares = log_shares(train.labels, n_classes) if plan.balance else np.zeros(n_classes, np.float32)
         self.log_shares = torch.from_numpy(shares).to(network.device)
         self.n_steps = -(-len(train.labels) // plan.steps.batch_size)
@@ -220,7 +220,7 @@ class _Loop:
         }
 
     def state(self) -> dict[str, torch.Tensor]:
-        """A copy of every tensor as the finished network will have it."""
+        """A copy of every tensor as in the finished network."""
         return plain_state(self.network.state(), self.folded)
 
     def load(self, folder: Path) -> Checkpoint | None:
@@ -233,7 +233,7 @@ class _Loop:
         save_checkpoint(folder, module, self.optimizer, self.scheduler, self.scaler, checkpoint, signature=self.signature)
 
     def run_epoch(self, epoch: int) -> tuple[Epoch, torch.Tensor]:
-        """One training and one validation phase: the row of the history, and the probabilities of val."""
+        """Runs one training and one validation phase; returns the history row and the probabilities for val."""
         began = time.perf_counter()
         lr, train_loss, train_accuracy = self._train_phase(epoch)
         probabilities, val_loss, val_accuracy = self.validate(epoch)
@@ -251,7 +251,7 @@ class _Loop:
     def validate(self, epoch: int = 0) -> tuple[np.ndarray, float | None, float | None]:
         """Probabilities (n_val, n_classes) float64 in full precision, mean cross-entropy, accuracy. Raises TrainingError.
 
-        Where the plan balances classes, the means are over classes: the accuracy is the balanced one.
+        If the plan balances classes, both are means over classes, so the accuracy is the balanced accuracy.
         """
         if self.val is None:
             return np.empty((0, self.network.last_layer.out_features)), None, None
@@ -263,7 +263,7 @@ class _Loop:
         logits = torch.cat(parts).cpu().numpy()
         if not np.isfinite(logits).all():
             raise TrainingError(
-                f"the network's answers on val are no longer finite after epoch {epoch}, step {self.n_steps}",
+                f"the network's outputs on val are no longer finite after epoch {epoch}, step {self.n_steps}",
                 hint=f"try a lower --learning-rate than {self.plan.steps.learning_rate:g}",
             )
         counted = np.bincount(labels)[labels] if self.plan.balance else np.ones(len(labels))
@@ -271,9 +271,9 @@ class _Loop:
         return softmax(logits), float(np.average(cross_entropies(logits, labels), weights=1 / counted)), float(right)
 
     def _train_phase(self, epoch: int) -> tuple[float, float, float]:
-        """One pass over train: learning rate of the last step, mean loss, accuracy on the augmented images."""
+        """Runs one pass over train; returns the last learning rate, and mean loss and accuracy on the augmented images."""
         module, plan, n = self.network.module, self.plan, len(self.train.labels)
-        torch.manual_seed(plan.seed * 100_003 + epoch)  # for dropout; the views have generators of their own
+        torch.manual_seed(plan.seed * 100_003 + epoch)  # for dropout; views have their own generators
         module.train()
         if plan.network.batch_norm == "frozen":
             for part in module.modules():
@@ -292,24 +292,24 @@ class _Loop:
         return lr, total_loss / n, n_right / n
 
     def _add_gradients(self, share: "_Share", step: int, sums: "_Sums") -> None:
-        """Forward and backward, a micro-batch at a time; `sums` gets the losses and how many are right."""
+        """Forward and backward passes by micro-batch; adds the losses and right answers to `sums`."""
         n, size, smoothing = len(share.labels), self.plan.steps.micro_batch, self.plan.steps.label_smoothing
         for begin in range(0, n, size):
             views = share.views[begin : begin + size]
             targets = self.network.on_device(share.labels[begin : begin + size])
             parallel, more_follow = self.parallel, begin + size < n
-            # The processes average their gradients once a step.
+            # The processes average their gradients once per step.
             with parallel.no_sync() if more_follow and isinstance(parallel, DistributedDataParallel) else nullcontext():
                 logits = self._logits(views) + self.log_shares
-                plain = torch.nn.functional.cross_entropy(logits, targets)  # what is reported: comparable with val's
+                plain = torch.nn.functional.cross_entropy(logits, targets)  # the reported loss, comparable with val's
                 loss = torch.nn.functional.cross_entropy(logits, targets, label_smoothing=smoothing)
-                # The micro-batches' sum is the share's mean; the processes' mean is then the mean over the whole batch.
+                # The micro-batches add up to the share's mean; the mean over processes is that of the whole batch.
                 part = len(targets) / n * (share.weight if self.world.size > 1 else 1.0)
                 self.scaler.scale(loss * part).backward()
             sums.add(step, loss, plain, logits, targets, counts=share.weight > 0)
 
     def _check(self, sums: "_Sums", epoch: int) -> None:
-        """Raises TrainingError where the loss was not finite in one of the steps since the last check."""
+        """Raises TrainingError if the loss was not finite in a step since the last check."""
         step = sums.first_broken_step()
         if step is not None:
             raise TrainingError(
@@ -324,14 +324,14 @@ class _Loop:
         with torch.autocast(self.network.device.type, dtype=dtype, enabled=precision != "fp32"):
             try:
                 return self.parallel(self.network.to_input(views)).float()
-            except ValueError as error:  # batch norm with one value a channel
+            except ValueError as error:  # batch norm with one value per channel
                 raise SettingsError(
                     f"{len(views)} image(s) of {self.plan.views.image_size} px are too few for batch norm: {error}",
-                    hint="a larger --batch-size or --image-size",
+                    hint="use a larger --batch-size or --image-size",
                 ) from error
 
     def _step(self) -> None:
-        """Moves the weights along the gradients, and the learning rate along its schedule."""
+        """Updates the weights and the learning rate."""
         if self.plan.steps.clip_norm is not None:
             self.scaler.unscale_(self.optimizer)
             torch.nn.utils.clip_grad_norm_(self.network.module.parameters(), self.plan.steps.clip_norm)
@@ -340,20 +340,20 @@ class _Loop:
         self.scheduler.step()
 
     def _shares(self, epoch: int) -> Iterator["_Share"]:
-        """This process's share of each batch of augmented training images, in the epoch's own order."""
+        """Yields this process's share of each batch of augmented training images, in this epoch's order."""
         plan, labels, world = self.plan, self.train.labels, self.world
         size = plan.steps.batch_size
         order = np.random.default_rng([plan.seed, epoch]).permutation(len(labels))
         batches = [order[begin : begin + size] for begin in range(0, len(order), size)]
         shares = [world.share(batch) for batch in batches]
-        # Threads fetch the pixels and cut the views, so that the training thread only hands over whole batches.
+        # Threads load the pixels and cut the views, so the training thread only passes on complete batches.
         views = map_in_threads(lambda i: self._view(epoch, int(i)), np.concatenate(shares), plan.workers)
         for batch, chosen in zip(batches, shares, strict=True):
             own = np.stack([next(views) for _ in chosen])
             yield _Share(own, labels[chosen], len(chosen) * world.size / len(batch) if world.counts(batch) else 0.0)
 
     def _view(self, epoch: int, image: int) -> np.ndarray:
-        """(size, size, 3) uint8: what the network is shown of a training image in this epoch."""
+        """(size, size, 3) uint8: the view of a training image in this epoch."""
         views, preprocess, pixels = self.plan.views, self.network.preprocess, self.train.pixels[image]
         if views.augment == "none":
             return preprocess.view_of_pixels(pixels)
@@ -363,7 +363,7 @@ class _Loop:
 
 
 class _Sums:
-    """What an epoch adds up, kept on the device: reading it makes the processor wait for the GPU, so that is rarely done."""
+    """The sums of an epoch, kept on the device and rarely read: each read makes the CPU wait for the GPU."""
 
     def __init__(self, device: torch.device) -> None:
         self.loss = torch.zeros((), dtype=torch.float64 if device.type != "mps" else torch.float32, device=device)
@@ -373,7 +373,7 @@ class _Sums:
     def add(
         self, step: int, loss: torch.Tensor, plain: torch.Tensor, logits: torch.Tensor, targets: torch.Tensor, *, counts: bool
     ) -> None:
-        """Adds a micro-batch's losses and right answers, where it `counts`, and notes the first step without a finite loss."""
+        """Adds a micro-batch's losses and right answers if it `counts`; records the first step with a non-finite loss."""
         with torch.no_grad():
             self.broken = torch.where(torch.isfinite(loss), self.broken, torch.clamp(self.broken, max=step))
             if counts:
@@ -386,13 +386,13 @@ class _Sums:
         return None if step == NO_STEP else step
 
     def read(self) -> tuple[float, float]:
-        """The sum of the losses, and how many answers were right."""
+        """The sum of the losses and the number of right answers."""
         return float(self.loss), float(self.n_right)
 
 
 def _is_better(row: Epoch, best: Epoch, plan: TrainingPlan) -> bool:
     if row.val_accuracy is None or best.val_accuracy is None:
-        return True  # without val nothing is selected: the last epoch counts
+        return True  # without val nothing is selected: the last epoch is used
     if row.val_accuracy != best.val_accuracy or plan.best_by == "accuracy":
         return row.val_accuracy > best.val_accuracy
     return (row.val_loss or 0.0) < (best.val_loss or 0.0)

@@ -1,8 +1,8 @@
-"""Frozen batch norms, folded into the convolutions before them while a network is trained.
+"""Folds frozen batch norms into the preceding convolutions while a network is trained.
 
-With its statistics frozen a batch norm is a factor and a shift a channel. Multiplied into the weights of the convolution it
-costs nothing: on two cores a step of EfficientNet-Lite0 takes 11.9 ms an image in place of 14.7, validation 5.6 in place of
-7.7. Afterwards each batch norm is put back with the statistics and the weight it had, so that a saved network is timm's own.
+With frozen statistics, a batch norm is a factor and a shift per channel. Multiplied into the weights of the convolution, it
+costs nothing: on two cores a step of EfficientNet-Lite0 takes 11.9 ms per image instead of 14.7, and validation 5.6 instead of
+7.7. Afterwards each batch norm is restored with its statistics and weight, so a saved network has timm's architecture.
 """
 
 from dataclasses import dataclass
@@ -12,12 +12,12 @@ import torch
 from torch import nn
 
 SMALLEST_FACTOR = 1e-6
-TOLERANCE = 1e-3  # of the outputs' spread; what is folded wrongly is off by its whole size
+TOLERANCE = 1e-3  # of the outputs' spread; a wrong fold changes the outputs completely
 
 
 @dataclass(frozen=True, slots=True)
 class Folded:
-    """A batch norm that is in its convolution for now."""
+    """A batch norm that is temporarily folded into its convolution."""
 
     conv: nn.Conv2d
     norm: nn.BatchNorm2d
@@ -25,15 +25,15 @@ class Folded:
     child: str  # the norm's name in `parent`
     conv_name: str  # names in the whole network, as in a state dict
     norm_name: str
-    weight: torch.Tensor  # of the convolution before
-    factor: torch.Tensor  # (out_channels,): what it was multiplied by
+    weight: torch.Tensor  # of the convolution before folding
+    factor: torch.Tensor  # (out_channels,): by which the weight was multiplied
 
 
 def fold_batch_norms(module: nn.Module, example: torch.Tensor) -> list[Folded]:
-    """Folds each batch norm that follows a convolution among its parent's children. Returns them for `unfold`.
+    """Folds each batch norm that follows a convolution among its parent's children; returns them for `unfold`.
 
-    The network is called with `example` before and after; where its outputs differ, order of definition is not order of
-    computing, and everything is put back. It has to be in eval mode.
+    The network is called with `example` before and after. If the outputs differ, the order of definition is not the order of
+    computation, and everything is restored. The network must be in eval mode.
     """
     with torch.inference_mode():
         before = module(example).float()
@@ -47,7 +47,7 @@ def fold_batch_norms(module: nn.Module, example: torch.Tensor) -> list[Folded]:
 
 
 def unfold(folded: list[Folded]) -> None:
-    """Puts the batch norms back; the network computes what it computed."""
+    """Restores the batch norms without changing what the network computes."""
     for pair in folded:
         with torch.no_grad():
             for owner, tensors in ((pair.conv, _plain_conv(pair)), (pair.norm, _plain_norm(pair))):
@@ -58,7 +58,7 @@ def unfold(folded: list[Folded]) -> None:
 
 
 def plain_state(state: dict[str, torch.Tensor], folded: list[Folded]) -> dict[str, torch.Tensor]:
-    """The state of a network while batch norms are folded, as it will be when they are put back; on the CPU."""
+    """The state of a folded network as it will be once its batch norms are restored, on the CPU."""
     plain = dict(state)
     for pair in folded:
         del plain[f"{pair.conv_name}.bias"]
@@ -70,15 +70,15 @@ def plain_state(state: dict[str, torch.Tensor], folded: list[Folded]) -> dict[st
 
 
 def _plain_conv(pair: Folded) -> dict[str, torch.Tensor]:
-    """The convolution's weight with the factor taken out; to the bit what it was where it was not trained."""
+    """The convolution's weight without the factor; bit-identical to the original if it was not trained."""
     weight = pair.conv.weight.detach()
     return {"weight": weight / pair.factor.view(-1, 1, 1, 1) if pair.conv.weight.requires_grad else pair.weight}
 
 
 def _plain_norm(pair: Folded) -> dict[str, torch.Tensor]:
-    """The batch norm's bias with its statistics taken out; these and its weight are what they were."""
+    """The batch norm's bias without the statistics; the statistics and the weight are unchanged."""
     bias = pair.conv.bias
-    assert bias is not None  # folding made it
+    assert bias is not None  # set by folding
     if not bias.requires_grad:
         return {}
     mean = pair.norm.running_mean
@@ -95,7 +95,7 @@ def _places(module: nn.Module) -> list[tuple[nn.Module, str, str, str, str]]:
         for (conv_child, conv), (child, norm) in pairwise(children):
             fits = isinstance(conv, nn.Conv2d) and conv.bias is None and isinstance(norm, nn.BatchNorm2d)
             if fits and norm.affine and norm.track_running_stats and norm.num_features == conv.out_channels:
-                if (norm.weight.abs() < SMALLEST_FACTOR).any():  # a channel that is switched off could not be put back
+                if (norm.weight.abs() < SMALLEST_FACTOR).any():  # a channel with a zero weight could not be restored
                     continue
                 found.append((parent, conv_child, child, prefix + conv_child, prefix + child))
     return found
@@ -110,6 +110,6 @@ def _fold(parent: nn.Module, conv_child: str, child: str, conv_name: str, norm_n
     before = conv.weight.detach()
     conv.weight = nn.Parameter(weight, requires_grad=conv.weight.requires_grad)
     conv.bias = nn.Parameter(bias, requires_grad=norm.bias.requires_grad)
-    rest = [getattr(norm, name) for name in ("drop", "act") if hasattr(norm, name)]  # timm's norms hold these, too
+    rest = [getattr(norm, name) for name in ("drop", "act") if hasattr(norm, name)]  # timm's norms also contain these
     setattr(parent, child, nn.Sequential(*rest) if rest else nn.Identity())
     return Folded(conv, norm, parent, child, conv_name, norm_name, before, factor)

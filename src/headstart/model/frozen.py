@@ -1,6 +1,6 @@
-"""The pretrained backbone as a probe needs it: features from the compiled form, and its tensors to save with a new head.
+"""The pretrained backbone for a probe: features from the compiled form, and the tensors to save with a new head.
 
-Nothing here loads torch, except to compile a backbone the first time it is used on this machine.
+Torch is loaded only to compile a backbone the first time it is used on this machine.
 """
 
 import atexit
@@ -29,12 +29,12 @@ from headstart.threads import cores
 if TYPE_CHECKING:
     from headstart.model.backbones import Network
 
-TOLERANCE = 1e-3  # of a feature's spread: how far a compiled form may be from torch. Seen: 1e-5
+TOLERANCE = 1e-3  # largest difference between compiled form and torch, relative to the spread of a feature. Observed: 1e-5
 TRIAL_IMAGES = 8
 
 
 class NotCompilable(BackboneError):  # noqa: N818 - a fact about a network
-    """The network has no compiled form that gives its features."""
+    """The network has no compiled form that reproduces its features."""
 
 
 def frozen_backbone(
@@ -45,12 +45,12 @@ def frozen_backbone(
     engine: Engine = ONNX_RUNTIME,
     progress: Progress = silent,
 ) -> Frozen:
-    """The backbone in its compiled form, compiled first where this machine has not done so yet. Raises HeadstartError."""
+    """The backbone in its compiled form, which is built if this machine does not have it yet. Raises HeadstartError."""
     folder = compiled_folder(spec.timm_name, weights.sha256, image_size)
     compiled = find_compiled(folder)
     if compiled is None or not compiled.state.is_file():
         compiled = _compile_backbone(spec, weights, image_size, folder, progress)
-    record = compiled.record  # whose spec was completed by timm when it was compiled
+    record = compiled.record  # its spec was completed by timm during compilation
     extractor = compiled_extractor(compiled, engine, NetworkId(record.spec.timm_name, weights.sha256))
 
     def with_head(head: Head) -> Model:
@@ -66,7 +66,7 @@ def frozen_backbone(
 
 
 def with_engine(frozen: Frozen, engine: Engine, compute: Compute, batch_images: int) -> Frozen:
-    """The same backbone, its features computed by something else, which then also answers for the models made of it."""
+    """The same backbone with features from another engine, which also runs the models made from it."""
     extractor = replace(frozen.extractor, compute=compute, engine=engine, batch_images=batch_images)
 
     def with_head(head: Head) -> Model:
@@ -76,14 +76,14 @@ def with_engine(frozen: Frozen, engine: Engine, compute: Compute, batch_images: 
 
 
 def compiled_extractor(compiled: Compiled, engine: Engine, kept_as: NetworkId | None = None) -> Extractor:
-    """Features from a compiled form; the engine is loaded when the first image comes."""
+    """An extractor from a compiled form; the engine is loaded on first use."""
     return Extractor(Deferred(engine, compiled.graph), engine, kept_as=kept_as)
 
 
 def read_head(file: Path, compiled: Compiled) -> Head:
-    """The last layer in a file of a network's tensors, once all the others were seen to be there in their shapes.
+    """The last layer in a file of a network's tensors.
 
-    Raises BackboneError.
+    Raises BackboneError, also if another tensor is missing or has the wrong shape.
     """
     record = compiled.record
     names = f"{record.last_layer}.weight", f"{record.last_layer}.bias"
@@ -96,12 +96,12 @@ def read_head(file: Path, compiled: Compiled) -> Head:
     except safetensors.SafetensorError as error:
         raise BackboneError(f"{file} cannot be read: {error}", hint="is the copy complete?") from error
     if not (np.isfinite(weight).all() and np.isfinite(bias).all()):
-        raise BackboneError(f"{file} has a last layer with numbers that are not finite", hint="train the model again")
+        raise BackboneError(f"the last layer in {file} contains values that are not finite", hint="train the model again")
     return Head(weight, bias)
 
 
 class Deferred:
-    """An engine that is loaded by the first call, and once."""
+    """An engine that is loaded once, on the first call."""
 
     def __init__(self, engine: Engine, graph: Path) -> None:
         self._wanted = (engine, graph)
@@ -118,9 +118,9 @@ class Deferred:
 
 
 def compile_network(network: "Network", folder: Path, *, with_state: bool = False, progress: Progress = silent) -> Compiled:
-    """Makes the compiled form of a torch network at `folder`, once it was seen to give torch's features.
+    """Builds the compiled form of a torch network in `folder`, after checking that it reproduces torch's features.
 
-    Where home() cannot be written to it lasts for this process. Raises NotCompilable where it does not agree, or where the
+    If home() cannot be written to, it is kept only for this process. Raises NotCompilable if the features differ, or if the
     network cannot be exported.
     """
     progress("compiling", 0, 1)
@@ -147,7 +147,7 @@ def _compile(network: "Network", folder: Path, new: Path, with_state: bool) -> C
         _check_agreement(network, compute)
     except NotCompilable:
         raise
-    except Exception as error:  # the exporter and the engine raise anything
+    except Exception as error:  # the exporter and the engine raise all kinds of errors
         reason = (str(error) or type(error).__name__).splitlines()[0]
         raise NotCompilable(f"{network.spec.name} cannot be compiled ({reason})", hint="use another backbone") from error
     if with_state:
@@ -176,7 +176,7 @@ def _compile_backbone(
 
 
 def check_image_size(network: "Network") -> None:
-    """Raises SettingsError where the network cannot take images of the size of its preprocessing."""
+    """Raises SettingsError if the network cannot process images of its preprocessing's size."""
     size = network.preprocess.size_px
     try:
         network.features(np.zeros((1, size, size, 3), np.uint8))
@@ -187,7 +187,7 @@ def check_image_size(network: "Network") -> None:
 
 
 def _check_agreement(network: "Network", compute: Compute) -> None:
-    """Noise, and noise that is the same over large cells: what networks answer differently to."""
+    """Raises NotCompilable if the compiled form differs from torch on fine or coarse noise."""
     size = network.preprocess.size_px
     rng = np.random.default_rng(0)
     fine = rng.integers(0, 256, (TRIAL_IMAGES // 2, size, size, 3), dtype=np.uint8)

@@ -1,4 +1,4 @@
-"""The last layer: one weight vector and one bias a class."""
+"""The last layer: one weight vector and one bias per class."""
 
 from dataclasses import dataclass
 
@@ -17,5 +17,5 @@ class Head:
         return vectors @ self.weight.T + self.bias
 
     def at_temperature(self, temperature: float) -> "Head":
-        """The head whose logits are these divided by `temperature`."""
+        """The head with its logits divided by `temperature`."""
         return Head(self.weight / np.float32(temperature), self.bias / np.float32(temperature))

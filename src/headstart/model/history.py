@@ -1,4 +1,4 @@
-"""What is recorded of each epoch."""
+"""The record of an epoch."""
 
 from headstart.schema import Count, NotNegative, Schema, Share
 
@@ -8,7 +8,7 @@ class Epoch(Schema):
 
     epoch: Count
     lr: NotNegative  # the body's learning rate in the epoch's last step
-    train_loss: NotNegative  # mean cross-entropy of the augmented images while training went on, labels not smoothed
+    train_loss: NotNegative  # mean cross-entropy of the augmented images during training, without label smoothing
     train_accuracy: Share
     val_loss: NotNegative | None  # None: trained without a val split
     val_accuracy: Share | None

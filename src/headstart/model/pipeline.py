@@ -1,4 +1,4 @@
-"""The one way from a file to the pixels a network sees, and to its features: for scanning, training, predicting and serving."""
+"""The one path from files to pixels and features, shared by scanning, training, prediction and serving."""
 
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
@@ -23,12 +23,12 @@ NO_FACTS = ImageFacts()
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """What became of one file: pixels, a vector where a network is there to compute it, or the reason why there is neither."""
+    """The result for one file: pixels, a vector if there is a network, or the reason why there is neither."""
 
     problem: str = ""  # why it cannot be read
-    fault: Fault | None = None  # what is wrong with it then
-    sha256: str = ""  # of the file's bytes, where they were asked for and could be read
-    facts: ImageFacts = NO_FACTS  # size alone where no more was asked for
+    fault: Fault | None = None  # the kind of problem, if any
+    sha256: str = ""  # of the file's bytes, if requested and readable
+    facts: ImageFacts = NO_FACTS  # only the size if no more was requested
     pixels: np.ndarray | None = None  # (height, width, 3) uint8; None once they have become a vector
     vector: np.ndarray | None = None  # (n_features,) float32
     decode_seconds: float = 0.0
@@ -37,18 +37,18 @@ class Opened:
 
 @dataclass(frozen=True, slots=True)
 class Pipeline:
-    """Reads files, decodes them, makes pixels of them and features of these. Threads may share one."""
+    """Reads and decodes files and computes pixels and features. It can be shared by threads."""
 
     preprocess: Preprocess
-    extractor: Extractor | None = None  # None: pixels are all that is wanted
-    shape: Callable[[DecodedImage], np.ndarray] | None = None  # what pixels are made; None: the view that prediction sees
-    identify: bool = False  # whether the digest of each file is wanted
-    describe: bool = False  # whether all facts of each image are wanted
+    extractor: Extractor | None = None  # None: only pixels are needed
+    shape: Callable[[DecodedImage], np.ndarray] | None = None  # makes the pixels; None: the view used for prediction
+    identify: bool = False  # whether to compute the digest of each file
+    describe: bool = False  # whether to compute all facts of each image
 
     def run(
         self, candidates: Iterable[Candidate], workers: int | None = None
     ) -> Generator[tuple[Candidate, Opened], None, None]:
-        """What became of each candidate, in order, computed in threads a bounded distance ahead."""
+        """Yields the result for each candidate, in order; threads work a bounded distance ahead."""
 
         def opened(candidate: Candidate) -> tuple[Candidate, Opened]:
             return candidate, self.open(candidate.read)
@@ -57,18 +57,18 @@ class Pipeline:
         for pair in map_in_threads(opened, candidates, workers):
             waiting.append(pair)
             n_pixels = sum(one.pixels is not None for _, one in waiting) if self._collects else 0
-            if n_pixels in (0, self.extractor.batch_images if self.extractor else 0):  # 0: nothing here waits for the network
+            if n_pixels in (0, self.extractor.batch_images if self.extractor else 0):  # 0: no image here waits for the network
                 yield from self._computed(waiting)
                 waiting = []
         yield from self._computed(waiting)
 
     def run_here(self, files: Iterable[bytes], max_pixels: int = MAX_PIXELS) -> list[Opened]:
-        """What became of each file's bytes, in order, computed in the calling thread. Larger images are not decoded."""
+        """The result for each file's bytes, in order, computed in the calling thread. Larger images are not decoded."""
         opened = [(None, self.open(partial(bytes, data), max_pixels)) for data in files]
         return [one for _, one in self._computed(opened)]
 
     def open(self, read: Callable[[], bytes], max_pixels: int = MAX_PIXELS) -> Opened:
-        """What becomes of one file; its vector too where the network takes images one by one."""
+        """The result for one file, including its vector if the network takes images one by one."""
         began, sha256 = time.perf_counter(), ""
         try:
             data = read()
@@ -91,7 +91,7 @@ class Pipeline:
         return self.extractor is not None and self.extractor.takes_batches
 
     def _computed(self, waiting: Sequence[tuple[T, Opened]]) -> Iterator[tuple[T, Opened]]:
-        """The same with the vectors of those that have none yet, computed together."""
+        """The same results with missing vectors filled in; these are computed together."""
         if not self._collects or self.extractor is None:
             yield from waiting
             return
@@ -107,7 +107,7 @@ class Pipeline:
 
 
 def features_of(extractor: Extractor, views: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
-    """The vector of each view, (size, size, 3) uint8, computed as many together as the extractor takes."""
+    """Yields the vector of each view, (size, size, 3) uint8, computed in batches of the extractor's size."""
     source = iter(views)
     while batch := list(islice(source, extractor.batch_images)):
         yield from extractor.compute(np.stack(batch))

@@ -1,4 +1,4 @@
-"""Torch's global switches, set while a block runs: float32 that is float32, and kernels that repeat."""
+"""Sets torch's global switches while a block runs: full float32 precision and deterministic kernels."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,7 +8,7 @@ import torch
 
 @contextmanager
 def full_float32() -> Iterator[None]:
-    """Products and convolutions on a GPU in float32 while the block runs; cuDNN would take TF32, of ten bits."""
+    """Uses full float32 for matrix products and convolutions on a GPU; cuDNN's default is TF32 with a 10-bit mantissa."""
     cudnn, matmul = torch.backends.cudnn, torch.backends.cuda.matmul
     before = cudnn.allow_tf32, matmul.allow_tf32
     cudnn.allow_tf32 = matmul.allow_tf32 = False
@@ -20,10 +20,10 @@ def full_float32() -> Iterator[None]:
 
 @contextmanager
 def repeatable(device: torch.device) -> Iterator[None]:
-    """The same kernels each time, and the caller's random numbers as they were, once the block has ended."""
+    """Uses deterministic kernels in the block, and restores the caller's random state afterwards."""
     cudnn = torch.backends.cudnn
     before = cudnn.benchmark, cudnn.deterministic
-    cudnn.benchmark = False  # picks kernels by timing them: another result each run
+    cudnn.benchmark = False  # would choose kernels by timing them, so results would vary
     cudnn.deterministic = True
     try:
         with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):

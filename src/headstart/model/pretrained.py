@@ -1,4 +1,4 @@
-"""The backbone of a run: its weights found, its preprocessing settled, and what computes its features."""
+"""The backbone of a run: its weights, its preprocessing and the engine that computes its features."""
 
 import warnings
 from dataclasses import dataclass
@@ -22,21 +22,21 @@ TUTORIAL_RESIZE_PX, TUTORIAL_SIZE_PX = 256, 224
 
 @dataclass(frozen=True, slots=True)
 class Backbone:
-    """A pretrained network before anything is trained."""
+    """A pretrained network before training."""
 
     spec: BackboneSpec
     weights: WeightsFile
     preprocess: Preprocess  # of this run
-    frozen: Frozen | None  # None for the tutorial's recipe, which has no use for features
+    frozen: Frozen | None  # None for the tutorial recipe, which does not use features
 
 
 def open_backbone(settings: TrainSettings, progress: Progress) -> Backbone:
-    """The backbone that the settings name. Torch is loaded only where a GPU computes or nothing is compiled yet.
+    """The backbone that the settings name. Torch is loaded only for a GPU or if nothing is compiled yet.
 
     Raises HeadstartError.
     """
     spec = find_backbone(settings.backbone)
-    if spec.preprocess is None and settings.weights is None:  # only timm knows where these are
+    if spec.preprocess is None and settings.weights is None:  # only timm knows where the weights are
         from headstart.model.backbones import complete_spec
 
         spec = complete_spec(spec)
@@ -53,10 +53,9 @@ def open_backbone(settings: TrainSettings, progress: Progress) -> Backbone:
 
 
 def _frozen_on_gpu(spec: BackboneSpec, weights: WeightsFile, settings: TrainSettings) -> Frozen | None:
-    """The network in torch on another device than the CPU, where one is asked for or, by "auto", a GPU is at hand.
+    """The network in torch on a device other than the CPU, if one is requested or "auto" finds a GPU; otherwise None.
 
-    What is known of the network from its compiled form need not be asked of torch: it is loaded by the first image that is not
-    in the store.
+    If a compiled form already describes the network, torch is loaded only for the first image that is not in the store.
     """
     if settings.device == "cpu" or (settings.device == "auto" and not has_cuda()):
         return None
@@ -72,7 +71,7 @@ def _frozen_on_gpu(spec: BackboneSpec, weights: WeightsFile, settings: TrainSett
 
 
 class _Late:
-    """A network on a GPU that is built by the first call, and once."""
+    """A network on a GPU that is built once, on the first call."""
 
     def __init__(self, spec: BackboneSpec, weights: WeightsFile, settings: TrainSettings) -> None:
         self._wanted = (spec, weights, settings)
@@ -80,7 +79,7 @@ class _Late:
 
     def __call__(self, views: np.ndarray) -> np.ndarray:
         """(n, size, size, 3) uint8 -> (n, n_features) float32."""
-        if self._frozen is None:  # called by one thread: whatever takes batches is
+        if self._frozen is None:  # no lock: extractors that take batches are called by one thread
             from headstart.model.backbones import find_hardware
 
             spec, weights, settings = self._wanted
@@ -100,7 +99,7 @@ def _frozen_in_torch(spec: BackboneSpec, weights: WeightsFile, settings: TrainSe
     from headstart.model.backbones import pretrained_network
 
     if settings.precision != "fp32":
-        raise SettingsError(f"--precision {settings.precision} is for features on a CPU", hint="leave it out")
+        raise SettingsError(f"--precision {settings.precision} applies only to features on a CPU", hint="leave it out")
     network = pretrained_network(spec, weights, device)
     if settings.image_size is not None:
         network.preprocess = network.preprocess.at_size(settings.image_size)
@@ -109,7 +108,7 @@ def _frozen_in_torch(spec: BackboneSpec, weights: WeightsFile, settings: TrainSe
 
 
 def preprocess_for(settings: TrainSettings, own: Preprocess) -> Preprocess:
-    """The preprocessing of a run: the backbone's own, at another size if asked for; the tutorial's for its recipe."""
+    """The preprocessing of a run: the backbone's or the tutorial recipe's, at another size if requested."""
     if settings.recipe == "tutorial":
         own = own.model_copy(
             update={

@@ -1,6 +1,6 @@
-"""The probe: a standardised logistic regression on frozen features, its strength chosen by cross-validation inside train.
+"""The probe: a standardised logistic regression on frozen features, with its strength chosen by cross-validation in train.
 
-It ends as a plain linear layer, so that a probe and a fine-tuned network are the same kind of model.
+The result is a plain linear layer, so a probe and a fine-tuned network are the same kind of model.
 """
 
 import math
@@ -17,32 +17,32 @@ from headstart.model.softmax_regression import MANY, Solution, fit_path, rotate
 from headstart.progress import Progress, silent
 from headstart.threads import map_in_threads, one_blas_thread
 
-STRENGTHS = tuple(10.0 ** (exponent / 2) for exponent in range(-8, 5))  # 1e-4 .. 1e2, two a decade
-DEFAULT_STRENGTH = 1e-2  # where a class is too small for cross-validation
+STRENGTHS = tuple(10.0 ** (exponent / 2) for exponent in range(-8, 5))  # 1e-4 .. 1e2, two per decade
+DEFAULT_STRENGTH = 1e-2  # if a class is too small for cross-validation
 SAMPLE, SAMPLE_OF_CLASS = (
     5_000,
     20,
-)  # of more than MANY images, how many the strength is chosen by, in all or on average a class
-FOLDS_AT_ONCE = 2  # of more than MANY images: each copies most of the points
-PATIENCE = 2  # strengths in a row that made the held-out log loss worse: the rest of the path is not fitted
+)  # above MANY images: the sample to choose the strength on, in total and on average per class
+FOLDS_AT_ONCE = 2  # above MANY images: each fold copies most of the points
+PATIENCE = 2  # after this many strengths in a row with a worse held-out log loss, the path is stopped
 
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """A fitted head and how its strength was chosen."""
+    """A fitted head, and how its strength was chosen."""
 
-    head: Head  # at `temperature`, and with the classes' shares taken out where they are balanced
-    temperature: float  # that the fit's logits were divided by, so that probabilities mean what they say
-    strength: float  # inverse of the L2 penalty, as scikit-learn's C
+    head: Head  # at `temperature`, and without the class shares if balanced
+    temperature: float  # by which the logits were divided to calibrate the probabilities
+    strength: float  # inverse of the L2 penalty, like scikit-learn's C
     n_folds: int  # 0: too few images for cross-validation
-    # (strength, held-out log loss) of each strength tried; of more than MANY images the chosen one's is of all, the others' of
-    # the sample.
+    # (strength, held-out log loss) of each strength tried; above MANY images that of the chosen one is measured on all images,
+    # those of the others on the sample.
     log_losses: tuple[tuple[float, float], ...]
-    held_out: np.ndarray | None  # (n, n_classes) float32: logits of each image by a head without its fold; None without folds
-    uncalibrated: Head  # `head` before the temperature
+    held_out: np.ndarray | None  # (n, n_classes) float32: logits by heads fitted without the image's fold; None: no folds
+    uncalibrated: Head  # `head` before temperature scaling
 
     def left_open(self, n_classes: int) -> float:
-        """Log loss on held-out images as a share of guessing's; 0 where it was not measured."""
+        """Log loss on held-out images relative to that of guessing; 0 if it was not measured."""
         return min((loss for _, loss in self.log_losses), default=0.0) / math.log(n_classes)
 
 
@@ -60,17 +60,17 @@ def fit_probe(
 ) -> Probe:
     """The probe for (n, n_features) vectors and (n,) labels in 0 .. n_classes - 1; folds keep `groups` together.
 
-    With `rows` it is for these rows of more vectors, without a copy of them; labels and groups are theirs alone.
+    With `rows`, only these rows of `vectors` are used, without copying them; labels and groups are those of the rows.
 
-    The strength is the one with the lowest log loss on held-out images: it uses all that the probabilities say, where
-    accuracy on a few hundred images cannot tell neighbours apart. The temperature is fitted to the same held-out answers.
-    A `strength` that is given is taken without cross-validation, which is six times as fast; there is no temperature then.
-    With `balance` every class counts as equally frequent: the logarithms of the classes' shares are taken off the logits
-    (logit adjustment, Menon et al. 2021).
+    The strength is the one with the lowest log loss on held-out images. Log loss uses the full probabilities; accuracy on a few
+    hundred images cannot distinguish neighbouring strengths. The temperature is fitted to the same held-out answers. A given
+    `strength` is used without cross-validation, which is six times as fast; there is no temperature then. With `balance`, all
+    classes are treated as equally frequent: the logarithms of the class shares are subtracted from the logits (logit
+    adjustment, Menon et al. 2021).
 
-    Of more than MANY images the strength is chosen by a sample, and then each fold and all images are fitted once, at that
-    strength. Of 32,000 crops of photographs in 20 classes, the log loss on 10,000 others was 0.2189 in this way and 0.2186 by
-    the whole path on all images, which chose the same strength; the accuracy 0.9323 and 0.9319.
+    Above MANY images, the strength is chosen on a sample, and then each fold and all images are fitted once at that strength.
+    With 32,000 crops of photographs in 20 classes, the log loss on 10,000 others was 0.2189 this way and 0.2186 with the whole
+    path on all images, which chose the same strength; the accuracy was 0.9323 and 0.9319.
     """
     rotated = rotate(vectors, rows)
     n_folds = fold_count(labels, groups)
@@ -99,18 +99,18 @@ def fit_probe(
 
 
 def log_shares(labels: np.ndarray, n_classes: int) -> np.ndarray:
-    """(n_classes,) float32: the logarithm of each class's share of (n,) labels, every class counted once more than it is."""
+    """(n_classes,) float32: the logarithm of each class's share of (n,) labels, with 1 added to every count."""
     counts = np.bincount(labels, minlength=n_classes) + 1.0
     return np.log(counts / counts.sum()).astype(np.float32)
 
 
 @dataclass(frozen=True, slots=True)
 class CrossValidated:
-    """For each image the answer of a probe that never saw it; strength, scaling and temperature were chosen without it too."""
+    """For each image the prediction of a probe that never saw it, not even for strength, scaling or temperature."""
 
     probabilities: np.ndarray  # (n, n_classes) float64
-    uncalibrated: np.ndarray  # (n, n_classes) float64: before the temperature
-    fold: np.ndarray  # (n,) int64: which of the probes answered
+    uncalibrated: np.ndarray  # (n, n_classes) float64: before temperature scaling
+    fold: np.ndarray  # (n,) int64: which probe made the prediction
 
 
 def cross_validate(
@@ -124,7 +124,7 @@ def cross_validate(
     seed: int = 0,
     progress: Progress = silent,
 ) -> CrossValidated:
-    """Stratified, group-safe cross-validation in `n_folds`, or as many as the smallest class has groups."""
+    """Stratified, group-safe cross-validation in `n_folds`, or fewer if the smallest class has fewer groups."""
     probabilities, uncalibrated = np.zeros((2, len(labels), n_classes))
     fold_of = np.zeros(len(labels), np.int64)
     n_folds = fold_count(labels, groups, n_folds)
@@ -138,7 +138,7 @@ def cross_validate(
 
 
 def _fit(points: np.ndarray, labels: np.ndarray, n_classes: int, strength: float) -> Solution:
-    """The fit at a strength: along the path, as in the folds, since the start of each fit is part of what was chosen."""
+    """The fit at a strength. It follows the path as in the folds, so that each fit starts from the same point as there."""
     if len(labels) <= MANY:
         *_, solution = fit_path(points, labels, n_classes, [s for s in STRENGTHS if s <= strength])
     else:
@@ -155,7 +155,7 @@ def _held_out_of_many(
     seed: int,
     progress: Progress,
 ) -> tuple[tuple[tuple[float, float], ...], np.ndarray]:
-    """What `_held_out` gives of a sample, but for the best strength: its log loss and logits are of fits on all images."""
+    """Like `_held_out` on a sample, but the log loss and logits of the best strength come from fits on all images."""
     sample = np.sort(spread_order(labels, seed)[: max(SAMPLE, SAMPLE_OF_CLASS * n_classes)])
     place = np.full(len(labels), -1)
     place[sample] = np.arange(len(sample))
@@ -183,7 +183,7 @@ def _held_out(
     parts: Sequence[tuple[np.ndarray, np.ndarray]],
     progress: Progress,
 ) -> tuple[tuple[tuple[float, float], ...], np.ndarray]:
-    """(strength, log loss of held-out images) along the path until it has clearly turned upwards; the logits of the best."""
+    """(strength, held-out log loss) along the path until the loss clearly rises; and the logits of the best strength."""
     paths = [fit_path(points[fit], labels[fit], n_classes, STRENGTHS) for fit, _ in parts]
     found: list[tuple[float, float]] = []
     best_loss, best_logits = math.inf, np.zeros((len(labels), n_classes), np.float32)

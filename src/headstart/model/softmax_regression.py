@@ -1,4 +1,4 @@
-"""Softmax (multinomial logistic) regression with an L2 penalty, for a path of strengths, as fast as matrix products allow."""
+"""Fast softmax (multinomial logistic) regression with an L2 penalty for a path of strengths."""
 
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -8,36 +8,36 @@ import numpy as np
 
 from headstart.model.head import Head
 
-TOLERANCE = 1e-4  # relative decrease of the objective at which a fit ends; the held-out log loss moves by less than 0.002
-MEMORY = 10  # pairs of steps and gradient changes that L-BFGS keeps
+TOLERANCE = 1e-4  # relative decrease of the objective at which a fit ends; changes the held-out log loss by less than 0.002
+MEMORY = 10  # number of (step, gradient change) pairs that L-BFGS keeps
 MAX_STEPS = 300
-# Images above which products are taken in single precision and in the order that is fastest for tall matrices, and nothing is
-# copied whole: the same fits but for rounding.
+# Above this number of images, products use single precision and the order that is fastest for tall matrices, and no full copy
+# is made. The fits are the same except for rounding.
 MANY = 8_000
-AT_ONCE = 4096  # of them, rows that are standardised together
+AT_ONCE = 4096  # rows that are standardised together above MANY images
 
 
 @dataclass(frozen=True, slots=True)
 class Rotated:
-    """Standardised features in the axes of their principal components: the same fits, at lower cost and better conditioned.
+    """Standardised features rotated to their principal axes: the same fits at lower cost and better conditioned.
 
-    An L2 penalty does not see a rotation, and n images span at most n dimensions.
+    An L2 penalty is invariant to rotation, and n images span at most n dimensions.
     """
 
     mean: np.ndarray  # (n_features,) float64
-    scale: np.ndarray  # (n_features,) float64: standard deviation, 1 where a feature is constant
+    scale: np.ndarray  # (n_features,) float64: standard deviation, or 1 if a feature is constant
     axes: np.ndarray  # (n_features, rank) float64, orthonormal columns
     points: np.ndarray  # (n, rank) float32
 
     def to_head(self, solution: "Solution") -> Head:
-        """The head on raw features that gives the logits of `solution` on the points."""
+        """The head on raw features with the same logits as `solution` on the points."""
         raw = (solution.weight @ self.axes.T) / self.scale
         return Head(raw.astype(np.float32), (solution.bias - raw @ self.mean).astype(np.float32))
 
 
 @dataclass(frozen=True, slots=True)
 class Solution:
-    """A fit in the axes of the points."""
+    """A fit in the coordinates of the points."""
 
     weight: np.ndarray  # (n_classes, rank) float32
     bias: np.ndarray  # (n_classes,) float32
@@ -48,9 +48,9 @@ class Solution:
 
 
 def rotate(vectors: np.ndarray, rows: np.ndarray | None = None) -> Rotated:
-    """Standardises (n, n_features) vectors, or those of `rows`, and turns them into the axes of their principal components.
+    """Standardises (n, n_features) vectors, or only `rows` of them, and rotates them to their principal axes.
 
-    Nothing is lost.
+    No information is lost.
     """
     n, n_features = len(vectors) if rows is None else len(rows), vectors.shape[1]
     if n > max(MANY, n_features):
@@ -70,7 +70,7 @@ def rotate(vectors: np.ndarray, rows: np.ndarray | None = None) -> Rotated:
 
 
 def _rotate_many(vectors: np.ndarray, rows: np.ndarray) -> Rotated:
-    """The same in parts: beside the points there are only a few thousand rows in memory. Axes need not be exactly principal."""
+    """The same in parts: besides the points, only a few thousand rows are in memory. Axes may be only roughly principal."""
     n, n_features = len(rows), vectors.shape[1]
     parts = [slice(start, start + AT_ONCE) for start in range(0, n, AT_ONCE)]
     mean, variance, products = np.zeros(n_features), np.zeros(n_features), np.zeros((n_features, n_features))
@@ -95,18 +95,18 @@ def _rotate_many(vectors: np.ndarray, rows: np.ndarray) -> Rotated:
 
 
 def fit_path(points: np.ndarray, labels: np.ndarray, n_classes: int, strengths: Sequence[float]) -> Iterator[Solution]:
-    """A fit for each of the rising `strengths` (as scikit-learn's C), each started from the one before.
+    """Yields a fit for each of the increasing `strengths` (like scikit-learn's C), each started from the previous one.
 
-    Minimises strength * (sum of cross-entropies) + |weight|^2 / 2; the bias is free. Points are (n, rank) float32 in
-    principal axes, where the curvature at uniform probabilities is diagonal: dividing by its root makes a few steps of
-    L-BFGS do where raw features need hundreds.
+    Minimises strength * (sum of cross-entropies) + |weight|^2 / 2; the bias is not penalised. Points are (n, rank) float32 in
+    principal axes, where the curvature at uniform probabilities is diagonal. Dividing by its square root makes a few steps of
+    L-BFGS sufficient; raw features need hundreds.
     """
     n, rank = points.shape
     targets = np.zeros((n, n_classes), np.float32)
     targets[np.arange(n), labels] = 1
     parts = range(0, n, n if n <= MANY else AT_ONCE)
     energy = np.append(sum((points[at : at + parts.step] ** 2).sum(axis=0, dtype=np.float64) for at in parts), n)
-    spread = 1 / n_classes  # of diag(p) - p p^T at uniform p; with its diagonal, two classes would step twice too far
+    spread = 1 / n_classes  # of diag(p) - p p^T at uniform p; its diagonal would make steps for two classes too long
     parameters = np.zeros((n_classes, rank + 1), np.float32)  # the last column is the bias
     for strength in strengths:
         penalty = np.append(np.ones(rank), 0.0)
@@ -140,8 +140,8 @@ def _objective(
 def minimise(objective: Callable[[np.ndarray], tuple[float, np.ndarray]], start: np.ndarray) -> np.ndarray:
     """The minimum of a smooth convex function by L-BFGS (Nocedal 1980) with backtracking.
 
-    `objective` gives value and gradient. scipy's own does the same; its BLAS threads compete with numpy's, at ten times the
-    time for these small steps.
+    `objective` returns value and gradient. scipy has the same method, but its BLAS threads compete with numpy's, which takes
+    ten times as long for these small steps.
     """
     place = start
     value, gradient = objective(place)
@@ -149,7 +149,7 @@ def minimise(objective: Callable[[np.ndarray], tuple[float, np.ndarray]], start:
     for _ in range(MAX_STEPS):
         direction = _two_loops(gradient, pairs)
         slope = float(np.vdot(direction, gradient))
-        if slope >= 0:  # rounding has eaten the curvature: the gradient is all that is left to follow
+        if slope >= 0:  # rounding has destroyed the curvature: fall back to the gradient
             pairs.clear()
             direction, slope = -gradient, -float(np.vdot(gradient, gradient))
         length = 1.0
@@ -172,7 +172,7 @@ def minimise(objective: Callable[[np.ndarray], tuple[float, np.ndarray]], start:
 
 
 def _two_loops(gradient: np.ndarray, pairs: deque[tuple[np.ndarray, np.ndarray, float]]) -> np.ndarray:
-    """The quasi-Newton direction: minus the inverse curvature that the pairs tell of, times the gradient."""
+    """The quasi-Newton direction: minus the inverse curvature estimated from the pairs, times the gradient."""
     direction = -gradient
     factors = []
     for step, change, curvature in reversed(pairs):

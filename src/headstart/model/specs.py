@@ -1,4 +1,4 @@
-"""What backbones there are, where their weights come from and how their images are prepared. Static data: no torch, no timm."""
+"""The available backbones, the sources of their weights and their preprocessing. Static data: no torch, no timm."""
 
 from headstart.data.preprocess import Preprocess
 from headstart.errors import BackboneError, did_you_mean
@@ -18,19 +18,19 @@ class WeightsPackage(Schema):
 
 
 class BackboneSpec(Schema):
-    """A pretrained network: what timm calls it, where its weights are, what it wants to see."""
+    """A pretrained network: its name in timm, the sources of its weights and its preprocessing."""
 
     name: Name
     timm_name: Name
     licence: str  # of the weights
-    preprocess: Preprocess | None  # None: asked of timm when it is built
+    preprocess: Preprocess | None  # None: taken from timm when the network is built
     package: WeightsPackage | None = None
-    hf_repo: str = ""  # on Hugging Face; model.safetensors in it
-    url: str = ""  # a file whose name ends in the first digits of its SHA-256, as torch hub has it
+    hf_repo: str = ""  # on Hugging Face; contains model.safetensors
+    url: str = ""  # the file name ends in the first digits of its SHA-256, as in torch hub
 
     @property
     def hub_file(self) -> str:
-        """The file's name in torch hub's cache, "" where torch hub has none."""
+        """The file's name in torch hub's cache; "" if torch hub does not have it."""
         return self.url.rsplit("/", 1)[-1]
 
 
@@ -90,17 +90,17 @@ DEFAULT = "efficientnet_lite0"
 def default_preprocess() -> Preprocess:
     """The preprocessing of the default backbone."""
     preprocess = NAMED[DEFAULT].preprocess
-    assert preprocess is not None  # every named backbone states its own
+    assert preprocess is not None  # every named backbone has one
     return preprocess
 
 
 def find_backbone(name: str) -> BackboneSpec:
-    """The backbone of this name, or of `timm/<model name>`, which timm completes when it is built. Raises BackboneError."""
+    """The backbone with this name; one called `timm/<model name>` is completed by timm when built. Raises BackboneError."""
     if name in NAMED:
         return NAMED[name]
     if name.startswith("timm/") and len(name) > len("timm/"):
         return BackboneSpec(name=name, timm_name=name.removeprefix("timm/"), licence="", preprocess=None)
     raise BackboneError(
         f"there is no backbone called {name!r}",
-        hint=did_you_mean(name, list(NAMED)) + "; any other as timm/<model name>",
+        hint=did_you_mean(name, list(NAMED)) + "; use timm/<model name> for any other",
     )

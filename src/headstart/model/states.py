@@ -1,4 +1,4 @@
-"""State dicts of torch networks: read from files, brought to timm's names, every tensor's name and shape checked."""
+"""State dicts of torch networks: reads them, converts them to timm's names, and checks all names and shapes."""
 
 import re
 from collections.abc import Mapping
@@ -11,7 +11,7 @@ import torch
 from headstart.errors import BackboneError
 from headstart.model.weights import check_shapes
 
-# In efficientnet_pytorch's naming the two kinds of block, with and without an expanding convolution, and outside of blocks.
+# efficientnet_pytorch's names: in blocks without and with an expanding convolution, and outside blocks.
 PLAIN_BLOCK = {"_depthwise_conv": "conv_dw", "_bn1": "bn1", "_project_conv": "conv_pw", "_bn2": "bn2"}
 EXPANDING_BLOCK = {
     "_expand_conv": "conv_pw",
@@ -38,10 +38,10 @@ def read_state(file: Path) -> dict[str, torch.Tensor]:
         content = torch.load(file, map_location="cpu", weights_only=True)
     except (OSError, safetensors.SafetensorError) as error:
         raise BackboneError(f"{file} cannot be read: {error}", hint="is the file complete?") from error
-    except Exception as error:  # torch.load raises anything on a file that is not its own, and refuses pickled code
-        # Not torch's own words: they advise to load the file without the check.
+    except Exception as error:  # torch.load raises all kinds of errors on invalid files, and refuses pickled code
+        # Not torch's own message: it suggests loading the file without the check.
         raise BackboneError(
-            f"{file} is damaged, or holds more than plain tensors: Python objects are never loaded",
+            f"{file} is damaged, or contains more than plain tensors: Python objects are never loaded",
             hint="save the model's state_dict(), not the model itself; .safetensors is best",
         ) from error
     for key in ("state_dict", "model", "state_dict_ema"):  # what training scripts wrap a state dict in
@@ -50,12 +50,12 @@ def read_state(file: Path) -> dict[str, torch.Tensor]:
     if not isinstance(content, Mapping) or not all(
         isinstance(name, str) and isinstance(value, torch.Tensor) for name, value in content.items()
     ):
-        raise BackboneError(f"{file} holds no state dict", hint="save the model's state_dict()")
+        raise BackboneError(f"{file} contains no state dict", hint="save the model's state_dict()")
     return {name.removeprefix("module."): tensor for name, tensor in content.items()}
 
 
 def to_timm_names(state: dict[str, torch.Tensor], module: torch.nn.Module) -> dict[str, torch.Tensor]:
-    """The same tensors by timm's names; a state that is not in efficientnet_pytorch's naming is returned as it is."""
+    """The same tensors by timm's names; a state that does not use efficientnet_pytorch's names is returned unchanged."""
     if "_conv_stem.weight" not in state:
         return state
     blocks = re.compile(r"blocks\.(\d+)\.(\d+)\.conv_dw\.weight")
@@ -76,10 +76,10 @@ def to_timm_names(state: dict[str, torch.Tensor], module: torch.nn.Module) -> di
 def check_state(
     module: torch.nn.Module, state: dict[str, torch.Tensor], head: str, file: Path, *, head_must_fit: bool = False
 ) -> None:
-    """Raises BackboneError unless every tensor of the network is there in its shape and nothing else is.
+    """Raises BackboneError unless `state` has exactly the network's tensors with the right shapes.
 
-    The last layer may be missing or another's unless `head_must_fit`, for it is replaced. Counters of batches, which old
-    files lack, may be missing too.
+    Unless `head_must_fit`, the last layer may be missing or different, because it is replaced. Batch counters may also be
+    missing, as in old files.
     """
 
     def shapes(tensors: Mapping[str, torch.Tensor]) -> dict[str, tuple[int, ...]]:

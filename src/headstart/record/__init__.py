@@ -1,1 +1,1 @@
-"""The record of a run: its folder, what is said of it, its files."""
+"""The record of a run: its folder, its files and its notes."""

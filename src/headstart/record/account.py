@@ -1,4 +1,4 @@
-"""What a run reports: its numbers, what they are worth, and what the owner should know."""
+"""What a run reports: its numbers, their reliability, and what the owner should know."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,19 +15,19 @@ from headstart.record.decisions import Decisions, calibration_of, decide
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """The numbers of a run and its remarks, before anything is written."""
+    """The numbers and remarks of a run, before anything is written."""
 
     evaluations: tuple[Evaluation, ...]  # the reported one first
-    without_leaks: Evaluation | None  # of the reported images without a twin in train, if some have one
+    without_leaks: Evaluation | None  # on the reported images without a twin in train, if some have one
     calibration: Calibration | None
     decisions: Decisions
     doubts: tuple[str, ...]  # what could be wrong with the numbers
     remarks: tuple[str, ...]  # what else the owner should know
-    limits: tuple[str, ...]  # the same for those who get the model: no image is named
+    limits: tuple[str, ...]  # the same for recipients of the model, without names of images
 
     @property
     def reported(self) -> Evaluation:
-        """The evaluation that the claim is about."""
+        """The evaluation that is reported first."""
         return self.evaluations[0]
 
 
@@ -49,7 +49,7 @@ def account_of(fitted: Fitted) -> Account:
 
 
 def known_limits(fitted: Fitted, reported: Evaluation | None, decisions: Decisions) -> tuple[str, ...]:
-    """`Account.limits` of a fit that may have no answers and needs no other part of the account."""
+    """`Account.limits` of a fit, which may have no answers, without computing the rest of the account."""
     return _limits(fitted, reported, _without_leaks(fitted) if reported else None, decisions)
 
 
@@ -85,34 +85,34 @@ def _audit_notes(checked: Sequence[Checked], folder: str) -> tuple[str, ...]:
         grave = [finding for finding in result.findings if finding.is_grave]
         if grave:
             more = f", and {len(grave) - 1} more" if len(grave) > 1 else ""
-            notes.append(f"{result.check}: {grave[0].in_words(folder)}{more}; headstart audit shows all")
+            notes.append(f"{result.check}: {grave[0].in_words(folder)}{more}; headstart audit lists all")
     return tuple(notes)
 
 
 def _counted_findings(checked: Sequence[Checked]) -> tuple[str, ...]:
-    """The same in numbers: for how many images a check has a finding above info, and what it says about the whole set."""
+    """For each check the number of images with a finding above info, plus its findings about the whole set."""
     notes = []
     for result in checked:
         grave = [finding for finding in result.findings if finding.is_grave]
         notes += [finding.sentence for finding in grave if not finding.path]
         n = sum(bool(finding.path) for finding in grave)
         if n:
-            notes.append(f"images that {check_named(result.check).images_that}: {n}; headstart audit shows them")
+            notes.append(f"images that {check_named(result.check).images_that}: {n}; headstart audit lists them")
     return tuple(notes)
 
 
 def _held_out_notes(fitted: Fitted, reported: Evaluation | None) -> tuple[str, ...]:
     notes = []
     if fitted.split.val_from == "train" and fitted.split.val.size:
-        notes.append(f"val is {len(fitted.split.val)} images split off train, class by class")
+        notes.append(f"val is {len(fitted.split.val)} images split off from train, stratified by class")
     if fitted.interrupted:
-        notes.append(f"interrupted: epoch {fitted.best_epoch} is kept, the best so far")
+        notes.append(f"interrupted: epoch {fitted.best_epoch}, the best so far, is kept")
     if fitted.refit and reported and reported.split != "test":
-        notes.append("refit: the saved model was trained on train and val; the accuracy is of the model before that")
+        notes.append("refit: the saved model was trained on train and val; the accuracy is that of the model before refitting")
     return tuple(notes)
 
 
 def _choice_notes(fitted: Fitted) -> tuple[str, ...]:
     chose = (f"auto chose {fitted.choice.why}",) if fitted.choice else ()
-    idle = ("--cv applies to probes only: it has no effect here",) if fitted.settings.cv and fitted.settings.takes_steps else ()
+    idle = ("--cv applies only to probes: it has no effect here",) if fitted.settings.cv and fitted.settings.takes_steps else ()
     return chose + idle

@@ -1,4 +1,4 @@
-"""What a model says beside its probabilities: thresholds set on images it was not trained on."""
+"""Decision thresholds of a model, set on images it was not trained on."""
 
 from dataclasses import dataclass
 
@@ -35,15 +35,15 @@ class DecisionsReport(Schema):
     set_on: str  # which images, in words
     precision: PrecisionThreshold | None
     conformal: PromisedSets | None
-    reported: PromiseCheck | None  # what they do on the reported images; None where they were set on these
+    reported: PromiseCheck | None  # how they perform on the reported images; None if they were set on these images
 
 
 @dataclass(frozen=True, slots=True)
 class Decisions:
-    """The thresholds that were asked for, and the images they were set on."""
+    """The requested thresholds and the images they were set on."""
 
     set_on: str = ""  # in words
-    split: str = ""  # of these images; "" if there were none
+    split: str = ""  # the split of these images; "" if there were none
     selected_on: bool = False  # whether the best epoch was chosen on them
     precision: PrecisionThreshold | None = None
     conformal: ConformalThreshold | None = None
@@ -54,11 +54,11 @@ class Decisions:
         return not self.selected_on
 
     def report(self, reported: SplitAnswers, labels: np.ndarray) -> "DecisionsReport | None":
-        """The thresholds, and whether they keep their promise on the reported images; None where none was asked for."""
+        """The thresholds, and whether they keep their promises on the reported images; None if none were requested."""
         if self.precision is None and self.conformal is None:
             return None
         kept = None
-        if reported.split != self.split:  # else these are the very images that they were set on
+        if reported.split != self.split:  # otherwise these are the images they were set on
             kept = promises_kept(
                 reported.probabilities,
                 labels[reported.indices],
@@ -69,7 +69,7 @@ class Decisions:
         return DecisionsReport(set_on=self.set_on, precision=self.precision, conformal=sets, reported=kept)
 
     def notes(self, settings: TrainSettings) -> tuple[str, ...]:
-        """What the owner should know about them."""
+        """What the owner should know about the thresholds."""
         found = []
         if self.precision:
             found.append(self._of_precision(self.precision))
@@ -80,35 +80,35 @@ class Decisions:
         return tuple(found)
 
     def caveats(self) -> tuple[str, ...]:
-        """What limits the thresholds, in sentences that a model card can hold."""
+        """The limits of the thresholds, in sentences for the model card."""
         if self.conformal is None or self.conformal.min_probability == 0 or self.sets_are_promised:
             return ()
-        return (f"the share of {self.conformal.coverage:.0%} for its sets of classes is {NO_PROMISE}",)
+        return (f"the coverage of {self.conformal.coverage:.0%} for its sets of classes is {NO_PROMISE}",)
 
     def _of_precision(self, p: PrecisionThreshold) -> str:
         if p.share_answered == 0:
-            return f"--target-precision {p.target:g}: not even the surest of {p.n} images ({self.set_on}) are right that often"
+            return f"--target-precision {p.target:g}: even the surest of {p.n} images ({self.set_on}) are not right that often"
         says = (
-            f"--target-precision {p.target:g}: below {p.min_confidence:.3f} the answer is unsure; of {p.n} images "
+            f"--target-precision {p.target:g}: answers below {p.min_confidence:.3f} are marked unsure; of {p.n} images "
             f"({self.set_on}) {p.share_answered:.1%} are answered, and {p.precision:.1%} of these answers are right"
         )
         if p.promised:
             return says
         if self.selected_on:
-            return f"{says}; it is {NO_PROMISE}"
+            return f"{says}; this is {NO_PROMISE}"
         needed = images_needed(p.target)
-        why = f"that takes at least {needed} answers without a mistake" if p.n < needed else "too many sure answers are wrong"
-        return f"{says}; it is not a promise: {why}"
+        why = f"that takes at least {needed} answers without a mistake" if p.n < needed else "confident answers are often wrong"
+        return f"{says}; this is not a promise: {why}"
 
     def _of_sets(self, c: ConformalThreshold) -> str:
         if c.min_probability == 0:
-            return f"--conformal {c.coverage:g}: {c.n} images are too few for it; every set holds all classes"
+            return f"--conformal {c.coverage:g}: {c.n} images are too few; every set contains all classes"
         says = f"--conformal {c.coverage:g}: sets of {c.mean_size:.2f} classes on average ({c.n} images, {self.set_on})"
-        return says if self.sets_are_promised else f"{says}; it is {NO_PROMISE}"
+        return says if self.sets_are_promised else f"{says}; this is {NO_PROMISE}"
 
 
 def decide(fitted: Fitted) -> Decisions:
-    """Thresholds from the answers to images that the model was not trained on."""
+    """Thresholds from the answers for images that the model was not trained on."""
     held_out, settings = fitted.held_out, fitted.settings
     if held_out is None:
         return Decisions()

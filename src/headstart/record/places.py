@@ -1,4 +1,4 @@
-"""Where runs may be put: nothing but an earlier run is ever replaced."""
+"""Where runs may be written: only an earlier run is ever replaced."""
 
 import json
 from pathlib import Path
@@ -9,36 +9,37 @@ STATE, METRICS = "run.json", "metrics.json"
 
 
 def check_output(place: Path, *, overwrite: bool) -> None:
-    """Raises SettingsError where a run cannot be put at `place`."""
+    """Raises SettingsError if a run cannot be written to `place`."""
     if place.exists():
         if not (is_empty(place) or _is_finished_run(place)):
             raise SettingsError(f"{place} exists and is not a run", hint="choose another --output")
         if not overwrite and any(place.iterdir()):
-            raise SettingsError(f"{place} exists", hint="choose another --output, or pass --overwrite")
+            raise SettingsError(f"{place} already exists", hint="choose another --output, or pass --overwrite")
     partial = partial_of(place)
     if partial.exists() and not (is_empty(partial) or (partial / STATE).is_file() or _is_finished_run(partial)):
-        raise SettingsError(f"{partial} is where the run would be built, and is no run", hint="choose another --output")
+        raise SettingsError(f"{partial}, where the run would be built, exists and is not a run", hint="choose another --output")
     if partial.exists() and not overwrite:
         raise SettingsError(
             f"there is an unfinished run at {partial}",
-            hint=f"resume it with --resume {place}, or start anew with --overwrite",
+            hint=f"resume it with --resume {place}, or start again with --overwrite",
         )
 
 
 def check_outside(output: Path, *given: Path | None) -> None:
-    """Raises SettingsError where `output` lies inside one of the folders of images, and would be a class next time."""
+    """Raises SettingsError if `output` is inside a folder of images, where the next run would read it as a class."""
     for folder in given:
         if folder and folder.is_dir() and output.resolve().is_relative_to(folder.resolve()):
             raise SettingsError(
-                f"the run would lie inside {folder} and be taken for a class next time", hint="choose an --output outside of it"
+                f"the run would be inside {folder}, and the next one would read it as a class",
+                hint="choose an --output outside it",
             )
 
 
 def named(place: Path) -> Path:
-    """`place` with a name that ".partial" can be put behind, which "." and ".." lack. Raises SettingsError for a root."""
+    """`place` with a name to which ".partial" can be appended, unlike "." and "..". Raises SettingsError for a root."""
     place = place.resolve() if place.name in ("", "..") or place.is_symlink() else place
     if not place.name:
-        raise SettingsError(f"{place} cannot be a run", hint="give a folder in it")
+        raise SettingsError(f"{place} cannot be a run folder", hint="name a folder inside it")
     return place
 
 
@@ -49,12 +50,12 @@ def partial_of(place: Path) -> Path:
 
 
 def is_empty(folder: Path) -> bool:
-    """Whether it is a folder without anything in it."""
+    """Whether it is an empty folder."""
     return folder.is_dir() and not any(folder.iterdir())
 
 
 def _is_finished_run(folder: Path) -> bool:
-    """Whether a folder's metrics.json is ours; other tools write files of this name too."""
+    """Whether the folder's metrics.json is headstart's; other tools also write files with this name."""
     try:
         metrics = json.loads((folder / METRICS).read_text(encoding="utf-8"))
     except (OSError, ValueError):

@@ -1,4 +1,4 @@
-"""Writes what a run found: the bundle, the tables, the pictures, the report."""
+"""Writes the results of a run: the bundle, the tables, the figures and the report."""
 
 import time
 from pathlib import Path
@@ -24,7 +24,7 @@ from headstart.storage import sha256_of_file, write_json
 
 
 def write_run(folder: RunFolder, fitted: Fitted, progress: Progress) -> Trained:
-    """Fills the run folder, puts it in its place and returns what it holds."""
+    """Writes all files of the run folder, moves it to its place and returns the finished run."""
     began = time.perf_counter()
     dataset, root = fitted.dataset, folder.partial
     account, answers = account_of(fitted), fitted.answers[0]
@@ -49,7 +49,7 @@ def write_run(folder: RunFolder, fitted: Fitted, progress: Progress) -> Trained:
 
 def _metrics(folder: RunFolder, fitted: Fitted, account: Account, stages: dict[str, float]) -> RunMetrics:
     settings, dataset, answers = fitted.settings, fitted.dataset, fitted.answers[0]
-    assert settings.strategy != "auto"  # the choice was made
+    assert settings.strategy != "auto"  # it has been resolved
     return RunMetrics(
         strategy=settings.strategy,
         requested=fitted.scanned.settings.strategy,

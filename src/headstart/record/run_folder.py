@@ -1,13 +1,13 @@
-"""The folder of a run: built aside as `RUN.partial`, put in its place when it is finished, resumed from when it was killed.
+"""The folder of a run: built as `RUN.partial`, moved into place when finished, and used to resume a killed run.
 
-What a run has come to is one word in one file, `run.json`, and RunFolder alone changes it:
+The stage of a run is one word in one file, `run.json`. Only RunFolder changes it:
 
-    new          the folder was made; which images the run is of is not known yet
+    new          the folder was created; the images are not known yet
     running      the images are known and recorded
-    chosen       so is what --strategy auto chose
-    interrupted  the run was ended by Ctrl-C; it lies finished in its place, with all that resuming it needs
+    chosen       the choice of --strategy auto is recorded too
+    interrupted  the run was ended by Ctrl-C; it is finished and in its place, with everything needed to resume it
     resumed      RUN.partial is a copy of an interrupted run, which it will replace
-    finished     nothing is left to do; the file is removed a moment later
+    finished     nothing is left to do; the file is removed immediately afterwards
 """
 
 import re
@@ -30,19 +30,19 @@ CHECKPOINTS = "checkpoints"
 
 
 class RunState(Schema):
-    """run.json."""
+    """The content of run.json."""
 
     stage: Literal["new", "running", "chosen", "interrupted", "resumed", "finished"] = "running"
     data: str
     settings: RecordedSettings
-    images_sha256: Sha256 | None = None  # of the digests of all images in their order; None before they are known
+    images_sha256: Sha256 | None = None  # of the digests of all images in order; None before they are known
     choice: Choice | None = None  # what --strategy auto chose
-    numbered_as: str = ""  # the data's part of a name that was made up; "" where the user named the place
-    overwrite: bool = False  # an earlier run at its place may be replaced
+    numbered_as: str = ""  # the data's part of a generated name; "" if the user named the place
+    overwrite: bool = False  # whether an earlier run in its place may be replaced
 
 
 class RunFolder:
-    """Where a run will be, where it is built until then, and what it has come to."""
+    """The final place of a run, the folder it is built in, and its stage."""
 
     def __init__(self, place: Path, state: RunState) -> None:
         self.place, self.state = place, state
@@ -59,11 +59,11 @@ class RunFolder:
 
     @property
     def choice(self) -> Choice | None:
-        """What was chosen before the run was killed."""
+        """The choice that was made before the run was killed."""
         return self.state.choice
 
     def start(self, scanned: Scanned) -> None:
-        """Records which images the run is of, or checks that a resumed one has the same. Raises DataError."""
+        """Records the images of the run, or checks that a resumed run has the same images. Raises DataError."""
         digest = sha256_of_bytes("\n".join(image.sha256 for image in scanned.dataset.images).encode())
         if self.state.images_sha256 is None:
             self._become("running", images_sha256=digest)
@@ -71,7 +71,7 @@ class RunFolder:
             raise DataError("the images have changed since the run was started", hint="start a new run")
 
     def choose(self, choice: Choice) -> None:
-        """Records what --strategy auto chose, so that a resumed run does not choose anew; a made-up name then names that."""
+        """Records the choice of --strategy auto, so that a resumed run keeps it; a generated name then contains it."""
         if choice.is_users or self.state.choice is not None:
             return
         self._become("chosen", choice=choice)
@@ -81,9 +81,9 @@ class RunFolder:
             replace_folder(partial, self.partial)
 
     def finish(self, *, interrupted: bool) -> None:
-        """Puts the run in its place. An interrupted one keeps its checkpoints, so that it can be resumed.
+        """Moves the run to its place. An interrupted run keeps its checkpoints, so that it can be resumed.
 
-        Raises SettingsError where the place is taken by then or cannot be written to; the finished run stays where it is.
+        Raises SettingsError if the place has been taken or cannot be written to; the finished run then stays where it is.
         """
         may_replace = self.state.overwrite or self.state.stage == "resumed"
         try:
@@ -93,15 +93,15 @@ class RunFolder:
             replace_folder(self.partial, self.place)
         except OSError as error:
             raise SettingsError(
-                f"the run cannot be put at {self.place}: {error.strerror or error}",
-                hint=f"it is finished and whole: move it from {self.partial}",
+                f"the run cannot be moved to {self.place}: {error.strerror or error}",
+                hint=f"the run is complete: move it from {self.partial}",
             ) from error
         if not interrupted:
             shutil.rmtree(self.place / CHECKPOINTS, ignore_errors=True)
             (self.place / STATE).unlink(missing_ok=True)
 
     def abandon(self) -> None:
-        """Removes what was built, unless it is finished, or an epoch was finished that a resume can start from."""
+        """Removes what was built, unless the run is finished or has a finished epoch to resume from."""
         if (self.partial / METRICS).exists() and self.state.stage != "resumed":
             return
         kept = {place.name: place.read_bytes() for place in self.checkpoints.glob("*/state.json")}
@@ -110,11 +110,11 @@ class RunFolder:
             return
         shutil.rmtree(self.partial, ignore_errors=True)
         if self.place.parent == DEFAULT_PARENT:
-            with suppress(OSError):  # it holds other runs
+            with suppress(OSError):  # it contains other runs
                 DEFAULT_PARENT.rmdir()
 
     def _become(self, stage: str, **changes: object) -> None:
-        """The one place that changes what a run has come to; a copy of an interrupted run stays one until it is put back."""
+        """The only place that changes the stage; the copy of an interrupted run stays "resumed" until it is moved back."""
         if self.state.stage == "resumed" and stage in ("running", "chosen"):
             stage = "resumed"
         self.state = self.state.model_copy(update={"stage": stage, **changes})
@@ -122,7 +122,7 @@ class RunFolder:
 
 
 def new_run(data: str, settings: TrainSettings, name: str, output: Path | None, *, overwrite: bool) -> RunFolder:
-    """A folder for a new run: `output`, else the next free `runs/<name>-<strategy>-<n>`. Raises SettingsError."""
+    """The folder of a new run: `output`, or the next free `runs/<name>-<strategy>-<n>`. Raises SettingsError."""
     recorded = RecordedSettings(**dict(settings))
     if output is None:
         safe = re.sub(r"[^\w.-]+", "_", name).strip("._") or "data"
@@ -146,21 +146,21 @@ def new_run(data: str, settings: TrainSettings, name: str, output: Path | None, 
 
 
 def resumed_run(run: Path, data: str | Path | None, settings: TrainSettings) -> RunFolder:
-    """The folder of a run that was killed or interrupted. Nothing is written before DATA and settings were checked.
+    """The folder of a run that was killed or interrupted. DATA and settings are checked before anything is written.
 
-    `settings` may repeat what the run was started with. Raises SettingsError where they differ, or where there is no such run.
+    `settings` may repeat what the run was started with. Raises SettingsError if they differ, or if there is no such run.
     """
     run = named(run)
     place = run.with_name(run.name.removesuffix(".partial"))
     partial = partial_of(place)
     state = _read_state(place, partial)
     if data is not None and Path(data) != Path(state.data):
-        raise SettingsError(f"{run} was started on {state.data}, not {data}", hint="leave DATA out, or give the same")
+        raise SettingsError(f"{run} was started on {state.data}, not {data}", hint="leave out DATA, or give the same")
     default = TrainSettings()
     different = [name for name, value in settings if value != getattr(default, name) and value != getattr(state.settings, name)]
     if different:
         raise SettingsError(
-            f"--{different[0].replace('_', '-')} differs from what {run} was started with",
+            f"--{different[0].replace('_', '-')} differs from the value {run} was started with",
             hint="a resumed run keeps its settings: leave them out",
         )
     if not partial.exists():
@@ -171,20 +171,21 @@ def resumed_run(run: Path, data: str | Path | None, settings: TrainSettings) -> 
 
 
 def _read_state(place: Path, partial: Path) -> RunState:
-    """What run.json says, of the unfinished run or of the interrupted one in its place. Raises SettingsError."""
+    """The state in run.json of the unfinished run, or of the interrupted run in its place. Raises SettingsError."""
     folder = partial if partial.exists() else place
     if folder == place and not (place / STATE).is_file():
         finished = (place / METRICS).is_file()
         raise SettingsError(
             f"{place} is finished: there is nothing to resume" if finished else f"there is no run {place} to resume",
-            hint="start a new run" if finished else f"{partial} would hold an unfinished one",
+            hint="start a new run" if finished else f"an unfinished run would be at {partial}",
         )
     try:
         values = parse_json((folder / STATE).read_text(encoding="utf-8"))
         state = RunState.from_json(values)
     except (OSError, ValueError) as error:
         raise SettingsError(
-            f"{partial} cannot be resumed: it had not got far enough, or is damaged", hint="start anew with --overwrite"
+            f"{partial} cannot be resumed: it had not progressed far enough, or it is damaged",
+            hint="start again with --overwrite",
         ) from error
     if state.stage == "finished":
         raise SettingsError(f"{place} is finished: there is nothing to resume", hint="start a new run")
@@ -194,7 +195,7 @@ def _read_state(place: Path, partial: Path) -> RunState:
 
 
 def _take_next_free(name: str, strategy: str) -> Path:
-    """The first `runs/<name>-<strategy>-<n>` that is free, taken by making its `.partial`."""
+    """The first free `runs/<name>-<strategy>-<n>`, reserved by creating its `.partial`."""
     for n in count(1):
         place = DEFAULT_PARENT / f"{name}-{strategy}-{n}"
         if not place.exists():
@@ -202,14 +203,14 @@ def _take_next_free(name: str, strategy: str) -> Path:
                 _make(partial_of(place))
                 if not place.exists():
                     return place
-                partial_of(place).rmdir()  # and has finished in this very moment
-    raise AssertionError("count() ends never")
+                partial_of(place).rmdir()  # and has just finished its run
+    raise AssertionError("count() never ends")
 
 
 def _make(partial: Path) -> None:
     try:
         partial.mkdir(parents=True)
-    except FileExistsError:  # for the caller, who knows whether that matters
+    except FileExistsError:  # for the caller, who decides whether that is an error
         raise
     except OSError as error:
-        raise SettingsError(f"{partial} cannot be made: {error.strerror}", hint="choose another --output") from error
+        raise SettingsError(f"{partial} cannot be created: {error.strerror}", hint="choose another --output") from error

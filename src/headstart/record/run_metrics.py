@@ -1,4 +1,4 @@
-"""metrics.json: the numbers of a run, and what `train --json` and `evaluate --json` print."""
+"""The schema of metrics.json, `train --json` and `evaluate --json`."""
 
 from typing import Literal
 
@@ -21,18 +21,18 @@ class BackboneName(Schema):
 
 
 class MetricsFrame(Schema):
-    """What the numbers of a run and those of an evaluation have in common. New keys may be added; none is ever renamed."""
+    """The keys that a run and an evaluation share. New keys may be added, but none may be renamed."""
 
     format: Literal[1] = 1
     strategy: Literal["probe", "finetune"]
-    requested: Strategy  # the strategy that was asked for
+    requested: Strategy  # the strategy the user asked for
     recipe: Recipe
     backbone: BackboneName
     classes: tuple[Name, ...]
     images: dict[str, Count]  # split, or "skipped" -> number of images
     evaluation: Evaluation
     notes: tuple[str, ...]
-    seconds: dict[str, NotNegative]  # "total" since the process was started, and stages
+    seconds: dict[str, NotNegative]  # "total" since the process started, and each stage
     peak_rss_mb: NotNegative
     interrupted: bool
     run: str | None
@@ -40,7 +40,7 @@ class MetricsFrame(Schema):
 
 
 class RunMetrics(MetricsFrame):
-    """metrics.json."""
+    """The content of metrics.json."""
 
     choice: Choice | None  # of --strategy auto
     without_leaks: Evaluation | None
@@ -51,11 +51,11 @@ class RunMetrics(MetricsFrame):
     decisions: DecisionsReport | None
     best_epoch: Count
     refit: bool
-    working_folder: str  # where relative paths in predictions.csv begin
+    working_folder: str  # the folder that relative paths in predictions.csv start from
 
 
 class KeptPromises(PromiseCheck):
-    """Whether a model's thresholds keep their promises, and how many images it calls unfamiliar."""
+    """Whether a model's thresholds keep their promises, and the share of images it calls unfamiliar."""
 
     unfamiliar: Share | None
 

@@ -1,4 +1,4 @@
-"""The pictures of a run and its report."""
+"""The figures of a run and its report."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -73,8 +73,8 @@ def report_run(root: Path, fitted: Fitted, account: Account) -> None:
             figures=figures,
             skipped=tuple(replace(entry, path=entry.path.removeprefix(folder)) for entry in dataset.skipped),
             tables=(
-                ("The plan, every number resolved", tuple(shown.items())),
-                ("Settings as asked for", tuple(fitted.settings.as_json().items())),
+                ("Training plan with all values resolved", tuple(shown.items())),
+                ("Settings as given", tuple(fitted.settings.as_json().items())),
                 ("Preprocessing", tuple(model.preprocess.as_json().items())),
                 ("Backbone", backbone),
                 ("Versions", tuple(installed_versions().items())),
@@ -84,7 +84,7 @@ def report_run(root: Path, fitted: Fitted, account: Account) -> None:
 
 
 def answer_tiles(images: Sequence[LabelledImage], probabilities: np.ndarray, fitted: Fitted) -> list[Tile]:
-    """Tiles of labelled images with the model's answers."""
+    """Tiles of labelled images with the model's predictions."""
     preprocess, classes = fitted.model.preprocess, fitted.dataset.classes
 
     def tile(shown: tuple[LabelledImage, np.ndarray]) -> Tile:
@@ -113,10 +113,10 @@ def _figures(folder: Path, fitted: Fitted, account: Account) -> Iterator[ReportF
         (
             "mistakes",
             "The most confident mistakes",
-            "Wrong answers, the most confident first: hard cases, or wrong labels.",
+            "Wrong answers, most confident first: hard cases or wrong labels.",
             mistakes,
         ),
-        ("samples", "Sample predictions", "Drawn at random, whether right or wrong.", samples),
+        ("samples", "Sample predictions", "Chosen at random, right or wrong.", samples),
     ):
         if chosen:
             images = [dataset.images[answers.indices[i]] for i in chosen]
@@ -133,11 +133,11 @@ def _figures(folder: Path, fitted: Fitted, account: Account) -> Iterator[ReportF
     before = after if answers.uncalibrated is None else reliability(answers.uncalibrated, known)
     save_figure(reliability_figure(before, after), file)
     yield ReportFigure(
-        "Can the probabilities be trusted?", "On the dotted line the model is right as often as its probabilities say.", file
+        "Can the probabilities be trusted?", "On the dotted line, the model is right as often as its probabilities say.", file
     )
 
 
 def _surest_mistakes(answers: SplitAnswers, dataset: Dataset) -> list[int]:
-    """Which of the answers are wrong, the most confident first."""
+    """The indices of the wrong answers, most confident first."""
     right = answers.probabilities.argmax(axis=1) == dataset.labels[answers.indices]
     return [i for i in np.argsort(-answers.probabilities.max(axis=1), kind="stable").tolist() if not right[i]]

@@ -1,4 +1,4 @@
-"""What a finished run is."""
+"""The result of a finished run."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,26 +11,26 @@ from headstart.model.features import Work
 
 @dataclass(frozen=True, slots=True)
 class Trained:
-    """A finished run: where it is and what it found."""
+    """A finished run: its folder and its results."""
 
     run: Path
     evaluation: Evaluation
-    metrics: dict[str, Any]  # as metrics.json holds it
+    metrics: dict[str, Any]  # as in metrics.json
     notes: tuple[str, ...]  # what the owner should know
     interrupted: bool
-    work: Work  # what the pass over the files had to do
+    work: Work  # how much the pass over the files had to compute
 
     @property
     def model(self) -> Path:
-        """The bundle."""
+        """The folder of the bundle."""
         return self.run / "model"
 
     @property
     def summary(self) -> str:
-        """The claim in one sentence."""
+        """The reported accuracy in one sentence."""
         return summary_sentence(self.evaluation)
 
     @property
     def uneven(self) -> str:
-        """What to look at beside the claim where classes are uneven."""
+        """What to look at besides the accuracy if classes are uneven."""
         return uneven_sentence(self.evaluation)

@@ -1,1 +1,1 @@
-"""The doors: one module for each thing that headstart does with a data set."""
+"""The entry points: one module for each thing that headstart does with a data set."""

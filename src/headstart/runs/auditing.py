@@ -1,4 +1,4 @@
-"""`audit`: what is wrong with a data set, from one pass over its images."""
+"""`audit`: finds problems in a data set in one pass over its images."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -33,7 +33,7 @@ class Audited:
     checked: tuple[Checked, ...]  # in the order of checks.CHECKS
     notes: tuple[str, ...]
     output: Path | None
-    work: Work  # what the pass over the files had to do
+    work: Work  # how much the pass had to compute
 
     @property
     def findings(self) -> tuple[Finding, ...]:
@@ -41,7 +41,7 @@ class Audited:
         return tuple(finding for result in self.checked for finding in result.findings)
 
     def as_json(self) -> dict[str, Any]:
-        """What findings.json holds, with what the audit took."""
+        """The content of findings.json, plus the time and memory that the audit took."""
         took = {"seconds": {"total": round(seconds_since_start(), 3)}, "peak_rss_mb": round(peak_rss_mb(), 1)}
         return findings_of(self.dataset, self.checked, self.notes).as_json() | took
 
@@ -55,10 +55,10 @@ def audit_images(
     overwrite: bool = False,
     progress: Progress = silent,
 ) -> Audited:
-    """Checks the images of DATA, and those that `settings` name for val and test; `output` is where to write tables and a page.
+    """Checks the images of DATA and of the val and test sets named in `settings`; writes tables and a page to `output`.
 
-    Of the settings those count that name data, backbone, weights, image size, device, workers, seed and what is excluded.
-    Nothing is changed about the images. Raises HeadstartError.
+    Only the settings for data, backbone, weights, image size, device, workers, seed and exclusions are used. The images are
+    not changed. Raises HeadstartError.
     """
     settings = settings or TrainSettings()
     if output is not None:
@@ -74,7 +74,7 @@ def audit_images(
 
 
 def gather_evidence(scanned: Scanned, progress: Progress = silent) -> Evidence:
-    """What all checks look at, label errors included; no image is judged by a fit that saw its twin."""
+    """The evidence for all checks, label errors included; no image is judged by a fit that saw its twin."""
     labels, groups, n_classes = scanned.dataset.labels, scanned.groups, len(scanned.dataset.classes)
     out_of_fold = None
     if n_classes > 1 and fold_count(labels, groups) > 1:
@@ -86,7 +86,7 @@ def gather_evidence(scanned: Scanned, progress: Progress = silent) -> Evidence:
 def _dataset_as_it_is(
     name: str, images: Sequence[LabelledImage], skipped: Sequence[Skipped], sources: Sequence[Sources]
 ) -> Dataset:
-    """The images as they are; why `train` would refuse them is a note: that is what an audit is for."""
+    """The data set even if `train` would refuse it; the reason then becomes a note."""
     try:
         return training_dataset(name, images, skipped, sources)
     except DataError as refusal:

@@ -1,4 +1,4 @@
-"""ImageClassifier: a scikit-learn coat over training and prediction."""
+"""ImageClassifier: a scikit-learn interface to training and prediction."""
 
 import warnings
 from collections.abc import Iterable, Sequence
@@ -32,11 +32,11 @@ Paths = str | Path | Iterable[str | Path]
 
 
 class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
-    """An image classifier by transfer learning, for lists of paths or a folder of classes.
+    """An image classifier based on transfer learning, for lists of paths or a folder of classes.
 
-    The parameters are those of TrainSettings. A probe uses every image it is given; fine-tuning holds `val_fraction` of them
-    out to choose its best epoch by. After `fit`: `classes_` (n_classes,), sorted; `strategy_`, and where "auto" chose it
-    `why_`, a sentence.
+    The parameters are those of TrainSettings. A probe uses every image it is given; fine-tuning holds out `val_fraction` of
+    them to choose its best epoch. `fit` sets `classes_` (n_classes,), sorted; `strategy_`; and `why_`, a sentence if "auto"
+    chose the strategy.
     """
 
     def __init__(
@@ -101,17 +101,17 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     def fit(self, X: Paths, y: Sequence[Any] | None = None) -> "ImageClassifier":
         """Trains on a folder of classes (any form of DATA), or on paths with their labels. Returns self.
 
-        Raises HeadstartError; a path that cannot be read is an error here, for it has a label that someone gave it.
+        Raises HeadstartError. A labelled path that cannot be read is an error here, because it was given explicitly.
         """
         settings = TrainSettings.of(**self.get_params())
         with ExitStack() as stack:
             if y is None:
                 if not isinstance(X, str | Path):
-                    raise SettingsError("fit needs labels for a list of paths", hint="fit(paths, labels), or fit(folder)")
+                    raise SettingsError("fit needs labels for a list of paths", hint="use fit(paths, labels) or fit(folder)")
                 sources = stack.enter_context(open_given(X, settings))
                 names = np.unique([c.label for source in sources for c in source.candidates if c.label])
             elif any(given is not None for given in (self.val, self.test, self.exclude)):
-                raise SettingsError("val, test and exclude go with a folder, not with a list of paths", hint="fit(folder)")
+                raise SettingsError("val, test and exclude need a folder, not a list of paths", hint="use fit(folder)")
             else:
                 names = np.unique(np.asarray(y))
                 sources = [_labelled_sources(X, y)]
@@ -122,7 +122,7 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             fitted = fit(scanned, choose(scanned), needs_answers=False)
         _warn_of(fitted.dataset, fitted.notes)
         if fitted.interrupted:
-            message = f"training was interrupted: epoch {fitted.best_epoch} is kept, the best until then"
+            message = f"training was interrupted: epoch {fitted.best_epoch}, the best so far, is kept"
             warnings.warn(message, HeadstartWarning, stacklevel=2)
         model = fitted.model
         predictor = Predictor(fitted.dataset.classes, model.preprocess, model.extractor, model.head)
@@ -130,7 +130,7 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         return self
 
     def predict(self, X: Paths) -> np.ndarray:
-        """(n,) the most probable class of each image, of the type the labels had. Raises DataError for an unreadable one."""
+        """(n,) the most probable class of each image, typed as the labels were. Raises DataError for an unreadable image."""
         probabilities = self.predict_proba(X)
         return self.classes_[probabilities.argmax(axis=1)]
 
@@ -150,7 +150,7 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         """Accuracy on paths and labels, or on a folder of classes."""
         if y is None:
             if not isinstance(X, str | Path):
-                raise SettingsError("score needs labels for a list of paths", hint="score(paths, labels), or score(folder)")
+                raise SettingsError("score needs labels for a list of paths", hint="use score(paths, labels) or score(folder)")
             return self._score_folder(X)
         return float(accuracy_score(np.asarray(y), self.predict(X), sample_weight=sample_weight))
 
@@ -162,13 +162,13 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         return float(accuracy_score(answered.dataset.labels, answered.probabilities.argmax(axis=1)))
 
     def save(self, folder: str | Path) -> Path:
-        """Writes the model as a bundle that `headstart predict` and `ImageClassifier.load` read. Returns the folder."""
+        """Writes the model as a bundle for `headstart predict` and `ImageClassifier.load`. Returns the folder."""
         check_is_fitted(self, "classes_")
         if self._fitted is None:
-            raise SettingsError("a loaded model is saved already", hint="copy its folder")
+            raise SettingsError("a loaded model is already saved", hint="copy its folder")
         target, fitted = Path(folder), self._fitted
         if target.exists():
-            raise SettingsError(f"{target} exists", hint="choose another folder")
+            raise SettingsError(f"{target} already exists", hint="choose another folder")
         reported = fitted.evaluate(fitted.answers[0]) if fitted.answers else None
         decisions = decide(fitted)
         with atomic_folder(target) as aside:
@@ -188,7 +188,7 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     def _know(
         self, names: np.ndarray, predictor: Predictor, strategy: str, why: str = "", fitted: Fitted | None = None
     ) -> None:
-        """Takes on a fitted model: the one place that sets what `fit` and `load` leave behind."""
+        """Sets all attributes of a fitted model, for both `fit` and `load`."""
         self.classes_, self.strategy_, self.why_ = names, strategy, why
         self._predictor, self._fitted = predictor, fitted
 
@@ -206,8 +206,8 @@ def _labelled_sources(X: Paths, y: Sequence[Any]) -> Sources:
     try:
         files = [Path(path) for path in X] if not isinstance(X, str | Path) else [Path(X)]
     except TypeError as error:
-        raise DataError(f"the paths are no flat list of paths: {error}", hint="fit(list_of_paths, labels)") from error
+        raise DataError(f"the paths are not a flat list: {error}", hint="use fit(list_of_paths, labels)") from error
     if len(files) != len(y):
-        raise DataError(f"there are {len(files)} paths and {len(y)} labels", hint="give one label a path")
+        raise DataError(f"there are {len(files)} paths and {len(y)} labels", hint="give one label per path")
     candidates = (Candidate(str(file), file, str(label)) for file, label in zip(files, np.asarray(y), strict=True))
     return Sources("images", tuple(candidates))

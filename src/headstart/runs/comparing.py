@@ -1,4 +1,4 @@
-"""`compare_models`: strategies and backbones on the same folds of the same images."""
+"""`compare_models`: compares strategies and backbones on the same folds of the same images."""
 
 import time
 from collections.abc import Sequence
@@ -27,14 +27,14 @@ STAGE = "comparing"
 
 
 class Contender(Schema):
-    """One of those compared, and how it did."""
+    """The result of one strategy on one backbone."""
 
     strategy: Literal["probe", "finetune"]
     backbone: str
     accuracy: Share
     accuracy_ci95: ShareInterval
     to_first: Difference | None = Field(exclude=True)  # None for the first contender itself
-    seconds: NotNegative  # of one training, features at hand
+    seconds: NotNegative  # of one training run, with features already computed
     size_mb: NotNegative  # of the backbone's weights
 
     @computed_field  # type: ignore[prop-decorator]
@@ -46,21 +46,21 @@ class Contender(Schema):
     @computed_field  # type: ignore[prop-decorator]
     @property
     def difference_ci95(self) -> tuple[float, float] | None:
-        """Its 95 % interval."""
+        """The 95 % interval of that difference."""
         return None if self.to_first is None else self.to_first.ci95
 
     @property
     def name(self) -> str:
-        """Such as "finetune efficientnet_lite0"."""
+        """Strategy and backbone, such as "finetune efficientnet_lite0"."""
         return f"{self.strategy} {self.backbone}"
 
 
 class Comparison(Schema):
-    """What a comparison found."""
+    """The result of a comparison."""
 
     format: Literal[1] = 1
     data: str
-    n: Positive  # images, each answered once by a model that never saw it
+    n: Positive  # images, each predicted once by a model that never saw it
     n_folds: Positive = Field(alias="folds")
     contenders: tuple[Contender, ...]
     skipped_files: tuple[Skipped, ...] = Field(exclude=True)  # files that were not used
@@ -76,7 +76,7 @@ class Comparison(Schema):
     @computed_field  # type: ignore[prop-decorator]
     @property
     def sentences(self) -> list[str]:
-        """For each contender after the first whether it is better, in plain words."""
+        """For each contender after the first, a sentence that says whether it is better."""
         first, *others = self.contenders
         return [_sentence(first, other, other.to_first) for other in others if other.to_first]
 
@@ -95,11 +95,11 @@ def _sentence(first: Contender, other: Contender, difference: Difference) -> str
 
 @dataclass(frozen=True, slots=True)
 class _Measured:
-    """How one contender did."""
+    """The raw result of one contender."""
 
     strategy: Literal["probe", "finetune"]
     backbone: str
-    right: np.ndarray  # (n,) bool, of the rows that are compared
+    right: np.ndarray  # (n,) bool, one for each compared row
     seconds: float
     size_mb: float
 
@@ -114,10 +114,10 @@ def compare_models(
     n_folds: int = 3,
     progress: Progress = silent,
 ) -> Comparison:
-    """Cross-validates every strategy on every backbone, all on the same group-safe folds of all images but test's.
+    """Cross-validates every strategy on every backbone, on the same group-safe folds of all images except those of test.
 
-    Fine-tuning holds a fifth of what it is given out to choose its best epoch by, as `train` does. `settings` say the rest;
-    without `backbones` theirs is the only one. Raises HeadstartError.
+    Fine-tuning holds out a fifth of its images to choose its best epoch, as `train` does. `settings` provides everything else,
+    including the backbone if `backbones` is empty. Raises HeadstartError.
     """
     settings = settings or TrainSettings()
     chosen = _chosen(strategies, settings)
@@ -125,7 +125,7 @@ def compare_models(
     found: list[_Measured] = []
     with open_given(data, settings, progress) as sources:
         scanned = scan_given(sources, _with_backbone(settings, names[0]), progress)
-        task = _Task.of(scanned, n_folds, chosen)  # of the first backbone: folds must not depend on who is compared next
+        task = _Task.of(scanned, n_folds, chosen)  # from the first backbone: the folds must not depend on the others
         n_all = len(names) * len(chosen) * len(task.parts)
         for name in names:
             if name != names[0]:
@@ -166,21 +166,21 @@ def _chosen(strategies: Sequence[str], settings: TrainSettings) -> list[Literal[
     if unknown or not strategies:
         raise SettingsError(f"there is no strategy {', '.join(map(repr, sorted(unknown))) or 'given'}", hint="probe, finetune")
     if settings.recipe == "tutorial":
-        raise SettingsError("compare is for the default recipe", hint="leave --recipe out")
+        raise SettingsError("compare supports only the default recipe", hint="leave out --recipe")
     return sorted((strategy for strategy in STRATEGIES if strategy in strategies), key=list(strategies).index)
 
 
 @dataclass(frozen=True, slots=True)
 class _Task:
-    """What every contender answers."""
+    """The images and folds that every contender is measured on."""
 
     groups: np.ndarray  # (n_images,) int64
-    rows: np.ndarray  # (n,) int64, of the images that are compared: all but those of a test split
+    rows: np.ndarray  # (n,) int64, of the compared images: all except those of a test split
     parts: list[tuple[np.ndarray, np.ndarray]]  # (fit, held) rows of each fold
 
     @classmethod
     def of(cls, scanned: Scanned, n_folds: int, strategies: Sequence[str]) -> "_Task":
-        """The folds that a data set allows. Raises DataError."""
+        """The task with as many folds as the data set allows. Raises DataError."""
         rows = np.setdiff1d(np.arange(len(scanned.dataset.images)), scanned.dataset.indices_of("test"))
         parts = _folds(scanned.dataset, scanned.groups, rows, n_folds, scanned.settings.seed)
         if "finetune" in strategies:
@@ -214,25 +214,25 @@ def _folds(
     if possible < 2:
         raise DataError(
             f"class {dataset.classes[int(np.bincount(labels).argmin())]!r} is too small for folds",
-            hint="add images: two unrelated ones a class at least",
+            hint="add images: each class needs at least two unrelated ones",
         )
     return [(rows[fit], rows[held]) for fit, held in folds(labels, groups[rows], possible, seed)]
 
 
 def _check_val(scanned: Scanned, parts: Sequence[tuple[np.ndarray, np.ndarray]]) -> None:
-    """Raises DataError where fine-tuning could not hold val images out: said before minutes have gone by."""
+    """Raises DataError if fine-tuning could not hold out val images; checked up front, before minutes of work."""
     for fit, _ in parts:
         try:
             _val_of(scanned, fit)
         except DataError as error:
             raise DataError(
-                f"in a fold fine-tuning could not hold out val images: {error.message}",
+                f"fine-tuning could not hold out val images in one of the folds: {error.message}",
                 hint="add images, or compare --strategies probe",
             ) from error
 
 
 def _val_of(scanned: Scanned, fit: np.ndarray) -> np.ndarray:
-    """(n_fit,) bool: what fine-tuning chooses its best epoch by."""
+    """(n_fit,) bool: the images on which fine-tuning chooses its best epoch."""
     dataset, settings = scanned.dataset, scanned.settings
     fraction = settings.val_fraction or 0.2
     return hold_out(dataset.labels[fit], scanned.groups[fit], fraction, settings.seed, dataset.classes)
@@ -241,7 +241,7 @@ def _val_of(scanned: Scanned, fit: np.ndarray) -> np.ndarray:
 def _right(
     strategy: Literal["probe", "finetune"], scanned: Scanned, fit: np.ndarray, held: np.ndarray, progress: Progress
 ) -> np.ndarray:
-    """(n_held,) bool: whether a model of the `fit` rows is right about each of the `held` ones."""
+    """(n_held,) bool: whether a model trained on the `fit` rows is right on each of the `held` rows."""
     if strategy == "probe":
         table = scanned.table()
         answers = table.answer(table.fit(fit, scanned.settings.seed), held, "test").probabilities

@@ -1,4 +1,4 @@
-"""`embed`: the features of a data set, for whoever wants to do something else with them."""
+"""`embed`: writes the features of a data set to a file for other uses."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -27,13 +27,13 @@ class Embedded:
 
 @explains_missing_packages("embedding")
 def embed(data: str | Path, output: Path, settings: TrainSettings | None = None, *, progress: Progress = silent) -> Embedded:
-    """Writes path, label, split and feature vector of every readable image of DATA to a Parquet file, as they come.
+    """Streams the path, label, split and feature vector of every readable image of DATA to a Parquet file.
 
-    Of the settings those count that name backbone, weights, image size, precision, device and workers. Raises HeadstartError.
+    Only the settings for backbone, weights, image size, precision, device and workers are used. Raises HeadstartError.
     """
     settings = settings or TrainSettings()
     backbone = open_backbone(settings, progress)
-    assert backbone.frozen is not None  # only the tutorial's recipe has none, and it is no setting of this
+    assert backbone.frozen is not None  # only the tutorial recipe has none, and it cannot be chosen here
     work = Work()
     skipped: list[Skipped] = []
     only = settings.model_copy(update={"val": None, "test": None})
@@ -59,6 +59,6 @@ def embed(data: str | Path, output: Path, settings: TrainSettings | None = None,
         n_images = write_embedding(output, readable(), backbone.frozen.n_features)
     if not n_images:
         output.unlink()
-        reason = f"; the first: {skipped[0].path}: {skipped[0].reason}" if skipped else ""
-        raise DataError(f"{sources.name} has no image that can be read{reason}", hint="JPEG, PNG, WebP, BMP, TIFF are read")
+        reason = f"; the first error: {skipped[0].path}: {skipped[0].reason}" if skipped else ""
+        raise DataError(f"{sources.name} has no image that can be read{reason}", hint="use JPEG, PNG, WebP, BMP or TIFF")
     return Embedded(output, n_images, tuple(skipped), work)

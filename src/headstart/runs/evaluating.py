@@ -1,4 +1,4 @@
-"""`evaluate`: how good a saved model is on labelled images."""
+"""`evaluate`: measures a saved model on labelled images."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,26 +23,26 @@ from headstart.model.features import digest_of, scan
 from headstart.progress import Progress, silent
 from headstart.record.run_metrics import BackboneName, EvaluationMetrics, KeptPromises
 
-MANY_UNFAMILIAR = 0.1  # share of the images from which it is worth a word; of images like those of training it is 0.01
+MANY_UNFAMILIAR = 0.1  # share of the images above which a note is given; for images like those of training it is 0.01
 EvaluatedSplit = Literal["val", "test", "all"]
 
 
 @dataclass(frozen=True, slots=True)
 class Evaluated:
-    """What an evaluation found."""
+    """The result of an evaluation."""
 
     evaluation: Evaluation
     dataset: Dataset
     probabilities: np.ndarray  # (n_images, n_classes) float64
-    metrics: dict[str, Any]  # in the frame of metrics.json
+    metrics: dict[str, Any]  # in the format of metrics.json
     notes: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """Labelled images and what a model says of them."""
+    """Labelled images and a model's predictions for them."""
 
-    dataset: Dataset  # those whose label the model knows
+    dataset: Dataset  # the images with a label that the model knows
     vectors: np.ndarray  # (n_images, n_features) float32
     probabilities: np.ndarray  # (n_images, n_classes) float64
 
@@ -54,7 +54,7 @@ def answer_labelled(
     workers: int | None = None,
     progress: Progress = silent,
 ) -> Answered:
-    """What a model says of labelled images; its features come from the store where they are kept. Raises DataError."""
+    """A model's predictions for labelled images; stored features are reused. Raises DataError."""
     found = scan(
         candidates,
         predictor.preprocess,
@@ -74,9 +74,9 @@ def answer_labelled(
 def evaluate_model(
     model: str | Path, data: str | Path, *, split: str | None = None, device: str = "cpu", progress: Progress = silent
 ) -> Evaluated:
-    """Evaluates MODEL on DATA: on `split` ("val", "test" or "all"), else on test, val or all, whichever there is first.
+    """Evaluates MODEL on a split of DATA ("val", "test" or "all"); the default is the first available of test, val and all.
 
-    Labels are bound by name. A note says how many images the model was trained on. Raises HeadstartError.
+    Labels are matched by name. If the model was trained on some of the images, a note says how many. Raises HeadstartError.
     """
     predictor = Predictor.load(model, device, progress)
     manifest = predictor.manifest
@@ -123,14 +123,14 @@ def evaluate_model(
 def _trained_on_note(trained_on: int, n_held_out: int, n: int, chosen: EvaluatedSplit) -> tuple[str, ...]:
     if not trained_on:
         return ()
-    flattering = f"{trained_on} of these {n} images were trained on: the numbers flatter the model"
+    flattering = f"{trained_on} of these {n} images were used for training, so the numbers are too optimistic"
     if chosen == "all" and n_held_out:
-        flattering += f"; --split val takes the {n_held_out} that were held out"
+        flattering += f"; --split val evaluates only the {n_held_out} images that were held out"
     return (flattering,)
 
 
 def _decisions(predictor: Predictor, answered: Answered) -> KeptPromises:
-    """Whether the model's thresholds keep their promises here, and how many images are unlike those of training."""
+    """Whether the model's thresholds keep their promises here, and the share of images unlike those of training."""
     doubts = predictor.doubts
     kept = promises_kept(answered.probabilities, answered.dataset.labels, doubts.min_confidence, doubts.min_probability)
     unfamiliar = None
@@ -146,9 +146,9 @@ def _doubts(decisions: KeptPromises) -> tuple[str, ...]:
 
 
 def choose_split(sources: Sources, split: str | None, manifest: Manifest) -> tuple[EvaluatedSplit, list[Candidate]]:
-    """The name of what is evaluated and its candidates. Raises DataError where the data lacks the split.
+    """The name of the evaluated split and its candidates. Raises DataError if the data does not have the split.
 
-    Data that is not split itself may hold the images that were split off for this very model: their digests tell.
+    If the data has no splits, the images that were held out when this model was trained are found by their digests.
     """
     said = {candidate.split for candidate in sources.candidates if candidate.split}
     if split is None:

@@ -30,11 +30,11 @@ def train(
     resume: Path | None = None,
     progress: Progress = silent,
 ) -> Trained:
-    """Trains on DATA and writes a run folder. With `resume` an unfinished run goes on; DATA and settings are then its own.
+    """Trains on DATA and writes a run folder, or resumes the unfinished run `resume` with its own DATA and settings.
 
-    Under torchrun each process computes its share of every batch; the first writes the run, the others nothing that stays.
-    Raises HeadstartError where data or settings do not allow it. Ctrl-C while fine-tuning finishes the folder with the best
-    epoch so far, `Trained.interrupted`.
+    Under torchrun each process computes its share of every batch, and only the first keeps its run folder. Raises
+    HeadstartError if the data or settings do not allow it. Ctrl-C during fine-tuning finishes the folder with the best epoch
+    so far and sets `Trained.interrupted`.
     """
     settings = settings or TrainSettings()
     with ExitStack() as stack:
@@ -47,7 +47,7 @@ def train(
             raise SettingsError("there is no DATA to train on", hint="headstart train FOLDER")
         else:
             _check_new(data, settings, output, overwrite=overwrite)
-            if process_rank() > 0:  # the first process's run is kept, the others' are not
+            if process_rank() > 0:  # only the first process keeps its run
                 output = Path(stack.enter_context(TemporaryDirectory(prefix="headstart-"))) / "run"
         sources = stack.enter_context(open_given(data, settings, progress))
         folder = folder or new_run(str(data), settings, sources[0].name, output, overwrite=overwrite)
@@ -65,15 +65,15 @@ def train(
 
 def _check_resume(output: Path | None) -> None:
     if os.environ.get("WORLD_SIZE", "1") != "1":
-        raise SettingsError("a run is resumed in one process", hint="run it without torchrun: the steps are the same")
+        raise SettingsError("a run can only be resumed in one process", hint="run it without torchrun: the steps are the same")
     if output is not None:
-        raise SettingsError("--output and --resume exclude each other", hint="a resumed run stays where it is")
+        raise SettingsError("--output and --resume cannot be combined", hint="a resumed run stays where it is")
 
 
 def _check_new(data: str | Path, settings: TrainSettings, output: Path | None, *, overwrite: bool) -> None:
-    """What can be said before any work is done."""
+    """Raises SettingsError for what can be checked before any work is done."""
     if settings.strategy == "auto" and os.environ.get("WORLD_SIZE", "1") != "1":
-        raise SettingsError("--strategy auto chooses by the clock, in one process", hint="name the strategy under torchrun")
+        raise SettingsError("--strategy auto needs a single process", hint="under torchrun, name the strategy")
     if output is not None and process_rank() == 0:
         check_output(output, overwrite=overwrite)
     check_outside(output or DEFAULT_PARENT, Path(data), settings.val, settings.test)
@@ -81,7 +81,7 @@ def _check_new(data: str | Path, settings: TrainSettings, output: Path | None, *
 
 @contextmanager
 def _abandoned_on_error(folder: RunFolder) -> Iterator[None]:
-    """Where the block fails, what was built is removed, or kept if it can be resumed."""
+    """If the block fails, removes what was built, or keeps it if it can be resumed."""
     try:
         yield
     except BaseException:
@@ -90,10 +90,10 @@ def _abandoned_on_error(folder: RunFolder) -> Iterator[None]:
 
 
 def _import_drawing() -> None:
-    """Matplotlib and Jinja take a second to import, which on two cores the scan hides."""
+    """Imports Matplotlib and Jinja during the scan; on two cores that hides the second it takes."""
     import headstart.record.run_files  # noqa: F401
 
 
 def _import_torch() -> None:
-    """So does torch; the scan itself imports nothing of it: two threads in one package's imports can see it half made."""
+    """Imports torch during the scan. The scan must not import torch itself: two threads could see a half-imported package."""
     import headstart.fitting.finetune_fit  # noqa: F401
