@@ -78,11 +78,11 @@ def test_broken_connection_is_taken_up_again(server: FileServer, target: Path, r
 
 
 def test_connection_that_keeps_breaking_is_finished_later(server: FileServer, target: Path) -> None:
-    """When every try breaks, the sentence says so, and the next call goes on from what has come."""
+    """If every attempt breaks, the sentence says so, and the next call resumes the download."""
     server.breaks = [10_000] * TRIES
     with pytest.raises(DownloadError, match="cannot be reached") as caught:
         download(server.url, target, sha256=SHA256)
-    assert "continues where it stopped" in caught.value.hint
+    assert "the next attempt resumes the download" in caught.value.hint
     assert part_of(target).stat().st_size == 10_000 * TRIES
     assert not target.exists()
     assert download(server.url, target, sha256=SHA256).read_bytes() == CONTENT
@@ -90,7 +90,7 @@ def test_connection_that_keeps_breaking_is_finished_later(server: FileServer, ta
 
 
 def test_wrong_file_is_removed(server: FileServer, target: Path) -> None:
-    """A file with another digest is never put in place, and its remains do not spoil the next try."""
+    """A file with another digest is never put in place, and its remains do not spoil the next attempt."""
     with pytest.raises(DownloadError, match="is not the expected file") as caught:
         download(server.url, target, sha256="0" * 64)
     assert SHA256[:16] in caught.value.message
@@ -113,7 +113,7 @@ def test_refusal_is_said_at_once(server: FileServer, target: Path, status: int) 
     server.status = status
     with pytest.raises(DownloadError, match=f"set.zip answered {status}") as caught:
         download(server.url, target, sha256=SHA256)
-    assert "by hand" in caught.value.hint
+    assert "download the file yourself" in caught.value.hint
     assert len(server.asked) == 1
 
 

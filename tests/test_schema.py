@@ -104,7 +104,7 @@ def test_a_value_cannot_be_changed() -> None:
 )
 def test_a_wrong_value_is_refused(key: str, value: Any) -> None:
     """Wrong types, numbers out of range and what is no finite number: each is refused, with the key it stands under."""
-    with pytest.raises(ValueError, match=r"^(the top|[a-z0-9_]+[a-z0-9_.]*): ") as caught:
+    with pytest.raises(ValueError, match=r"^(the top level|[a-z0-9_]+[a-z0-9_.]*): ") as caught:
         Whole.from_json({key: value})
     assert not isinstance(caught.value, ValidationError)
 
@@ -112,7 +112,7 @@ def test_a_wrong_value_is_refused(key: str, value: Any) -> None:
 @pytest.mark.parametrize("values", [None, [], "{}", 3, True])
 def test_another_value_in_its_place(values: Any) -> None:
     """What is no object at all is refused as a whole."""
-    with pytest.raises(ValueError, match=r"^the top: "):
+    with pytest.raises(ValueError, match=r"^the top level: "):
         Whole.from_json(values)
 
 
@@ -131,7 +131,7 @@ def test_a_name_of_the_source_is_read_too() -> None:
     [
         ({"parts": [{"share": 0}, {"share": 2}]}, "parts.1.share: input should be less than or equal to 1"),
         ({"by_name": {"a b": {}}}, "by_name.a b.share: field required"),
-        ({"parts": [{"share": 0, "interval": [1, 0]}]}, "parts.0.interval: its lower end is above the upper one"),
+        ({"parts": [{"share": 0, "interval": [1, 0]}]}, "parts.0.interval: its lower end is above its upper end"),
         ({"n": -1, "name": ""}, "name: string should have at least 1 character"),
         ({"rate": math.nan}, "rate: input should be a finite number"),
     ],

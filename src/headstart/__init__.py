@@ -1,4 +1,4 @@
-"""headstart: a folder of labelled images in, an image classifier that its owner can trust out.
+"""headstart: a folder of labelled images in, an image classifier you can trust out.
 
 The public names are resolved on first use (PEP 562), so that `import headstart` loads no heavy package.
 """

@@ -1,4 +1,4 @@
-"""Downloads a file over HTTP(S): continues where an earlier try stopped, checks the digest, shows progress."""
+"""Downloads a file over HTTP(S): resumes where an earlier attempt stopped, checks the digest, reports progress."""
 
 import http.client
 import urllib.error
@@ -9,11 +9,11 @@ from headstart.errors import DownloadError
 from headstart.progress import Progress, silent
 from headstart.storage import CHUNK_BYTES, replace_file, sha256_of_file
 
-TRIES = 3  # a broken connection is continued in up to this many tries
+TRIES = 3  # attempts in all; each resumes where the connection broke
 
 
 def download(url: str, target: Path, *, sha256: str, progress: Progress = silent, timeout_seconds: float = 10.0) -> Path:
-    """Downloads `url` to `target` and returns `target`. An unfinished download stays in `TARGET.part` for the next try.
+    """Downloads `url` to `target` and returns `target`. An unfinished download stays in `TARGET.part` for the next attempt.
 
     `sha256` is the expected digest, or its first digits. Raises DownloadError.
     """
@@ -25,14 +25,14 @@ def download(url: str, target: Path, *, sha256: str, progress: Progress = silent
             break
         except urllib.error.HTTPError as error:
             raise DownloadError(
-                f"{url} answered {error.code} {error.reason}", hint="try later, or fetch the file by hand"
+                f"{url} answered {error.code} {error.reason}", hint="try again later, or download the file yourself"
             ) from error
         except (OSError, http.client.HTTPException) as error:
-            # A server that was never reached is not tried again: the usual reason is no network.
+            # Do not retry a server that was never reached: usually there is no network connection.
             if attempt == TRIES or not part.exists():
                 raise DownloadError(
                     f"{url} cannot be reached: {getattr(error, 'reason', error)}",
-                    hint="check the network; a broken download continues where it stopped",
+                    hint="check the network connection; the next attempt resumes the download",
                 ) from error
     found = sha256_of_file(part)
     if not found.startswith(sha256):
@@ -52,7 +52,7 @@ def _fetch_rest(url: str, part: Path, progress: Progress, timeout_seconds: float
         answer = urllib.request.urlopen(request, timeout=timeout_seconds)
     except urllib.error.HTTPError as error:
         error.close()
-        if have and error.code == 416:  # nothing is left to fetch; the digest decides whether it is right
+        if have and error.code == 416:  # nothing is left to download; the digest shows whether the file is right
             return
         raise
     with answer, part.open("ab" if answer.status == 206 else "wb") as file:

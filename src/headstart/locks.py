@@ -1,4 +1,4 @@
-"""A lock on something that one process at a time may write."""
+"""A lock file: only one process at a time may write something."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -11,10 +11,10 @@ from headstart.errors import SettingsError
 
 @contextmanager
 def locked(lock: Path, what: str) -> Iterator[None]:
-    """Holds the file `lock` while the block runs, and removes it then. The system frees the lock of a process that is killed;
-    the file that is left then, whatever it holds, stops nobody.
+    """Holds the lock file `lock` while the block runs, then removes it. The system frees the lock of a killed process; the file
+    that it leaves behind blocks nobody, whatever it contains.
 
-    Raises SettingsError, which says that `what` is being written, where another process holds the lock.
+    Raises SettingsError, which says that `what` is being written, if another process holds the lock.
     """
     held = FileLock(lock, thread_local=False)
     try:
@@ -25,10 +25,10 @@ def locked(lock: Path, what: str) -> Iterator[None]:
         yield
     finally:
         try:
-            # While it is held: who has opened the file in the meantime finds it gone, and does not take it for the lock.
+            # Removed while the lock is held: a process that opened the file meanwhile sees that it is gone and does not use it.
             lock.unlink(missing_ok=True)
             is_left = False
-        except PermissionError:  # Windows removes no file that is open
+        except PermissionError:  # Windows does not remove an open file
             is_left = True
         held.release()
         if is_left:

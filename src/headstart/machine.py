@@ -1,4 +1,4 @@
-"""What this machine has, and what this process has used so far: seconds since it started and peak memory."""
+"""Whether this machine has a GPU, the rank of this process, its run time and its peak memory."""
 
 import ctypes
 import os
@@ -11,7 +11,7 @@ import psutil
 
 
 def has_cuda() -> bool:
-    """Whether there is an NVIDIA GPU and its driver, according to the driver itself: torch would take seconds to answer."""
+    """Whether there is an NVIDIA GPU with its driver. Asks the driver directly: importing torch would take seconds."""
     try:
         driver: Any = ctypes.CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
     except OSError:
@@ -21,29 +21,29 @@ def has_cuda() -> bool:
 
 
 def process_rank() -> int:
-    """This process's number among those that torchrun started for one training; 0 alone."""
+    """The rank of this process among those that torchrun started for one training run; 0 without torchrun."""
     return int(os.environ.get("RANK", "0")) if os.environ.get("WORLD_SIZE", "1") != "1" else 0
 
 
 def local_rank() -> int:
-    """This process's number among those that torchrun started on this machine, which is that of its GPU; 0 alone."""
+    """The rank of this process among those that torchrun started on this machine, and its GPU's number; 0 without torchrun."""
     return int(os.environ.get("LOCAL_RANK", "0")) if os.environ.get("WORLD_SIZE", "1") != "1" else 0
 
 
 def seconds_since_start() -> float:
-    """Wall-clock seconds since this process was started, interpreter start-up included."""
-    if Path("/proc/self/stat").exists():  # to a hundredth; psutil adds the time of boot, which is known in whole seconds
+    """Wall-clock seconds since this process was started, including interpreter start-up."""
+    if Path("/proc/self/stat").exists():  # exact to 0.01 s; psutil adds the boot time, which is in whole seconds
         ticks = int(Path("/proc/self/stat").read_text(encoding="utf-8").rsplit(")", 1)[1].split()[19])
         return time.clock_gettime(time.CLOCK_BOOTTIME) - ticks / os.sysconf("SC_CLK_TCK")
     return time.time() - psutil.Process().create_time()
 
 
 def peak_rss_mb() -> float:
-    """Largest resident memory of this process so far, in MiB, to about a tenth."""
+    """Peak resident memory of this process so far, in MiB, to about a tenth."""
     if sys.platform == "win32":
         return float(psutil.Process().memory_info().peak_wset / 2**20)
     status = Path("/proc/self/status")
-    if status.exists():  # getrusage begins with what the parent held when it started this process
+    if status.exists():  # getrusage starts from the parent's memory when it started this process
         return int(status.read_text(encoding="utf-8").split("VmHWM:")[1].split()[0]) / 2**10
     import resource  # POSIX only
 

@@ -1,7 +1,7 @@
-"""How long work tells how far it is, and how it is cancelled.
+"""How long-running work reports its progress, and how it is cancelled.
 
-A progress function is called as `progress(stage, done, total)`: the stage's name in plain words, what is done and what
-there is to do in all (both counts of the same thing; a total of 0 is not known). Raising from it cancels the work.
+A progress function is called as `progress(stage, done, total)`: the stage's name in plain words, how much is done, and
+how much there is in total (both count the same thing; a total of 0 means unknown). Raising from it cancels the work.
 """
 
 from collections.abc import Callable
@@ -10,4 +10,4 @@ Progress = Callable[[str, int, int], None]
 
 
 def silent(stage: str, done: int, total: int) -> None:
-    """The progress function that says nothing."""
+    """A progress function that reports nothing."""

@@ -1,6 +1,6 @@
-"""Facts about the data and the machine in, every setting that was left open out. Pure functions, nothing measured here.
+"""Choose every setting that the user left open, from facts about the data and the machine. Pure functions; nothing is measured.
 
-The figures are for two CPU cores and EfficientNet-Lite0 unless a line says otherwise.
+The figures are for two CPU cores and EfficientNet-Lite0 unless stated otherwise.
 """
 
 from dataclasses import dataclass
@@ -14,69 +14,70 @@ from headstart.settings import Augment, Recipe, Schedule, TrainSettings
 Rate = Annotated[float, Field(gt=0)]
 Temperature = Annotated[float, Field(gt=0, le=1000)]
 
-# Smallest and largest share of a picture's area in a training crop. The tutorial's is Szegedy et al. 2015's. Milder crops keep
-# the whole of what is labelled in the picture: hand signs reached 0.993 after 4 epochs from 0.6 on, 0.983 from 0.35 on.
+# Smallest and largest share of an image's area in a training crop. The tutorial's range is that of Szegedy et al. 2015. Milder
+# crops keep the whole labelled object in the image: hand signs reached 0.993 after 4 epochs with crops from 0.6
+# of the area, and 0.983 with crops from 0.35.
 CROP_SCALES: dict[Recipe, tuple[float, float]] = {"default": (0.6, 1.0), "tutorial": (0.08, 1.0)}
 
 
 @dataclass(frozen=True, slots=True)
 class RunFacts:
-    """What a recipe may look at."""
+    """The facts that a recipe can use."""
 
     n_train: int
     n_classes: int
-    image_size: int  # the backbone's own input side, pixels
+    image_size: int  # side of the backbone's own input, pixels
     device: str  # "cpu", "cuda:0", "mps" ...
     bf16: bool  # the device computes in bfloat16 faster than in float32
     cores: int
-    n_blocks: int = 0  # of the backbone, stem not counted
-    # What the probe leaves open: its log loss on held-out train images, as a share of guessing's (the log of n_classes).
+    n_blocks: int = 0  # of the backbone, not counting the stem
+    # The probe's log loss on held-out train images, as a share of the log loss of guessing (the log of n_classes).
     left_open: float = 0.0
 
 
 class StepPlan(Schema):
-    """How the weights move."""
+    """How the weights are updated."""
 
     optimizer: Literal["adamw", "sgd"]
     schedule: Schedule
     epochs: Positive
-    batch_size: Positive  # images a step
-    micro_batch: Positive  # of these computed at once, their gradients added up: what the memory follows
-    learning_rate: Rate  # the body's highest
+    batch_size: Positive  # images per step
+    micro_batch: Positive  # images computed at once, their gradients summed: sets the memory needed
+    learning_rate: Rate  # peak rate of the body
     head_learning_rate: Rate
     weight_decay: NotNegative
-    warmup_share: Share  # share of all steps over which the rate rises
-    step_epochs: Positive  # schedule "step": epochs between falls to a tenth
+    warmup_share: Share  # share of all steps during which the rate rises
+    step_epochs: Positive  # schedule "step": epochs between drops to a tenth
     label_smoothing: Share
     clip_norm: Rate | None
     precision: Literal["fp32", "bf16", "fp16"]
 
 
 class ViewPlan(Schema):
-    """What the network is shown of a training image."""
+    """What the network sees of a training image."""
 
     augment: Augment
-    crop_scale: tuple[Share, Share]  # smallest and largest share of the picture's area in a training crop
+    crop_scale: tuple[Share, Share]  # smallest and largest share of the image's area in a training crop
     image_size: Positive  # side of the network's input, pixels
 
 
 class NetworkPlan(Schema):
-    """What of the network is trained, and from where."""
+    """Which part of the network is trained, and from which start."""
 
     start: Literal["fitted head", "random head"]
-    freeze: Count  # blocks that stay as they are, and the stem with them
-    batch_norm: Literal["frozen", "train"]  # frozen: running statistics stay the pretrained ones
+    freeze: Count  # number of frozen blocks; the stem is frozen with them
+    batch_norm: Literal["frozen", "train"]  # frozen: keep the pretrained running statistics
 
 
 class TrainingPlan(Schema):
-    """Every number of a training run, nothing left open. In files its groups are one flat table."""
+    """Every number of a training run, with nothing left open. In files its groups are one flat table."""
 
     strategy: Literal["probe", "finetune"]
     network: NetworkPlan
     steps: StepPlan
     views: ViewPlan
     best_by: Literal["accuracy, then loss", "accuracy"]
-    balance: bool = False  # every class counts as equally frequent, in training and in the choice of the best epoch
+    balance: bool = False  # weight all classes equally, in training and in the choice of the best epoch
     workers: Positive
     seed: Count
 
@@ -89,7 +90,7 @@ class TrainingPlan(Schema):
 
 
 class CarriedOutPlan(TrainingPlan):
-    """A plan, and what came of it."""
+    """A plan and its result."""
 
     best_epoch: Count
     temperature: Temperature = 1.0
@@ -99,8 +100,8 @@ class ProbePlan(Schema):
     """Every number of a fitted probe."""
 
     strategy: Literal["probe"] = "probe"
-    strength: Rate  # inverse of the L2 penalty, as scikit-learn's C
-    folds: Count  # that the strength was chosen by; 0: too few images
+    strength: Rate  # inverse of the L2 penalty, like scikit-learn's C
+    folds: Count  # of the cross-validation that chose the strength; 0: too few images
     held_out_log_loss: tuple[tuple[Rate, NotNegative], ...]  # (strength, held-out log loss) of each strength tried
     temperature: Temperature = 1.0
     balance: bool = False
@@ -112,21 +113,21 @@ PLAN_GROUPS: dict[str, type[Schema]] = {"network": NetworkPlan, "steps": StepPla
 
 
 def grouped(flat: dict[str, Any]) -> dict[str, Any]:
-    """The values of a TrainingPlan as files have them, put into its groups."""
+    """The flat values of a TrainingPlan, as in files, sorted into its groups."""
     groups = {name: {key: flat[key] for key in group.model_fields if key in flat} for name, group in PLAN_GROUPS.items()}
     inside = {key for values in groups.values() for key in values}
     return {key: value for key, value in flat.items() if key not in inside} | groups
 
 
 def plan_for(settings: TrainSettings, facts: RunFacts) -> TrainingPlan:
-    """The plan for a run with gradient steps: what the user set, and the recipe's choice for the rest."""
+    """The plan for a run with gradient steps: the user's settings, and the recipe's choice for the rest."""
     return tutorial_plan(settings, facts) if settings.recipe == "tutorial" else finetune_plan(settings, facts)
 
 
 def finetune_plan(settings: TrainSettings, facts: RunFacts) -> TrainingPlan:
     """Fine-tuning from the fitted head (LP-FT, Kumar et al. 2022): AdamW, a short warm-up, cosine to zero."""
     batch_size = settings.batch_size or default_batch_size(facts)
-    learning_rate = settings.learning_rate or 2e-4 * (batch_size / 16) ** 0.5  # Adam's rate grows with the root of the batch
+    learning_rate = settings.learning_rate or 2e-4 * (batch_size / 16) ** 0.5  # Adam's rate grows with the batch's square root
     epochs = settings.epochs or default_epochs(facts)
     freeze = default_freeze(facts) if settings.freeze is None else settings.freeze
     return TrainingPlan(
@@ -143,7 +144,7 @@ def finetune_plan(settings: TrainSettings, facts: RunFacts) -> TrainingPlan:
             weight_decay=0.01,
             warmup_share=0.1,
             step_epochs=max(1, epochs // 3),
-            label_smoothing=0.1,  # without it the val loss of ants and bees doubles: the fitted head is sure of train already
+            label_smoothing=0.1,  # without it the val loss of ants and bees doubles: the fitted head already knows train
             clip_norm=1.0,
             precision=default_precision(facts),
         ),
@@ -160,7 +161,7 @@ def finetune_plan(settings: TrainSettings, facts: RunFacts) -> TrainingPlan:
 
 
 def tutorial_plan(settings: TrainSettings, facts: RunFacts) -> TrainingPlan:
-    """The classic procedure, number for number (pytorch.org, "Transfer Learning for Computer Vision"), for both strategies."""
+    """The classic procedure, number by number (pytorch.org, "Transfer Learning for Computer Vision"), for both strategies."""
     learning_rate = settings.learning_rate or 0.001
     batch_size = settings.batch_size or 4
     return TrainingPlan(
@@ -193,19 +194,20 @@ def tutorial_plan(settings: TrainSettings, facts: RunFacts) -> TrainingPlan:
     )
 
 
-# With batch norm frozen an image's gradient does not depend on its neighbours: this changes no result, only memory. Steps of 16
-# images took as long in pieces of 8 and of 4 as in one, in pieces of 2 a third longer; peak memory was 1,613 MB in one piece,
-# 1,332 in pieces of 8, 1,198 in pieces of 4.
+# With frozen batch norm, an image's gradient does not depend on the rest of the batch: this changes the memory, not the result.
+# Steps of 16 images took as long in pieces of 8 and of 4 as in one piece, and a third longer in pieces of 2. Peak memory
+# was 1,613 MB in one piece, 1,332 MB in pieces of 8, and 1,198 MB in pieces of 4.
 CPU_MICRO_BATCH = 4
 
-HARD = 0.3  # of what guessing leaves open: above it the backbone's features do not fit the task
+HARD = 0.3  # share of the log loss of guessing; above it the backbone's features do not suit the task
 
 
 def default_epochs(facts: RunFacts) -> int:
-    """Passes over train: on a CPU few, to end in minutes, and twice as many where the probe leaves much open.
+    """Passes over train: few on a CPU, to finish in minutes, and twice as many if the probe's loss is high.
 
-    Two cores: hand signs (the probe leaves 0.10 open) 0.993 after 4 epochs and no more later; solar cells (0.49) 0.870 after 6
-    and 0.883 after 8. Ants and bees (0.18): no number of epochs did better than the probe by more than one image.
+    On two cores, hand signs (left_open 0.10) reached 0.993 after 4 epochs and did not improve after that; solar cells (0.49)
+    reached 0.870 after 6 and 0.883 after 8. For ants and bees (0.18), no number of epochs beat the probe by more than one
+    image.
     """
     if facts.device != "cpu":
         return 12 if facts.n_train < 2_000 else 8
@@ -214,17 +216,17 @@ def default_epochs(facts: RunFacts) -> int:
 
 
 def default_batch_size(facts: RunFacts) -> int:
-    """Images a step: enough steps for small sets, full use of a GPU for large ones."""
+    """Images per step: enough steps for small sets, full use of a GPU for large ones."""
     if facts.device == "cpu" or facts.n_train < 1_000:
         return 16
     return 64 if facts.n_train >= 5_000 else 32
 
 
 def default_freeze(facts: RunFacts) -> int:
-    """Blocks that stay as they are: on a CPU the first two fifths, whose edges and textures serve every picture.
+    """Number of frozen blocks: on a CPU the first two fifths, which detect edges and textures common to all images.
 
-    For EfficientNet-Lite0, 3 of 8: a step takes 11 ms an image in place of 24, and hand signs reach 0.993 in place of 0.990
-    after four epochs (docs/performance.md).
+    For EfficientNet-Lite0 that is 3 of 8: a step takes 11 ms per image instead of 24, and hand signs reach 0.993 instead of
+    0.990 after four epochs (docs/performance.md).
     """
     return facts.n_blocks * 2 // 5 if facts.device == "cpu" else 0
 
@@ -237,5 +239,5 @@ def default_precision(facts: RunFacts) -> Literal["fp32", "bf16", "fp16"]:
 
 
 def default_workers(cores: int) -> int:
-    """Decoding threads: one a core, and no more than a disk can feed."""
+    """Decoding threads: one per core, but no more than a disk can feed."""
     return max(1, min(cores, 16))

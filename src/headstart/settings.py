@@ -17,78 +17,84 @@ Schedule = Literal["cosine", "one-cycle", "step", "constant"]
 
 
 class TrainSettings(Schema):
-    """Everything that changes what `train` computes. None means: decided by the recipe from the data and the hardware."""
+    """Everything that changes what `train` computes. None: the recipe decides from the data and the hardware."""
 
     model_config = ConfigDict(extra="forbid")
 
     strategy: Strategy = Field(
         "auto",
-        description="probe: train only a new head on the frozen backbone; finetune: train the whole network from there; "
-        "auto: the probe, or fine-tuning where it pays and the time allows.",
+        description="probe: train only a new head on the frozen backbone; finetune: then train the whole network; "
+        "auto: the probe, or fine-tuning if it pays off and there is time.",
     )
     recipe: Recipe = Field(
         "default",
-        description="tutorial: the classic procedure of the ants-and-bees tutorial, to compare with.",
+        description="tutorial: the classic procedure of the ants-and-bees tutorial, for comparison.",
     )
     backbone: str = Field("efficientnet_lite0", min_length=1, description="The pretrained network, or timm/<model name>.")
     weights: PlainPath | None = Field(None, description="Read the backbone's weights from this .safetensors or .pth file.")
-    offline: bool = Field(False, description="Never touch the network.")
-    val: PlainPath | None = Field(None, description="Validation images: any form of DATA.")
-    test: PlainPath | None = Field(None, description="Test images, never selected on: any form of DATA.")
-    exclude: PlainPath | None = Field(None, description="A table of paths to leave out (path, reason), as audit writes one.")
+    offline: bool = Field(False, description="Never download anything.")
+    val: PlainPath | None = Field(None, description="Validation images, in any form that DATA can have.")
+    test: PlainPath | None = Field(
+        None, description="Test images, never used to choose anything, in any form that DATA can have."
+    )
+    exclude: PlainPath | None = Field(
+        None, description="A table of images to leave out (columns path and reason), such as audit writes."
+    )
     val_fraction: float = Field(
-        0.2, ge=0, le=0.9, description="Share of train held out for validation where there is no val; 0: none."
+        0.2, ge=0, le=0.9, description="Share of the training images to hold out if there are no validation images; 0: none."
     )
     augment: Augment | None = Field(
-        None, description="standard: crops and mirror images; no-flip: for digits, letters, left-from-right; none."
+        None, description="standard: crops and mirroring; no-flip: no mirroring, for digits, letters, left and right; none."
     )
     schedule: Schedule | None = Field(None, description="How the learning rate changes over the epochs.")
-    epochs: int | None = Field(None, ge=1, le=10_000, description="Passes over train (finetune, tutorial).")
-    learning_rate: float | None = Field(None, gt=0, le=100, description="The highest learning rate.")
-    batch_size: int | None = Field(None, ge=1, le=4096, description="Images a training step.")
+    epochs: int | None = Field(None, ge=1, le=10_000, description="Passes over the training images (finetune, tutorial).")
+    learning_rate: float | None = Field(None, gt=0, le=100, description="The peak learning rate.")
+    batch_size: int | None = Field(None, ge=1, le=4096, description="Images per training step.")
     image_size: int | None = Field(None, ge=32, le=1024, description="Side of the network's input in pixels.")
     freeze: int | None = Field(
-        None, ge=0, le=1000, description="Keep the stem and the first N blocks as they are; 0: train all (finetune)."
+        None, ge=0, le=1000, description="Freeze the stem and the first N blocks; 0: train everything (finetune)."
     )
     precision: Precision = Field(
         "fp32",
-        description="Of a probe's features on a CPU; bf16 (with OpenVINO) is faster and moves probabilities a little.",
+        description="Of a probe's features on a CPU; bf16 (needs OpenVINO) is faster and changes probabilities slightly.",
     )
     engine: EngineChoice | None = Field(
-        None, description="What computes features on a CPU: onnxruntime, or openvino, which bf16 needs."
+        None, description="The library that computes features on a CPU: onnxruntime, or openvino, which bf16 needs."
     )
     device: str = Field("auto", min_length=1, description="auto, cpu, cuda, cuda:1, mps ...")
-    workers: int | None = Field(None, ge=1, le=256, description="Threads that decode images.")
-    seed: int = Field(0, ge=0, le=2**31 - 1, description="Same seed, same machine: same result.")
-    balance: bool = Field(False, description="Count every class as equally frequent: for rare classes that matter as much.")
+    workers: int | None = Field(None, ge=1, le=256, description="Number of threads that decode images.")
+    seed: int = Field(0, ge=0, le=2**31 - 1, description="The same seed on the same machine gives the same result.")
+    balance: bool = Field(
+        False, description="Weight all classes equally, for rare classes that matter as much as frequent ones."
+    )
     cv: str | None = Field(
         None,
-        description="Cross-validate a probe: 5x4 is 5 folds, 4 times over. Images need no val then.",
+        description="Cross-validate a probe: 5x4 is 5 folds, repeated 4 times. No validation images are needed then.",
     )
     time_budget: float = Field(
-        300.0, gt=0, allow_inf_nan=False, description="Seconds that --strategy auto may take before it writes the run."
+        300.0, gt=0, allow_inf_nan=False, description="Seconds that --strategy auto may use before it writes the run."
     )
     target_precision: float | None = Field(
-        None, gt=0, lt=1, description="Answer only where this share of the answers is right, and say unsure to the rest."
+        None, gt=0, lt=1, description="Share of answers that must be right; images answered too uncertainly get unsure."
     )
     conformal: float | None = Field(
-        None, gt=0, lt=1, description="Give each image a set of classes that holds the true one with this probability."
+        None, gt=0, lt=1, description="Give each image a set of classes that contains the true one with this probability."
     )
     refit: bool = Field(
         False,
-        description="Once the numbers are known, train the saved model on train and val together; test stays out.",
+        description="After the evaluation, train the saved model on train and val together; test stays out.",
     )
 
     @field_validator("cv")
     @classmethod
     def _folds(cls, cv: str | None) -> str | None:
         if cv is not None and not re.fullmatch(r"([2-9]|[1-9]\d+)(x[1-9]\d*)?", cv):
-            raise ValueError("such as 5x4: 5 folds, 4 times over; 2 folds or more")
+            raise ValueError("write it as 5x4: 5 folds, repeated 4 times; at least 2 folds")
         return cv
 
     @classmethod
     def of(cls, **values: Any) -> "TrainSettings":
-        """Settings from plain values. Raises SettingsError, all wrong names or the first wrong value in one sentence."""
+        """Settings from plain values. Raises SettingsError, which names all unknown settings or the first wrong value."""
         unknown = sorted(set(values) - set(cls.model_fields))
         if unknown:
             raise SettingsError(
@@ -107,17 +113,17 @@ class TrainSettings(Schema):
 
     @property
     def takes_steps(self) -> bool:
-        """Whether a network is trained, not a head fitted."""
+        """Whether the network is trained in gradient steps, instead of a head being fitted."""
         return self.strategy == "finetune" or self.recipe == "tutorial"
 
     @property
     def folds_and_repeats(self) -> tuple[int, int]:
-        """What `cv` says; 5 folds once where it says nothing."""
+        """The folds and repeats that `cv` asks for; 5 folds once if it is not set."""
         n_folds, _, repeats = (self.cv or "5x1").partition("x")
         return int(n_folds), int(repeats or 1)
 
 
 class RecordedSettings(TrainSettings):
-    """Settings as a file recorded them; those of other versions, which this one does not know, are left out."""
+    """Settings as recorded in a file; settings of other versions that this one does not know are ignored."""
 
     model_config = ConfigDict(extra="ignore")

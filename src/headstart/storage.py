@@ -1,4 +1,4 @@
-"""Where headstart keeps things, names made of content, and files that are written whole or not at all."""
+"""Where headstart stores things, digests of content, and files that are written completely or not at all."""
 
 import errno
 import hashlib
@@ -17,7 +17,7 @@ CHUNK_BYTES = 1 << 20
 
 
 def home() -> Path:
-    """The folder for weights and data that several runs share: HEADSTART_HOME, else the platform's cache folder."""
+    """The folder for weights and data that several runs share: HEADSTART_HOME if set, else the platform's cache folder."""
     given = os.environ.get("HEADSTART_HOME")
     if given:
         return Path(given).expanduser()
@@ -44,12 +44,12 @@ def sha256_of_bytes(data: bytes) -> str:
 
 @contextmanager
 def atomic_write(path: Path, *, durable: bool = True) -> Iterator[Path]:
-    """Yields a path beside `path` to write to; it takes `path`'s place when the block ends, and is removed if it fails.
+    """Yields a path next to `path` to write to; it replaces `path` when the block ends, and is removed if the block fails.
 
-    After a power cut the old file is there or the new one, never an empty one; that takes milliseconds. What is checked when it
-    is read, and can be computed anew, needs no `durable`.
-    The file gets the permissions of the process's umask: safetensors would let its owner alone read it, and a service that
-    runs as another user could not load the model.
+    After a power cut either the old file or the new one is there, never an empty one. This costs milliseconds. A file that is
+    checked when it is read, and can be computed again, does not need `durable`.
+    The file gets the permissions of the process's umask: safetensors would make it readable only by its owner, and a service
+    that runs as another user could not load the model.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     aside = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
@@ -66,7 +66,7 @@ def atomic_write(path: Path, *, durable: bool = True) -> Iterator[Path]:
 
 @contextmanager
 def atomic_folder(place: Path) -> Iterator[Path]:
-    """Yields an empty folder to fill; it takes `place`'s place when the block ends, and is removed if it fails."""
+    """Yields an empty folder to fill; it replaces `place` when the block ends, and is removed if the block fails."""
     place.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=place.parent, prefix=f".{place.name}-") as aside:
         new = Path(aside) / "new"
@@ -76,18 +76,18 @@ def atomic_folder(place: Path) -> Iterator[Path]:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Writes UTF-8 text with `\\n` line ends on every platform, whole or not at all."""
+    """Writes UTF-8 text with `\\n` line endings on every platform, completely or not at all."""
     with atomic_write(path) as aside:
         aside.write_text(text, encoding="utf-8", newline="\n")
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Writes `value` as indented JSON, whole or not at all. NaN is refused: it is no JSON."""
+    """Writes `value` as indented JSON, completely or not at all. NaN is refused: it is not valid JSON."""
     write_text(path, json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
 
 
 def replace_file(new: Path, place: Path, *, durable: bool = True) -> None:
-    """Puts file `new` at `place`; with `durable` its content is on the disk before, and its name afterwards."""
+    """Moves the file `new` to `place`; with `durable`, its content is flushed to disk before and its name afterwards."""
     if durable:
         _sync(new)
     new.replace(place)
@@ -96,9 +96,9 @@ def replace_file(new: Path, place: Path, *, durable: bool = True) -> None:
 
 
 def replace_folder(new: Path, place: Path) -> None:
-    """Puts folder `new` at `place`. A folder there before is moved aside first and deleted last.
+    """Moves the folder `new` to `place`. An existing folder is moved aside first and deleted last.
 
-    All that is in `new` is on the disk before: after a power cut the old folder is there or the whole new one.
+    Everything in `new` is flushed to disk first: after a power cut either the old folder or the complete new one is there.
     """
     for path in [*new.rglob("*"), new]:
         if path.is_dir() or (path.is_file() and not path.is_symlink()):
@@ -113,19 +113,19 @@ def replace_folder(new: Path, place: Path) -> None:
     except OSError:
         if not os.path.ismount(place):
             raise
-        _replace_content(new, place)  # a mount point cannot be moved: what is in it changes places instead
+        _replace_content(new, place)  # a mount point cannot be moved, so its content is replaced
         return
     try:
         new.rename(place)
     except OSError:
         old.rename(place)
         raise
-    _sync(place.parent)  # before the old one goes
+    _sync(place.parent)  # before the old folder is deleted
     shutil.rmtree(old)
 
 
 def _sync(path: Path) -> None:
-    """Waits until a file, or the list of files in a folder, is on the disk. Systems that cannot do so for a folder do not."""
+    """Flushes a file, or the list of files in a folder, to disk. Skips a folder on systems that cannot do this for folders."""
     is_folder = path.is_dir()
     if is_folder and sys.platform == "win32":
         return

@@ -1,4 +1,4 @@
-"""Work that releases Python's lock, done by several threads in order."""
+"""How many processors there are, and work in threads with results in order."""
 
 import math
 import os
@@ -12,22 +12,22 @@ from typing import TypeVar
 
 T = TypeVar("T")
 U = TypeVar("U")
-AHEAD = 4  # items a thread that are begun before they are asked for
+AHEAD = 4  # items per thread that are started before they are needed
 
 
 def cores(root: Path = Path("/")) -> int:
-    """Processors this process may use, at least 1: those it may run on, or as many as its share of their time is worth.
+    """Number of processors this process may use, at least 1: those it may run on, or fewer if it has a CPU quota.
 
-    `root` is where /proc and /sys are.
+    `root` is the folder that contains proc and sys.
     """
     processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return max(1, math.ceil(min(processors, cpu_quota(root))))
 
 
 def cpu_quota(root: Path) -> float:
-    """Processors whose time Linux lets this process use, as in a container started with `--cpus 1.5`; infinity without a limit.
+    """CPU quota of this process on Linux, in processors, as in a container started with `--cpus 1.5`; infinity without a limit.
 
-    A process belongs to a control group; the smallest quota of the group and all groups around it counts.
+    A process belongs to a control group; the smallest quota of the group and all its parent groups applies.
     """
     try:
         lines = (root / "proc/self/cgroup").read_text(encoding="utf-8", errors="surrogateescape").splitlines()
@@ -38,7 +38,7 @@ def cpu_quota(root: Path) -> float:
         _, controllers, path = line.split(":", 2)
         if controllers and "cpu" not in controllers.split(","):
             continue
-        # In a container /proc may show the path that the host sees, of which only the end is there: its top folder.
+        # In a container, /proc may show the path on the host, while only its last part is mounted here, as the top folder.
         parts = [part for part in path.split("/") if part and part != ".."]
         for mount in ("", "unified") if not controllers else ("cpu", controllers):
             top = root / "sys/fs/cgroup" / mount
@@ -47,22 +47,22 @@ def cpu_quota(root: Path) -> float:
 
 
 def _quota_of(group: Path) -> float:
-    """The quota of one control group, in processors; of version 2 (one file) or version 1 (two files)."""
+    """The quota of one control group, in processors, from cgroup version 2 (one file) or version 1 (two files)."""
     try:
         if (group / "cpu.max").exists():
             quota, period = (group / "cpu.max").read_text(encoding="utf-8").split()
         else:
             quota, period = ((group / f"cpu.cfs_{name}_us").read_text(encoding="utf-8") for name in ("quota", "period"))
-        return int(quota) / int(period) if int(quota) > 0 else math.inf  # version 1 says -1 for none
-    except (OSError, ValueError, ZeroDivisionError):  # no such group here; or "max", which is none
+        return int(quota) / int(period) if int(quota) > 0 else math.inf  # version 1 uses -1 for no limit
+    except (OSError, ValueError, ZeroDivisionError):  # no such group here; or "max", which means no limit
         return math.inf
 
 
 @contextmanager
 def beside(*tasks: Callable[[], None]) -> Iterator[None]:
-    """Does the tasks in another thread while the block runs, such as imports whose seconds the block hides on two cores.
+    """Runs the tasks in another thread while the block runs, such as imports that would otherwise add seconds on two cores.
 
-    What goes wrong with a task is raised where the block ends without an error of its own.
+    An error in a task is raised when the block ends, unless the block raised an error itself.
     """
     with ThreadPoolExecutor(1, thread_name_prefix="headstart-beside") as pool:
         running = [pool.submit(task) for task in tasks]
@@ -72,9 +72,9 @@ def beside(*tasks: Callable[[], None]) -> Iterator[None]:
 
 
 def map_in_threads(function: Callable[[T], U], items: Iterable[T], workers: int | None = None) -> Iterator[U]:
-    """The results of `function` in the order of `items`, computed in threads a bounded distance ahead.
+    """The results of `function` in the order of `items`, computed in threads a bounded number of items ahead.
 
-    What `function` raises is raised at its item's turn. Nothing more is begun then, nor when the caller stops early.
+    An exception from `function` is raised when its item's turn comes. No more items are started then, or when the caller stops.
     """
     n_threads = workers or min(16, cores())
     waiting: deque[Future[U]] = deque()
@@ -85,7 +85,7 @@ def map_in_threads(function: Callable[[T], U], items: Iterable[T], workers: int 
             while waiting:
                 wait([waiting[0]])
                 waiting.extend(pool.submit(function, item) for item in islice(source, 1))
-                yield waiting.popleft().result()  # no name here may hold it: it can be a picture of half a gigabyte
+                yield waiting.popleft().result()  # keep no reference: the result can be an image of half a gigabyte
         finally:
             for future in waiting:
                 future.cancel()
@@ -93,10 +93,10 @@ def map_in_threads(function: Callable[[T], U], items: Iterable[T], workers: int 
 
 @contextmanager
 def one_blas_thread() -> Iterator[None]:
-    """Products of matrices are computed by the calling thread alone while the block runs.
+    """Computes matrix products in the calling thread only while the block runs.
 
-    For many products of small or narrow matrices two threads mostly wait for each other: on a machine that does other work as
-    well they took ten times as long. The results then do not depend on the number of cores.
+    For many products of small or narrow matrices, two threads mostly wait for each other: on a machine that was doing other
+    work too, they took ten times as long. With one thread the results do not depend on the number of cores.
     """
     from threadpoolctl import threadpool_limits  # comes with scikit-learn
 

@@ -71,6 +71,6 @@ def test_what_is_refused(headstart: Command, draw_classes: Draw, here: Path) -> 
     data = draw_classes({"circles": 6, "squares": 6})
     (here / "table.csv").write_text("path,label\n")
     assert_explained(headstart("compare", data, "--output", here), "is a folder")
-    assert_explained(headstart("compare", here / "table.csv", "--output", here / "table.csv"), "that are read")
+    assert_explained(headstart("compare", here / "table.csv", "--output", here / "table.csv"), "input images or tables")
     assert_explained(headstart("compare", data, "--strategies", "probe,bagging", "--output", here / "x.json"), "bagging")
     assert [path.name for path in here.iterdir()] == ["table.csv"]

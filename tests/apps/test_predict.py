@@ -216,7 +216,7 @@ def test_it_never_writes_over_its_images(headstart: Command, saved_run: SavedRun
     }[target]
     before = snapshot(here)
     refused = headstart("predict", saved_run.run, path, option, result)
-    assert_explained(refused, "folder" if target == "folder" else "is one of the images")
+    assert_explained(refused, "folder" if target == "folder" else "is one of the input images")
     assert snapshot(here) == before
 
 

@@ -12,14 +12,21 @@ import zipfile
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
+import numpy as np
 import pyarrow
 import pyarrow.parquet
 import pytest
 from conftest import SavedRun, wait_until
 
 from apps.conftest import Result, assert_explained, snapshot
+from headstart.apps.answers.parquet import ParquetParts
+from headstart.apps.answers.partial import answer_file
+from headstart.apps.answers.rows import Columns, Format
+from headstart.apps.answers.text import TextPart
+from headstart.artifact.predictor import Prediction
 
 Command = Callable[..., Result]
 Start = Callable[..., "subprocess.Popen[str]"]
@@ -85,7 +92,7 @@ def unfinished(headstart: Command, run: SavedRun, output: Path, *options: object
     shutil.copy(next(iter(run.labels)), grid)
     paths.write_text("\n".join([*list(run.labels) * 8, str(grid)]), encoding="utf-8")
     result = headstart("predict", run.run, "--files-from", paths, "--grid", grid, "--output", output, *options)
-    assert result.code == 1 and "is one of the images" in result.err, result
+    assert result.code == 1 and "is one of the input images" in result.err, result
     assert partial_of(output).exists() and not output.exists()
 
 
@@ -121,10 +128,38 @@ def test_ctrl_c_keeps_the_answers(
     assert stopped.code == 130
     assert not output.exists()
     n_kept = len(partial_of(output).read_text(encoding="utf-8").splitlines())
-    assert f"{n_kept:,} answers are in {partial_of(output)}: the same command with --resume goes on" in stopped.err
+    assert f"{n_kept:,} answers are in {partial_of(output)}: run the same command with --resume to continue" in stopped.err
     assert beside(output) == ["answers.jsonl.partial", "answers.jsonl.partial.json"]
     refused = headstart("predict", saved_run.run, many, "--output", output)
-    assert_explained(refused, "not complete", "--resume", "delete")
+    assert_explained(refused, "unfinished answers", "--resume", "delete")
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("event", ["call", "return"])
+@pytest.mark.parametrize("n_before", [0, 2])
+def test_ctrl_c_counts_the_rows_in_the_file(
+    here: Path, capsys: pytest.CaptureFixture[str], form: Format, event: str, n_before: int
+) -> None:
+    """If Ctrl-C comes just before or just after a row is written, the closing message says how many rows the file has."""
+    answer = Prediction("a.png", ("ant", "bee"), np.array([0.25, 0.75]))
+    writer = ParquetParts.write if form == "parquet" else TextPart.write
+    output = here / f"out.{form}"
+
+    def interrupt(frame: FrameType, happened: str, _: object) -> None:
+        if happened == event and frame.f_code is writer.__code__:
+            sys.setprofile(None)
+            raise KeyboardInterrupt
+
+    columns = Columns(answer.classes, has_sets=False, has_familiarity=False)
+    with pytest.raises(KeyboardInterrupt), answer_file(output, form, columns, {"top_k": 1}, resume=False) as answers:
+        for _ in range(n_before):
+            answers.write(answer)
+        sys.setprofile(interrupt)
+        answers.write(answer)
+    n_kept = n_before + (event == "return")
+    said = capsys.readouterr().err
+    assert beside(output) == ([f"out.{form}.partial", f"out.{form}.partial.json"] if n_kept else [])
+    assert (f"{n_kept} answers are in {partial_of(output)}: " in said) if n_kept else not said
 
 
 @pytest.mark.parametrize("form", ["csv", "jsonl"])
@@ -151,7 +186,7 @@ def test_a_torn_row_is_answered_again(headstart: Command, saved_run: SavedRun, o
 
 
 def test_nothing_is_left_to_do(headstart: Command, saved_run: SavedRun, here: Path) -> None:
-    """A finished file is gone on with: new images are added, and without any it stays untouched and a note says so."""
+    """A finished file can be resumed: new images are added; without any it stays untouched and a note says so."""
     files = list(saved_run.labels)
     for name, file in zip(("a.png", "b.png"), files, strict=False):
         (here / "in").mkdir(exist_ok=True)
@@ -162,7 +197,7 @@ def test_nothing_is_left_to_do(headstart: Command, saved_run: SavedRun, here: Pa
         before = snapshot(here)
         again = headstart(*command)
         assert (again.code, again.out) == (0, "")
-        assert f"out.{form} had all answers: nothing was done" in again.err
+        assert f"out.{form} already has all answers: nothing was done" in again.err
         assert snapshot(here) == before
         first = rows_of(here / f"out.{form}")
         shutil.copy(files[2], here / "in" / "c.png")
@@ -177,7 +212,7 @@ def test_nothing_is_left_to_do(headstart: Command, saved_run: SavedRun, here: Pa
 
 @pytest.mark.parametrize("form", FORMS)
 def test_a_path_given_twice_has_two_rows(headstart: Command, saved_run: SavedRun, here: Path, form: str) -> None:
-    """How often a path is given counts, also when a run is gone on with."""
+    """How often a path is given counts, also when a run is resumed."""
     output = here / f"out.{form}"
     one, two = list(saved_run.labels)[:2]
     assert headstart("predict", saved_run.run, one, two, "--output", output).code == 0
@@ -200,7 +235,7 @@ def test_what_it_does_not_go_on_with(headstart: Command, saved_run: SavedRun, ow
     other = next(other for other in FORMS if other != form)
     assert_explained(headstart("predict", saved_run.run, file, *command, "--format", other), "another format")
     partial_of(output).with_name(f"{partial_of(output).name}.json").unlink()
-    assert_explained(headstart("predict", saved_run.run, file, *command), "is not there or damaged", "delete")
+    assert_explained(headstart("predict", saved_run.run, file, *command), "is missing or damaged", "delete")
     assert partial_of(output).exists()
     assert {name for name in before if not name.endswith(".json")} == set(snapshot(here))
 
@@ -230,7 +265,7 @@ def test_answers_of_other_classes(headstart: Command, saved_run: SavedRun, here:
         assert headstart("predict", saved_run.run, file, "--output", output).code == 0
         output.write_text(output.read_text(encoding="utf-8").replace("squares", "stars"), encoding="utf-8")
         assert_explained(
-            headstart("predict", saved_run.run, file, "--output", output, "--resume"), "not of this model's answers"
+            headstart("predict", saved_run.run, file, "--output", output, "--resume"), "does not contain this model's answers"
         )
 
 
@@ -292,7 +327,7 @@ def test_files_from(headstart: Command, saved_run: SavedRun, here: Path, start_o
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["-", "--files-from", "-"], ["stdin is named twice"]),
+        (["-", "--files-from", "-"], ["stdin is given twice"]),
         (["--files-from", "missing.txt"], ["missing.txt", "check the path"]),
         (["--files-from", "empty.txt"], ["no file in empty.txt"]),
         (["--files-from", "wide.txt"], ["wide.txt is not UTF-8 text"]),
@@ -418,7 +453,7 @@ def test_what_is_written_meanwhile_is_no_input(headstart: Command, saved_run: Sa
         again = headstart("predict", saved_run.run, folder, "--output", folder / f"out.{form}", "--resume")
         assert "nothing was done" in again.err
         refused = headstart("predict", saved_run.run, folder, "--output", folder / f"out.{form}")
-        assert_explained(refused, "is one of the images")
+        assert_explained(refused, "is one of the input images")
 
 
 @pytest.mark.slow

@@ -1,4 +1,4 @@
-"""How the commands talk: results on stdout; progress, notes and errors on stderr; one sentence and a hint where it fails."""
+"""What the commands print: results on stdout; progress, notes and errors on stderr; a failure is one sentence and a hint."""
 
 import _thread
 import json
@@ -26,21 +26,21 @@ if TYPE_CHECKING:
 
 P = ParamSpec("P")
 EXIT_ERROR, EXIT_CHECK_FAILED, EXIT_INTERRUPTED = 1, 3, 130
-ASK_AGAIN_SECONDS = 0.05  # after a Ctrl-C that came in the middle of an import
+ASK_AGAIN_SECONDS = 0.05  # after a Ctrl-C during an import
 
 
 def say(text: str = "") -> None:
-    """A line of the result, on stdout."""
+    """Prints a line of the result to stdout."""
     print(text)
 
 
 def note(text: str) -> None:
-    """Something the user should know, on stderr."""
+    """Prints something the user should know to stderr."""
     print(f"note: {text}", file=sys.stderr)
 
 
 def note_skipped(skipped: "Sequence[Skipped]") -> None:
-    """The first files that were not used with their reasons, and how many more there are."""
+    """Notes the first files that were not used, with reasons, and how many more there are."""
     for entry in skipped[:5]:
         note(f"skipped {entry.path}: {entry.reason}")
     if len(skipped) > 5:
@@ -48,36 +48,36 @@ def note_skipped(skipped: "Sequence[Skipped]") -> None:
 
 
 def print_json(value: Any) -> None:
-    """Exactly one JSON object, on stdout."""
+    """Prints exactly one JSON object to stdout."""
     print(json_line(value, sys.stdout))
 
 
 def json_line(value: Any, file: TextIO) -> str:
-    """`value` as JSON on one line; in ASCII alone where `file` cannot hold every letter, as a Windows pipe cannot."""
+    """`value` as JSON on one line; only ASCII if `file` cannot encode every character, such as a pipe on Windows."""
     takes_all = (file.encoding or "utf-8").lower().replace("-", "").startswith("utf")
     return json.dumps(value, ensure_ascii=not takes_all, allow_nan=False)
 
 
 def as_argument(value: object) -> str:
-    """A path as it is typed on a command line: quoted where it holds spaces or signs that mean something to a shell."""
+    """A path as it is typed on a command line: quoted if it contains spaces or characters special to a shell."""
     return subprocess.list2cmdline([str(value)]) if sys.platform == "win32" else shlex.quote(str(value))
 
 
 def check_target(target: Path | None, inputs: Iterable[Path]) -> None:
-    """Raises SettingsError where a result cannot be written to `target`, or would replace what it is made from."""
+    """Raises SettingsError if a result cannot be written to `target`, or would overwrite what it is made from."""
     if target is None:
         return
     if target.is_dir():
-        raise SettingsError(f"{target} is a folder", hint="give the name of a file for the result")
+        raise SettingsError(f"{target} is a folder", hint="give a file name for the result")
     if not target.exists():
         return
     place = target.resolve()
     if any(path.resolve() == place for path in inputs):
-        raise SettingsError(f"{target} is one of the images or tables that are read", hint="choose another name for the result")
+        raise SettingsError(f"{target} is one of the input images or tables", hint="choose another name for the result")
 
 
 def command(function: Callable[P, None]) -> Callable[P, None]:
-    """Decorator of every command: what goes wrong becomes a sentence and an exit code."""
+    """Decorator of every command: turns errors into a sentence and an exit code."""
 
     @wraps(function)
     def call(*args: P.args, **kwargs: P.kwargs) -> None:
@@ -97,18 +97,18 @@ def command(function: Callable[P, None]) -> Callable[P, None]:
             print("interrupted", file=sys.stderr)
             raise typer.Exit(EXIT_INTERRUPTED) from None
         except BrokenPipeError:
-            # The reader has seen enough (`| head`). Nothing more can be written, not even by the interpreter's last flush.
+            # The reader has closed the pipe (`| head`). Nothing more can be written, not even by the interpreter's last flush.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             raise typer.Exit(EXIT_ERROR) from None
-        except OSError as error:  # a full disk, a name that is too long, a folder that may not be written to
+        except OSError as error:  # a full disk, a name that is too long, a folder without write permission
             place = f"{error.filename}: " if error.filename else ""
             print(f"error: {place}{error.strerror or error}", file=sys.stderr)
-            print(" hint: check the path, its permissions and the space on the disk", file=sys.stderr)
+            print(" hint: check the path, its permissions and the free disk space", file=sys.stderr)
             raise typer.Exit(EXIT_ERROR) from None
         except Exception:
             if not interrupts:
                 raise
-            # Ctrl-C while a package was being imported: some turn it into an error of their own.
+            # Ctrl-C while a package was being imported: some packages turn it into their own error.
             print("interrupted", file=sys.stderr)
             raise typer.Exit(EXIT_INTERRUPTED) from None
 
@@ -117,12 +117,12 @@ def command(function: Callable[P, None]) -> Callable[P, None]:
 
 @contextmanager
 def _noting(interrupts: list[int]) -> Iterator[None]:
-    """Ctrl-C raises KeyboardInterrupt as ever, and is noted in `interrupts`; during an import it waits for the import's end.
+    """Ctrl-C raises KeyboardInterrupt as usual and is noted in `interrupts`; during an import it waits until the import ends.
 
-    Packages in C++ do not expect an exception while they set themselves up: torch's aborts the process, or makes CPython
-    believe that nobody handled the interrupt, so that it ends itself with a signal in place of the exit code.
+    C++ packages do not expect an exception while they are being initialised: torch aborts the process, or makes CPython
+    believe that nobody handled the interrupt, so that the process ends with a signal instead of the exit code.
     """
-    if threading.current_thread() is not threading.main_thread():  # signals are the main thread's
+    if threading.current_thread() is not threading.main_thread():  # only the main thread handles signals
         yield
         return
 
@@ -143,7 +143,7 @@ def _noting(interrupts: list[int]) -> Iterator[None]:
 
 
 def _interrupt_main() -> None:
-    """Ctrl-C anew; on POSIX as a true signal to the main thread, which also ends a call that waits."""
+    """Sends Ctrl-C again; on POSIX as a real signal to the main thread, which also ends a blocking call."""
     main = threading.main_thread().ident
     if main is not None and hasattr(signal, "pthread_kill"):
         signal.pthread_kill(main, signal.SIGINT)
@@ -152,7 +152,7 @@ def _interrupt_main() -> None:
 
 
 def _is_importing(frame: FrameType | None) -> bool:
-    """Whether a call on the stack below `frame` is the import of a module."""
+    """Whether `frame` or one of its callers is importing a module."""
     while frame is not None:
         if frame.f_code.co_filename == "<frozen importlib._bootstrap>":
             return True
@@ -162,7 +162,7 @@ def _is_importing(frame: FrameType | None) -> bool:
 
 @contextmanager
 def progress_bars(*, quiet: bool = False) -> Iterator[Progress]:
-    """A progress function that draws bars on a terminal's stderr, and nothing elsewhere."""
+    """A progress function that draws bars if stderr is a terminal, and does nothing otherwise."""
     if quiet or not sys.stderr.isatty():
         yield silent
         return
@@ -190,7 +190,7 @@ def progress_bars(*, quiet: bool = False) -> Iterator[Progress]:
 
 @contextmanager
 def output_file(path: Path | None) -> Iterator[TextIO]:
-    """stdout, or a file that is written whole or not at all."""
+    """stdout, or a file that is written completely or not at all."""
     if path is None:
         yield sys.stdout
         return
@@ -205,7 +205,7 @@ def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
 
 
 def _speak_utf8() -> None:
-    """Paths may hold any letters, whatever the terminal's encoding; what it cannot show is escaped, not an error."""
+    """Escapes characters that the terminal's encoding cannot show, as paths may contain any, instead of raising an error."""
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")

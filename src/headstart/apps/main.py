@@ -1,4 +1,4 @@
-"""The `headstart` command: names its commands and loads the module of the one that is called."""
+"""The `headstart` command: lists its commands and loads only the module of the one that is called."""
 
 import sys
 from collections.abc import Sequence
@@ -10,27 +10,27 @@ import typer
 from headstart import __version__
 from headstart.apps.console import EXIT_INTERRUPTED
 
-# Command -> what `headstart --help` says of it. Each lives in apps/commands/<name>.py as a function of the same name.
+# Command -> what `headstart --help` says about it. Each lives in apps/commands/<name>.py as a function of the same name.
 COMMANDS = {
-    "demo": "The main job on a data set that is at hand.",
+    "demo": "Train and predict on a small example data set.",
     "train": "Train an image classifier on a folder of labelled images.",
-    "audit": "Look for what is wrong with labelled images.",
+    "audit": "Find problems in labelled images.",
     "compare": "Compare strategies or backbones on the same images.",
     "preview": "Draw a labelled sample of images, raw and augmented.",
     "predict": "Classify images with a trained model.",
     "export": "Write a model as one file for other programs.",
-    "serve": "Answer images over HTTP, and on a page to drop them on.",
-    "verify": "Check that a model is whole and answers.",
+    "serve": "Classify images over HTTP and on a web page.",
+    "verify": "Check that a model is intact and works.",
     "evaluate": "Measure a trained model on labelled images.",
     "embed": "Write the features of images as a Parquet table.",
-    "cache": "Show or clear the features that are kept.",
-    "backbones": "List the backbones, and whether their weights are here.",
+    "cache": "Show or clear the stored features.",
+    "backbones": "List the backbones, and which are on this machine.",
 }
-EPILOG = "Start with: headstart demo, or headstart train FOLDER, where FOLDER holds one folder of images per class."
+EPILOG = "Start with: headstart demo, or headstart train FOLDER, where FOLDER contains one folder of images per class."
 
 
 def build_app(called: Sequence[str] = tuple(COMMANDS)) -> typer.Typer:
-    """The application; only the commands in `called` are loaded, the others are names with a summary."""
+    """The application. Only the commands in `called` are loaded; the others have just a name and a summary."""
     app = typer.Typer(
         no_args_is_help=True,
         add_completion=False,
@@ -67,7 +67,7 @@ def run(argv: Sequence[str] | None = None) -> None:
 
 
 def _stub() -> None:
-    """Stands for a command that was not called."""
+    """Takes the place of a command that was not called."""
 
 
 def _print_version(wanted: bool) -> None:

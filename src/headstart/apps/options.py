@@ -1,4 +1,4 @@
-"""The options of the commands that are settings: their help texts and defaults come from TrainSettings, the one list."""
+"""The command options that are training settings: their help texts and defaults come from TrainSettings."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -15,7 +15,7 @@ def setting(name: str, *names: str, **options: Any) -> Any:
     return typer.Option(*names, help=TrainSettings.model_fields[name].description, **options)
 
 
-# Those that more than one command has.
+# Options that more than one command has.
 Val = Annotated[Path | None, setting("val")]
 Test = Annotated[Path | None, setting("test")]
 Exclude = Annotated[Path | None, setting("exclude", metavar="FILE")]
@@ -34,5 +34,5 @@ Balance = Annotated[bool, setting("balance", "--balance")]
 
 
 def settings_of(options: dict[str, Any]) -> TrainSettings:
-    """The settings among a command's arguments, by name, as `locals()` gives them. Raises SettingsError."""
+    """The settings among a command's arguments, taken by name from its `locals()`. Raises SettingsError."""
     return TrainSettings.of(**{name: value for name, value in options.items() if name in TrainSettings.model_fields})

@@ -251,7 +251,7 @@ def test_a_model_that_is_none(headstart: Callable[..., Result], tmp_path: Path) 
 def test_an_empty_token(headstart: Callable[..., Result], saved_run: SavedRun, tmp_path: Path) -> None:
     """A token file without a token would let everyone in, so it is refused."""
     (tmp_path / "token").write_text("\n")
-    assert_explained(headstart("serve", saved_run.run, "--token-file", tmp_path / "token"), "holds no token")
+    assert_explained(headstart("serve", saved_run.run, "--token-file", tmp_path / "token"), "does not contain a token")
 
 
 def test_names_of_models(tmp_path: Path) -> None:

@@ -1,1 +1,1 @@
-"""Answers of a model for many files: as lines, in a file that grows as they come, gone on with after a crash."""
+"""A model's answers for many files: as lines, or in a file that grows with each answer and can be resumed after a crash."""

@@ -1,4 +1,4 @@
-"""FILE.partial as a folder of Parquet files, each whole, which become one when the answers are complete."""
+"""FILE.partial as a folder of complete Parquet files, which become one file when all answers are there."""
 
 import shutil
 import time
@@ -15,24 +15,24 @@ from headstart.artifact.predictor import Prediction
 from headstart.errors import SettingsError
 from headstart.storage import atomic_write
 
-PART_ROWS, PART_SECONDS = 1024, 5.0  # a part is written after so many answers or so long: what a crash costs at most
-GROUP_ROWS, GROUP_BYTES = 65_536, 32 << 20  # of a row group of the finished file: memory holds one
+PART_ROWS, PART_SECONDS = 1024, 5.0  # a part is written after this many answers or this long: the most a crash loses
+GROUP_ROWS, GROUP_BYTES = 65_536, 32 << 20  # of a row group of the finished file: memory holds one group
 TEXT, TEXTS = pyarrow.string(), pyarrow.list_(pyarrow.string())
 TYPES = {"path": TEXT, "predicted": TEXT, "error": TEXT, "set": TEXTS, "unfamiliar": pyarrow.bool_()}
 
 
 class ParquetParts:
-    """Answers on their way into a Parquet file: the columns of the CSV with types, null for what there is not."""
+    """Answers being written to a Parquet file: the columns of the CSV with types, null for missing values."""
 
     def __init__(self, place: Path, columns: Columns) -> None:
         self._place, self._columns = place, columns
         self._schema = pyarrow.schema([(name, TYPES.get(name, pyarrow.float64())) for name in columns.names])
         self._waiting: list[list[Any]] = []
         self._since = time.monotonic()
-        self._last = 0  # number of the part that was written last
+        self._last = 0  # number of the last part that was written
 
     def kept(self, place: Path) -> KeptRows:
-        """The rows of a folder of parts or a finished file. Raises SettingsError where they are not of this model's answers."""
+        """The rows of a folder of parts or a finished file. Raises SettingsError if they are not this model's answers."""
         paths, n_failed = Counter[str](), 0
         for part in _parts(place):
             try:
@@ -44,29 +44,30 @@ class ParquetParts:
                         n_failed += len(batch) - batch.column("error").null_count
             except (pyarrow.ArrowException, ValueError) as error:
                 raise SettingsError(
-                    f"{place} cannot be gone on with: it is not of this model's answers as parquet", hint="delete or rename it"
+                    f"{place} cannot be resumed: it does not contain this model's answers as parquet",
+                    hint="delete or rename it",
                 ) from error
         return KeptRows(paths, n_failed)
 
     def adopt(self, finished: Path) -> None:
-        """Begins with a copy of a finished file as the first part."""
+        """Starts from a copy of a finished file as the first part."""
         with atomic_write(self._part(1)) as aside:
             shutil.copyfile(finished, aside)
 
     def open(self, kept: KeptRows) -> None:
-        """Makes the folder."""
+        """Creates the folder."""
         self._place.mkdir(exist_ok=True)
         self._last = max((int(part.stem) for part in _parts(self._place)), default=0)
         self._since = time.monotonic()
 
     def write(self, prediction: Prediction) -> None:
-        """Adds a row to those that wait, and writes them as a part where they are many or wait for long."""
+        """Adds a row to the waiting rows, and writes them as a part if they are many or have waited for long."""
         self._waiting.append(self._columns.cells(prediction))
         if len(self._waiting) >= PART_ROWS or time.monotonic() - self._since > PART_SECONDS:
             self.close()
 
     def close(self) -> None:
-        """Writes the rows that wait."""
+        """Writes the waiting rows."""
         if self._waiting:
             columns = [
                 pyarrow.array(column, type)
@@ -90,7 +91,7 @@ class ParquetParts:
 
 
 def _parts(place: Path) -> list[Path]:
-    """The parts in a folder, in the order they were written; a finished file is one part."""
+    """The parts in a folder, in the order they were written; a finished file counts as one part."""
     return [place] if place.is_file() else sorted(place.glob("[0-9]*.parquet"))
 
 

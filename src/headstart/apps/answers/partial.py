@@ -1,6 +1,6 @@
-"""FILE.partial: where answers are written until they are complete, and what it takes to go on with it.
+"""FILE.partial: where answers are written until they are complete, and how writing is resumed.
 
-Beside it FILE.partial.json says what wrote it, and FILE.partial.lock which process is at it.
+Next to it, FILE.partial.json records what wrote it, and FILE.partial.lock is locked by the process that writes it.
 """
 
 import json
@@ -22,35 +22,36 @@ STATE, LOCK = ".json", ".lock"
 
 
 class Partial(Protocol):
-    """Answers on their way into a file."""
+    """Answers being written to a file."""
 
     def kept(self, place: Path) -> KeptRows:
-        """What an unfinished or finished file holds. Raises SettingsError where it is not of this model's answers."""
+        """The rows in an unfinished or finished file. Raises SettingsError if they are not this model's answers."""
 
     def adopt(self, finished: Path) -> None:
-        """Begins with what a finished file holds."""
+        """Starts from the rows of a finished file."""
 
     def open(self, kept: KeptRows) -> None:
-        """Makes ready to write behind what is kept."""
+        """Prepares to write after the rows that are kept."""
 
     def write(self, prediction: Prediction) -> None:
         """Adds an answer."""
 
     def close(self) -> None:
-        """Writes what waits in memory."""
+        """Writes what is still in memory."""
 
     def finish(self, output: Path) -> None:
-        """Puts the answers into their place."""
+        """Moves the answers to `output`."""
 
 
 @contextmanager
 def answer_file(
     output: Path, format: Format, columns: Columns, made_by: dict[str, Any], *, resume: bool
 ) -> Iterator[AnswerLog]:
-    """Takes answers into `output`, which is there when the block has ended; until then FILE.partial grows and outlives a crash.
+    """Yields a log that writes answers to FILE.partial, which survives a crash and becomes `output` when the block ends.
 
-    `resume` goes on with FILE.partial, else with a finished file, else begins. `made_by` is all that changes an answer.
-    Raises SettingsError where what is there is of another model or other options, or another process is at it.
+    `resume` continues FILE.partial if there is one, else a finished file, and else starts anew. `made_by` is everything that
+    changes an answer. Raises SettingsError if an existing file is from another model or other options, or if another process
+    is writing it.
     """
     place = _beside(output, "")
     output.parent.mkdir(parents=True, exist_ok=True)
@@ -58,6 +59,7 @@ def answer_file(
         partial = _partial(place, format, columns, made_by["top_k"])
         is_adopted = _begin(partial, output, place, made_by, resume=resume)
         kept = partial.kept(place)
+        n_before = kept.paths.total()
         partial.open(kept)
         answers = AnswerLog(partial.write, kept)
         try:
@@ -66,18 +68,18 @@ def answer_file(
             finally:
                 partial.close()
         except BaseException:
-            _leave(output, place, answers, is_adopted=is_adopted)
+            _leave(output, place, partial, n_before if is_adopted else 0)
             raise
         if is_adopted and not answers.n_new:
             _discard(output, place)
-            note(f"{output} had all answers: nothing was done")
+            note(f"{output} already has all answers: nothing was done")
             return
         partial.finish(output)
         _beside(output, STATE).unlink(missing_ok=True)
 
 
 def is_own(output: Path, *, resume: bool) -> Callable[[Path], bool]:
-    """A function that tells the files that `answer_file` writes from all others, which may be inputs."""
+    """A function that tells whether a file is one that `answer_file` writes, and therefore not an input."""
     place = _beside(output, "")
     names = {place.name, *(_beside(output, ending).name for ending in (STATE, LOCK)), *([output.name] if resume else [])}
 
@@ -102,11 +104,11 @@ def _partial(place: Path, format: Format, columns: Columns, top_k: int) -> Parti
 
 
 def _begin(partial: Partial, output: Path, place: Path, made_by: dict[str, Any], *, resume: bool) -> bool:
-    """Checks what is there; whether it is a copy of a finished file that is gone on with."""
+    """Checks the existing files; returns whether FILE.partial starts from a copy of a finished file."""
     state = _beside(output, STATE)
     if place.exists():
         if not resume:
-            raise SettingsError(f"{place} holds answers that are not complete", hint="go on with --resume, or delete it")
+            raise SettingsError(f"{place} contains unfinished answers", hint="continue with --resume, or delete it")
         _check_state(state, place, made_by)
         return False
     if not (resume and output.exists()):
@@ -114,10 +116,10 @@ def _begin(partial: Partial, output: Path, place: Path, made_by: dict[str, Any],
         return False
     kept = partial.kept(output)
     if kept.is_torn:
-        raise SettingsError(f"{output} was changed: its last row is not whole", hint="choose another --output")
+        raise SettingsError(f"{output} was changed: its last row is incomplete", hint="choose another --output")
     write_json(state, made_by)
     partial.adopt(output)
-    note(f"{output} holds {kept.paths.total():,} answers, which stay; whether this model gave them is not recorded")
+    note(f"{output} has {kept.paths.total():,} answers, which are kept; the file does not say which model gave them")
     return True
 
 
@@ -126,22 +128,25 @@ def _check_state(state: Path, place: Path, made_by: dict[str, Any]) -> None:
         before = json.loads(state.read_text(encoding="utf-8"))
         changed = [name.replace("_", "-") for name, value in made_by.items() if before.get(name) != value]
     except (OSError, ValueError, AttributeError) as error:
-        raise SettingsError(
-            f"{place} cannot be gone on with: {state} is not there or damaged", hint=f"delete {place}"
-        ) from error
+        raise SettingsError(f"{place} cannot be resumed: {state} is missing or damaged", hint=f"delete {place}") from error
     if changed:
         raise SettingsError(
-            f"{place} was begun with another {' and another '.join(changed)}",
-            hint=f"give the model and the options of then, or delete {place}",
+            f"{place} was started with another {' and another '.join(changed)}",
+            hint=f"use the same model and options as before, or delete {place}",
         )
 
 
-def _leave(output: Path, place: Path, answers: AnswerLog, *, is_adopted: bool) -> None:
-    """What did not come to its end stays, where there is anything to go on with."""
-    if not answers.n_rows or (is_adopted and not answers.n_new):
-        _discard(output, place)
+def _leave(output: Path, place: Path, partial: Partial, n_adopted: int) -> None:
+    """Keeps unfinished answers if there are any besides the adopted ones, and says how to resume.
+
+    Counts the rows in the file: Ctrl-C may come after a row was written and before AnswerLog counted it, and rows that wait in
+    memory are lost when the disk is full.
+    """
+    n_rows = partial.kept(place).paths.total()
+    if n_rows > n_adopted:
+        note(f"{n_rows:,} answers are in {place}: run the same command with --resume to continue")
     else:
-        note(f"{answers.n_rows:,} answers are in {place}: the same command with --resume goes on")
+        _discard(output, place)
 
 
 def _discard(output: Path, place: Path) -> None:

@@ -18,7 +18,7 @@ Format = Literal["table", "csv", "jsonl", "parquet"]
 
 @dataclass(frozen=True, slots=True)
 class Columns:
-    """The columns of a table of answers: a model's classes, and what it says beside its probabilities."""
+    """The columns of a table of answers: a model's classes, and what it reports besides probabilities."""
 
     classes: tuple[str, ...]
     has_sets: bool
@@ -26,7 +26,7 @@ class Columns:
 
     @classmethod
     def of(cls, predictor: Predictor) -> "Columns":
-        """Those for the answers of a model."""
+        """The columns for a model's answers."""
         doubts = predictor.doubts
         return cls(predictor.classes, doubts.min_probability is not None, doubts.familiarity is not None)
 
@@ -37,7 +37,7 @@ class Columns:
         return ["path", *prediction_header(self.classes), *doubts, "error"]
 
     def cells(self, prediction: Prediction) -> list[Any]:
-        """The cells under `names`: text, numbers, a tuple for the set, a bool for unfamiliar, None for what there is not."""
+        """The cells under `names`: text, numbers, a tuple for the set, a bool for unfamiliar, None for missing values."""
         if prediction.probabilities is None:
             return [prediction.path, *[None] * (len(self.names) - 2), prediction.error]
         _, *numbers = prediction_cells(prediction.probabilities, self.classes)
@@ -47,16 +47,16 @@ class Columns:
 
 @dataclass(frozen=True, slots=True)
 class KeptRows:
-    """What a file of answers holds already."""
+    """What a file of answers already contains."""
 
-    paths: Counter[str] = field(default_factory=Counter)  # a path is there as often as it was given
+    paths: Counter[str] = field(default_factory=Counter)  # each path as often as it was given
     n_failed: int = 0  # rows with an error
-    n_bytes: int = 0  # of whole rows of text
-    is_torn: bool = False  # whether there is anything behind them
+    n_bytes: int = 0  # of complete rows of text
+    is_torn: bool = False  # whether anything follows them
 
 
 class AnswerLog:
-    """Takes the answers of those files that have none yet, and counts all."""
+    """Takes the answers for files that have none yet, and counts all answers."""
 
     def __init__(self, write: Callable[[Prediction], None], kept: KeptRows | None = None) -> None:
         kept = kept or KeptRows()
@@ -64,16 +64,16 @@ class AnswerLog:
         self._kept = kept.paths
         self.n_read = kept.paths.total() - kept.n_failed  # files that could be read
         self.n_failed = kept.n_failed
-        self.n_new, self.n_new_read = 0, 0  # of these now
-        self.n_passed = 0  # files that were asked for and had their answer
+        self.n_new, self.n_new_read = 0, 0  # of these, in this run
+        self.n_passed = 0  # files that were asked for and had an answer already
 
     @property
     def n_rows(self) -> int:
-        """All there are."""
+        """Number of all answers."""
         return self.n_read + self.n_failed
 
     def lacks(self, path: str) -> bool:
-        """Whether a file of this path is still to be answered; a path that is given twice is asked for twice."""
+        """Whether a file with this path still needs an answer; a path that is given twice needs two."""
         if not self._kept[path]:
             return True
         self._kept[path] -= 1
@@ -91,7 +91,7 @@ class AnswerLog:
 
 
 class TextRows:
-    """Writes answers as lines to a stream, each to be read as soon as it is written."""
+    """Writes answers as lines to a stream, and flushes each line at once."""
 
     def __init__(self, file: TextIO, format: Format, columns: Columns, top_k: int) -> None:
         self._file, self._format, self._columns, self._top_k = file, format, columns, top_k
@@ -99,15 +99,15 @@ class TextRows:
         self._quoted_csv = csv.writer(file, lineterminator="\n", quoting=csv.QUOTE_ALL)
 
     def write_header(self) -> None:
-        """The names of the columns, where the form has them."""
+        """Writes the names of the columns, if the format has them."""
         if self._format == "csv":
             self._csv.writerow(self._columns.names)
 
     def write(self, prediction: Prediction) -> None:
-        """A line, or in CSV a row whose cells may go over several."""
+        """Writes a line, or in CSV a row whose cells may contain line breaks."""
         if self._format == "csv":
             cells = [_as_csv(cell) for cell in self._columns.cells(prediction)]
-            # csv leaves a carriage return bare, which its own reader takes for the end of the row.
+            # csv does not quote a carriage return, which its own reader takes for the end of the row.
             is_broken = any("\r" in cell for cell in cells if isinstance(cell, str))
             (self._quoted_csv if is_broken else self._csv).writerow(cells)
         elif self._format == "jsonl":
@@ -118,7 +118,7 @@ class TextRows:
 
 
 def as_json(prediction: Prediction, top_k: int) -> dict[str, Any]:
-    """The answer as JSON values, with the most probable classes where more than one is asked for."""
+    """The answer as JSON values, with the most probable classes if more than one is asked for."""
     values = prediction.as_json()
     if top_k > 1 and prediction.probabilities is not None:
         values["top"] = [{"class": name, "probability": share} for name, share in _top(prediction, top_k)]
@@ -126,7 +126,7 @@ def as_json(prediction: Prediction, top_k: int) -> dict[str, Any]:
 
 
 def _as_csv(cell: Any) -> Any:
-    """A set of classes is written as a JSON list."""
+    """The cell as CSV has it; a set of classes becomes a JSON list."""
     if isinstance(cell, tuple):
         return dumps(cell, ensure_ascii=False)
     return str(cell).lower() if isinstance(cell, bool) else "" if cell is None else cell

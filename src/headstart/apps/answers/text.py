@@ -1,4 +1,4 @@
-"""FILE.partial as CSV or JSON lines: rows are added as they come; a row that a crash tore is cut off."""
+"""FILE.partial as CSV or JSON lines: rows are added one by one; a row that a crash left incomplete is removed."""
 
 import csv
 import json
@@ -16,13 +16,13 @@ Row = tuple[str, bool, int]  # path, whether it could not be read, bytes of the 
 
 
 class TextPart:
-    """Answers on their way into a CSV or JSON lines file."""
+    """Answers being written to a CSV or JSON lines file."""
 
     def __init__(self, place: Path, format: Format, columns: Columns, top_k: int) -> None:
         self._place, self._format, self._columns, self._top_k = place, format, columns, top_k
 
     def kept(self, place: Path) -> KeptRows:
-        """The whole rows of a file. Raises SettingsError where it is not of this model's answers."""
+        """The complete rows of a file. Raises SettingsError if they are not this model's answers."""
         if not place.exists():
             return KeptRows()
         rows = _csv_rows(place, self._columns) if self._format == "csv" else _json_rows(place, self._columns)
@@ -34,18 +34,18 @@ class TextPart:
                 n_bytes = end
         except (csv.Error, ValueError) as error:  # ValueError: not UTF-8, not JSON, other columns
             raise SettingsError(
-                f"{place} cannot be gone on with: it is not of this model's answers as {self._format}",
+                f"{place} cannot be resumed: it does not contain this model's answers as {self._format}",
                 hint="delete or rename it",
             ) from error
         return KeptRows(paths, n_failed, n_bytes, is_torn=place.stat().st_size > n_bytes)
 
     def adopt(self, finished: Path) -> None:
-        """Begins with a copy of a finished file."""
+        """Starts from a copy of a finished file."""
         with atomic_write(self._place) as aside:
             shutil.copyfile(finished, aside)
 
     def open(self, kept: KeptRows) -> None:
-        """Cuts off what is behind the last whole row, and writes the header where there is none."""
+        """Cuts off what follows the last complete row, and writes the header if there is none."""
         self._file = self._place.open("a", encoding="utf-8", newline="")
         self._file.truncate(kept.n_bytes)
         self._rows = TextRows(self._file, self._format, self._columns, self._top_k)
@@ -53,20 +53,20 @@ class TextPart:
             self._rows.write_header()
 
     def write(self, prediction: Prediction) -> None:
-        """Adds a row; a process that is killed now has written it."""
+        """Adds a row; it is in the file even if the process is killed now."""
         self._rows.write(prediction)
 
     def close(self) -> None:
-        """Nothing more is written."""
+        """Closes the file."""
         self._file.close()
 
     def finish(self, output: Path) -> None:
-        """The file takes its name."""
+        """Renames the file to `output`."""
         self._place.replace(output)
 
 
 class _WholeLines:
-    """The lines of a file that have their end, and how many bytes were read."""
+    """The complete lines of a file, and how many bytes were read."""
 
     def __init__(self, place: Path) -> None:
         self._place = place
@@ -95,7 +95,7 @@ def _csv_rows(place: Path, columns: Columns) -> Iterator[Row]:
                 raise ValueError("other columns")
             yield cells[0], bool(cells[-1]), lines.n_bytes
     except csv.Error:
-        if not lines.at_end:  # else a quoted cell was torn behind a line's end in it
+        if not lines.at_end:  # otherwise the file ends inside a quoted cell with a line break
             raise
 
 

@@ -1,1 +1,1 @@
-"""One module a command; each holds the function that typer turns into it."""
+"""One module per command; each contains the function that typer turns into the command."""

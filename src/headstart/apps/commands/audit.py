@@ -15,11 +15,14 @@ if TYPE_CHECKING:
 
 @command
 def audit(
-    data: Annotated[str, typer.Argument(metavar="DATA", help="Labelled images: any form of data that train takes.")],
-    output: Annotated[Path | None, typer.Option(metavar="DIR", help="Write findings, scores and audit.html there.")] = None,
+    data: Annotated[str, typer.Argument(metavar="DATA", help="Labelled images, in any form that train accepts.")],
+    output: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Write findings, scores and audit.html to this folder.")
+    ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier audit at --output.")] = False,
     fail_on: Annotated[
-        str, typer.Option(metavar="CHECKS", help="Exit with code 3 if one of these has a warning or worse, e.g. leak,conflict.")
+        str,
+        typer.Option(metavar="CHECKS", help="Exit with code 3 if one of these finds a warning or worse, e.g. leak,conflict."),
     ] = "",
     val: Val = DEFAULT.val,
     test: Test = DEFAULT.test,
@@ -35,8 +38,8 @@ def audit(
 ) -> None:
     """Find problems in labelled images: leaks, wrong labels, duplicates, strays, broken files.
 
-    Nothing is moved, changed or deleted. --output writes tables, a page with the pictures, and a proposal of what to leave out
-    (exclude.csv), which train --exclude takes.
+    Nothing is moved, changed or deleted. --output writes tables, a page with the images, and a list of images to leave out
+    (exclude.csv), which can be edited and passed to train --exclude.
 
     Examples:
 

@@ -15,7 +15,7 @@ def backbones(
 ) -> None:
     """List the pretrained networks, and whether their weights are on this machine.
 
-    Any other network of timm can be used as timm/<model name>.
+    Any other timm network can be used as timm/<model name>.
 
     Examples:
 
@@ -38,7 +38,7 @@ def backbones(
         size = f"{spec.preprocess.size_px} px" if spec.preprocess else ""
         default = " (default)" if spec.name == DEFAULT else ""
         say(f"{spec.name:<{width}}  {size}  {f'here: {found.origin}' if found else _how_to_get(spec)}{default}")
-    say(f"{'timm/<model name>':<{width}}  any other network of timm; its weights come from Hugging Face or --weights FILE")
+    say(f"{'timm/<model name>':<{width}}  any other timm network; its weights come from Hugging Face or --weights FILE")
 
 
 def _how_to_get(spec: BackboneSpec) -> str:
@@ -49,6 +49,6 @@ def _how_to_get(spec: BackboneSpec) -> str:
 def _complete(spec: BackboneSpec) -> BackboneSpec:
     if spec.preprocess is not None:
         return spec
-    from headstart.model.backbones import complete_spec  # only timm knows where these are
+    from headstart.model.backbones import complete_spec  # only timm knows where its weights are
 
     return complete_spec(spec)

@@ -13,13 +13,13 @@ from headstart.storage import home
 
 @command
 def cache(
-    clear: Annotated[bool, typer.Option("--clear", help="Remove all features and facts, without asking.")] = False,
+    clear: Annotated[bool, typer.Option("--clear", help="Remove all stored features and image facts without asking.")] = False,
     all: Annotated[bool, typer.Option("--all", help="With --clear: also remove the compiled networks.")] = False,
 ) -> None:
     """Show where computed features of images are stored and how much space they take, or remove them.
 
-    Everything in it can be computed again. HEADSTART_HOME moves it. HEADSTART_CACHE_LIMIT (10 GB) limits it: what was not used
-    for the longest time is removed first.
+    Everything in the cache can be computed again. Set HEADSTART_HOME to move it, and HEADSTART_CACHE_LIMIT (default 10 GB) to
+    limit its size: what was not used for the longest time is removed first.
 
     Examples:
 

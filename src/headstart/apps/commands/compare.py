@@ -27,13 +27,13 @@ if TYPE_CHECKING:
 
 @command
 def compare(
-    data: Annotated[str, typer.Argument(metavar="DATA", help="Labelled images: any form of data that train takes.")],
-    strategies: Annotated[str, typer.Option(metavar="NAMES", help="What to compare.")] = "probe,finetune",
+    data: Annotated[str, typer.Argument(metavar="DATA", help="Labelled images, in any form that train accepts.")],
+    strategies: Annotated[str, typer.Option(metavar="NAMES", help="Strategies to compare.")] = "probe,finetune",
     backbones: Annotated[
-        str, typer.Option(metavar="NAMES", help="On which backbones, such as efficientnet_lite0,efficientnet_lite2.")
+        str, typer.Option(metavar="NAMES", help="Backbones to compare, such as efficientnet_lite0,efficientnet_lite2.")
     ] = "efficientnet_lite0",
-    folds: Annotated[int, typer.Option(min=2, max=50, help="Parts that are held out in turn.")] = 3,
-    output: Annotated[Path | None, typer.Option(metavar="FILE.json", help="Write the figures there too.")] = None,
+    folds: Annotated[int, typer.Option(min=2, max=50, help="Number of folds; each is held out once.")] = 3,
+    output: Annotated[Path | None, typer.Option(metavar="FILE.json", help="Also write the results to this file.")] = None,
     val: Val = DEFAULT.val,
     exclude: Exclude = DEFAULT.exclude,
     epochs: Epochs = DEFAULT.epochs,
@@ -49,8 +49,8 @@ def compare(
 ) -> None:
     """Compare probe and fine-tuning, or backbones, on the same folds of the same images.
 
-    Every image but those of a test split is answered once by a model that never saw it or a picture like it. The others are
-    compared with the first, image by image. Fine-tuning takes minutes a fold.
+    Every image outside the test split is classified once, by a model that never saw it or a near-copy of it. Each strategy or
+    backbone is compared with the first one, image by image. Fine-tuning takes minutes per fold.
 
     Examples:
 
@@ -83,7 +83,7 @@ def _names(given: str) -> list[str]:
 
 def _tell(compared: "Comparison") -> None:
     width = max(len(contender.name) for contender in compared.contenders)
-    say(f"{compared.n} images of {compared.data}, each answered once in {compared.n_folds} folds")
+    say(f"{compared.n} images of {compared.data}, each classified once in {compared.n_folds} folds")
     say(f"  {'':<{width}}  accuracy  95 % interval   difference           seconds  weights")
     for c in compared.contenders:
         low, high = c.accuracy_ci95

@@ -18,11 +18,12 @@ GRID_IMAGES = 12
 def demo(
     output: Annotated[Path | None, typer.Option(help="The run folder; default: runs/<data>-probe-<n>.")] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier run at --output.")] = False,
-    offline: Annotated[bool, typer.Option("--offline", help="Never touch the network.")] = False,
+    offline: Annotated[bool, typer.Option("--offline", help="Never download anything.")] = False,
 ) -> None:
-    """The main job on a data set that is at hand: train a probe, then predict and draw a grid.
+    """Train a probe on an example data set, then predict and draw a grid of images.
 
-    Ants and bees of the PyTorch tutorial where they are at hand or can be fetched, else the solar cells of elpv-dataset.
+    It uses the ants and bees of the PyTorch tutorial if they are on this machine or can be downloaded, else the solar cells of
+    elpv-dataset.
 
     Example:
 
@@ -52,12 +53,12 @@ def _choose_data(offline: bool, progress: Progress) -> str:
         with open_data("hymenoptera", offline=offline, progress=progress):
             return "hymenoptera"
     except DataError as error:
-        say(f"{error.message}: taking the data set elpv instead")
+        say(f"{error.message}: using the data set elpv instead")
         return "elpv"
 
 
 def _draw_grid(data: str, model: Path, grid: Path) -> Path:
-    """Predicts some held-out images in the same way `headstart predict` does; returns one, or the archive it is in."""
+    """Predicts some held-out images as `headstart predict` does; returns the path of one, or of its archive."""
     from headstart.artifact.figures import grid_figure, save_figure
     from headstart.artifact.predictor import Predictor
     from headstart.artifact.tiles import prediction_tile
@@ -77,4 +78,4 @@ def _draw_grid(data: str, model: Path, grid: Path) -> Path:
         ]
         save_figure(grid_figure(tiles, 6), grid)
         shown = Path(chosen[0].path)
-    return shown if shown.exists() else Path(str(find_hymenoptera()))  # a member of the zip that was given
+    return shown if shown.exists() else Path(str(find_hymenoptera()))  # the image is in the zip archive

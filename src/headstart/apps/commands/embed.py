@@ -22,7 +22,7 @@ from headstart.apps.options import (
 
 @command
 def embed(
-    data: Annotated[str, typer.Argument(metavar="DATA", help="Any form of data that train takes.")],
+    data: Annotated[str, typer.Argument(metavar="DATA", help="Images, in any form that train accepts.")],
     output: Annotated[Path, typer.Option(metavar="FILE.parquet", help="Where to write the table.")],
     backbone: Backbone = DEFAULT.backbone,
     weights: Weights = DEFAULT.weights,
@@ -36,7 +36,7 @@ def embed(
 ) -> None:
     """Write the features of images as a Parquet table: path, label, split, vector.
 
-    The features are those a probe is fitted on. What was computed before comes from the store.
+    These are the features that a probe is fitted on. Features that were computed before are read from the cache.
 
     Example:
 

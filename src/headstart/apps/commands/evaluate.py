@@ -11,16 +11,16 @@ from headstart.apps.console import command, note, note_skipped, print_json, prog
 @command
 def evaluate(
     model: Annotated[Path, typer.Argument(metavar="MODEL", help="A run folder, or the model folder in it.")],
-    data: Annotated[str, typer.Argument(metavar="DATA", help="Labelled images: any form that train takes.")],
+    data: Annotated[str, typer.Argument(metavar="DATA", help="Labelled images, in any form that train accepts.")],
     split: Annotated[
-        Literal["val", "test", "all"] | None, typer.Option(help="Which images; default: test, else val, else all.")
+        Literal["val", "test", "all"] | None, typer.Option(help="Which images to use; default: test, else val, else all.")
     ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda ...")] = "cpu",
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Measure a trained model on labelled images.
 
-    Labels are bound by name. Images that the model was trained on are counted and told.
+    Labels are matched to the model's classes by name. Images that the model was trained on are counted and reported.
 
     Examples:
 

@@ -12,18 +12,18 @@ from headstart.model.exported import ExportFormat, ExportPrecision
 @command
 def export(
     model: Annotated[Path, typer.Argument(metavar="MODEL", help="A run folder, or the model folder in it.")],
-    output: Annotated[Path, typer.Option(metavar="DIR", help="Where to write the exported model.")],
-    format: Annotated[ExportFormat, typer.Option(help="onnx runs everywhere; openvino is Intel's.")] = "onnx",
+    output: Annotated[Path, typer.Option(metavar="DIR", help="Folder for the exported model.")],
+    format: Annotated[ExportFormat, typer.Option(help="onnx runs everywhere; openvino is Intel's format.")] = "onnx",
     precision: Annotated[
-        ExportPrecision, typer.Option(help="fp16 halves the size, int8 quarters it; the cost in accuracy is measured.")
+        ExportPrecision, typer.Option(help="fp16 halves the size, int8 quarters it; the loss of accuracy is measured.")
     ] = "fp32",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier export at --output.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Write a model as one file for other programs, checked to give the same answers.
+    """Write a model as one file for other programs, and check that it gives the same answers.
 
-    The original and the exported model classify the images that the run was evaluated on, as far as these can be found, and a
-    few generated ones. In full precision all probabilities must agree within 0.0001, or nothing is written.
+    Both the original and the exported model classify the images that the run was evaluated on, if they are still there, and a
+    few generated images. In full precision all probabilities must agree within 0.0001; otherwise nothing is written.
 
     Examples:
 
@@ -43,7 +43,7 @@ def export(
         return
     size_mb = sum(file.stat().st_size for file in output.glob(f"{exported.file.stem}.*")) / 1e6
     say(
-        f"{exported.file} ({size_mb:.1f} MB) gives the original's class for {parity.same_label:.1%} of {parity.images} images "
+        f"{exported.file} ({size_mb:.1f} MB) agrees with the original on {parity.same_label:.1%} of {parity.images} images "
         f"and {parity.odd_images} generated ones; probabilities differ by at most {parity.max_difference:.1e}"
     )
     if precision != "fp32" and parity.accuracy_before is not None and parity.accuracy_after is not None:

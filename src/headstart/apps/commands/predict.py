@@ -35,33 +35,33 @@ def predict(
     model: Annotated[Path, typer.Argument(metavar="MODEL", help="A run folder, or the model folder in it.")],
     paths: Annotated[
         list[Path] | None,
-        typer.Argument(metavar="PATH", help="Images, folders (searched to their leaves), archives; - reads paths from stdin."),
+        typer.Argument(metavar="PATH", help="Images, folders (with subfolders), archives; - reads paths from stdin."),
     ] = None,
     files_from: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Read paths of images from a text file, one a line; - is stdin.")
+        Path | None, typer.Option(metavar="FILE", help="Read image paths from a text file, one per line; - is stdin.")
     ] = None,
     format: Annotated[
-        Format | None, typer.Option(help="How the answers look; default: by the ending of --output, else table.")
+        Format | None, typer.Option(help="Format of the answers; default: by the ending of --output, else table.")
     ] = None,
     top_k: Annotated[int, typer.Option(min=1, help="Show the K most probable classes (table, jsonl).")] = 1,
     min_confidence: Annotated[
         float | None,
-        typer.Option(min=0, max=1, help="Say unsure where the best class is less probable than this."),
+        typer.Option(min=0, max=1, help="Answer unsure if the best class is less probable than this."),
     ] = None,
     grid: Annotated[Path | None, typer.Option(metavar="FILE.png", help="Draw the images with their answers.")] = None,
     output: Annotated[Path | None, typer.Option(metavar="FILE", help="Write to a file instead of stdout.")] = None,
     resume: Annotated[
-        bool, typer.Option("--resume", help="Go on with an --output that was killed, or add what is new to a finished one.")
+        bool, typer.Option("--resume", help="Resume an interrupted --output, or add new images to a finished one.")
     ] = False,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda ...")] = "cpu",
 ) -> None:
     """Classify images with a trained model.
 
-    An image that cannot be read gets a line with its reason. The exit code is 1 when none could be read. One that is unlike
-    those the model was trained on is marked as unfamiliar: whatever the answer, it means little.
+    An image that cannot be read gets a line with the reason. The exit code is 1 if none could be read. An image that is unlike
+    those the model was trained on is marked as unfamiliar: do not rely on its answer.
 
-    Answers are written as they come, so that memory holds no more of many images than their names. Until all are there,
-    --output is FILE.partial; --resume goes on with it after a crash, and can be given from the start.
+    Each answer is written at once, so memory holds little more than the names of the images. Until all answers are written,
+    the output is in FILE.partial. --resume continues it after a crash; it can also be given from the start.
 
     Examples:
 
@@ -108,7 +108,9 @@ def _form(format: Format | None, output: Path | None, *, resume: bool) -> Format
     if form == "parquet" and output is None:
         raise SettingsError("a Parquet file cannot be printed", hint="give it a name with --output")
     if resume and (output is None or form == "table"):
-        raise SettingsError("only a file of answers can be gone on with", hint="give --output with .csv, .jsonl or .parquet")
+        raise SettingsError(
+            "only a file of answers can be resumed", hint="give --output a name that ends in .csv, .jsonl or .parquet"
+        )
     return form
 
 
@@ -118,7 +120,7 @@ def _inputs(stack: ExitStack, paths: Sequence[Path], files_from: Path | None) ->
     if not (named or lists):
         raise typer.BadParameter("give images, folders or archives, or --files-from FILE", param_hint="PATH")
     if lists.count(STDIN) > 1:
-        raise SettingsError("stdin is named twice, and can be read once", hint="give - once")
+        raise SettingsError("stdin is given twice, but can be read only once", hint="give - once")
     opened = [PathList("stdin", sys.stdin.buffer) if file == STDIN else open_list(stack, file) for file in lists]
     return open_inputs(stack, named, opened)
 
@@ -133,7 +135,7 @@ def _check_targets(grid: Path | None, output: Path | None, inputs: Iterable[Path
 
 @contextmanager
 def _stream(output: Path | None, form: Format, columns: Columns, top_k: int) -> Iterator[AnswerLog]:
-    """Takes answers for stdout, or for a table in a file."""
+    """Yields a log that writes answers to stdout, or as a table to a file."""
     with output_file(output) as file:
         rows = TextRows(file, form, columns, top_k)
         rows.write_header()
@@ -148,12 +150,12 @@ def _answer(
     progress: Progress,
     max_tiles: int,
 ) -> "list[Tile]":
-    """Writes the answers that are lacking, of what is left out and of `candidates`; returns the first tiles of a grid."""
+    """Writes the missing answers, for what is left out and for `candidates`; returns the first tiles of a grid."""
     for entry in inputs.left_out:
         if answers.lacks(entry.path):
             answers.write(Prediction(entry.path, predictor.classes, None, entry.reason))
     lacking = (candidate for candidate in candidates if answers.lacks(candidate.path))
-    asked, shown = tee(lacking)  # what was asked for waits until it is answered: a few candidates at a time
+    asked, shown = tee(lacking)  # tee keeps the few candidates that are not answered yet
     tiles: list[Tile] = []
     for prediction, candidate in zip(predictor.predict_candidates(asked), shown, strict=True):
         answers.write(prediction)
@@ -164,7 +166,7 @@ def _answer(
 
 
 def _checked(candidates: Iterable[Candidate], targets: Iterable[Path | None]) -> Iterator[Candidate]:
-    """The same, as they come. Raises SettingsError where one is a file that a result would replace."""
+    """The same candidates, one by one. Raises SettingsError if a result would overwrite one of their files."""
     for candidate in candidates:
         for target in targets:
             check_target(target, [candidate.file])
@@ -175,7 +177,7 @@ def _tile(candidate: Candidate, prediction: Prediction, predictor: Predictor) ->
     from headstart.artifact.tiles import prediction_tile
 
     folder = candidate.file.parent.name
-    truth = folder if folder in prediction.classes else None  # the folder's name tells the true class
+    truth = folder if folder in prediction.classes else None  # the folder's name is the true class
     return prediction_tile(candidate.read(), prediction, truth, predictor.preprocess, Path(candidate.path).name)
 
 

@@ -17,16 +17,16 @@ from headstart.settings import Augment, Recipe, TrainSettings
 
 @command
 def preview(
-    data: Annotated[str, typer.Argument(metavar="DATA", help="Any form of data that train takes.")],
+    data: Annotated[str, typer.Argument(metavar="DATA", help="Labelled images, in any form that train accepts.")],
     augment: Annotated[Augment, setting("augment")] = "standard",
     recipe: Annotated[Recipe, setting("recipe")] = "default",
     images: Annotated[int, typer.Option(min=1, max=24, help="How many images to draw.")] = 6,
-    seed: Annotated[int, typer.Option(min=0, help="Another seed draws other images and other crops.")] = 0,
-    output: Annotated[Path, typer.Option(metavar="FILE.png", help="Where to draw it.")] = Path("preview.png"),
+    seed: Annotated[int, typer.Option(min=0, help="Another seed draws other images and crops.")] = 0,
+    output: Annotated[Path, typer.Option(metavar="FILE.png", help="File to draw to.")] = Path("preview.png"),
 ) -> None:
     """Draw a labelled sample of images, raw and augmented.
 
-    The first column is the image, the second what the network sees of it when it predicts, the others what it sees in training.
+    The first column is the image, the second what the network sees when it predicts, the others what it sees in training.
 
     Examples:
 

@@ -21,45 +21,51 @@ TOKEN_VARIABLE = "HEADSTART_TOKEN"
 
 @dataclass(frozen=True, slots=True)
 class _Doors:
-    """Where a server listens, and whom it lets in."""
+    """Where a server listens, and which requests it accepts."""
 
     host: str
     port: int
     token: str
     origins: tuple[str, ...]  # of web pages
-    names: tuple[str, ...]  # of --allow-host
+    names: tuple[str, ...]  # from --allow-host
 
 
 @command
 def serve(
     models: Annotated[list[str], typer.Argument(metavar="MODEL", help="A run, model or export folder, or NAME=FOLDER.")],
-    host: Annotated[str, typer.Option(help="The address to listen on; 0.0.0.0 stands for all of this machine.")] = "127.0.0.1",
+    host: Annotated[
+        str, typer.Option(help="The address to listen on; 0.0.0.0 means all addresses of this machine.")
+    ] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="0: any free port.")] = 8000,
     token_file: Annotated[
         Path | None, typer.Option(metavar="FILE", help=f"Requests must carry the token in this file (or in ${TOKEN_VARIABLE}).")
     ] = None,
     cors: Annotated[
-        list[str] | None, typer.Option(metavar="ORIGIN", help="Origin of web pages that may use this server; may be repeated.")
+        list[str] | None, typer.Option(metavar="ORIGIN", help="Origin of web pages that may use this server; can be repeated.")
     ] = None,
     allow_host: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME", help="Name under which this server is reached, as through a proxy; may be repeated."),
+        typer.Option(metavar="NAME", help="Host name of this server, such as that of a proxy; can be repeated."),
     ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda ...")] = "cpu",
-    max_batch: Annotated[int, typer.Option(min=1, max=1024, help="Images answered together.")] = 8,
+    max_batch: Annotated[int, typer.Option(min=1, max=1024, help="Most images in one batch.")] = 8,
     max_wait_ms: Annotated[
-        float | None, typer.Option(min=0, max=1000, help="How long a batch waits for more. [default: 0, on a GPU 5]")
+        float | None, typer.Option(min=0, max=1000, help="How long a batch waits for more images. [default: 0; 5 on a GPU]")
     ] = None,
-    max_queue: Annotated[int, typer.Option(min=1, help="Images that may be waiting; more get 429.")] = 128,
-    max_image_mb: Annotated[float, typer.Option(min=0.001, help="Size of one file; larger ones get 413.")] = 32,
-    max_megapixels: Annotated[float, typer.Option(min=0.001, help="Pixels of one image; larger ones get 413.")] = 64,
-    max_request_mb: Annotated[float, typer.Option(min=0.001, help="Size of one request; larger ones get 413.")] = 64,
-    timeout: Annotated[float, typer.Option(min=0.1, help="Seconds for an answer; later ones get 504.")] = 30,
+    max_queue: Annotated[int, typer.Option(min=1, help="Most images that may wait; requests beyond that get 429.")] = 128,
+    max_image_mb: Annotated[float, typer.Option(min=0.001, help="Largest size of a file; larger ones get 413.")] = 32,
+    max_megapixels: Annotated[
+        float, typer.Option(min=0.001, help="Largest size of an image in megapixels; larger ones get 413.")
+    ] = 64,
+    max_request_mb: Annotated[float, typer.Option(min=0.001, help="Largest size of a request; larger ones get 413.")] = 64,
+    timeout: Annotated[
+        float, typer.Option(min=0.1, help="Seconds within which to answer; after that a request gets 504.")
+    ] = 30,
 ) -> None:
     """Classify images over HTTP: POST them to /predict, or drop them on the page at /.
 
-    Several models are served under their names, at /models/NAME/predict. SIGHUP, or POST /reload with the token, reads the
-    models again without dropping a request. GET /docs describes all endpoints.
+    Several models are served by name, at /models/NAME/predict. SIGHUP, or POST /reload with the token, reloads the models
+    without dropping a request. GET /docs describes all endpoints.
 
     Examples:
 
@@ -102,7 +108,7 @@ def _serve(models: list[str], limits: "Limits", doors: _Doors, device: str) -> N
     places = named_models(models)
     host = doors.host
     with listen(host, doors.port) as listener:
-        public = is_public(listener.getsockname()[0])  # the address: a name does not say where it leads
+        public = is_public(listener.getsockname()[0])  # the address, because a name does not show where it leads
         access = Access.of(host, is_public=public, token=doors.token, origins=doors.origins, names=doors.names)
         served = {name: Served(name, place, device, load(place, device)) for name, place in places.items()}
         service = Service(served, limits)
@@ -111,18 +117,20 @@ def _serve(models: list[str], limits: "Limits", doors: _Doors, device: str) -> N
         address = f"http://{f'[{host}]' if ':' in host else host}:{listener.getsockname()[1]}"
 
         def ready() -> None:
-            say(f"serving {', '.join(served)} at {address}  (Ctrl-C ends it)")
+            say(f"serving {', '.join(served)} at {address}  (Ctrl-C to stop)")
             sys.stdout.flush()
 
         serve_forever(build_application(service, access), service, listener, ready)
 
 
 def _token(file: Path | None) -> str:
-    """The token in the file, else in the environment; "" if there is neither. Raises SettingsError for one that is unusable."""
+    """The token from the file, else from the environment; "" without either. Raises SettingsError if it cannot be used."""
     if file is None and not os.environ.get(TOKEN_VARIABLE):
         return ""
     place = f"${TOKEN_VARIABLE}" if file is None else str(file)
     token = os.environ[TOKEN_VARIABLE].strip() if file is None else file.read_bytes().decode("utf-8", "replace").strip()
     if not token or not token.isascii() or any(sign.isspace() for sign in token):
-        raise SettingsError(f"{place} holds no token", hint="one line of letters and digits, e.g. from: openssl rand -hex 32")
+        raise SettingsError(
+            f"{place} does not contain a token", hint="write one line of letters and digits, e.g. from: openssl rand -hex 32"
+        )
     return token

@@ -70,14 +70,14 @@ def train(
     refit: Annotated[bool, setting("refit", "--refit")] = DEFAULT.refit,
     output: Annotated[Path | None, typer.Option(help="The run folder; default: runs/<data>-<strategy>-<n>.")] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier run at --output.")] = False,
-    resume: Annotated[Path | None, typer.Option(metavar="RUN", help="Go on with a run that was killed.")] = None,
-    json: Annotated[bool, typer.Option("--json", help="Print one JSON object: what metrics.json holds.")] = False,
+    resume: Annotated[Path | None, typer.Option(metavar="RUN", help="Resume an interrupted run.")] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON object, as in metrics.json.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress and no summary.")] = False,
 ) -> None:
     """Train an image classifier on a folder of labelled images.
 
-    A probe takes seconds: the pretrained network stays as it is, only a new last layer is fitted. Fine-tuning takes minutes
-    and pays where the images are unlike photographs of things. The result is a run folder with the model, the numbers, the
+    A probe takes seconds: the pretrained network stays as it is, and only a new last layer is fitted. Fine-tuning takes minutes
+    and pays off if the images are unlike ordinary photographs. The result is a run folder with the model, the metrics, the
     predictions and report.html.
 
     Examples:
@@ -90,10 +90,10 @@ def train(
     """
     settings = settings_of(locals())
     if data is None and resume is None:
-        raise typer.BadParameter("there is none to train on; headstart train FOLDER", param_hint="DATA")
-    from headstart.runs.training import train as train_run  # after the settings are known to be good: it loads torch
+        raise typer.BadParameter("give the images to train on: headstart train FOLDER", param_hint="DATA")
+    from headstart.runs.training import train as train_run  # after the settings are checked, as it loads torch
 
-    quiet = quiet or process_rank() > 0  # under torchrun the first process speaks for all
+    quiet = quiet or process_rank() > 0  # under torchrun only the first process prints
     json = json and process_rank() == 0
     with progress_bars(quiet=quiet) as progress:
         trained = train_run(data, settings, output=output, overwrite=overwrite, resume=resume, progress=progress)
