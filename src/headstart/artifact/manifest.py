@@ -9,7 +9,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, field_serializer, field_validator, model_validator
+from pydantic import Discriminator, Field, Tag, field_serializer, field_validator, model_validator
 
 from headstart.data.preprocess import Preprocess
 from headstart.errors import BackboneError, BundleError
@@ -107,6 +107,17 @@ class DataEntry(Schema):
     skipped: Count = 0  # files that could not be read
 
 
+def _kind_of_plan(plan: Any) -> str:
+    """Which plan it is, so that what is wrong with it is said of that one."""
+    return "finetune" if isinstance(plan, CarriedOutPlan) or (isinstance(plan, dict) and "steps" in plan) else "probe"
+
+
+Plan = Annotated[
+    Annotated[ProbePlan, Tag("probe")] | Annotated[CarriedOutPlan, Tag("finetune")],
+    Discriminator(_kind_of_plan),
+]
+
+
 class Manifest(Schema):
     """manifest.json."""
 
@@ -120,7 +131,7 @@ class Manifest(Schema):
     engine: Engine = ONNX_RUNTIME  # what its answers were computed with, and are to be computed with
     weights_sha256: Sha256  # of weights.safetensors
     settings: RecordedSettings  # as asked for, but that --strategy auto has become what it chose
-    plan: ProbePlan | CarriedOutPlan  # as resolved: every number of the training
+    plan: Plan  # as resolved: every number of the training
     seed: Count
     data: DataEntry = DataEntry()  # models of the first days do not say
     images: dict[SplitName, tuple[Sha256, ...]]  # SHA-256 of each image file's bytes
