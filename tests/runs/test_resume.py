@@ -16,7 +16,7 @@ from conftest import COLOURS, PATIENCE_SECONDS, SIGNALS_ITSELF, TINY, draw_shape
 
 import headstart
 from headstart.errors import DataError, SettingsError
-from headstart.record.run_folder import new_run_folder, resumed_run_folder
+from headstart.record.run_folder import new_run, resumed_run
 from headstart.settings import TrainSettings
 from headstart.storage import sha256_of_file
 
@@ -275,12 +275,12 @@ def test_a_run_named_from_inside(name: str, tmp_path: Path, monkeypatch: pytest.
     (tmp_path / "run").mkdir()
     monkeypatch.chdir(tmp_path / "run")
     with pytest.raises(SettingsError, match=r"there is no run .*run to resume"):
-        resumed_run_folder(Path(name))
+        resumed_run(Path(name), None, TrainSettings())
 
 
 def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
     """An output below a file cannot be created, and the sentence names it."""
     (tmp_path / "file").touch()
     with pytest.raises(SettingsError, match=r"file/run.partial cannot be created") as caught:
-        new_run_folder(tmp_path / "file" / "run", "x", "probe", overwrite=False)
+        new_run("data", TrainSettings(), "data", tmp_path / "file" / "run", overwrite=False)
     assert caught.value.hint == "choose another --output"

@@ -15,6 +15,7 @@ import headstart
 from headstart.artifact.bundle import read_bundle
 from headstart.artifact.predictor import Predictor
 from headstart.errors import DataError, SettingsError
+from headstart.recipes import CarriedOutPlan
 from headstart.record.trained import Trained
 from headstart.settings import TrainSettings
 from headstart.storage import sha256_of_file
@@ -388,8 +389,9 @@ def test_tutorial(
     manifest = read_bundle(run.model).manifest
     assert (manifest.preprocess.size_px, manifest.preprocess.resize_px) == (224, 256)
     assert (manifest.preprocess.interpolation, manifest.preprocess.decode_margin) == ("bilinear", 0)
-    plan = manifest.plan
-    assert (plan["optimizer"], plan["learning_rate"], plan["batch_size"], plan["step_epochs"]) == ("sgd", 0.001, 4, 7)
+    assert isinstance(manifest.plan, CarriedOutPlan)
+    steps = manifest.plan.steps
+    assert (steps.optimizer, steps.learning_rate, steps.batch_size, steps.step_epochs) == ("sgd", 0.001, 4, 7)
 
 
 def test_image_size_that_a_backbone_cannot_take(
