@@ -38,7 +38,7 @@ class Schema(BaseModel):
 
     @classmethod
     def from_json(cls, values: Any) -> Self:
-        """The value that `as_json` returned. Nothing is converted: "1" is no number. Raises ValueError on the first problem."""
+        """The value that `as_json` returned. Nothing is converted: "1" is not a number. Raises ValueError for any problem."""
         try:
             # As text: in strict mode only JSON text may hold a list for a tuple and a string for a path.
             return cls.model_validate_json(json.dumps(values), strict=True)

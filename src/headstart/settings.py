@@ -56,7 +56,8 @@ class TrainSettings(Schema):
     )
     precision: Precision = Field(
         "fp32",
-        description="Of a probe's features on a CPU; bf16 (needs OpenVINO) is faster and changes probabilities slightly.",
+        description="Precision of a probe's features on a CPU; bf16 (needs OpenVINO) is faster and changes probabilities "
+        "slightly.",
     )
     engine: EngineChoice | None = Field(
         None, description="The library that computes features on a CPU: onnxruntime, or openvino, which bf16 needs."
@@ -75,7 +76,7 @@ class TrainSettings(Schema):
         300.0, gt=0, allow_inf_nan=False, description="Seconds that --strategy auto may use before it writes the run."
     )
     target_precision: float | None = Field(
-        None, gt=0, lt=1, description="Share of answers that must be right; images answered too uncertainly get unsure."
+        None, gt=0, lt=1, description="Share of answers that must be right; the model says unsure if it is not certain enough."
     )
     conformal: float | None = Field(
         None, gt=0, lt=1, description="Give each image a set of classes that contains the true one with this probability."

@@ -155,7 +155,7 @@ def test_bad_options(headstart: Command, saved_run: SavedRun, arguments: list[st
         ("model", "empty", "no class folders"),
         ("model", "others", "no readable image of the model's classes"),
         ("model", "broken", "no readable image"),
-        ("data", "data", "holds no model"),
+        ("data", "data", "contains no model"),
         ("model", "model", "no class folders"),
     ],
 )

@@ -224,9 +224,9 @@ def test_it_never_writes_over_its_images(headstart: Command, saved_run: SavedRun
     ("model", "words"),
     [
         ("nowhere", ["there is no nowhere"]),
-        ("empty", ["holds no model"]),
-        ("killed.partial", ["holds no model", "--resume"]),
-        ("a.png", ["holds no model"]),
+        ("empty", ["contains no model"]),
+        ("killed.partial", ["contains no model", "--resume"]),
+        ("a.png", ["contains no model"]),
         ("truncated", ["cannot be read"]),
         ("newer", ["format 2", "upgrade"]),
         ("flipped", ["not the file the manifest was written for"]),

@@ -68,8 +68,8 @@ def test_a_damaged_model(headstart: Callable[..., Result], own_run: Path, name: 
 
 
 def test_no_model(headstart: Callable[..., Result], tmp_path: Path) -> None:
-    """A folder that holds no model is refused by its path."""
-    assert_explained(headstart("verify", tmp_path), "holds no model")
+    """A folder that contains no model is refused by its path."""
+    assert_explained(headstart("verify", tmp_path), "contains no model")
 
 
 def test_the_whole_way_with_spaces_umlauts_and_emoji(

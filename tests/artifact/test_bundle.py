@@ -173,7 +173,7 @@ def test_newer_format(model: Path, found: int) -> None:
         values.update(format=found, something="else")
 
     edit(model, make_newer)
-    with pytest.raises(BundleError, match=f"format {found}; this headstart reads up to 1") as caught:
+    with pytest.raises(BundleError, match=f"format {found}; this version of headstart reads up to 1") as caught:
         read_bundle(model)
     assert "upgrade" in caught.value.hint
 
@@ -382,9 +382,9 @@ def test_weights_that_are_no_safetensors(model: Path) -> None:
     ("name", "word", "hint"),
     [
         ("nowhere", "there is no", "run"),
-        ("folder", "holds no model", "run"),
-        ("killed.partial", "holds no model", "--resume"),
-        ("file.txt", "holds no model", "run"),
+        ("folder", "contains no model", "run"),
+        ("killed.partial", "contains no model", "--resume"),
+        ("file.txt", "contains no model", "run"),
     ],
 )
 def test_not_a_model(tmp_path: Path, name: str, word: str, hint: str) -> None:

@@ -72,7 +72,7 @@ def test_a_split_that_is_given_twice(split: str, tmp_path: Path, others: Path) -
 def test_a_split_that_is_split_itself(plain: Path, tmp_path: Path) -> None:
     """Images for val that come in train and val are refused, with what to give instead."""
     both = folder_of(tmp_path / "both", "train/ants/1.jpg", "train/bees/2.jpg", "val/ants/3.jpg", "val/bees/4.jpg")
-    with pytest.raises(DataError, match="is given as val but holds"), open_given(plain, TrainSettings.of(val=both)):
+    with pytest.raises(DataError, match="is given as val but contains"), open_given(plain, TrainSettings.of(val=both)):
         pass
 
 
@@ -115,7 +115,7 @@ def test_a_table_of_nothing(plain: Path, tmp_path: Path) -> None:
         pass
     table.write_text(f"path,reason\nelsewhere.jpg,why\n{plain / 'ants' / '1.jpg'},why\n")
     with (
-        pytest.warns(HeadstartWarning, match="1 paths in .* are no files of the data, the first: elsewhere.jpg"),
+        pytest.warns(HeadstartWarning, match="1 paths in .* are not files of the data; the first is elsewhere.jpg"),
         open_given(plain, TrainSettings.of(exclude=table)) as sources,
     ):
         assert len(sources[0].candidates) == 2

@@ -99,9 +99,9 @@ def test_classes_may_be_called_train_or_val(tmp_path: Path) -> None:
 
 
 def test_a_split_beside_classes(tmp_path: Path) -> None:
-    """A val with class folders that stands beside class folders is an error: it is neither split nor class as it is."""
+    """A val with class folders next to other class folders is an error: it could be a split or a class."""
     data = make(tmp_path / "set", "ants/1.jpg", "bees/1.jpg", "val/ants/1.jpg", "val/bees/1.jpg")
-    with pytest.raises(DataError, match="val holds class folders and stands beside class folders") as caught:
+    with pytest.raises(DataError, match="val contains class folders but is next to class folders") as caught:
         read(data)
     assert "train/" in caught.value.hint
 
@@ -111,7 +111,7 @@ def test_two_folders_of_one_split(tmp_path: Path) -> None:
     data = make(tmp_path / "set", "train/a/1.jpg", "val/a/1.jpg", "validation/a/1.jpg")
     with pytest.raises(DataError, match="two folders for one split: train, val, validation") as caught:
         read(data)
-    assert caught.value.hint.startswith("keep one of train/")
+    assert caught.value.hint.startswith("keep one folder each for train/")
 
 
 def test_folder_beside_the_splits(tmp_path: Path) -> None:
@@ -120,7 +120,7 @@ def test_folder_beside_the_splits(tmp_path: Path) -> None:
     sources = read(data)
     assert len(sources.candidates) == 2
     assert [(s.path, s.reason) for s in sources.skipped] == [
-        (str(data / "extra"), "a folder beside train, val and test is not used")
+        (str(data / "extra"), "a folder next to train, val and test is not used")
     ]
 
 
@@ -299,7 +299,7 @@ def test_rows_that_are_no_candidates(tmp_path: Path) -> None:
     assert [(s.path, s.reason) for s in sources.skipped] == [
         (f"{file}:4", "the row has no path"),
         (str(tmp_path / "b.jpg"), "the row has no label"),
-        (str(tmp_path / "a.jpg"), "row 6 repeats a file of an earlier row, which has the label 'ants'"),
+        (str(tmp_path / "a.jpg"), "row 6 repeats the file of an earlier row, which has the label 'ants'"),
     ]
 
 
@@ -312,7 +312,7 @@ def test_rows_that_are_no_candidates(tmp_path: Path) -> None:
         ("path,label\n", "names no image with a label"),
         ("path,label\na.jpg,\n", "names no image with a label"),
         ("path,label,split\na.jpg,ants,train\nb.jpg,ants,holdout\n", "row 3 has the split 'holdout'"),
-        ("path,label,split\na.jpg,ants,train\nb.jpg,ants,\n", "gives a split for some images only; .*b.jpg has none"),
+        ("path,label,split\na.jpg,ants,train\nb.jpg,ants,\n", "gives a split for only some images; .*b.jpg has none"),
         ('path,label\n"a.jpg,ants\n', "is not a CSV table"),
         ("path,label\na.jpg,Käfer\n".encode("latin-1"), "is not UTF-8 text"),
     ],
@@ -437,7 +437,7 @@ def test_incomplete_archive(tmp_path: Path, ending: str) -> None:
     """The first half of a downloaded archive is told to be damaged, not to be something else."""
     archive = zipped(make(tmp_path / "content", "ants/1.jpg", "bees/1.jpg"), tmp_path / f"a{ending}")
     archive.write_bytes(archive.read_bytes()[:100])
-    with pytest.raises(DataError, match="cannot be opened: it is damaged, incomplete or may not be read") as caught:
+    with pytest.raises(DataError, match="cannot be opened: it is damaged, incomplete or not readable") as caught:
         read(archive)
     assert caught.value.hint == "copy or download it again"
 
@@ -500,9 +500,9 @@ def test_with_split(tmp_path: Path) -> None:
 def test_with_split_of_what_is_split(tmp_path: Path) -> None:
     """A data set that is split itself cannot be given as one split."""
     sources = read(make(tmp_path / "set", "train/ants/1.jpg", "val/ants/1.jpg"))
-    with pytest.raises(DataError, match="set is given as test but holds train, val itself") as caught:
+    with pytest.raises(DataError, match="set is given as test but contains train, val itself") as caught:
         with_split(sources, "test")
-    assert caught.value.hint == "give the folder with the classes, such as set/val"
+    assert caught.value.hint == "give the folder that contains the classes, such as set/val"
 
 
 def test_find_images(tmp_path: Path) -> None:
@@ -559,9 +559,9 @@ def test_linked_folders_are_followed_once(draw_classes: Callable[..., Path]) -> 
 
 
 def test_folder_with_a_table_and_no_classes(tmp_path: Path) -> None:
-    """A folder of images beside their table is refused with the table's name, not taken for one class."""
+    """A folder of images with a table is refused, and the error names the table; the folder is not taken for a class."""
     make(tmp_path / "set", "images/1.jpg", "images/2.jpg")
     (tmp_path / "set" / "labels.csv").write_text("path,label\nimages/1.jpg,a\nimages/2.jpg,b\n")
-    with pytest.raises(DataError, match="but a table") as caught:
+    with pytest.raises(DataError, match="has a table, but no class folders") as caught:
         read(tmp_path / "set")
     assert caught.value.hint == f"give the table: {tmp_path / 'set' / 'labels.csv'}"

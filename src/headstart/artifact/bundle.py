@@ -1,4 +1,4 @@
-"""The bundle: a folder with manifest.json and weights.safetensors, all that a prediction needs and all that is known of it."""
+"""The bundle: a folder with manifest.json and weights.safetensors, all that a prediction needs and all that is recorded."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,17 +20,17 @@ class Bundle:
 
     @property
     def weights(self) -> Path:
-        """The file of all tensors of the network, last layer included."""
+        """The file with all tensors of the network, including the last layer."""
         return self.folder / WEIGHTS
 
     @property
     def familiarity(self) -> Path:
-        """The file of what unfamiliar images are told by, where the manifest names one."""
+        """The file that unfamiliar images are recognised by, if the manifest names one."""
         return self.folder / FAMILIARITY
 
 
 def find_bundle(model: Path) -> Path:
-    """The bundle's folder in what a user calls MODEL: a bundle or a run folder. Raises BundleError."""
+    """The bundle's folder for what a user gives as MODEL: a bundle or a run folder. Raises BundleError."""
     for folder in (model, model / "model"):
         if (folder / MANIFEST).is_file():
             return folder
@@ -38,7 +38,7 @@ def find_bundle(model: Path) -> Path:
         raise BundleError(f"there is no {model}", hint="give the folder of a run, or the model folder in it")
     partial = model.name.endswith(".partial")
     raise BundleError(
-        f"{model} holds no model: there is no {MANIFEST} in it",
+        f"{model} contains no model: there is no {MANIFEST} in it",
         hint=f"the run was not finished: headstart train --resume {model}" if partial else "give the folder of a run",
     )
 
@@ -51,7 +51,7 @@ def read_bundle(model: Path) -> Bundle:
 
 
 def check_files(bundle: Bundle) -> tuple[str, ...]:
-    """The names of the files that the manifest has the digest of. Raises BundleError where one is missing, or another."""
+    """The names of the files whose digests the manifest has. Raises BundleError if one is missing or different."""
     manifest = bundle.manifest
     digests = {WEIGHTS: manifest.weights_sha256}
     if manifest.export:

@@ -1,4 +1,4 @@
-"""The CSV files of a run: RFC 4180 with a header, UTF-8, `.` for decimals, every digit kept."""
+"""The CSV files of a run: RFC 4180 with a header, UTF-8, a decimal point, every digit kept."""
 
 import csv
 import io
@@ -35,7 +35,7 @@ def write_predictions(
 
 
 def write_history(file: Path, history: Sequence[Epoch]) -> None:
-    """history.csv: a row an epoch; epoch 0 is the fitted head."""
+    """history.csv: one row per epoch; epoch 0 is the fitted head."""
     write_csv(file, list(Epoch.model_fields), ([value for _, value in row] for row in history))
 
 
@@ -45,7 +45,7 @@ def write_skipped(file: Path, skipped: Sequence[Skipped]) -> None:
 
 
 def write_csv(file: Path, header: Sequence[str], rows: Iterable[Iterable[Any]]) -> None:
-    """A table, whole or not at all; None becomes an empty cell."""
+    """Writes a table completely or not at all; None becomes an empty cell."""
     buffer = io.StringIO(newline="")
     writer = csv.writer(buffer, lineterminator="\n")
     writer.writerow(header)

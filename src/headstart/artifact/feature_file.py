@@ -11,11 +11,11 @@ import pyarrow.parquet
 from headstart.model.features import ScannedImage
 from headstart.storage import atomic_write
 
-ROWS_TOGETHER = 1024  # 5 MB of features: memory holds one such group
+ROWS_TOGETHER = 1024  # 5 MB of features: memory holds one group
 
 
 def write_embedding(file: Path, rows: Iterable[ScannedImage], n_features: int) -> int:
-    """Writes a row an image as they come, whole or not at all; returns their number. A label or split not said is null."""
+    """Writes one row per image, completely or not at all; returns the number of rows. A missing label or split is null."""
     vector = pyarrow.list_(pyarrow.float32(), n_features)
     text = pyarrow.string()
     schema = pyarrow.schema([("path", text), ("label", text), ("split", text), ("vector", vector)])

@@ -1,6 +1,6 @@
-"""manifest.json: all that is known of a model. Read strictly, for a model may come from anybody.
+"""manifest.json: all that is known about a model. It is read strictly, because a model may come from anybody.
 
-Format 1. To change it: raise FORMAT, teach `_upgraded` the older ones, and keep a model of each in the tests (tests/kept).
+Format 1. To change it: raise FORMAT, teach `_upgraded` the older formats, and keep a model of each in tests/kept.
 """
 
 import json
@@ -25,7 +25,7 @@ from headstart.storage import sha256_of_bytes, write_json
 
 FORMAT = 1
 MANIFEST = "manifest.json"
-DIGEST = "manifest_sha256"  # the key in manifest.json that holds the digest of all the others
+DIGEST = "manifest_sha256"  # the key in manifest.json whose value is the digest of all others
 RECORDED_PACKAGES = (
     "headstart",
     "numpy",
@@ -44,7 +44,7 @@ SplitName = Literal["train", "val", "test"]
 
 
 class BackboneEntry(Schema):
-    """Which pretrained network, and the very file its weights came from."""
+    """The pretrained network, and the exact file its weights came from."""
 
     name: Name
     timm_name: Name
@@ -54,36 +54,36 @@ class BackboneEntry(Schema):
 
 
 class FamiliarityEntry(Schema):
-    """What familiarity.safetensors is for."""
+    """How familiarity.safetensors is used."""
 
     sha256: Sha256  # of the file
     threshold: Annotated[float, Field(ge=0, le=2)]  # distance above which an image is unfamiliar
-    false_alarms: Share  # of images like those of training
+    false_alarms: Share  # share of images like those of training that are called unfamiliar
 
 
 class DecisionsEntry(Schema):
-    """What the model says beside its probabilities."""
+    """What the model reports besides its probabilities."""
 
-    temperature: Temperature = 1.0  # for the record: the last layer's weights are divided by it already
-    set_on: str = ""  # which images, in words
+    temperature: Temperature = 1.0  # for the record: the last layer's weights are already divided by it
+    set_on: str = ""  # on which images, in words
     precision: PrecisionThreshold | None = None
     conformal: ConformalThreshold | None = None
     familiarity: FamiliarityEntry | None = None
 
 
 class ParityEntry(Schema):
-    """How an exported model answers compared with the original, from image file to label."""
+    """How an exported model's answers compare with the original's, from image file to label."""
 
-    images: Count  # real ones, of the evaluation or given
-    odd_images: Count  # made on the spot
+    images: Count  # real images, from the evaluation or given
+    odd_images: Count  # generated images
     same_label: Share
-    max_difference: NotNegative  # of a probability
-    accuracy_before: Share | None  # on those of known label; None without any
+    max_difference: NotNegative  # between probabilities
+    accuracy_before: Share | None  # on images with known labels; None without any
     accuracy_after: Share | None
 
 
 class ExportEntry(Schema):
-    """What an export folder holds in place of the weights."""
+    """What an export folder contains instead of the weights."""
 
     format: ExportFormat
     precision: ExportPrecision
@@ -94,15 +94,15 @@ class ExportEntry(Schema):
     @model_validator(mode="after")
     def _names_its_file(self) -> Self:
         if self.file not in self.sha256:
-            raise ValueError(f"sha256 has no digest of {self.file}")
+            raise ValueError(f"sha256 has no digest for {self.file}")
         return self
 
 
 class DataEntry(Schema):
-    """The images of a run as its owner knows them."""
+    """The images of a run, as their owner knows them."""
 
     name: str = ""
-    # Split -> images of each class, in the order of the manifest's classes.
+    # Split -> number of images of each class, in the order of the manifest's classes.
     counts: dict[SplitName, tuple[Count, ...]] = Field(default_factory=dict)
     skipped: Count = 0  # files that could not be read
 
@@ -123,28 +123,28 @@ class Manifest(Schema):
 
     format: Literal[1] = 1
     strategy: Literal["probe", "finetune"]
-    requested: Literal["probe", "finetune", "auto", ""] = ""  # the strategy that was asked for
+    requested: Literal["probe", "finetune", "auto", ""] = ""  # the strategy that the user asked for
     recipe: Literal["default", "tutorial"]
     classes: tuple[Name, ...] = Field(min_length=2)
     backbone: BackboneEntry
     preprocess: Preprocess
-    engine: Engine = ONNX_RUNTIME  # what its answers were computed with, and are to be computed with
+    engine: Engine = ONNX_RUNTIME  # what its answers were computed with, and should be computed with
     weights_sha256: Sha256  # of weights.safetensors
-    settings: RecordedSettings  # as asked for, but that --strategy auto has become what it chose
-    plan: Plan  # as resolved: every number of the training
+    settings: RecordedSettings  # as given, except that --strategy auto is replaced by its choice
+    plan: Plan  # every number of the training, as resolved
     seed: Count
-    data: DataEntry = DataEntry()  # models of the first days do not say
+    data: DataEntry = DataEntry()  # the earliest models do not have it
     images: dict[SplitName, tuple[Sha256, ...]]  # SHA-256 of each image file's bytes
-    selected_on_val: bool  # whether the epoch was chosen by the val images
-    evaluation: Evaluation | None  # None where no images were held out
-    notes: tuple[str, ...] = ()  # what the run found that could be wrong, and what else is to be known; without paths
-    decisions: DecisionsEntry = DecisionsEntry()  # models of the first days have none
-    export: ExportEntry | None = None  # in an export folder alone
+    selected_on_val: bool  # whether the val images chose the epoch
+    evaluation: Evaluation | None  # None if no images were held out
+    notes: tuple[str, ...] = ()  # possible problems that the run found, and other remarks; without paths
+    decisions: DecisionsEntry = DecisionsEntry()  # the earliest models have none
+    export: ExportEntry | None = None  # only in an export folder
     refit: bool
     interrupted: bool
     versions: dict[str, str]
     created: Annotated[str, Field(pattern=r"^\d{4}-\d{2}-\d{2}T[0-9:.+Z-]+$")]  # UTC, ISO 8601
-    manifest_sha256: Sha256 | Literal[""] = ""  # of all other keys; models of the first days have none
+    manifest_sha256: Sha256 | Literal[""] = ""  # of all other keys; the earliest models have none
 
     @field_validator("classes")
     @classmethod
@@ -156,9 +156,9 @@ class Manifest(Schema):
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
         if any(len(counts) != len(self.classes) for counts in self.data.counts.values()):
-            raise ValueError("data.counts is not a number for each class")
+            raise ValueError("data.counts does not have one number per class")
         if self.evaluation is not None and tuple(c.name for c in self.evaluation.per_class) != self.classes:
-            raise ValueError("evaluation is of other classes")
+            raise ValueError("evaluation has other classes")
         return self
 
     @field_serializer("evaluation")
@@ -167,17 +167,17 @@ class Manifest(Schema):
 
     @property
     def has_pretrained_body(self) -> bool:
-        """Whether all but the last layer is the backbone as it was pretrained; the tutorial's frozen batch norm moves."""
+        """Whether all but the last layer is the pretrained backbone; the tutorial's batch norm changes even in a frozen one."""
         return self.strategy == "probe" and self.recipe == "default"
 
 
 def new_manifest(**values: Any) -> Manifest:
-    """A manifest of now: `values` with the versions of the packages and the time."""
+    """A new manifest: `values` with the package versions and the current time."""
     return Manifest(versions=installed_versions(), created=datetime.now(UTC).isoformat(timespec="seconds"), **values)
 
 
 def save_manifest(folder: Path, manifest: Manifest) -> Manifest:
-    """Writes manifest.json with its own digest in it, and returns it."""
+    """Writes manifest.json with its own digest, and returns the manifest."""
     values = manifest.as_json()
     values[DIGEST] = digest_of_manifest(values)
     write_json(folder / MANIFEST, values)
@@ -185,14 +185,14 @@ def save_manifest(folder: Path, manifest: Manifest) -> Manifest:
 
 
 def digest_of_manifest(values: dict[str, Any]) -> str:
-    """SHA-256 of the canonical JSON of all keys of a manifest but DIGEST: sorted, without spaces, in UTF-8."""
+    """SHA-256 of the canonical JSON of all keys of a manifest except DIGEST: sorted, without spaces, in UTF-8."""
     others = {name: value for name, value in values.items() if name != DIGEST}
     text = json.dumps(others, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    return sha256_of_bytes(text.encode("utf-8", "surrogatepass"))  # a lone surrogate is no UTF-8, and no reason to fail here
+    return sha256_of_bytes(text.encode("utf-8", "surrogatepass"))  # a lone surrogate is not UTF-8, but must not fail here
 
 
 def read_manifest(folder: Path) -> Manifest:
-    """The manifest of a bundle. Raises BundleError where it is not JSON, newer, damaged, or not as it was written."""
+    """The manifest of a bundle. Raises BundleError if it is not JSON, newer, damaged, or changed since it was written."""
     file = folder / MANIFEST
     try:
         values = parse_json(file.read_text(encoding="utf-8"))
@@ -203,7 +203,8 @@ def read_manifest(folder: Path) -> Manifest:
         raise BundleError(f"{file} is not a headstart manifest", hint="give the folder of a run")
     if found > FORMAT:
         raise BundleError(
-            f"{folder} has format {found}; this headstart reads up to {FORMAT}", hint="pip install --upgrade headstart"
+            f"{folder} has format {found}; this version of headstart reads up to {FORMAT}",
+            hint="pip install --upgrade headstart",
         )
     try:
         manifest = Manifest.from_json(_upgraded(values))
@@ -230,7 +231,7 @@ def installed_versions() -> dict[str, str]:
 
 
 def _upgraded(values: dict[str, Any]) -> dict[str, Any]:
-    """The values with what earlier versions left unsaid. What is of a wrong type stays, to be refused."""
+    """The values, with what earlier versions did not record. A value of a wrong type stays, to be refused later."""
     new = dict(values)
     plan, evaluation, settings = (values.get(key) for key in ("plan", "evaluation", "settings"))
     if isinstance(plan, dict):

@@ -1,4 +1,4 @@
-"""A saved model that answers: image files in, classes with probabilities out."""
+"""A saved model that predicts: image files in, classes with probabilities out."""
 
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from headstart.model.backbones import Network
 
 
-UNSURE = "unsure"  # what is said in place of a class
+UNSURE = "unsure"  # the answer instead of a class
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,9 +44,9 @@ class Prediction:
     probabilities: np.ndarray | None  # (n_classes,) float64
     error: str = ""
     min_confidence: float = 0.0  # below it the answer is UNSURE
-    members: tuple[str, ...] | None = None  # classes that cannot be ruled out; None where the model has no such sets
-    distance: float | None = None  # from the training images, 0 .. 2; None where the model does not know them
-    unfamiliar: bool | None = None  # whether it is farther than images of their kind are
+    members: tuple[str, ...] | None = None  # classes that cannot be ruled out; None if the model has no such sets
+    distance: float | None = None  # from the training images, 0 .. 2; None if the model did not record them
+    unfamiliar: bool | None = None  # whether it is farther away than images of their kind
     fault: Fault | None = None  # what is wrong with a file that could not be read
 
     @property
@@ -66,7 +66,7 @@ class Prediction:
 
     @property
     def probability(self) -> float:
-        """Of the predicted class; 0 for an unreadable file."""
+        """The probability of the most probable class; 0 for an unreadable file."""
         return 0.0 if self.probabilities is None else float(self.probabilities.max())
 
     def as_json(self) -> dict[str, Any]:
@@ -90,7 +90,7 @@ class Prediction:
 
 @dataclass(frozen=True, slots=True)
 class Doubts:
-    """What makes a model say more than a class: that it is unsure, what else it could be, that the image is unlike others."""
+    """What lets a model report more than a class: that it is unsure, what else it could be, that the image is unfamiliar."""
 
     min_confidence: float = 0.0
     min_probability: float | None = None  # of the members of a conformal set
@@ -115,7 +115,7 @@ class Doubts:
 
 
 class Predictor:
-    """Answers for image files with the pixels the model was trained on. `Predictor.load(MODEL)` makes one."""
+    """Classifies image files, preprocessed as in training. `Predictor.load(MODEL)` creates one."""
 
     def __init__(
         self,
@@ -126,17 +126,17 @@ class Predictor:
         manifest: Manifest | None = None,
         doubts: Doubts | None = None,
     ) -> None:
-        self.classes = classes  # names; probabilities come in this order
+        self.classes = classes  # names, in the order of the probabilities
         self.preprocess = preprocess
         self.extractor = extractor
         self.head = head
-        self.manifest = manifest  # None for a model that was not saved yet
+        self.manifest = manifest  # None for a model that is not saved yet
         self.doubts = doubts or Doubts()
 
     @classmethod
     @explains_missing_packages("predicting")
     def load(cls, model: str | Path, device: str = "cpu", progress: Progress = silent) -> "Predictor":
-        """The predictor of a bundle or run folder. On a CPU it runs the compiled form, which is made where there is none yet.
+        """The predictor of a bundle or run folder. On a CPU it runs the compiled form, and compiles it first if necessary.
 
         Raises BundleError.
         """
@@ -159,12 +159,12 @@ class Predictor:
         return softmax(self.head.logits(self.extractor.compute(views)))
 
     def predict(self, paths: Iterable[str | Path], workers: int | None = None) -> Iterator[Prediction]:
-        """A Prediction for each file, in order, as they come; memory holds a few batches."""
+        """A Prediction for each file, in order, one by one; memory holds a few batches."""
         candidates = (Candidate(path=str(path), file=Path(path)) for path in paths)
         return self.predict_candidates(candidates, workers)
 
     def predict_candidates(self, candidates: Iterable[Candidate], workers: int | None = None) -> Iterator[Prediction]:
-        """The same for candidates of a data set."""
+        """The same for the candidates of a data set."""
         for candidate, opened in self._pipeline.run(candidates, workers):
             yield self._prediction(candidate.path, opened)
 
@@ -201,7 +201,7 @@ def _doubts_of(bundle: Bundle, head: Head) -> Doubts:
 
 
 def _parts_of(bundle: Bundle, device: str, progress: Progress) -> tuple[Extractor, Head]:
-    """What runs a bundle's network, and its last layer."""
+    """The extractor that runs a bundle's network, and its last layer."""
     if bundle.manifest.export is not None:
         return _exported_parts(bundle, bundle.manifest.export.file, device)
     if device != "cpu" and not (device == "auto" and not has_cuda()):
@@ -210,7 +210,7 @@ def _parts_of(bundle: Bundle, device: str, progress: Progress) -> tuple[Extracto
     try:
         compiled, kept_as = compiled_form(bundle, progress)
     except NotCompilable as error:
-        warnings.warn(f"{error.message}: it runs in torch, which is slower", HeadstartWarning, stacklevel=2)
+        warnings.warn(f"{error.message}: using torch instead, which is slower", HeadstartWarning, stacklevel=2)
         network = _network_of(bundle, "cpu")
         return network.extractor(), network.head()
     head = read_head(bundle.weights, compiled)
@@ -221,24 +221,24 @@ def _parts_of(bundle: Bundle, device: str, progress: Progress) -> tuple[Extracto
 def engine_here(wanted: Engine) -> Engine:
     """The engine that runs a compiled network on this machine: the wanted one, else ONNX Runtime, which agrees within 1e-4.
 
-    Warns where OpenVINO is wanted and not installed. Reduced precision has no other engine: loading it says what to install.
+    Warns if OpenVINO is wanted but not installed. Reduced precision has no other engine: loading it says what to install.
     """
     if wanted.name == "onnxruntime" or wanted.precision != "fp32":
         return wanted
     if wanted.name == "openvino" and is_installed("openvino"):
         return wanted
     if wanted.name == "openvino":
-        message = "the model was made with OpenVINO, which is not installed: ONNX Runtime answers, within 0.0001 in probability"
+        message = "the model was made with OpenVINO, which is not installed: using ONNX Runtime, within 0.0001 in probability"
         warnings.warn(message, HeadstartWarning, stacklevel=2)
     return ONNX_RUNTIME
 
 
 def compiled_form(bundle: Bundle, progress: Progress = silent) -> tuple[Compiled, NetworkId | None]:
-    """The compiled form of a bundle's network, made where there is none yet, and what its features are kept under.
+    """The compiled form of a bundle's network, compiled first if necessary, and the id that its features are stored under.
 
-    A probe takes the form that was made of the very backbone it names, where this machine has that. Else one is made of the
-    bundle's own weights under their own digest, and its features are not kept: a foreign bundle may name any backbone.
-    Raises HeadstartError, NotCompilable among it.
+    A probe uses the form compiled from the backbone that it names, if this machine has it. Otherwise the bundle's own weights
+    are compiled under their own digest, and the features are not stored: a foreign bundle may name any backbone.
+    Raises HeadstartError, including NotCompilable.
     """
     manifest = bundle.manifest
     timm_name = find_backbone(manifest.backbone.name).timm_name

@@ -1,4 +1,4 @@
-"""The preview: a sample of training images beside what the network is shown of them."""
+"""The preview: a sample of training images next to what the network sees of them."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -27,9 +27,9 @@ def write_preview(
     n_images: int = 6,
     seed: int = 0,
 ) -> tuple[Skipped, ...]:
-    """Draws `n_images` training images, class by class in turn; returns those that could not be read.
+    """Draws `n_images` training images, taking the classes in turn; returns those that could not be read.
 
-    Raises DataError where none could.
+    Raises DataError if none could be read.
     """
     tiles: list[Tile] = []
     skipped: list[Skipped] = []
@@ -53,15 +53,17 @@ def write_preview(
                 view = apply_view(pixels, drawn_view, preprocess.size_px, preprocess.interpolation)
             tiles.append(Tile(view, (f"training, epoch {epoch}",)))
     if not tiles:
-        reason = f"; the first: {skipped[0].path}: {skipped[0].reason}" if skipped else ""
-        raise DataError(f"{sources.name} has no image that can be read{reason}", hint="JPEG, PNG, WebP, BMP, TIFF are read")
+        reason = f"; the first is {skipped[0].path}: {skipped[0].reason}" if skipped else ""
+        raise DataError(
+            f"{sources.name} has no image that can be read{reason}", hint="give JPEG, PNG, WebP, BMP or TIFF images"
+        )
     title = f"{sources.name}: --augment {augment}"
     save_figure(grid_figure(tiles, 2 + AUGMENTED_VIEWS, title), file)
     return tuple(skipped)
 
 
 def _in_turn(sources: Sources, seed: int) -> Iterator[Candidate]:
-    """The training candidates in random order, one of each class after the other."""
+    """The training candidates in random order, taking the classes in turn."""
     rng = np.random.default_rng(seed)
     of_class: dict[str, list[Candidate]] = {}
     for candidate in sources.candidates:

@@ -1,4 +1,4 @@
-"""Whether a model on disk is whole and answers: what `headstart verify` checks."""
+"""Whether a model on disk is intact and works: the checks of `headstart verify`."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -14,31 +14,31 @@ from headstart.errors import BundleError
 from headstart.model.engines import PROBABILITIES, Compute
 from headstart.model.exported import exported_engine
 
-SUM_TOLERANCE = 1e-3  # of probabilities that are added up; those of half precision are off by 5e-4 at most
+SUM_TOLERANCE = 1e-3  # of the sum of probabilities; in half precision it is off by 5e-4 at most
 
 
 @dataclass(frozen=True, slots=True)
 class Passed:
-    """A check that found nothing wrong."""
+    """A check that passed."""
 
     check: str
-    found: str  # in words
-    files: tuple[str, ...] = ()  # the names of the model's files, of the check that reads them
+    found: str  # what was found, in words
+    files: tuple[str, ...] = ()  # the names of the model's files, for the check that reads them
 
 
 def verify_model(model: str | Path) -> Iterator[Passed]:
-    """Checks a bundle or an export: manifest, digests, tensors, answers. Yields each check as it is passed.
+    """Checks a bundle or an export: manifest, digests, tensors, answers. Yields each check when it has passed.
 
-    Raises BundleError at the first thing that is wrong.
+    Raises BundleError at the first problem.
     """
     folder = find_bundle(Path(model))
     manifest = read_manifest(folder)
     written = f"format {manifest.format}, written {manifest.created[:10]}"
-    own = "unchanged since" if manifest.manifest_sha256 else "without a digest of its own, as older versions wrote it"
+    own = "unchanged since" if manifest.manifest_sha256 else "without its own digest, as in older versions"
     yield Passed("manifest", f"{written}, {own}")
     bundle = Bundle(folder, manifest)
     files = check_files(bundle)
-    yield Passed("files", f"as they were written: {', '.join(files)}", files)
+    yield Passed("files", f"unchanged since they were written: {', '.join(files)}", files)
     predictor = Predictor.of(bundle)
     n_classes, n_features = predictor.head.weight.shape
     yield Passed("tensors", f"all fit {manifest.backbone.name} with {n_features} features and {n_classes} classes")
@@ -47,7 +47,7 @@ def verify_model(model: str | Path) -> Iterator[Passed]:
 
 
 def _engine_in_words(manifest: Manifest, predictor: Predictor) -> str:
-    """What answers here, and whether the model's own answers were computed with the same."""
+    """The engine that answers here, and whether the model was made with the same one."""
     here = predictor.extractor.engine
     if manifest.export is not None:
         return f"{manifest.export.file} is run by {here.name}"
@@ -57,13 +57,13 @@ def _engine_in_words(manifest: Manifest, predictor: Predictor) -> str:
 
 
 def extra_files(model: str | Path, files: Iterable[str]) -> tuple[str, ...]:
-    """The names of what lies in a model's folder beside manifest, card and the model's `files`. Raises BundleError."""
+    """The names of the files in a model's folder other than manifest, card and the model's `files`. Raises BundleError."""
     own = {MANIFEST, CARD, *files}
     return tuple(sorted(path.name for path in find_bundle(Path(model)).iterdir() if path.name not in own))
 
 
 def _check_answers(bundle: Bundle, predictor: Predictor) -> int:
-    """How many images were answered; an exported file is asked both for features and for probabilities. Raises BundleError."""
+    """The number of images classified; an exported file must give both features and probabilities. Raises BundleError."""
     export, preprocess = bundle.manifest.export, predictor.preprocess
     ways: list[Compute] = [predictor.answer]
     if export is not None:
@@ -75,7 +75,7 @@ def _check_answers(bundle: Bundle, predictor: Predictor) -> int:
             probabilities = answer(view)
             if probabilities.shape != (1, len(predictor.classes)):
                 raise BundleError(
-                    f"{bundle.folder} does not answer with one probability a class", hint="export the model again"
+                    f"{bundle.folder} does not answer with one probability per class", hint="export the model again"
                 )
             if not (np.isfinite(probabilities).all() and abs(probabilities.sum() - 1) <= SUM_TOLERANCE):
                 raise BundleError(

@@ -1,4 +1,4 @@
-"""Checks of what an image looks like: blank, dark, blurred, or unlike all others of its class."""
+"""Checks of an image's appearance: blank, dark, blurred, or unlike all others of its class."""
 
 from collections.abc import Callable
 
@@ -10,15 +10,15 @@ from headstart.audit.findings import Checked, Finding, Severity, strongest_first
 BLANK_CONTRAST, EMPTY_CONTRAST = 6.0, 2.0  # standard deviation of luma, 0 .. 255
 DARK_BRIGHTNESS, BLACK_BRIGHTNESS = 30.0, 10.0  # mean luma
 BLURRED_SHARPNESS = 40.0  # variance of the Laplacian; sharp photographs have hundreds
-BLURRED_Z = 2.5  # and this many deviations below what is usual in the set: where all are soft, none is blurred
+BLURRED_Z = 2.5  # and this many deviations below the set's median: if all images are soft, none is blurred
 FOREIGN_Z, CERTAINLY_FOREIGN_Z = 4.0, 6.0
 NEIGHBOURS = 5
-REFERENCES = 4096  # of a larger class a random part stands for all: time grows with the images, not with their square
-BLOCK = 1024  # images compared at once: what bounds the memory
+REFERENCES = 4096  # a larger class is represented by a random sample: time grows linearly, not quadratically
+BLOCK = 1024  # images compared at once: limits the memory
 
 
 def blank(check: str, evidence: Evidence) -> Checked:
-    """Images of one colour or nearly so."""
+    """Images of one colour, or nearly so."""
     contrast = np.array([fact.contrast for fact in evidence.facts])
     scores = BLANK_CONTRAST / np.maximum(contrast, 0.1)
     return _beyond(
@@ -26,7 +26,7 @@ def blank(check: str, evidence: Evidence) -> Checked:
         evidence,
         scores,
         lambda i: "severe" if contrast[i] <= EMPTY_CONTRAST else "warning",
-        lambda i: f"shows next to nothing: its brightness varies by {contrast[i]:.1f} of 255",
+        lambda i: f"is almost uniform: its brightness varies by {contrast[i]:.1f} of 255",
     )
 
 
@@ -44,7 +44,7 @@ def dark(check: str, evidence: Evidence) -> Checked:
 
 
 def blurred(check: str, evidence: Evidence) -> Checked:
-    """Images without fine detail, where the others have it."""
+    """Images without fine detail, in a set whose other images have it."""
     sharpness = np.array([fact.sharpness for fact in evidence.facts])
     unusual = robust_z(-np.log(np.maximum(sharpness, 0.01)))
     scores = np.where(sharpness < BLURRED_SHARPNESS, unusual / BLURRED_Z, 0.0)
@@ -53,17 +53,17 @@ def blurred(check: str, evidence: Evidence) -> Checked:
         evidence,
         scores,
         lambda i: "info",
-        lambda i: f"is blurred: its sharpness is {sharpness[i]:.0f}, the set's median {np.median(sharpness):.0f}",
+        lambda i: f"is blurred: its sharpness is {sharpness[i]:.0f}, and the set's median is {np.median(sharpness):.0f}",
     )
 
 
 def foreign(check: str, evidence: Evidence) -> Checked:
-    """Images unlike every other of their class: placeholders, screenshots, what went into the wrong folder.
+    """Images unlike every other of their class: placeholders, screenshots, images in the wrong folder.
 
-    An image's distance is the mean to its nearest of the class (Ramaswamy et al. 2000), its twins left out, so that a
-    placeholder saved ten times does not vouch for itself. The score is how unusual that distance is. Of 24 strays put into four
-    data sets (a placeholder, and pictures of another set) each had the highest score of all; unusual within the class alone, or
-    with standardised features, ranked a third of them lower.
+    An image's distance is the mean distance to its nearest images of the class (Ramaswamy et al. 2000). Its twins do not count,
+    so that a placeholder saved ten times does not vouch for itself. The score is how unusual that distance is. Of 24 strays put
+    into four data sets (a placeholder, and images of another set), each had the highest score of all. Scores relative to the
+    class alone, or from standardised features, ranked a third of them lower.
     """
     labels = evidence.dataset.labels
     distance = np.zeros(len(labels))
@@ -82,7 +82,7 @@ def foreign(check: str, evidence: Evidence) -> Checked:
     if judged:
         rows = np.concatenate(judged)
         scores[rows] = robust_z(distance[rows])
-    sentence = "is unlike every other image of its class: {:.1f} deviations further from its nearest than is usual"
+    sentence = "is unlike every other image of its class: its nearest are {:.1f} deviations further away than usual"
     return _beyond(
         check,
         evidence,
@@ -93,15 +93,15 @@ def foreign(check: str, evidence: Evidence) -> Checked:
 
 
 def _by_class(labels: np.ndarray, n_classes: int) -> list[np.ndarray]:
-    """The places of each class in (n,) labels, in order."""
+    """The indices of each class in (n,) labels, in order."""
     ends = np.cumsum(np.bincount(labels, minlength=n_classes))
     return np.split(np.argsort(labels, kind="stable"), ends[:-1])
 
 
 def _distances(vectors: np.ndarray, twins: np.ndarray) -> np.ndarray:
-    """(n,): one minus the mean cosine to the nearest of (n, n_features) vectors of a class, (n_pairs, 2) twins left out.
+    """(n,): one minus the mean cosine to the nearest of (n, n_features) vectors of a class, ignoring (n_pairs, 2) twins.
 
-    A pair of twins stands in `twins` both ways round.
+    `twins` contains each pair in both orders.
     """
     n = len(vectors)
     points = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-9)
@@ -110,7 +110,7 @@ def _distances(vectors: np.ndarray, twins: np.ndarray) -> np.ndarray:
         references = np.sort(np.random.default_rng(0).choice(n, REFERENCES, replace=False))
     place = np.full(n, -1)
     place[references] = np.arange(len(references))
-    left_out = np.concatenate([twins, np.column_stack([references, references])])  # nor does an image count for itself
+    left_out = np.concatenate([twins, np.column_stack([references, references])])  # an image is not its own neighbour either
     left_out = left_out[place[left_out[:, 1]] >= 0]
     left_out = left_out[np.argsort(left_out[:, 0], kind="stable")]
     others = points[references].T

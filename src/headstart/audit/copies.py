@@ -1,4 +1,4 @@
-"""Checks of pictures that are there more than once: harmless, across splits (a leak), or across classes (a conflict)."""
+"""Checks for pictures that occur more than once: harmless, across splits (a leak), or across classes (a conflict)."""
 
 from collections.abc import Iterable, Sequence
 
@@ -13,30 +13,30 @@ HELD_OUT_RANK = {None: 0, "train": 0, "val": 1, "test": 2}
 
 
 def duplicate(check: str, evidence: Evidence) -> Checked:
-    """The same file, or the same pixels in another file, again in the same split and class."""
+    """The same file, or the same pixels in another file, more than once in a split and class."""
     pairs = _harmless(evidence) & evidence.twins.same_pixels
-    return _checked(check, "warning", evidence, pairs, "shows the same pixels as another image of its class")
+    return _checked(check, "warning", evidence, pairs, "has the same pixels as another image of its class")
 
 
 def near_duplicate(check: str, evidence: Evidence) -> Checked:
-    """The same picture scaled, compressed or changed a little, again in the same split and class."""
+    """The same picture, scaled, compressed or changed slightly, more than once in a split and class."""
     pairs = _harmless(evidence) & ~evidence.twins.same_pixels
-    return _checked(check, "info", evidence, pairs, "shows nearly the same as another image of its class")
+    return _checked(check, "info", evidence, pairs, "is nearly identical to another image of its class")
 
 
 def leak(check: str, evidence: Evidence) -> Checked:
-    """Pictures of val or test that train has, too, or of test that val has: the accuracy on them is memory, not skill."""
-    return _checked(check, "severe", evidence, _across_splits(evidence), "is in {split}, and its twin in {other_split}")
+    """Pictures of val or test that are also in train, or of test also in val: the accuracy on them is memory, not skill."""
+    return _checked(check, "severe", evidence, _across_splits(evidence), "is in {split}, and its twin is in {other_split}")
 
 
 def conflict(check: str, evidence: Evidence) -> Checked:
     """Pictures that are in two classes: one of the labels is wrong."""
-    sentence = "is labelled {label!r}, and its twin {other_label!r}"
+    sentence = "is labelled {label!r}, but its twin is labelled {other_label!r}"
     return _checked(check, "severe", evidence, _across_classes(evidence), sentence)
 
 
 def leaked(twins: Twins, images: Sequence[LabelledImage], split: str) -> np.ndarray:
-    """(n,) int64: which images of `split` that came with the data have a twin in train."""
+    """(n,) int64: the images of `split`, if it came with the data, that have a twin in train."""
     if split not in ("val", "test"):
         return np.empty(0, np.int64)
     splits = np.array([HELD_OUT_RANK[image.split] for image in images])
@@ -66,7 +66,7 @@ def _differ(evidence: Evidence, values: Iterable[int]) -> np.ndarray:
 
 
 def _checked(check: str, severity: Severity, evidence: Evidence, chosen: np.ndarray, sentence: str) -> Checked:
-    """A finding for each image that is in a chosen pair: the one held out, else the later one, beside its closest twin."""
+    """A finding for one image of each chosen pair: the one held out, else the later one, with its closest twin."""
     images, twins = evidence.dataset.images, evidence.twins
     scores = np.zeros(len(images))
     findings: dict[str, Finding] = {}

@@ -1,4 +1,4 @@
-"""What the checks look at: facts, features, twins and what a model says of images it was not fitted on."""
+"""What the checks use: facts, features, twins, and a model's predictions for images it was not fitted on."""
 
 from dataclasses import dataclass
 
@@ -11,17 +11,17 @@ from headstart.data.facts import ImageFacts
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """All that is known of a data set, image by image in the order of `dataset.images`."""
+    """All that is known about a data set, image by image in the order of `dataset.images`."""
 
     dataset: Dataset
     facts: tuple[ImageFacts, ...]
     vectors: np.ndarray  # (n_images, n_features) float32
     twins: Twins
-    out_of_fold: np.ndarray | None  # (n_images, n_classes) float64; None where a class is too small for folds
+    out_of_fold: np.ndarray | None  # (n_images, n_classes) float64; None if a class is too small for folds
 
 
 def robust_z(values: np.ndarray) -> np.ndarray:
-    """How many standard deviations (n,) values lie above their median, the deviation taken so that outliers do not count."""
+    """How many standard deviations (n,) values lie above their median, with a deviation that ignores outliers."""
     median = np.median(values)
-    spread = 1.4826 * np.median(np.abs(values - median))  # of a normal distribution: its standard deviation
+    spread = 1.4826 * np.median(np.abs(values - median))  # for a normal distribution, its standard deviation
     return (values - median) / max(float(spread), 1e-9)

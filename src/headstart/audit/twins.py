@@ -12,47 +12,47 @@ from headstart.data.facts import ImageFacts
 from headstart.data.images import UnreadableImage, decode, read_bytes
 from headstart.threads import one_blas_thread
 
-LEAF_IMAGES = 64  # images that are compared with one another, pair by pair
-TREES = 16  # a pair of twins that one tree parts is in one leaf of another
+LEAF_IMAGES = 64  # images that are compared with each other, pair by pair
+TREES = 16  # a pair of twins that one tree separates shares a leaf in another
 MANY = 8_000  # images above which products are left to one thread: the rounding, and so the last bits, depend on it
-ROWS, COLUMNS = 4096, 128  # that are standardised together: what bounds the memory
-# Twins differ in few bits of their hashes, and the more they differ the more alike their features are. Hashes alone pair plain
-# backgrounds, features alone two shots of one scene. Where everything looks alike, as solar cells do, twins are those that
-# are closer to each other than to the crowd around them, by this ratio of distances. Of 55 known twins among the monkeys' val
-# images these limits find all, and two more that are twins; among 2,062 hand signs, where nothing is there twice, none.
+ROWS, COLUMNS = 4096, 128  # that are standardised together: limits the memory
+# Twins differ in few bits of their hashes; the more bits differ, the more similar their features must be. Hashes alone pair
+# plain backgrounds; features alone pair two shots of one scene. If everything looks similar, as with solar cells, twins are
+# images closer to each other than to the crowd around them, by this ratio of distances. Of 55 known twins among the monkeys'
+# val images these limits find all, and two more real ones; among 2,062 hand signs, where nothing occurs twice, they find none.
 MOST_BITS = 14
 LEAST_SIMILARITY, SIMILARITY_PER_BIT = 0.7, 0.0125
-CROWD, CROWD_RATIO = 10, 0.5  # the tenth nearest image stands for the crowd
-CERTAIN_SIMILARITY = 0.96  # from here on whatever the crowd: it may be more of the same picture
+CROWD, CROWD_RATIO = 10, 0.5  # the tenth nearest image represents the crowd
+CERTAIN_SIMILARITY = 0.96  # from here on the crowd does not matter: it may be more copies of the picture
 
 
 @dataclass(frozen=True, slots=True)
 class Twins:
-    """Pairs of images, the first before the second in the data set; the most alike first.
+    """Pairs of images, the first before the second in the data set; the most similar pairs first.
 
-    Of many copies each is paired with one in every split and class where there are any, not with all: what they make up is
-    found by following the pairs.
+    Each of many copies is paired with one copy in every split and class that has any, not with all of them: follow the pairs to
+    find the whole group.
     """
 
     first: np.ndarray  # (n_pairs,) int64
     second: np.ndarray  # (n_pairs,) int64
-    bits: np.ndarray  # (n_pairs,) int64: of the 64 of the difference hash, how many differ
+    bits: np.ndarray  # (n_pairs,) int64: how many of the 64 bits of the difference hash differ
     similarity: np.ndarray  # (n_pairs,) float32: cosine of the standardised features
-    same_pixels: np.ndarray  # (n_pairs,) bool: the same file, or another that decodes to the very same pixels
+    same_pixels: np.ndarray  # (n_pairs,) bool: the same file, or another that decodes to the same pixels
 
     def __len__(self) -> int:
         return len(self.first)
 
     def pairs(self) -> list[tuple[int, int]]:
-        """The pairs as whole numbers."""
+        """The pairs as Python integers."""
         return list(zip(self.first.tolist(), self.second.tolist(), strict=True))
 
 
 def find_twins(images: Sequence[LabelledImage], facts: Sequence[ImageFacts], vectors: np.ndarray) -> Twins:
     """The twins among images with these facts and (n, n_features) features.
 
-    Images whose bytes are equal are one picture; pictures are twins where hash and features both say so. Without features
-    (n_features 0) only bytes can tell.
+    Images with equal bytes are one picture; pictures are twins if both hash and features say so. Without features
+    (n_features 0) only bytes are compared.
     """
     of_digest: dict[str, list[int]] = defaultdict(list)
     for i, image in enumerate(images):
@@ -78,10 +78,10 @@ def find_twins(images: Sequence[LabelledImage], facts: Sequence[ImageFacts], vec
 
 
 def twin_pairs(hashes: np.ndarray, vectors: np.ndarray, *, seed: int = 0) -> tuple[np.ndarray, ...]:
-    """(first, second, bits, similarity) of twins by (n,) uint64 difference hashes and (n, n_features) features.
+    """(first, second, bits, similarity) of twins, found by (n,) uint64 difference hashes and (n, n_features) features.
 
-    Random projections halve the images again and again until few are left together (Dasgupta and Freund 2008); within these
-    leaves every pair is compared. Time grows as n log n: images far apart are never compared.
+    Random projections halve the images repeatedly until each part is small (Dasgupta and Freund 2008); within these leaves
+    every pair is compared. Time grows as n log n: images far apart are never compared.
     """
     standard = standardised(vectors)
     rng = np.random.default_rng(seed)
@@ -97,9 +97,9 @@ def twin_pairs(hashes: np.ndarray, vectors: np.ndarray, *, seed: int = 0) -> tup
 
 
 def standardised(vectors: np.ndarray) -> np.ndarray:
-    """(n, n_features) float32 -> the same with mean 0 and deviation 1 a feature, each row scaled to length 1.
+    """(n, n_features) float32 -> the same with mean 0 and deviation 1 per feature, each row scaled to length 1.
 
-    Features of one network all point the same way; only what sets an image apart from the others of its set counts here.
+    Features of one network all point in similar directions; only what sets an image apart from its set matters here.
     """
     n, n_features = vectors.shape
     mean, scale = np.empty((2, n_features), np.float32)
@@ -116,14 +116,14 @@ def standardised(vectors: np.ndarray) -> np.ndarray:
 
 
 def _leaves(points: np.ndarray, rng: np.random.Generator) -> Iterator[np.ndarray]:
-    """Parts of 0 .. n - 1 of at most LEAF_IMAGES, by halving at the median along random directions: one random tree."""
+    """Parts of 0 .. n - 1 of at most LEAF_IMAGES, from halving at the median along random directions: one random tree."""
     waiting = [np.arange(len(points))]
     while waiting:
         part = waiting.pop()
         if len(part) <= LEAF_IMAGES:
             yield np.sort(part)
             continue
-        # From one image at hand to another: along this they spread, where a random direction among 1,280 may find nothing.
+        # From one image of the part to another: the part spreads along it; a random direction among 1,280 may show nothing.
         one, other = rng.choice(part, 2, replace=False)
         along = points[part] @ (points[one] - points[other])
         order = np.argpartition(along, len(part) // 2)
@@ -146,13 +146,13 @@ def _same_pixels(one: LabelledImage, other: LabelledImage) -> bool:
         return False
     try:
         pixels = [decode(read_bytes(image.file)).rgb.tobytes() for image in (one, other)]
-    except UnreadableImage:  # gone since the scan: what cannot be compared is not called the same
+    except UnreadableImage:  # gone since the scan: it cannot be compared, so it does not count
         return False
     return pixels[0] == pixels[1]
 
 
 def _across(ones: Sequence[int], others: Sequence[int], images: Sequence[LabelledImage]) -> Iterator[tuple[int, int]]:
-    """Each of the copies of one picture with one copy of the other in every split and class, and the other way round."""
+    """Pairs each copy of one picture with one copy of the other in every split and class, and vice versa."""
     for members, partners in ((ones, others), (others, ones)):
         cells = {(images[i].split, images[i].label): i for i in reversed(partners)}  # the first of each
         for i in members:

@@ -1,4 +1,4 @@
-"""What the owner decided to leave out: a table with the columns path and reason, which an audit proposes and people edit."""
+"""What the owner decided to leave out: a table with columns path and reason, proposed by an audit and edited by people."""
 
 import warnings
 from collections.abc import Sequence
@@ -13,8 +13,8 @@ from headstart.errors import DataError, HeadstartWarning
 def without_excluded(sources: Sequence[Sources], table: Path) -> list[Sources]:
     """The sources without the files that `table` names; these are listed as skipped, with the table's reasons.
 
-    A path is either as shown (in skipped.csv, findings.csv), or relative to the current folder or the table's. Warns of paths
-    that are not files of the data. Raises DataError if none of them is, or if there is no column path.
+    A path is either as shown (in skipped.csv, findings.csv), or relative to the current folder or the table's folder. Warns
+    about paths that are not files of the data. Raises DataError if none of them is, or if there is no column path.
     """
     columns, rows = read_table(table)
     if "path" not in columns:
@@ -37,12 +37,12 @@ def without_excluded(sources: Sequence[Sources], table: Path) -> list[Sources]:
     unknown = [path for path in reasons if path not in used]
     if reasons and not used:
         raise DataError(
-            f"none of the {len(reasons)} paths in {table} is a file of the data, such as {unknown[0]}",
+            f"none of the {len(reasons)} paths in {table} is a file of the data; the first is {unknown[0]}",
             hint="write the paths as headstart shows them for this DATA",
         )
     if unknown:
         warnings.warn(
-            f"{len(unknown)} paths in {table} are not files of the data, the first: {unknown[0]}",
+            f"{len(unknown)} paths in {table} are not files of the data; the first is {unknown[0]}",
             HeadstartWarning,
             stacklevel=2,
         )

@@ -1,4 +1,4 @@
-"""What the owner of the images gave: DATA, and what --val, --test and --exclude name, as sources."""
+"""The sources that the user gave: DATA, --val and --test, without the images that --exclude names."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -15,9 +15,9 @@ from headstart.settings import TrainSettings
 
 @contextmanager
 def open_given(data: str | Path, settings: TrainSettings, progress: Progress = silent) -> Iterator[list[Sources]]:
-    """DATA first, then the val and test images that the settings name; open while the block runs.
+    """DATA first, then the val and test images of the settings; open while the block runs.
 
-    Raises DataError where a split is given twice.
+    Raises DataError if a split is given twice.
     """
     with ExitStack() as stack:
         main = stack.enter_context(open_data(data, offline=settings.offline, progress=progress))

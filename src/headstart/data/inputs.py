@@ -14,20 +14,20 @@ from headstart.errors import DataError
 
 @dataclass(frozen=True, slots=True)
 class PathList:
-    """A text with a path on each line."""
+    """A text with one path per line."""
 
     name: str  # as shown to people
     lines: BinaryIO
-    total: int = 0  # of the paths; 0 where it is not known before the last has come
+    total: int = 0  # number of paths; 0 if it is not known before the last has arrived
 
 
 @dataclass(frozen=True, slots=True)
 class Inputs:
-    """Files to predict, in order: those that were found, then those of the lists, which are read once."""
+    """Files to predict, in order: those that were found, then those of the lists, which are read only once."""
 
     found: list[Candidate]
     listed: Iterator[Candidate]
-    total: int  # 0 where it is not known
+    total: int  # 0 if it is not known
     left_out: list[Skipped]  # members of archives that are not read
 
     def without(self, is_none: Callable[[Path], bool]) -> "Inputs":
@@ -39,7 +39,7 @@ class Inputs:
 
 
 def open_list(stack: ExitStack, file: Path) -> PathList:
-    """The list in a file, open until `stack` closes; a pipe or the like is read as it arrives."""
+    """The list in a file, open until `stack` closes; a pipe is read as data arrives."""
     lines = stack.enter_context(file.open("rb"))
     if not file.is_file():
         return PathList(str(file), lines)
@@ -49,7 +49,7 @@ def open_list(stack: ExitStack, file: Path) -> PathList:
 
 
 def open_inputs(stack: ExitStack, paths: Sequence[Path], lists: Sequence[PathList]) -> Inputs:
-    """What `paths` hold, searched to their leaves, and what the lists name; archives stay open until `stack` closes.
+    """The files in `paths`, including subfolders, and those that the lists name; archives stay open until `stack` closes.
 
     Waits for the first path of the lists if nothing else was found. Raises DataError if there is no file at all.
     """
@@ -61,7 +61,7 @@ def open_inputs(stack: ExitStack, paths: Sequence[Path], lists: Sequence[PathLis
         first = next(listed, None)
         if first is None:
             names = ", ".join([*map(str, paths), *(path_list.name for path_list in lists)])
-            raise DataError(f"there is no file in {names}", hint="give images, or folders that hold some")
+            raise DataError(f"there is no file in {names}", hint="give images, or folders that contain images")
         listed = chain([first], listed)
     known = all(path_list.total for path_list in lists)
     total = len(found) + len(left_out) + sum(path_list.total for path_list in lists) if known else 0
@@ -69,10 +69,10 @@ def open_inputs(stack: ExitStack, paths: Sequence[Path], lists: Sequence[PathLis
 
 
 def _paths_in(path_list: PathList) -> Iterator[str]:
-    """The paths as they arrive; bytes that are not UTF-8 stay as the file system has them. Raises DataError for UTF-16."""
+    """The paths as they arrive; bytes that are not UTF-8 are kept as the file system has them. Raises DataError for UTF-16."""
     for number, line in enumerate(path_list.lines):
         if number == 0 and line.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-            raise DataError(f"{path_list.name} is not UTF-8 text", hint="save it as UTF-8, one path a line")
+            raise DataError(f"{path_list.name} is not UTF-8 text", hint="save it as UTF-8, one path per line")
         path = (line.removeprefix(codecs.BOM_UTF8) if number == 0 else line).decode("utf-8", "surrogateescape").rstrip("\r\n")
         if path.strip():
             yield path

@@ -1,4 +1,4 @@
-"""Generated images that image libraries tend to read differently: an exported model must answer them as the original does."""
+"""Generated images that image libraries often read differently: an exported model must answer as the original does."""
 
 import io
 
@@ -9,7 +9,7 @@ SIDE_PX = 160
 
 
 def odd_images() -> dict[str, bytes]:
-    """What is odd about each image -> the bytes of its file; the same in every call."""
+    """What is odd about each image -> the bytes of its file; the same on every call."""
     rng = np.random.default_rng(0)
     cells = rng.integers(0, 256, (8, 8, 3), dtype=np.uint8).repeat(SIDE_PX // 8, axis=0).repeat(SIDE_PX // 8, axis=1)
     colour = Image.fromarray(cells)

@@ -1,4 +1,4 @@
-"""Where the images are, and what is known of each before it is opened: path, label, split, group."""
+"""Where the images are, and what is known about each before it is opened: path, label, split, group."""
 
 import os
 import re
@@ -25,7 +25,7 @@ SPLIT_NAMES = {
     "test": "test",
     "testing": "test",
 }
-# Left by operating systems and tools beside people's files: never a class, never an image.
+# Left by operating systems and tools among people's files: never a class, never an image.
 SYSTEM_NAMES = {"__macosx", "__pycache__", "thumbs.db", "desktop.ini", "$recycle.bin", "system volume information"}
 IMAGE_ENDINGS = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".ppm", ".pgm", ".avif", ".gif", ".heic"}
 
@@ -34,11 +34,11 @@ IMAGE_ENDINGS = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".pp
 class Candidate:
     """A file that may be an image, not opened yet."""
 
-    path: str  # as shown to people: as given, archive members as `set.zip!a/b.jpg`
+    path: str  # as shown to people: as given; archive members as `set.zip!a/b.jpg`
     file: Path  # where its bytes are; `set.zip/a/b.jpg` for a member of an archive that is not unpacked
     label: str | None = None
-    split: str | None = None  # "train", "val", "test" or not said
-    group: str | None = None  # images of one group belong together in a split
+    split: str | None = None  # "train", "val", "test", or None if not given
+    group: str | None = None  # images of one group stay together in one split
     member: ZipMember | None = None  # of an archive that is not unpacked
 
     def read(self) -> bytes:
@@ -52,7 +52,7 @@ class Skipped:
 
     path: str
     reason: str
-    by_owner: bool = False  # left out by a decision, not because something is wrong with it
+    by_owner: bool = False  # left out by the owner, not because something is wrong with it
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,9 +67,9 @@ class Sources:
 
 @contextmanager
 def open_sources(data: Path) -> Iterator[Sources]:
-    """The sources in a folder, a table (CSV, Parquet) or an archive of these; archives are unpacked while the block runs.
+    """The sources in a folder, a table (CSV, Parquet) or an archive of these; an archive stays unpacked while the block runs.
 
-    Raises DataError if `data` does not have the form of a data set.
+    Raises DataError if `data` is not a data set.
     """
     if not data.exists():
         raise DataError(f"there is no {data}", hint="give a folder, a CSV or Parquet file, a .zip or .tar, or a catalog name")
@@ -85,12 +85,12 @@ def open_sources(data: Path) -> Iterator[Sources]:
 
 
 def with_split(sources: Sources, split: str) -> Sources:
-    """The same candidates, all in `split`. Raises DataError if they are split already."""
+    """The same candidates, all in `split`. Raises DataError if they already have splits."""
     said = sorted({candidate.split for candidate in sources.candidates if candidate.split})
     if said:
         raise DataError(
-            f"{sources.name} is given as {split} but holds {', '.join(said)} itself",
-            hint=f"give the folder with the classes, such as {sources.name}/{said[-1]}",
+            f"{sources.name} is given as {split} but contains {', '.join(said)} itself",
+            hint=f"give the folder that contains the classes, such as {sources.name}/{said[-1]}",
         )
     return replace(
         sources,
@@ -100,10 +100,9 @@ def with_split(sources: Sources, split: str) -> Sources:
 
 
 def find_images(stack: ExitStack, paths: Iterable[Path]) -> tuple[list[Candidate], list[Skipped]]:
-    """The files among `paths`, all files below folders, all members of archives, hidden ones left out; and what an archive
-    holds that is not read.
+    """The files among `paths`, in folders and in archives, without hidden ones; and the members of archives that are not read.
 
-    Zip archives are read until `stack` closes, others are unpacked until then. A path that does not exist is a candidate too:
+    Zip archives stay open, and others stay unpacked, until `stack` closes. A path that does not exist is a candidate too:
     reading it gives the reason.
     """
     candidates: list[Candidate] = []
@@ -116,7 +115,7 @@ def find_images(stack: ExitStack, paths: Iterable[Path]) -> tuple[list[Candidate
             candidates += members
             skipped += (Skipped(printable(f"{path}!{member}"), reason) for member, reason in left_out)
             if not members:
-                skipped.append(Skipped(printable(str(path)), "an archive that holds no file"))
+                skipped.append(Skipped(printable(str(path)), "an archive without files"))
         else:
             candidates.append(Candidate(printable(str(path)), path))
     return candidates, skipped
@@ -124,10 +123,10 @@ def find_images(stack: ExitStack, paths: Iterable[Path]) -> tuple[list[Candidate
 
 def _zip_candidates(stack: ExitStack, archive: Path) -> tuple[list[Candidate], list[tuple[str, str]]]:
     members, left_out = open_zip(stack, archive)
-    order = cache(natural_order)  # many files have few folders
+    order = cache(natural_order)  # many files share few folders
 
     def as_walked(parts: tuple[str, ...]) -> list[tuple[bool, list[tuple[bool, int, str, str]]]]:
-        """Sort key for the order of a folder: its files first, then folder by folder."""
+        """Sort key that walks a folder: its files first, then folder by folder."""
         return [*((True, order(folder)) for folder in parts[:-1]), (False, natural_order(parts[-1]))]
 
     shown = sorted((parts for parts in members if not any(is_hidden(Path(part)) for part in parts)), key=as_walked)
@@ -151,36 +150,34 @@ def natural_order(name: str) -> list[tuple[bool, int, str, str]]:
 
 
 def printable(name: str) -> str:
-    """A file's name as text; bytes that are no UTF-8, as in names from old systems, become question marks."""
+    """A file's name as text; bytes that are not UTF-8, as in names from old systems, become question marks."""
     return name.encode("utf-8", "replace").decode("utf-8")
 
 
 def is_hidden(path: Path) -> bool:
-    """Whether a file or folder is a tool's or system's own (`.ipynb_checkpoints`, `__MACOSX`, `Thumbs.db`)."""
+    """Whether a file or folder belongs to a tool or the system (`.ipynb_checkpoints`, `__MACOSX`, `Thumbs.db`)."""
     return path.name.startswith(".") or path.name.lower() in SYSTEM_NAMES
 
 
 def _sources_in(data: Path, shown: str, below: Path | None = None) -> Sources:
-    """`shown` stands for the folder `below` (or for `data` itself) in the paths people see."""
+    """`shown` replaces the folder `below` (or `data` itself) in the paths people see."""
     if data.is_dir():
         return _folder_sources(_unwrap(data), shown, below or data, name=data.resolve().name)
     if data.suffix.lower() in TABLE_ENDINGS:
         return _table_sources(data, shown if below else str(data.parent), below or data.parent)
     if data.name.lower().endswith(ENDINGS):
-        raise DataError(
-            f"{data} cannot be opened: it is damaged, incomplete or may not be read", hint="copy or download it again"
-        )
+        raise DataError(f"{data} cannot be opened: it is damaged, incomplete or not readable", hint="copy or download it again")
     raise DataError(
         f"{data} is neither a folder, a CSV or Parquet file, nor a .zip or .tar archive",
-        hint="put the images into one folder per class, and give the folder that holds these",
+        hint="put the images into one folder per class, and give the folder that contains them",
     )
 
 
 def _content_of(folder: Path) -> Path:
-    """What an unpacked archive holds: its only table, else the folder itself."""
+    """The content of an unpacked archive: its only table, else the folder itself."""
     root = _unwrap(folder)
     if len(_entries(root)) == 1 and any(_names_paths(table) for inner in _visible_folders(root) for table in _tables_in(inner)):
-        root = _entries(root)[0]  # the only folder holds a table and its images, not a class
+        root = _entries(root)[0]  # the only folder contains a table and its images, not a class
     tables = _tables_in(root)
     has_classes = any(any(_files_below(path)) for path in _visible_folders(root))
     return tables[0] if len(tables) == 1 and (not has_classes or _names_paths(tables[0])) else folder
@@ -191,7 +188,7 @@ def _tables_in(folder: Path) -> list[Path]:
 
 
 def _names_paths(table: Path) -> bool:
-    """Whether a table has the columns of a data set: a list of image paths beside folders of images is what counts then."""
+    """Whether a table has the columns of a data set; such a table takes precedence over folders of images next to it."""
     try:
         return {"path", "label"} <= set(read_table(table)[0])
     except DataError:
@@ -199,7 +196,7 @@ def _names_paths(table: Path) -> bool:
 
 
 def _unwrap(folder: Path) -> Path:
-    """Goes down while there is nothing but one folder that itself holds folders, as in `set.zip!set/train/...`."""
+    """Goes down while a folder contains only one folder that itself contains folders, as in `set.zip!set/train/...`."""
     while True:
         entries = _entries(folder)
         if len(entries) != 1 or not entries[0].is_dir() or entries[0].name.lower() in SPLIT_NAMES:
@@ -210,7 +207,7 @@ def _unwrap(folder: Path) -> Path:
 
 
 def _entries(folder: Path) -> list[Path]:
-    """What is in a folder and not hidden, in natural order. Raises DataError."""
+    """The entries of a folder that are not hidden, in natural order. Raises DataError."""
     try:
         return sorted((path for path in folder.iterdir() if not is_hidden(path)), key=lambda path: natural_order(path.name))
     except OSError as error:
@@ -226,7 +223,7 @@ def _visible_folders(folder: Path) -> list[Path]:
 
 
 def _files_below(folder: Path) -> Iterator[Path]:
-    """All files below, in natural order; links to folders are followed, each folder once and never back up."""
+    """All files below, in natural order; follows links to folders, but enters each folder once and never goes back up."""
     root = Path(folder).resolve()
     walked: set[Path] = set()
     for parent, folders, files in os.walk(folder, onerror=_refuse, followlinks=True):
@@ -250,7 +247,7 @@ def _folder_sources(folder: Path, shown: str, below: Path, name: str) -> Sources
     if is_split and len(set(split_folders.values())) < len(split_folders):
         raise DataError(
             f"{folder} has two folders for one split: {', '.join(sorted(path.name for path in split_folders))}",
-            hint="keep one of train/, val/ (or valid/, validation/) and test/ each",
+            hint="keep one folder each for train/, val/ (or valid/, validation/) and test/",
         )
     candidates: list[Candidate] = []
     skipped: list[Skipped] = []
@@ -267,22 +264,22 @@ def _folder_sources(folder: Path, shown: str, below: Path, name: str) -> Sources
         skipped += [Skipped(path_of(path), "it is outside the class folders") for path in loose]
     if is_split:
         extra = [path for path in folders if path not in split_folders]
-        skipped += [Skipped(path_of(path), "a folder beside train, val and test is not used") for path in extra]
+        skipped += [Skipped(path_of(path), "a folder next to train, val and test is not used") for path in extra]
     tables = [path for path in _entries(folder) if path.suffix.lower() in TABLE_ENDINGS and _names_paths(path)]
     if tables and len({candidate.label for candidate in candidates}) < 2:
-        raise DataError(f"{shown.rstrip('!')} has no class folders, but a table", hint=f"give the table: {path_of(tables[0])}")
+        raise DataError(f"{shown.rstrip('!')} has a table, but no class folders", hint=f"give the table: {path_of(tables[0])}")
     if not candidates and not empty:
         raise DataError(
             f"{shown.rstrip('!')} has no class folders",
-            hint="put the images into one folder per class, and give the folder that holds these",
+            hint="put the images into one folder per class, and give the folder that contains them",
         )
     return Sources(name, tuple(candidates), tuple(skipped), tuple(empty))
 
 
 def _are_splits(folder: Path, folders: Sequence[Path], split_folders: dict[Path, str]) -> bool:
-    """Whether folders called train, val and test are splits, which hold class folders; else they are classes themselves.
+    """Whether folders called train, val and test are splits that contain class folders; otherwise they are classes themselves.
 
-    Raises DataError where they can be neither.
+    Raises DataError if it is not clear which.
     """
     holding_classes = [path for path in split_folders if _visible_folders(path)]
     if any(split_folders[path] == "train" for path in holding_classes):
@@ -291,8 +288,8 @@ def _are_splits(folder: Path, folders: Sequence[Path], split_folders: dict[Path,
         return True
     if holding_classes:
         raise DataError(
-            f"{holding_classes[0]} holds class folders and stands beside class folders: is it a split?",
-            hint="put the class folders beside it into a folder train/",
+            f"{holding_classes[0]} contains class folders but is next to class folders: is it a split?",
+            hint="put the class folders next to it into a folder train/",
         )
     return False
 
@@ -303,7 +300,7 @@ def _table_sources(table: Path, shown: str, below: Path) -> Sources:
     if missing:
         raise DataError(
             f"{table} has no column {' and no column '.join(missing)}; it has {', '.join(map(repr, names)) or 'none'}",
-            hint="columns are path (relative to the table's folder), label and perhaps split, group",
+            hint="columns are path (relative to the table's folder), label and, optionally, split and group",
         )
     candidates: list[Candidate] = []
     skipped: list[Skipped] = []
@@ -322,23 +319,25 @@ def _table_sources(table: Path, shown: str, below: Path) -> Sources:
         elif not label:
             skipped.append(Skipped(path, "the row has no label"))
         elif file in seen:
-            skipped.append(Skipped(path, f"row {number} repeats a file of an earlier row, which has the label {seen[file]!r}"))
+            skipped.append(
+                Skipped(path, f"row {number} repeats the file of an earlier row, which has the label {seen[file]!r}")
+            )
         else:
             seen[file] = label
             split = _split_of(row.get("split", ""), table, number)
             candidates.append(Candidate(path, file, label, split, row.get("group") or None))
     if not candidates:
-        raise DataError(f"{table} names no image with a label", hint="it needs a row per image: path, label")
+        raise DataError(f"{table} names no image with a label", hint="it needs one row per image, with path and label")
     unsaid = [candidate.path for candidate in candidates if candidate.split is None]
     if unsaid and len(unsaid) < len(candidates):
         raise DataError(
-            f"{table} gives a split for some images only; {unsaid[0]} has none", hint="fill the column, or leave it out"
+            f"{table} gives a split for only some images; {unsaid[0]} has none", hint="fill in the column, or leave it out"
         )
     return Sources(table.stem, tuple(candidates), tuple(skipped))
 
 
 def _label_of(name: str) -> str:
-    """The class's name; macOS takes letters with accents apart, other systems do not, and both mean the same class."""
+    """The class's name; macOS decomposes accented letters and other systems do not, but both mean the same class."""
     return unicodedata.normalize("NFC", printable(name))
 
 

@@ -1,4 +1,4 @@
-"""Tables of images: CSV and Parquet, read as text cells by column name."""
+"""Tables of images: CSV and Parquet, read as text, by column name."""
 
 import codecs
 import csv
@@ -21,14 +21,14 @@ def read_table(table: Path) -> tuple[list[str], list[dict[str, str]]]:
     except UnicodeDecodeError as error:
         raise DataError(f"{table} is not UTF-8 text", hint="save it as CSV with UTF-8 encoding") from error
     except OSError as error:
-        raise DataError(f"{table} cannot be read: {error.strerror or error}", hint="is it a table?") from error
-    text = re.sub(r"\A(\s*\n|sep=.\r?\n)+", "", text, flags=re.IGNORECASE)  # Excel writes its delimiter ahead of the header
+        raise DataError(f"{table} cannot be read: {error.strerror or error}", hint="check that it is a table") from error
+    text = re.sub(r"\A(\s*\n|sep=.\r?\n)+", "", text, flags=re.IGNORECASE)  # Excel writes its delimiter before the header
     header = text.split("\n", 1)[0]
-    delimiter = max(",;\t", key=header.count)  # spreadsheets of half the world write semicolons
+    delimiter = max(",;\t", key=header.count)  # in many languages spreadsheets write semicolons
     try:
         lines = list(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True))
     except csv.Error as error:
-        raise DataError(f"{table} is not a CSV table: {error}", hint="columns are path, label, split, group") from error
+        raise DataError(f"{table} is not a CSV table: {error}", hint="the columns are path, label, split, group") from error
     names = [name.strip().lower() for name in lines[0]] if lines else []
     return names, [dict(zip(names, (cell.strip() for cell in line), strict=False)) for line in lines[1:]]
 

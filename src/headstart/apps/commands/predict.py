@@ -60,8 +60,8 @@ def predict(
     An image that cannot be read gets a line with the reason. The exit code is 1 if none could be read. An image that is unlike
     those the model was trained on is marked as unfamiliar: do not rely on its answer.
 
-    Each answer is written at once, so memory holds little more than the names of the images. Until all answers are written,
-    the output is in FILE.partial. --resume continues it after a crash; it can also be given from the start.
+    Answers are written as they are computed, so memory holds little more than the names of the images. Until all answers are
+    there, the output is in FILE.partial. --resume continues it after a crash; it can also be given from the start.
 
     Examples:
 

@@ -58,9 +58,7 @@ def serve(
         float, typer.Option(min=0.001, help="Largest size of an image in megapixels; larger ones get 413.")
     ] = 64,
     max_request_mb: Annotated[float, typer.Option(min=0.001, help="Largest size of a request; larger ones get 413.")] = 64,
-    timeout: Annotated[
-        float, typer.Option(min=0.1, help="Seconds within which to answer; after that a request gets 504.")
-    ] = 30,
+    timeout: Annotated[float, typer.Option(min=0.1, help="Seconds to answer; a request that takes longer gets 504.")] = 30,
 ) -> None:
     """Classify images over HTTP: POST them to /predict, or drop them on the page at /.
 
