@@ -62,7 +62,10 @@ def test_header() -> None:
 
 def test_history(tmp_path: Path) -> None:
     """history.csv has the contract's columns and a row an epoch; without val its cells are empty."""
-    rows = [Epoch(0, 0.0, 0.5, 0.75, None, None, 0.0), Epoch(1, 1e-3, 1 / 3, 1.0, 0.25, 0.5, 2.5)]
+    rows = [
+        Epoch(epoch=0, lr=0.0, train_loss=0.5, train_accuracy=0.75, val_loss=None, val_accuracy=None, seconds=0.0),
+        Epoch(epoch=1, lr=1e-3, train_loss=1 / 3, train_accuracy=1.0, val_loss=0.25, val_accuracy=0.5, seconds=2.5),
+    ]
     write_history(tmp_path / "h.csv", rows)
     assert read(tmp_path / "h.csv") == [
         ["epoch", "lr", "train_loss", "train_accuracy", "val_loss", "val_accuracy", "seconds"],

@@ -10,8 +10,9 @@ import pytest
 from conftest import TINY, SavedRun
 
 from headstart.artifact import export as export_module
-from headstart.artifact.bundle import CARD, FAMILIARITY, MANIFEST, read_bundle
+from headstart.artifact.bundle import CARD, FAMILIARITY, read_bundle
 from headstart.artifact.export import export_model
+from headstart.artifact.manifest import MANIFEST
 from headstart.artifact.predictor import Predictor
 from headstart.data.images import decode
 from headstart.data.odd_images import odd_images

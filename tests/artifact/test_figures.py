@@ -50,7 +50,15 @@ def evaluation_of(n_classes: int, n_images: int = 300) -> Evaluation:
 def history_of(n_epochs: int, *, val: bool = True, start: int = 0) -> list[Epoch]:
     """A history as fine-tuning gives it."""
     return [
-        Epoch(i, 1e-3, 2 / (i + 1), 1 - 1 / (i + 2), 2.5 / (i + 1) if val else None, 0.8 if val else None, 1.0)
+        Epoch(
+            epoch=i,
+            lr=1e-3,
+            train_loss=2 / (i + 1),
+            train_accuracy=1 - 1 / (i + 2),
+            val_loss=2.5 / (i + 1) if val else None,
+            val_accuracy=0.8 if val else None,
+            seconds=1.0,
+        )
         for i in range(start, start + n_epochs)
     ]
 

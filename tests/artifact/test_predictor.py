@@ -13,9 +13,9 @@ from conftest import SavedRun
 from PIL import Image
 
 from headstart.artifact.bundle import read_bundle
-from headstart.artifact.predictor import Prediction, Predictor
-from headstart.errors import BundleError, SettingsError
-from headstart.model.extractor import ENGINE_BATCH
+from headstart.artifact.predictor import Prediction, Predictor, engine_here
+from headstart.errors import BundleError, HeadstartWarning, SettingsError
+from headstart.model.extractor import ONNX_RUNTIME, TORCH_BATCH, Engine
 
 TOLERANCE = 1e-4  # design.md section 3: one answer
 
@@ -70,7 +70,7 @@ def test_answers_come_in_the_order_of_the_files(saved_run: SavedRun, predictor: 
     wanted = predictions_of(saved_run)
     rng = np.random.default_rng(1)
     files = [str(file) for file in rng.permutation(list(saved_run.labels) * 3)]
-    assert len(files) > 3 * ENGINE_BATCH
+    assert len(files) > 3 * TORCH_BATCH
     answers = list(predictor.predict(files, workers=4))
     assert [answer.path for answer in answers] == files
     for answer in answers:
@@ -81,7 +81,7 @@ def test_answers_come_in_the_order_of_the_files(saved_run: SavedRun, predictor: 
         np.testing.assert_allclose(answer.probabilities, expected, rtol=0, atol=TOLERANCE)
 
 
-@pytest.mark.parametrize("count", [1, ENGINE_BATCH - 1, ENGINE_BATCH, ENGINE_BATCH + 1])
+@pytest.mark.parametrize("count", [1, TORCH_BATCH - 1, TORCH_BATCH, TORCH_BATCH + 1])
 def test_no_file_is_lost_at_the_edge_of_a_batch(saved_run: SavedRun, predictor: Predictor, count: int) -> None:
     """As many answers come as files were given."""
     files = list(saved_run.labels)[:count]
@@ -131,7 +131,7 @@ def test_unreadable_files_between_others(saved_run: SavedRun, predictor: Predict
 
 def test_a_whole_batch_unreadable(predictor: Predictor, tmp_path: Path) -> None:
     """Where no file of a batch can be read the network is not asked, and each file has its reason."""
-    files = [tmp_path / f"{i}.png" for i in range(ENGINE_BATCH + 2)]
+    files = [tmp_path / f"{i}.png" for i in range(TORCH_BATCH + 2)]
     answers = list(predictor.predict(files))
     assert len(answers) == len(files)
     assert all("no such file" in answer.error for answer in answers)
@@ -161,7 +161,7 @@ def test_a_predictor_is_lazy(saved_run: SavedRun, predictor: Predictor) -> None:
 
     answers = predictor.predict(endless(), workers=2)
     assert isinstance(next(answers), Prediction)
-    assert asked < 4 * ENGINE_BATCH
+    assert asked < 4 * TORCH_BATCH
     answers.close()
 
 
@@ -170,7 +170,7 @@ def test_it_knows_its_manifest(saved_run: SavedRun, predictor: Predictor) -> Non
     manifest = read_bundle(saved_run.run).manifest
     assert predictor.manifest == manifest
     assert predictor.classes == manifest.classes
-    assert predictor.preprocess == manifest.preprocessing()
+    assert predictor.preprocess == manifest.preprocess
 
 
 def test_a_device_that_is_not_there(saved_run: SavedRun) -> None:
@@ -178,3 +178,20 @@ def test_a_device_that_is_not_there(saved_run: SavedRun) -> None:
     with pytest.raises((BundleError, SettingsError), match="no device 'cuda:77'") as caught:
         Predictor.load(saved_run.run, device="cuda:77")
     assert "--device cpu" in caught.value.hint
+
+
+@pytest.mark.parametrize("engine", [ONNX_RUNTIME, Engine(name="openvino"), Engine(name="openvino", precision="bf16")])
+def test_what_a_model_was_made_with_answers(engine: Engine) -> None:
+    """Where the engine of a model is installed it is what answers."""
+    pytest.importorskip("openvino")
+    assert engine_here(engine) == engine
+
+
+def test_elsewhere_onnx_runtime_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """OpenVINO that is missing is replaced with a word, torch without one; reduced precision is never replaced."""
+    monkeypatch.setattr("headstart.artifact.predictor.is_installed", lambda name: False)
+    with pytest.warns(HeadstartWarning, match="made with OpenVINO, which is not installed"):
+        assert engine_here(Engine(name="openvino")) == ONNX_RUNTIME
+    assert engine_here(Engine(name="torch-cuda")) == ONNX_RUNTIME
+    half = Engine(name="openvino", precision="bf16")
+    assert engine_here(half) == half

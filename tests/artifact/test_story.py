@@ -6,13 +6,17 @@ import numpy as np
 import pytest
 
 from headstart.artifact.story import Story, StoryFacts, tell
-from headstart.evaluation.calibration import Calibration
+from headstart.evaluation.calibration import Calibration, CalibrationError, Change
 from headstart.evaluation.learning_curve import CurvePoint, LearningCurve
 from headstart.evaluation.metrics import evaluate_predictions
 from headstart.evaluation.paired import Difference
 
 CURVE = LearningCurve(
-    (CurvePoint(0.5, 50, 0.8, (0.7, 0.9)), CurvePoint(1.0, 100, 0.9, (0.8, 0.95))), Difference(0.1, (0.05, 0.15), 100, True)
+    points=(
+        CurvePoint(share=0.5, n_train=50, accuracy=0.8, accuracy_ci95=(0.7, 0.9)),
+        CurvePoint(share=1.0, n_train=100, accuracy=0.9, accuracy_ci95=(0.8, 0.95)),
+    ),
+    difference=Difference(gain=0.1, ci95=(0.05, 0.15), n=100, is_shown=True),
 )
 
 
@@ -23,6 +27,16 @@ def evidence(n: int = 100, n_right: int = 90) -> StoryFacts:
     probabilities = np.where(np.eye(2)[predicted] == 1, 0.9, 0.1)
     evaluation = evaluate_predictions(probabilities, labels, ["ants", "bees"], split="val")
     return StoryFacts(evaluation, None, None, None, None, (), ("a/1.jpg", "a/2.jpg"), (50, 50))
+
+
+def calibration(temperature: float, ece: tuple[float, float]) -> Calibration:
+    """Errors before and after a temperature; what chance alone would make is nothing."""
+    return Calibration(
+        temperature=temperature,
+        fitted_on="val",
+        log_loss=Change(before=0.5, after=0.4),
+        ece=CalibrationError(before=ece[0], after=ece[1], by_chance=0.0),
+    )
 
 
 def text(parts: Story) -> str:
@@ -45,9 +59,9 @@ def test_a_class_that_is_not_recognised_is_named() -> None:
 @pytest.mark.parametrize(("ece", "words"), [(0.01, "can be taken at face value"), (0.2, "Do not take")])
 def test_probabilities_are_judged(ece: float, words: str) -> None:
     """By their calibration error, and what the temperature did."""
-    story = tell(replace(evidence(), calibration=Calibration(1.5, "val", (0.5, 0.4), (0.25, ece))))
+    story = tell(replace(evidence(), calibration=calibration(1.5, (0.25, ece))))
     assert words in text(story) and "25.0 before" in text(story)
-    assert "before" not in text(tell(replace(evidence(), calibration=Calibration(1.0, "val", (0.5, 0.5), (ece, ece)))))
+    assert "before" not in text(tell(replace(evidence(), calibration=calibration(1.0, (ece, ece)))))
 
 
 def test_uneven_classes_lead_to_balance() -> None:
@@ -60,7 +74,7 @@ def test_uneven_classes_lead_to_balance() -> None:
 def test_steps_begin_with_what_costs_least() -> None:
     """The surest mistakes first; the curve's verdict when there is one; a test split where val was selected on."""
     one = evidence()
-    steps = tell(replace(one, curve=CURVE, evaluation=replace(one.evaluation, selected_on=True))).next_steps
+    steps = tell(replace(one, curve=CURVE, evaluation=one.evaluation.model_copy(update={"selected_on": True}))).next_steps
     assert "a/1.jpg, a/2.jpg" in steps[0]
     assert any(step.startswith("More images would likely help: from 50 to 100") for step in steps)
     assert "--test" in steps[-1]

@@ -10,8 +10,9 @@ import pytest
 import safetensors.numpy
 from conftest import SavedRun
 
-from headstart.artifact.bundle import CARD, FAMILIARITY, MANIFEST, WEIGHTS, read_manifest, save_manifest
+from headstart.artifact.bundle import CARD, FAMILIARITY, WEIGHTS
 from headstart.artifact.export import export_model
+from headstart.artifact.manifest import MANIFEST, read_manifest, save_manifest
 from headstart.artifact.verification import extra_files, verify_model
 from headstart.errors import BundleError
 from headstart.model.exported import HEAD, ExportFormat
