@@ -14,11 +14,11 @@ from headstart.storage import sha256_of_file
 
 
 def test_a_line_a_check(headstart: Callable[..., Result], saved_run: SavedRun) -> None:
-    """A whole model: four lines and a verdict, exit code 0."""
+    """A whole model: five lines and a verdict, exit code 0."""
     result = headstart("verify", saved_run.run)
     assert (result.code, result.err) == (0, "")
     *checks, verdict = result.out.splitlines()
-    assert [line.split()[0] for line in checks] == ["manifest", "files", "tensors", "answers"]
+    assert [line.split()[0] for line in checks] == ["manifest", "files", "tensors", "engine", "answers"]
     assert verdict == f"{saved_run.run} is intact"
 
 
@@ -27,7 +27,7 @@ def test_json(headstart: Callable[..., Result], saved_run: SavedRun) -> None:
     result = headstart("verify", saved_run.run, "--json")
     found = json.loads(result.out)
     assert (result.code, found["format"], found["model"]) == (0, 1, saved_run.run.as_posix())
-    assert [check["check"] for check in found["checks"]] == ["manifest", "files", "tensors", "answers"]
+    assert [check["check"] for check in found["checks"]] == ["manifest", "files", "tensors", "engine", "answers"]
     assert found["extra_files"] == []
 
 

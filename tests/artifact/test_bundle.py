@@ -119,7 +119,7 @@ def test_weights_of_another_shape(model: Path) -> None:
     name = next(name for name, tensor in tensors.items() if tensor.ndim == 4)
     tensors[name] = tensors[name][1:]
     write_weights(model, tensors)
-    with pytest.raises(BundleError, match="another shape") as caught:
+    with pytest.raises(BundleError, match="have the wrong shape") as caught:
         Predictor.load(model)
     assert name in caught.value.message
 

@@ -116,7 +116,7 @@ def test_newer_format(model: Path, found: int) -> None:
         values.update(format=found, something="else")
 
     edit(model, make_newer)
-    with pytest.raises(BundleError, match=f"format {found}; this headstart reads up to 1") as caught:
+    with pytest.raises(BundleError, match=f"format {found}; this version of headstart reads up to 1") as caught:
         read_bundle(model)
     assert "upgrade" in caught.value.hint
 
@@ -140,8 +140,8 @@ def test_newer_format(model: Path, found: int) -> None:
         (lambda v: v.update(selected_on_val="no"), "selected_on_val"),
         (lambda v: v.update(evaluation={"accuracy": "good"}), "evaluation"),
         (lambda v: v["evaluation"].update(accuracy=1.5), "evaluation.accuracy"),
-        (lambda v: v["evaluation"].update(log_loss=float("inf")), "cannot be read: Infinity is not JSON"),
-        (lambda v: v["evaluation"]["per_class"].reverse(), "the top: evaluation is of other classes"),
+        (lambda v: v["evaluation"].update(log_loss=float("inf")), "cannot be read: Infinity is not valid JSON"),
+        (lambda v: v["evaluation"]["per_class"].reverse(), "the top level: evaluation has other classes"),
         (lambda v: v["evaluation"].update(confusion=[]), "evaluation: confusion"),
         (lambda v: v["settings"].update(image_size="../../x"), "settings.image_size"),
         (lambda v: v["settings"].update(image_size=-5), "settings.image_size"),
@@ -149,7 +149,7 @@ def test_newer_format(model: Path, found: int) -> None:
         (lambda v: v.update(settings=[]), "settings"),
         (lambda v: v.update(plan={}), "plan"),
         (lambda v: v["plan"].update(strength="strong"), "plan.probe.strength: input should be a valid number"),
-        (lambda v: v["data"]["counts"].update(train=[1]), "the top: data.counts is not a number for each class"),
+        (lambda v: v["data"]["counts"].update(train=[1]), "the top level: data.counts does not have one number per class"),
         (lambda v: v["data"]["counts"].update(train=[1, -1, 1]), "data.counts.train.1"),
         (lambda v: v["data"]["counts"].update(elsewhere=[1, 1, 1]), "data.counts.elsewhere"),
         (lambda v: v["images"].update(train=["x"]), "images.train.0"),
@@ -171,7 +171,7 @@ def test_newer_format(model: Path, found: int) -> None:
         (lambda v: v["preprocess"].update(interpolation="lanczos"), "preprocess.interpolation"),
         (lambda v: v["preprocess"].update(crop="random"), "preprocess.crop"),
         (lambda v: v["preprocess"].update(mean=[0.5, 0.5]), "preprocess.mean"),
-        (lambda v: v["preprocess"].update(mean=[0.5, 0.5, float("nan")]), "cannot be read: NaN is not JSON"),
+        (lambda v: v["preprocess"].update(mean=[0.5, 0.5, float("nan")]), "cannot be read: NaN is not valid JSON"),
         (lambda v: v["preprocess"].update(std=[0.5, 0.5, 0]), "preprocess.std"),
         (lambda v: v["preprocess"].update(decode_margin=-1), "preprocess.decode_margin"),
         (lambda v: v["preprocess"].update(letterbox=True), "preprocess.letterbox"),

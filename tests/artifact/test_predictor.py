@@ -175,7 +175,7 @@ def test_it_knows_its_manifest(saved_run: SavedRun, predictor: Predictor) -> Non
 
 def test_a_device_that_is_not_there(saved_run: SavedRun) -> None:
     """A device that the machine lacks is an error that says which works."""
-    with pytest.raises((BundleError, SettingsError), match="no device 'cuda:77'") as caught:
+    with pytest.raises((BundleError, SettingsError), match="device 'cuda:77' is not available") as caught:
         Predictor.load(saved_run.run, device="cuda:77")
     assert "--device cpu" in caught.value.hint
 

@@ -31,10 +31,10 @@ def own_files(model: Path) -> tuple[str, ...]:
 
 
 def test_a_whole_bundle_passes_each_check(saved_run: SavedRun) -> None:
-    """Manifest, files, tensors and answers, in this order, given the run or the bundle in it."""
+    """Manifest, files, tensors, engine and answers, in this order, given the run or the bundle in it."""
     for place in (saved_run.run, saved_run.model):
         passed = {check.check: check.found for check in verify_model(place)}
-        assert list(passed) == ["manifest", "files", "tensors", "answers"]
+        assert list(passed) == ["manifest", "files", "tensors", "engine", "answers"]
         assert "unchanged since" in passed["manifest"]
         assert WEIGHTS in passed["files"] and FAMILIARITY in passed["files"]
         assert "3 classes" in passed["tensors"] and "sum to 1" in passed["answers"]
@@ -45,7 +45,7 @@ def test_a_whole_bundle_passes_each_check(saved_run: SavedRun) -> None:
 def test_a_whole_export_passes(saved_run: SavedRun, tmp_path: Path, format: ExportFormat) -> None:
     """An export is checked as a bundle is, its file from pixels to probabilities."""
     export_model(saved_run.run, tmp_path / "out ö", format=format)
-    assert [check.check for check in verify_model(tmp_path / "out ö")] == ["manifest", "files", "tensors", "answers"]
+    assert [check.check for check in verify_model(tmp_path / "out ö")] == ["manifest", "files", "tensors", "engine", "answers"]
     assert extra_files(tmp_path / "out ö", own_files(tmp_path / "out ö")) == ()
 
 
@@ -54,9 +54,9 @@ def test_what_is_no_part_of_the_model_is_named(model: Path) -> None:
     (model / "notes of mine.txt").touch()
     (model / "old").mkdir()
     assert extra_files(model, own_files(model)) == ("notes of mine.txt", "old")
-    assert len(list(verify_model(model))) == 4
+    assert len(list(verify_model(model))) == 5
     (model / CARD).unlink()
-    assert len(list(verify_model(model))) == 4
+    assert len(list(verify_model(model))) == 5
 
 
 @pytest.mark.parametrize("name", [MANIFEST, WEIGHTS, FAMILIARITY])

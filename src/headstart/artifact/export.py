@@ -154,7 +154,7 @@ def _odd_proofs(preprocess: Preprocess) -> Iterator[_Proof]:
 
 def _compare(predictor: Predictor, file: Path, proofs: Sequence[_Proof], precision: ExportPrecision) -> ParityEntry:
     """Both models on every proof. Raises BundleError if a full-precision export gives another answer."""
-    run = exported_engine(file, PROBABILITIES)
+    run = exported_engine(file, PROBABILITIES, predictor.preprocess.size_px, len(predictor.classes))
     before = np.concatenate([predictor.answer(proof.view) for proof in proofs])
     after = np.concatenate([run(proof.view) for proof in proofs]).astype(np.float64)
     differences = np.abs(after - before).max(axis=1)

@@ -256,7 +256,7 @@ def _exported_parts(bundle: Bundle, file: str, device: str) -> tuple[Extractor, 
         raise BundleError(f"an exported model runs on the CPU, not on {device}", hint="use the model it was made from")
     head = read_exported_head(bundle.folder / HEAD)
     _check_classes(head, bundle, bundle.folder / HEAD)
-    compute = exported_engine(bundle.folder / file, OUTPUT)
+    compute = exported_engine(bundle.folder / file, OUTPUT, bundle.manifest.preprocess.size_px, head.weight.shape[1])
     engine = ONNX_RUNTIME if file == FILES["onnx"] else Engine(name="openvino")
     return Extractor(compute, engine), head
 

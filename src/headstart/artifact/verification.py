@@ -67,16 +67,13 @@ def _check_answers(bundle: Bundle, predictor: Predictor) -> int:
     export, preprocess = bundle.manifest.export, predictor.preprocess
     ways: list[Compute] = [predictor.answer]
     if export is not None:
-        ways.append(exported_engine(bundle.folder / export.file, PROBABILITIES))
+        file = bundle.folder / export.file
+        ways.append(exported_engine(file, PROBABILITIES, preprocess.size_px, len(predictor.classes)))
     images = odd_images()
     for name, data in images.items():
         view = preprocess.view_of_file(data)[None]
         for answer in ways:
             probabilities = answer(view)
-            if probabilities.shape != (1, len(predictor.classes)):
-                raise BundleError(
-                    f"{bundle.folder} does not answer with one probability per class", hint="export the model again"
-                )
             if not (np.isfinite(probabilities).all() and abs(probabilities.sum() - 1) <= SUM_TOLERANCE):
                 raise BundleError(
                     f"{bundle.folder} answers a generated image ({name}) with numbers that are not probabilities",

@@ -110,17 +110,25 @@ def write_openvino(onnx_file: Path, file: Path, *, half: bool) -> None:
     openvino.save_model(model, str(file), compress_to_fp16=half)
 
 
-def exported_engine(file: Path, output: str) -> Compute:
-    """A function that runs an exported file: (n, size, size, 3) uint8 -> the named output. Raises BundleError."""
+def exported_engine(file: Path, output: str, size_px: int, width: int) -> Compute:
+    """A function that runs an exported file: (n, size_px, size_px, 3) uint8 -> (n, width), the named output.
+
+    It is tried on a blank view first, since a file need not be the one that its manifest describes. Raises BundleError.
+    """
     try:
         if file.name == FILES["onnx"]:
-            return onnxruntime_engine(file, output)
-        return openvino_engine(file, "fp32", cores(), output, keep=False)
+            compute = onnxruntime_engine(file, output)
+        else:
+            compute = openvino_engine(file, "fp32", cores(), output, keep=False)
+        found = compute(np.zeros((1, size_px, size_px, 3), np.uint8)).shape
     except ModuleNotFoundError:  # reported as a missing package
         raise
-    except Exception as error:  # engines raise all kinds of errors on an invalid file
+    except Exception as error:  # engines raise all kinds of errors on an invalid file or view
         reason = (str(error) or type(error).__name__).splitlines()[0]
         raise BundleError(f"{file} cannot be run: {reason}", hint="export the model again") from error
+    if found != (1, width):
+        raise BundleError(f"{file} gives {output} of shape {found}, not {(1, width)}", hint="export the model again")
+    return compute
 
 
 def write_head(file: Path, head: Head) -> None:
