@@ -10,14 +10,14 @@ from apps.conftest import Result
 from headstart.apps.answers.rows import Format
 from headstart.apps.main import COMMANDS, build_app
 from headstart.model.exported import ExportFormat, ExportPrecision
-from headstart.settings import Augment, Precision, Recipe, Schedule, Strategy, TrainSettings
+from headstart.settings import Augment, EngineChoice, Precision, Recipe, Schedule, Strategy, TrainSettings
 
 # What design.md names, and behind the bar what was added since.
 OPTIONS = {
     "demo": "| --output --overwrite --offline",
     "train": "--strategy --recipe --backbone --weights --offline --val --test --val-fraction --augment --schedule --epochs "
     "--learning-rate --batch-size --image-size --freeze --device --workers --seed --output --overwrite --resume --refit "
-    "--json --quiet --exclude --cv --time-budget --target-precision --conformal --balance | --precision",
+    "--json --quiet --exclude --cv --time-budget --target-precision --conformal --balance | --precision --engine",
     "audit": "--output --fail-on | --overwrite --val --test --exclude --backbone --weights --offline --device --workers --seed "
     "--json --quiet",
     "compare": "| --strategies --backbones --folds --output --val --exclude --epochs --augment --image-size --balance "
@@ -29,7 +29,7 @@ OPTIONS = {
     "serve": "| --host --port --token-file --cors --allow-host --device --max-batch --max-wait-ms --max-queue --max-image-mb "
     "--max-megapixels --max-request-mb --timeout",
     "evaluate": "--split --json | --device",
-    "embed": "--output | --backbone --weights --offline --image-size --precision --device --workers --quiet",
+    "embed": "--output | --backbone --weights --offline --image-size --precision --engine --device --workers --quiet",
     "cache": "--clear --all |",
     "backbones": "--fetch |",
 }
@@ -74,6 +74,7 @@ DEFAULTS: dict[tuple[str, str], Any] = {
     ("cache", "all"): False,
     ("embed", "backbone"): "efficientnet_lite0",
     ("embed", "precision"): "fp32",
+    ("embed", "engine"): None,
     ("embed", "device"): "auto",
     ("train", "output"): None,
     ("train", "resume"): None,
@@ -87,6 +88,8 @@ CHOICES = {
     ("train", "augment"): get_args(Augment),
     ("train", "precision"): get_args(Precision),
     ("embed", "precision"): get_args(Precision),
+    ("train", "engine"): get_args(EngineChoice),
+    ("embed", "engine"): get_args(EngineChoice),
     ("train", "schedule"): get_args(Schedule),
     ("compare", "augment"): get_args(Augment),
     ("preview", "augment"): get_args(Augment),

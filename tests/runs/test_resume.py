@@ -225,6 +225,58 @@ def test_changed_images_are_refused(killed: tuple[Path, Path]) -> None:
     assert (run.with_name("run.partial") / "checkpoints" / "run" / "state.json").is_file()
 
 
+@pytest.fixture
+def interrupted(draw_classes: Callable[..., Path], settings: Callable[..., TrainSettings], tmp_path: Path) -> tuple[Path, Path]:
+    """Data, and a run of it that Ctrl-C ended in its second of three epochs."""
+    data = draw_classes(dict.fromkeys(CLASSES, 6))
+    chosen, stop = settings(epochs=3), ends_at("epoch 2 of 3", KeyboardInterrupt)
+    assert headstart.train(data, chosen, output=tmp_path / "run", progress=stop).interrupted
+    return data, tmp_path / "run"
+
+
+def everything_in(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize("refusal", ["data gone", "images changed", "other data", "other settings"])
+@pytest.mark.parametrize("kind", ["killed", "interrupted"])
+def test_a_refused_resume_changes_nothing(
+    kind: str, refusal: str, request: pytest.FixtureRequest, settings: Callable[..., TrainSettings], tmp_path: Path
+) -> None:
+    """Whatever a resume is refused for, nothing is left of it, and once that is mended the run is resumed to its end."""
+    data, run = request.getfixturevalue(kind)
+    image, aside = data / CLASSES[0] / f"{CLASSES[0]}-0.png", tmp_path / "aside"
+    if refusal == "data gone":
+        data.rename(aside)
+    elif refusal == "images changed":
+        image.rename(aside)
+    before = everything_in(tmp_path)
+    given = TrainSettings.of(learning_rate=0.5) if refusal == "other settings" else None
+    with pytest.raises((DataError, SettingsError)):
+        headstart.train(tmp_path / "other" if refusal == "other data" else None, given, resume=run)
+    assert everything_in(tmp_path) == before
+    if aside.exists():
+        aside.rename(data if refusal == "data gone" else image)
+    assert not headstart.train(None, resume=run).interrupted
+
+
+def test_a_resumed_run_that_is_killed_twice(
+    interrupted: tuple[Path, Path], settings: Callable[..., TrainSettings], tmp_path: Path
+) -> None:
+    """Interrupted, resumed and killed, resumed and killed again: it ends with the weights of a run that nobody disturbed."""
+    data, run = interrupted
+    before = everything_in(run)
+    for stage in ("epoch 3 of 3", "writing the run"):
+        with pytest.raises(Killed):
+            headstart.train(None, resume=run, progress=ends_at(stage, Killed))
+        assert everything_in(run) == before
+    resumed = headstart.train(None, resume=run)
+    whole = headstart.train(data, settings(epochs=3), output=tmp_path / "whole")
+    assert not resumed.interrupted and not run.with_name("run.partial").exists()
+    assert weights_sha256(run) == weights_sha256(whole.run)
+    assert epochs_of(run) == epochs_of(whole.run)
+
+
 def test_settings_and_data_are_the_runs_own(
     killed: tuple[Path, Path], settings: Callable[..., TrainSettings], tmp_path: Path
 ) -> None:

@@ -272,9 +272,8 @@ def find_hardware(device: str = "auto") -> Hardware:
     if device.split(":")[0] not in DEVICES:
         raise SettingsError(f"--device cannot be {device!r}", hint=f"one of: auto, {', '.join(DEVICES)}")
     try:
-        if device == "cuda":  # under torchrun each process uses its own GPU
-            device = f"cuda:{local_rank() % max(torch.cuda.device_count(), 1)}"
-        kind = torch.device(device)
+        # Under torchrun each process uses its own GPU.
+        kind = torch.device(f"cuda:{local_rank() % max(torch.cuda.device_count(), 1)}" if device == "cuda" else device)
         torch.empty(1, device=kind)
     except (RuntimeError, AssertionError) as error:  # torch without CUDA raises AssertionError
         reason = str(error).splitlines()[0].split(". ")[0]  # torch's message is pages long

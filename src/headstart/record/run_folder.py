@@ -44,8 +44,9 @@ class RunState(Schema):
 class RunFolder:
     """The final place of a run, the folder it is built in, and its stage."""
 
-    def __init__(self, place: Path, state: RunState) -> None:
+    def __init__(self, place: Path, state: RunState, *, was_there: bool = False) -> None:
         self.place, self.state = place, state
+        self._was_there = was_there  # built by an earlier process: this one never removes it
 
     @property
     def partial(self) -> Path:
@@ -101,8 +102,8 @@ class RunFolder:
             (self.place / STATE).unlink(missing_ok=True)
 
     def abandon(self) -> None:
-        """Removes what was built, unless the run is finished or has a finished epoch to resume from."""
-        if (self.partial / METRICS).exists() and self.state.stage != "resumed":
+        """Removes what this process built, unless the run is finished or has a finished epoch to resume from."""
+        if self._was_there or ((self.partial / METRICS).exists() and self.state.stage != "resumed"):
             return
         kept = {place.name: place.read_bytes() for place in self.checkpoints.glob("*/state.json")}
         before = {place.name: place.read_bytes() for place in (self.place / CHECKPOINTS).glob("*/state.json")}
@@ -163,11 +164,12 @@ def resumed_run(run: Path, data: str | Path | None, settings: TrainSettings) -> 
             f"--{different[0].replace('_', '-')} differs from the value {run} was started with",
             hint="a resumed run keeps its settings: leave them out",
         )
-    if not partial.exists():
+    was_there = partial.exists()
+    if not was_there:
         with atomic_folder(partial) as copy:
             shutil.copytree(place, copy, dirs_exist_ok=True)
             write_json(copy / STATE, state.model_copy(update={"stage": "resumed"}).as_json())
-    return RunFolder(place, state)
+    return RunFolder(place, state, was_there=was_there)
 
 
 def _read_state(place: Path, partial: Path) -> RunState:
@@ -187,11 +189,12 @@ def _read_state(place: Path, partial: Path) -> RunState:
             f"{partial} cannot be resumed: it had not progressed far enough, or it is damaged",
             hint="start again with --overwrite",
         ) from error
-    if state.stage == "finished":
+    if state.stage == "finished" and folder == place:  # else it was killed before it was put in its place
         raise SettingsError(f"{place} is finished: there is nothing to resume", hint="start a new run")
-    # Earlier versions did not say that a partial run is a copy of an interrupted one.
-    is_old_copy = "stage" not in values and folder == partial and (place / STATE).is_file()
-    return state.model_copy(update={"stage": "resumed"}) if folder == place or is_old_copy else state
+    # What was killed before it was put in its place, and what earlier versions wrote, does not say that it is a copy.
+    says_nothing = state.stage == "finished" or "stage" not in values
+    is_copy = folder == place or (says_nothing and (place / STATE).is_file())
+    return state.model_copy(update={"stage": "resumed"}) if is_copy else state
 
 
 def _take_next_free(name: str, strategy: str) -> Path:

@@ -41,7 +41,7 @@ def train(
         folder = None
         if resume is not None:
             _check_resume(output)
-            folder = resumed_run(resume, data, settings)
+            folder = stack.enter_context(_abandoned_on_error(resumed_run(resume, data, settings)))
             data, settings = folder.state.data, folder.state.settings
         elif data is None:
             raise SettingsError("there is no DATA to train on", hint="headstart train FOLDER")
@@ -50,8 +50,9 @@ def train(
             if process_rank() > 0:  # only the first process keeps its run
                 output = Path(stack.enter_context(TemporaryDirectory(prefix="headstart-"))) / "run"
         sources = stack.enter_context(open_given(data, settings, progress))
-        folder = folder or new_run(str(data), settings, sources[0].name, output, overwrite=overwrite)
-        stack.enter_context(_abandoned_on_error(folder))
+        if folder is None:
+            folder = new_run(str(data), settings, sources[0].name, output, overwrite=overwrite)
+            stack.enter_context(_abandoned_on_error(folder))
         with beside(_import_drawing, *([_import_torch] if settings.takes_steps else [])):
             scanned = scan_given(sources, settings, progress)
         folder.start(scanned)
@@ -80,10 +81,10 @@ def _check_new(data: str | Path, settings: TrainSettings, output: Path | None, *
 
 
 @contextmanager
-def _abandoned_on_error(folder: RunFolder) -> Iterator[None]:
+def _abandoned_on_error(folder: RunFolder) -> Iterator[RunFolder]:
     """If the block fails, removes what was built, or keeps it if it can be resumed."""
     try:
-        yield
+        yield folder
     except BaseException:
         folder.abandon()
         raise
