@@ -26,7 +26,7 @@ from PIL import Image, ImageDraw
 from headstart.machine import has_cuda
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"
-PATIENCE_SECONDS = 600  # for what only hangs where something is wrong: no machine is as busy
+PATIENCE_SECONDS = 300  # for what only hangs where something is wrong: no machine is as busy
 TINY = "timm/test_resnet"  # the smallest network of timm that has batch norm and one linear layer at its end
 # A machine that pauses for a second is no reason for a test to fail: what must be fast has a benchmark.
 hypothesis.settings.register_profile("headstart", deadline=None)

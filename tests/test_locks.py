@@ -51,6 +51,7 @@ def test_a_lock_is_held_and_released(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.process
 def test_the_lock_of_a_killed_process_is_free(tmp_path: Path) -> None:
     """A lock is held as long as its process lives, and not a moment longer; nothing has to be deleted by hand."""
     lock = tmp_path / "a.lock"
@@ -79,6 +80,7 @@ def test_a_file_that_was_left_stops_nobody(tmp_path: Path, content: str) -> None
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.process
 def test_processes_take_turns(tmp_path: Path) -> None:
     """However often several processes take a lock and remove its file, never are two of them inside."""
     command = [sys.executable, "-c", TAKE_TURNS, tmp_path / "a.lock", tmp_path / "inside"]

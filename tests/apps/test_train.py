@@ -64,7 +64,7 @@ def test_the_default_backbone_in_a_process_of_its_own(process: Command, draw_cla
     assert metrics == json.loads((run / "metrics.json").read_text(encoding="utf-8"))
     assert metrics["backbone"]["name"] == "efficientnet_lite0"
     assert metrics["evaluation"]["accuracy"] >= 5 / 6  # drawn shapes of three colours
-    assert 0 < metrics["seconds"]["total"] < 120
+    assert metrics["seconds"]["total"] > 0
     assert snapshot(data) == before
     found = sorted(path.relative_to(run).as_posix() for path in run.rglob("*") if path.is_file())
     tables = ["history.csv", "metrics.json", "predictions.csv", "report.html", "skipped.csv"]

@@ -57,7 +57,7 @@ def test_a_fresh_process_gives_predictions_csv(saved_run: SavedRun, tmp_path: Pa
     """A new process answers what training wrote to predictions.csv, also after the run was moved."""
     run = Path(shutil.copytree(saved_run.run, tmp_path / "moved ü run")) if moved else saved_run.run
     command = [sys.executable, "-m", "headstart", "predict", str(run), str(saved_run.data / "val"), "--format", "csv"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, encoding="utf-8", timeout=120, check=False)
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, encoding="utf-8", check=False)
     assert (done.returncode, done.stderr) == (0, "")
     rows, wanted = read_table(done.stdout), predictions_of(saved_run)
     assert rows.keys() == wanted.keys()

@@ -144,6 +144,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", folder], check=True)
 
 
+@pytest.mark.process
 @pytest.mark.skipif(sys.platform != "linux", reason="mounts a tmpfs")
 @pytest.mark.parametrize("way", ["reserved", "no reservation", "no such call"])
 def test_a_full_disk_is_an_error_not_a_crash(small_disk: Path, way: str) -> None:
@@ -175,6 +176,7 @@ except DataError as error:
 """
 
 
+@pytest.mark.process
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no limit on the size of a process's files")
 def test_a_limit_on_files_is_an_error(tmp_path: Path) -> None:
     """Where the system refuses a file of that size for another reason than a full disk, the sentence says which."""

@@ -217,7 +217,7 @@ def locate_in_process(folder: Path, *, endpoint: str = "", offline: bool = False
     else:
         environment["HF_HUB_OFFLINE"] = "1"
     arguments = [sys.executable, "-c", LOCATE, "offline" if offline else "online", url]
-    ran = subprocess.run(arguments, capture_output=True, text=True, env=environment, check=False, timeout=120)
+    ran = subprocess.run(arguments, capture_output=True, text=True, env=environment, check=False)
     assert ran.returncode == 0, ran.stderr
     found: dict[str, str] = json.loads(ran.stdout)
     return found

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from conftest import SavedRun
+from conftest import PATIENCE_SECONDS, SavedRun
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from apps.serving.conftest import Running
@@ -30,6 +30,7 @@ DROP = """(files) => {
 def browser() -> Iterator[Browser]:
     """Headless Chromium."""
     with sync_playwright() as playwright:
+        expect.set_options(timeout=1000 * PATIENCE_SECONDS)
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         yield browser
         browser.close()
@@ -39,6 +40,7 @@ def browser() -> Iterator[Browser]:
 def page(browser: Browser) -> Iterator[Page]:
     """A page on a phone's screen; an error of a script fails the test."""
     page, errors = browser.new_page(viewport=PHONE), []  # type: ignore[var-annotated]
+    page.set_default_timeout(1000 * PATIENCE_SECONDS)
     page.on("pageerror", lambda error: errors.append(error))
     yield page
     page.close()
