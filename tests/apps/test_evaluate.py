@@ -138,7 +138,7 @@ def test_nothing_is_changed(headstart: Command, saved_run: SavedRun, here: Path)
     ("arguments", "words"),
     [
         (["--split", "test"], ["shapes has no test split", "train, val"]),
-        (["--device", "cuda:99"], ["no device"]),
+        (["--device", "cuda:99"], ["is not available"]),
     ],
     ids=" ".join,
 )

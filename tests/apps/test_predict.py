@@ -254,7 +254,7 @@ def test_not_a_model(headstart: Command, saved_run: SavedRun, here: Path, model:
     [
         (["empty"], ["no file in empty"]),
         (["damaged.zip"], ["cannot be read", "again"]),
-        (["a.png", "--device", "cuda:99"], ["no device 'cuda:99'"]),
+        (["a.png", "--device", "cuda:99"], ["device 'cuda:99' is not available"]),
         (["a.png", "--output", "a.png/x.csv"], ["a.png"]),
         (["a.png", "--grid", "a.png/x.png"], ["a.png"]),
     ],

@@ -364,7 +364,7 @@ def test_bad_data(quick: Command, tmp_path: Path, here: Path, make: Callable[[Pa
         (["--workers", "0"], ["--workers"]),
         (["--seed", "-1"], ["--seed"]),
         (["--seed", "99999999999"], ["--seed"]),
-        (["--device", "cuda:99"], ["no device 'cuda:99'", "--device cpu"]),
+        (["--device", "cuda:99"], ["device 'cuda:99' is not available", "--device cpu"]),
         (["--device", "toaster"], ["--device cannot be 'toaster'", "cpu"]),
         (["--backbone", "efficentnet_lite0"], ["efficentnet_lite0", "did you mean efficientnet_lite0?"]),
         (["--backbone", ""], ["--backbone"]),
@@ -401,14 +401,14 @@ def test_bad_settings(headstart: Command, draw_classes: Draw, here: Path, argume
 def test_cuda_where_there_is_none(headstart: Command, draw_classes: Draw, here: Path) -> None:
     """--device cuda on a machine without CUDA is a sentence, not an assertion of torch."""
     data = draw_classes({"circles": 5, "squares": 5})
-    assert_explained(headstart("train", data, "--device", "cuda"), "no device 'cuda'", "--device cpu")
+    assert_explained(headstart("train", data, "--device", "cuda"), "device 'cuda' is not available", "--device cpu")
 
 
 def test_without_data(headstart: Command) -> None:
     """`headstart train` alone is a usage error that says what is missing and what to type."""
     result = headstart("train")
     assert (result.code, result.out) == (2, "")
-    assert "Invalid value for DATA: there is none" in result.err
+    assert "Invalid value for DATA: give the images to train on" in result.err
     assert "headstart train FOLDER" in result.err
 
 

@@ -129,7 +129,7 @@ def test_what_a_model_was_made_with_predicts_it(
     images = sorted(data.glob("*/*.png"))
     here = headstart("predict", run, *images, "--format", "jsonl").out
     there = elsewhere("predict", run, *images, "--format", "jsonl")
-    assert "OpenVINO, which is not installed: ONNX Runtime" in there.stderr
+    assert "OpenVINO, which is not installed: using ONNX Runtime" in there.stderr
     for one, other in zip(map(json.loads, here.splitlines()), map(json.loads, there.stdout.splitlines()), strict=True):
         assert one["probabilities"] == pytest.approx(other["probabilities"], abs=1e-4)
     assert "onnxruntime fp32; the model was made with openvino" in elsewhere("verify", run).stdout

@@ -159,7 +159,7 @@ def test_auto_wants_one_process(
 ) -> None:
     """Processes under torchrun could choose differently."""
     monkeypatch.setenv("WORLD_SIZE", "2")
-    with pytest.raises(SettingsError, match="one process"):
+    with pytest.raises(SettingsError, match="a single process"):
         headstart.train(tints, settings(), output=tmp_path / "run")
 
 

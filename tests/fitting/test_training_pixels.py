@@ -82,7 +82,7 @@ def test_file_that_changes_while_training_runs(way: str, change: str, images: li
             source[2]
         else:
             (keep_pixels if way == "kept" else keep_views)(images, SMALL, 2, silent)
-    assert caught.value.message == f"2.png could be read at first and now cannot: {reason}"
+    assert caught.value.message == f"2.png could be read before but not now: {reason}"
     assert caught.value.hint == "do not change the images while training runs"
 
 
