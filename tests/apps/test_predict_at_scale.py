@@ -128,7 +128,7 @@ def test_ctrl_c_keeps_the_answers(
     assert stopped.code == 130
     assert not output.exists()
     n_kept = len(partial_of(output).read_text(encoding="utf-8").splitlines())
-    assert f"{n_kept:,} answers are in {partial_of(output)}: run the same command with --resume to continue" in stopped.err
+    assert f"answers in {partial_of(output)}: {n_kept:,}; run the same command with --resume to continue" in stopped.err
     assert beside(output) == ["answers.jsonl.partial", "answers.jsonl.partial.json"]
     refused = headstart("predict", saved_run.run, many, "--output", output)
     assert_explained(refused, "unfinished answers", "--resume", "delete")
@@ -159,7 +159,7 @@ def test_ctrl_c_counts_the_rows_in_the_file(
     n_kept = n_before + (event == "return")
     said = capsys.readouterr().err
     assert beside(output) == ([f"out.{form}.partial", f"out.{form}.partial.json"] if n_kept else [])
-    assert (f"{n_kept} answers are in {partial_of(output)}: " in said) if n_kept else not said
+    assert (f"answers in {partial_of(output)}: {n_kept}; " in said) if n_kept else not said
 
 
 @pytest.mark.parametrize("form", ["csv", "jsonl"])

@@ -115,7 +115,7 @@ def test_a_table_of_nothing(plain: Path, tmp_path: Path) -> None:
         pass
     table.write_text(f"path,reason\nelsewhere.jpg,why\n{plain / 'ants' / '1.jpg'},why\n")
     with (
-        pytest.warns(HeadstartWarning, match="1 paths in .* are not files of the data; the first is elsewhere.jpg"),
+        pytest.warns(HeadstartWarning, match="paths in .* that are not files of the data: 1; the first is elsewhere.jpg"),
         open_given(plain, TrainSettings.of(exclude=table)) as sources,
     ):
         assert len(sources[0].candidates) == 2

@@ -37,12 +37,12 @@ def without_excluded(sources: Sequence[Sources], table: Path) -> list[Sources]:
     unknown = [path for path in reasons if path not in used]
     if reasons and not used:
         raise DataError(
-            f"none of the {len(reasons)} paths in {table} is a file of the data; the first is {unknown[0]}",
+            f"no path in {table} is a file of the data, of {len(reasons)}; the first is {unknown[0]}",
             hint="write the paths as headstart shows them for this DATA",
         )
     if unknown:
         warnings.warn(
-            f"{len(unknown)} paths in {table} are not files of the data; the first is {unknown[0]}",
+            f"paths in {table} that are not files of the data: {len(unknown)}; the first is {unknown[0]}",
             HeadstartWarning,
             stacklevel=2,
         )

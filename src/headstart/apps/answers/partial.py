@@ -144,7 +144,7 @@ def _leave(output: Path, place: Path, partial: Partial, n_adopted: int) -> None:
     """
     n_rows = partial.kept(place).paths.total()
     if n_rows > n_adopted:
-        note(f"{n_rows:,} answers are in {place}: run the same command with --resume to continue")
+        note(f"answers in {place}: {n_rows:,}; run the same command with --resume to continue")
     else:
         _discard(output, place)
 

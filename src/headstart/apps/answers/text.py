@@ -10,7 +10,7 @@ from pathlib import Path
 from headstart.apps.answers.rows import Columns, Format, KeptRows, TextRows
 from headstart.artifact.predictor import Prediction
 from headstart.errors import SettingsError
-from headstart.storage import atomic_write
+from headstart.storage import atomic_write, replace_file
 
 Row = tuple[str, bool, int]  # path, whether it could not be read, bytes of the file up to the end of its row
 
@@ -61,8 +61,8 @@ class TextPart:
         self._file.close()
 
     def finish(self, output: Path) -> None:
-        """Renames the file to `output`."""
-        self._place.replace(output)
+        """Moves the file to `output`."""
+        replace_file(self._place, output)
 
 
 class _WholeLines:
