@@ -72,6 +72,7 @@ def test_an_old_run_is_evaluated_and_exported(old_run: Path) -> None:
     assert export_model("run", Path("again")).parity.images == 12
 
 
+@pytest.mark.slow
 def test_an_old_run_that_was_killed_goes_on(old_run: Path) -> None:
     """A run that an earlier version began, killed after three of four epochs, ends as it would have then."""
     state = old_run / "killed.partial" / "checkpoints" / "run" / "state.json"

@@ -63,6 +63,7 @@ def test_a_class_without_images_takes_no_part() -> None:
     assert found.balanced_accuracy_ci95[0] > 0.7
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n", [30, 300, 3000])
 def test_the_interval_of_a_mean_covers(n: int) -> None:
     """Means of exponential values, by bootstrap and by Student."""

@@ -104,6 +104,7 @@ def test_a_named_strategy_is_no_choice(draw_classes: Callable[..., Path], settin
         assert (choice.strategy, choice.epochs, choice.is_users) == (strategy, None, True)
 
 
+@pytest.mark.slow
 def test_auto_finetunes_where_it_pays(tints: Path, learning: Callable[..., TrainSettings], tmp_path: Path) -> None:
     """The trial shows the gain, and the run that follows has it."""
     run = headstart.train(tints, learning(), output=tmp_path / "run")
@@ -183,6 +184,7 @@ def test_a_malformed_cv_is_refused(cv: str) -> None:
         TrainSettings.of(cv=cv)
 
 
+@pytest.mark.slow
 def test_balance_finds_the_rare_class(tmp_path: Path, settings: Callable[..., TrainSettings]) -> None:
     """Of a class with a twelfth of the images more are found with --balance, by probe and fine-tuning alike."""
     rng = np.random.default_rng(0)

@@ -103,6 +103,7 @@ def test_it_is_compiled_once(tiny: Frozen, weights: WeightsFile) -> None:
     assert licence.strip() == tiny.spec.licence
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [GRAPH, STATE])
 def test_a_damaged_file_is_made_anew(name: str, tiny: Frozen, alone: Path, compiled_forms: Path, weights: WeightsFile) -> None:
     """A flipped bit in a kept file is found and told, and the form is compiled again."""
@@ -123,6 +124,7 @@ def test_a_record_of_another_format(content: str, tmp_path: Path) -> None:
     assert find_compiled(tmp_path) is None
 
 
+@pytest.mark.slow
 def test_nothing_is_left_where_compiling_fails(alone: Path, weights: WeightsFile, monkeypatch: pytest.MonkeyPatch) -> None:
     """A network that does not give torch's features when compiled is refused, and no form of it is kept."""
     monkeypatch.setattr("headstart.model.frozen.TOLERANCE", -1.0)  # nothing agrees as well as this
@@ -131,6 +133,7 @@ def test_nothing_is_left_where_compiling_fails(alone: Path, weights: WeightsFile
     assert list(alone.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_a_home_that_cannot_be_written_to(weights: WeightsFile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where home() is no place to keep anything, that is told and the form serves this process."""
     (tmp_path / "file").touch()
