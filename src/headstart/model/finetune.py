@@ -1,7 +1,7 @@
 """The training loop: gradient steps on a pretrained network, validation after each epoch; the best epoch is kept."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -346,15 +346,27 @@ class _Loop:
         order = np.random.default_rng([plan.seed, epoch]).permutation(len(labels))
         batches = [order[begin : begin + size] for begin in range(0, len(order), size)]
         shares = [world.share(batch) for batch in batches]
-        # Threads load the pixels and cut the views, so the training thread only passes on complete batches.
-        views = map_in_threads(lambda i: self._view(epoch, int(i)), np.concatenate(shares), plan.workers)
+        views = self._views(epoch, np.concatenate(shares).tolist())
         for batch, chosen in zip(batches, shares, strict=True):
             own = np.stack([next(views) for _ in chosen])
             yield _Share(own, labels[chosen], len(chosen) * world.size / len(batch) if world.counts(batch) else 0.0)
 
-    def _view(self, epoch: int, image: int) -> np.ndarray:
+    def _views(self, epoch: int, images: Sequence[int]) -> Iterator[np.ndarray]:
+        """The views of training images in this epoch, in order; threads load the pixels ahead.
+
+        For a GPU the threads also cut the views, so the training thread only passes on batches. On a CPU they would compete
+        with torch's own threads: fine-tuning takes 15 % longer (two cores).
+        """
+        pixels, workers = self.train.pixels, self.plan.workers
+        if self.network.device.type != "cpu":
+            yield from map_in_threads(lambda i: self._view(pixels[i], epoch, i), images, workers)
+            return
+        for i, loaded in zip(images, map_in_threads(pixels.__getitem__, images, workers), strict=True):
+            yield self._view(loaded, epoch, i)
+
+    def _view(self, pixels: np.ndarray, epoch: int, image: int) -> np.ndarray:
         """(size, size, 3) uint8: the view of a training image in this epoch."""
-        views, preprocess, pixels = self.plan.views, self.network.preprocess, self.train.pixels[image]
+        views, preprocess = self.plan.views, self.network.preprocess
         if views.augment == "none":
             return preprocess.view_of_pixels(pixels)
         rng = rng_for(self.plan.seed, epoch, image)
