@@ -33,6 +33,7 @@ TORCH = (
     "model.backbones",
     "model.augmentation",
     "model.finetune",
+    "model.optimizer",
     "model.checkpoint",
     "model.distributed",
     "model.folding",

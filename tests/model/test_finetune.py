@@ -13,8 +13,9 @@ from conftest import COLOURS, TINY, draw_shape
 from headstart.errors import SettingsError, TrainingError
 from headstart.evaluation.probabilities import cross_entropy, softmax
 from headstart.model.backbones import Network, pretrained_network
-from headstart.model.finetune import HeldOutImages, TrainedEpochs, TrainingImages, fine_tune, frozen_parameters
+from headstart.model.finetune import HeldOutImages, TrainedEpochs, TrainingImages, fine_tune
 from headstart.model.history import Epoch
+from headstart.model.optimizer import frozen_parameters
 from headstart.model.probe import fit_probe
 from headstart.model.specs import find_backbone
 from headstart.model.weights import WeightsFile
