@@ -113,6 +113,17 @@ def test_the_onnx_file_tells_all_by_itself(saved_run: SavedRun, tmp_path: Path) 
     assert probabilities.sum(axis=1) == pytest.approx(np.ones(3), abs=1e-5)
 
 
+@pytest.mark.parametrize("format", ["onnx", "openvino"])
+def test_an_export_names_no_file_of_this_machine(saved_run: SavedRun, tmp_path: Path, format: ExportFormat) -> None:
+    """What torch's exporter notes about each node, such as the source file and line, does not leave the machine."""
+    export_model(saved_run.run, tmp_path / "out", format=format)
+    package = str(Path(export_module.__file__).parents[1]).encode()
+    content = {
+        path.name: path.read_bytes() for path in (tmp_path / "out").iterdir() if path.suffix in (".onnx", ".xml", ".bin")
+    }
+    assert content and not [name for name, data in content.items() if package in data or b"stack_trace" in data]
+
+
 def test_an_export_that_parts_from_the_original_is_not_kept(
     saved_run: SavedRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

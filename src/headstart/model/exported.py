@@ -27,13 +27,15 @@ def write_onnx(body: Path, head: Head, file: Path, facts: Mapping[str, str]) -> 
     """Writes the compiled network `body` followed by the last layer and softmax; `facts` become the file's metadata.
 
     The input is `views` (n, size, size, 3) uint8; the outputs are `features` (n, n_features) and `probabilities`
-    (n, n_classes), both float32.
+    (n, n_classes), both float32. The exporter's notes on nodes are left out: they name files on this machine.
     """
     import onnx
     from onnx import TensorProto, helper, numpy_helper
 
     model = onnx.load(str(body))
     graph = model.graph
+    for part in (graph, *graph.node, *graph.input, *graph.output, *graph.value_info, *graph.initializer):
+        part.ClearField("metadata_props")
     for name, values in (("head.weight", head.weight), ("head.bias", head.bias)):
         graph.initializer.append(numpy_helper.from_array(values, name))
     graph.node.append(helper.make_node("Gemm", [OUTPUT, "head.weight", "head.bias"], ["logits"], transB=1))
