@@ -18,7 +18,7 @@ PROJECT = Path(__file__).parents[1]
 ROOT = PROJECT / "src" / "headstart"
 
 STEPS = [  # lowest first
-    {"errors", "schema", "settings", "storage", "recipes", "progress", "machine", "download", "threads", "locks"},
+    {"errors", "schema", "settings", "storage", "recipes", "progress", "machine", "download", "threads", "locks", "privacy"},
     {"data"},
     {"evaluation"},
     {"model"},

@@ -6,6 +6,8 @@ The public names are resolved on first use (PEP 562), so that `import headstart`
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from headstart.privacy import switch_off_telemetry
+
 __version__ = "0.1.0"
 
 _HOME_OF = {
@@ -30,6 +32,8 @@ __all__ = [
     "compare_models",
     "train",
 ]
+
+switch_off_telemetry()  # before any library is loaded
 
 if TYPE_CHECKING:
     from headstart.artifact.predictor import Predictor

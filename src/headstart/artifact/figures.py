@@ -9,22 +9,25 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import matplotlib
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
-from matplotlib.font_manager import FontProperties
-from matplotlib.patches import Rectangle
-from matplotlib.textpath import text_to_path
-from matplotlib.ticker import MaxNLocator
 
 from headstart.evaluation.calibration import ReliabilityBin
 from headstart.evaluation.intervals import wilson_interval
 from headstart.evaluation.learning_curve import LearningCurve
 from headstart.evaluation.metrics import Evaluation
 from headstart.model.history import Epoch
+from headstart.privacy import matplotlib_in_home
 from headstart.storage import atomic_write
+
+with matplotlib_in_home():
+    import matplotlib
+    from matplotlib.axes import Axes
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+    from matplotlib.font_manager import FontProperties
+    from matplotlib.patches import Rectangle
+    from matplotlib.textpath import text_to_path
+    from matplotlib.ticker import MaxNLocator
 
 BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#6B6B6B"
 DOTS_PER_INCH = 110
