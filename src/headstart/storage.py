@@ -13,19 +13,30 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from headstart.errors import SettingsError
+
 CHUNK_BYTES = 1 << 20
 
 
 def home() -> Path:
-    """The folder for weights and data that several runs share: HEADSTART_HOME if set, else the platform's cache folder."""
-    given = os.environ.get("HEADSTART_HOME")
-    if given:
-        return Path(given).expanduser()
-    if sys.platform == "win32":
-        return Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local") / "headstart" / "Cache"
-    if sys.platform == "darwin":
-        return Path.home() / "Library" / "Caches" / "headstart"
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "headstart"
+    """The folder for weights and data that several runs share: HEADSTART_HOME if set, else the platform's cache folder.
+
+    Raises SettingsError if it would be in the user's folder and the user has none, as in some containers.
+    """
+    try:
+        given = os.environ.get("HEADSTART_HOME")
+        if given:
+            return Path(given).expanduser()
+        if sys.platform == "win32":
+            return Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local") / "headstart" / "Cache"
+        if sys.platform == "darwin":
+            return Path.home() / "Library" / "Caches" / "headstart"
+        return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "headstart"
+    except RuntimeError as error:  # of Path.home and expanduser
+        raise SettingsError(
+            "headstart needs a folder to keep compiled networks in, and this user has no home folder",
+            hint="set HEADSTART_HOME to a folder that can be written to",
+        ) from error
 
 
 def sha256_of_file(path: Path) -> str:

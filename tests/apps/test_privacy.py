@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -231,3 +232,29 @@ def test_the_switches_overrule_the_environment(monkeypatch: pytest.MonkeyPatch) 
     assert os.environ["ORT_DISABLE_TELEMETRY"] == os.environ["HF_HUB_DISABLE_TELEMETRY"] == "1"
     with pytest.raises(ImportError):
         __import__("openvino_telemetry")
+
+
+@pytest.mark.slow
+def test_a_user_without_a_folder(saved_run: SavedRun) -> None:
+    """Without HOME and a name, as in some containers, a command says which variable to set; with it, the command works."""
+    if not (hasattr(os, "geteuid") and os.geteuid() == 0 and shutil.which("setpriv")):
+        pytest.skip("only root becomes another user")
+    as_nobody = ["setpriv", "--reuid=54321", "--regid=54321", "--clear-groups", sys.executable, "-m", "headstart"]
+    with tempfile.TemporaryDirectory(prefix="headstart-nobody-") as folder:  # pytest's own are root's alone
+        model, photo, home = (Path(folder, name) for name in ("model", "photo.png", "home"))
+        shutil.copytree(saved_run.model, model)
+        shutil.copy(next((saved_run.data / "val").rglob("*.png")), photo)
+        home.mkdir()
+        for path in (Path(folder), home):
+            path.chmod(0o777)
+
+        def call(*arguments: object, **environment: str) -> "subprocess.CompletedProcess[str]":
+            environment = {"PATH": "/usr/bin:/bin", **environment}
+            command = [*as_nobody, *map(str, arguments)]
+            return subprocess.run(command, env=environment, cwd="/", capture_output=True, encoding="utf-8", check=False)
+
+        refused = call("predict", model, photo)
+        assert refused.returncode == 1 and "Traceback" not in refused.stderr and "HEADSTART_HOME" in refused.stderr
+        for arguments in (("predict", model, photo), ("backbones",), ("cache",)):
+            answered = call(*arguments, HEADSTART_HOME=str(home))
+            assert answered.returncode == 0, answered.stderr

