@@ -228,6 +228,18 @@ def folder_of_nobody() -> Iterator[Path]:
                 os.seteuid(0)
 
 
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of 64 KB."""
+    place = tmp_path / "small"
+    place.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=64k", "none", str(place)]
+    if sys.platform != "linux" or os.geteuid() or subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("only root on Linux can make a small disk")
+    yield place
+    subprocess.run(["umount", str(place)], check=True)
+
+
 @dataclass
 class FileServer:
     """A real HTTP server on this machine that sends `content` whatever is asked for."""

@@ -1,5 +1,6 @@
 """What is kept is whole or not there, and named by what it holds."""
 
+import errno
 import hashlib
 import json
 import math
@@ -8,7 +9,10 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
+import safetensors.numpy
+from PIL import Image
 
 from headstart.storage import (
     CHUNK_BYTES,
@@ -165,3 +169,20 @@ def test_a_folder_is_on_the_disk_before_it_takes_its_place(tmp_path: Path, calls
     assert sorted(calls[:4]) == ["sync a.json", "sync b.json", "sync inner", "sync new"]
     assert calls[4:] == [*renames, "sync folder"]
     assert names_in(place) == ["a.json", "inner"]
+
+
+@pytest.mark.parametrize("library", ["python", "safetensors", "pillow"])
+def test_a_full_disk_is_an_oserror_that_names_the_file(small_disk: Path, library: str) -> None:
+    """Whatever library writes, a full disk raises an OSError with the file's name, and what was there before is kept."""
+    rng = np.random.default_rng(0)
+    pixels = rng.integers(0, 256, (200, 200, 3), dtype=np.uint8)
+    write = {
+        "python": lambda aside: aside.write_bytes(bytes(10**6)),
+        "safetensors": lambda aside: safetensors.numpy.save_file({"pixels": pixels}, aside),
+        "pillow": lambda aside: Image.fromarray(pixels).save(aside, "PNG"),
+    }[library]
+    write_text(small_disk / "file", "before")
+    with pytest.raises(OSError) as raised, atomic_write(small_disk / "file") as aside:
+        write(aside)
+    assert raised.value.errno == errno.ENOSPC and raised.value.filename == str(small_disk / "file")
+    assert names_in(small_disk) == ["file"] and (small_disk / "file").read_text() == "before"

@@ -4,6 +4,7 @@ import errno
 import hashlib
 import json
 import os
+import re
 import shutil
 import sys
 import tempfile
@@ -60,7 +61,7 @@ def atomic_write(path: Path, *, durable: bool = True) -> Iterator[Path]:
     After a power cut either the old file or the new one is there, never an empty one. This costs milliseconds. A file that is
     checked when it is read, and can be computed again, does not need `durable`.
     The file gets the permissions of the process's umask: safetensors would make it readable only by its owner, and a service
-    that runs as another user could not load the model.
+    that runs as another user could not load the model. An OSError names the file, whatever library failed to write.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     aside = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
@@ -68,7 +69,8 @@ def atomic_write(path: Path, *, durable: bool = True) -> Iterator[Path]:
         aside.touch()
         mode = aside.stat().st_mode
         aside.unlink()
-        yield aside
+        with _named_in_errors(path):
+            yield aside
         aside.chmod(mode)
         replace_file(aside, path, durable=durable)
     finally:
@@ -82,8 +84,23 @@ def atomic_folder(place: Path) -> Iterator[Path]:
     with tempfile.TemporaryDirectory(dir=place.parent, prefix=f".{place.name}-") as aside:
         new = Path(aside) / "new"
         new.mkdir()
-        yield new
+        with _named_in_errors(place):
+            yield new
         replace_folder(new, place)
+
+
+@contextmanager
+def _named_in_errors(place: Path) -> Iterator[None]:
+    """An error of the system within the block, such as a full disk, becomes an OSError that names a file, else `place`."""
+    try:
+        yield
+    except Exception as error:
+        # Rust libraries, such as safetensors, raise errors of their own that only word the system's.
+        worded = re.search(r"\(os error (\d+)\)", str(error))
+        number = error.errno if isinstance(error, OSError) else int(worded[1]) if worded else None
+        if number is None or (isinstance(error, OSError) and error.filename):
+            raise
+        raise OSError(number, os.strerror(number), str(place)) from error
 
 
 def write_text(path: Path, text: str) -> None:

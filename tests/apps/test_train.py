@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import TINY
+from conftest import TINY, SavedRun
 
 from apps.conftest import Result, assert_explained, snapshot
 
@@ -496,3 +496,14 @@ def test_interrupted(event: str, word: str, signalled: Command, draw_classes: Dr
     assert result.err.splitlines()[-1] == "interrupted"
     assert "Traceback" not in result.err
     assert list(tmp_path.glob("r*")) == []
+
+
+@pytest.mark.parametrize("strategy", ["probe", "finetune"])
+def test_a_full_disk_is_a_sentence(
+    headstart: Callable[..., Result], saved_run: SavedRun, tiny_weights: Path, small_disk: Path, strategy: str
+) -> None:
+    """If the disk is full when the model or a checkpoint is written, the error names the file and says to free space."""
+    tiny = ("--backbone", TINY, "--weights", tiny_weights, "--image-size", 64)
+    result = headstart("train", saved_run.data, "--strategy", strategy, "--epochs", 1, *tiny, "--output", small_disk / "run")
+    assert result.code == 1
+    assert ".safetensors: No space left on device" in result.err and "free some space" in result.err

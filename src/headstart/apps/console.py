@@ -1,6 +1,7 @@
 """What the commands print: results on stdout; progress, notes and errors on stderr; a failure is one sentence and a hint."""
 
 import _thread
+import errno
 import json
 import os
 import shlex
@@ -103,7 +104,7 @@ def command(function: Callable[P, None]) -> Callable[P, None]:
         except OSError as error:  # a full disk, a name that is too long, a folder without write permission
             place = f"{error.filename}: " if error.filename else ""
             print(f"error: {place}{error.strerror or error}", file=sys.stderr)
-            print(" hint: check the path, its permissions and the free disk space", file=sys.stderr)
+            print(f" hint: {_remedy(error)}", file=sys.stderr)
             raise typer.Exit(EXIT_ERROR) from None
         except Exception:
             if not interrupts:
@@ -113,6 +114,12 @@ def command(function: Callable[P, None]) -> Callable[P, None]:
             raise typer.Exit(EXIT_INTERRUPTED) from None
 
     return call
+
+
+def _remedy(error: OSError) -> str:
+    if error.errno == errno.ENOSPC:
+        return "free some space on this disk, or choose a place on another one"
+    return "check the path, its permissions and the free disk space"
 
 
 @contextmanager

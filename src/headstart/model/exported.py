@@ -109,7 +109,10 @@ def write_openvino(onnx_file: Path, file: Path, *, half: bool) -> None:
     import openvino
 
     model: Any = openvino.convert_model(str(onnx_file))
-    openvino.save_model(model, str(file), compress_to_fp16=half)
+    try:
+        openvino.save_model(model, str(file), compress_to_fp16=half)
+    except RuntimeError as error:  # it does not say which error of the system
+        raise OSError(f"{file.name} cannot be written ({error})") from error
 
 
 def exported_engine(file: Path, output: str, size_px: int, width: int) -> Compute:

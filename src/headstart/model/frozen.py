@@ -145,7 +145,7 @@ def _compile(network: "Network", folder: Path, new: Path, with_state: bool) -> C
         network.export_graph(new / GRAPH)
         compute = load_engine(ONNX_RUNTIME, new / GRAPH, cores())
         _check_agreement(network, compute)
-    except NotCompilable:
+    except (NotCompilable, OSError):  # a full disk is no fault of the network
         raise
     except Exception as error:  # the exporter and the engine raise all kinds of errors
         reason = (str(error) or type(error).__name__).splitlines()[0]
