@@ -13,6 +13,7 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import IO, Any, Self
 
 from headstart.data.images import UnreadableImage, check_size
+from headstart.data.zip_names import member_names
 from headstart.errors import DataError
 
 ENDINGS = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
@@ -174,22 +175,10 @@ def _zip_members(archive: Path) -> Iterator[tuple[str, IO[bytes] | None, str]]:
 
 def _listed(file: zipfile.ZipFile) -> Iterator[tuple[zipfile.ZipInfo, str, str]]:
     """Each member that is no folder: (what the archive says of it, its name, why it is left out or "")."""
-    for info in file.infolist():
-        if info.is_dir():
-            continue
-        name = _name_in_zip(info)
+    members = [info for info in file.infolist() if not info.is_dir()]
+    for info, name in zip(members, member_names(members), strict=True):
         reason = OUTSIDE if safe_parts(name) is None else LINK if stat.S_ISLNK(info.external_attr >> 16) else ""
         yield info, name, reason
-
-
-def _name_in_zip(info: zipfile.ZipInfo) -> str:
-    """The member's name; macOS writes UTF-8 without the flag that says so, which zipfile then reads as code page 437."""
-    if info.flag_bits & 0x800:
-        return info.filename
-    try:
-        return info.filename.encode("cp437").decode("utf-8")
-    except UnicodeError:
-        return info.filename
 
 
 def _tar_members(archive: Path) -> Iterator[tuple[str, IO[bytes] | None, str]]:
