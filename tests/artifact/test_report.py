@@ -199,11 +199,12 @@ def test_a_class_without_images(tmp_path: Path) -> None:
     [
         (19, 19, "(too few for an interval: 20 are needed)"),
         (20, 20, "(95 % interval 53.1% to 88.8%)"),
-        (20, 5, "from 5 unrelated groups)"),
+        (20, 5, "(too few groups for an interval: 8 are needed, from 5 unrelated groups)"),
+        (40, 10, "from 10 unrelated groups)"),
     ],
 )
 def test_the_claim_says_how_sure_it_is(n: int, n_groups: int, words: str) -> None:
-    """Below twenty images there is no interval to go by; images of groups say how many groups they are of."""
+    """Below twenty images or eight groups there is no interval to go by; images of groups say how many groups they are of."""
     probabilities = np.tile([0.9, 0.1], (n, 1))
     labels, groups = (np.arange(n) % 4 == 0).astype(int), np.arange(n) % n_groups
     assert words in summary_sentence(evaluate_predictions(probabilities, labels, ("a", "b"), split="test", groups=groups))

@@ -48,6 +48,8 @@ def test_the_range_is_said_in_images_of_a_hundred() -> None:
     """The interval in words a non-statistician reads; with few images, that they are few."""
     assert "between 83 and 94 to be" in text(tell(evidence()))
     assert "12 images are too few" in text(tell(evidence(12, 11)))
+    few_groups = replace(evidence(), evaluation=evidence().evaluation.model_copy(update={"n_groups": 5}))
+    assert "100 images are of 5 unrelated groups, too few groups" in text(tell(few_groups))
 
 
 def test_a_class_that_is_not_recognised_is_named() -> None:

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from headstart.evaluation.intervals import design_effect, share_interval, wilson_interval
+from headstart.evaluation.intervals import in_words, share_interval, wilson_interval
+from headstart.evaluation.likeness import Likeness, design_effect
 
 
 @pytest.mark.parametrize("n", [1, 2, 7, 20, 153, 2_000, 1_000_000])
@@ -91,4 +92,86 @@ def test_where_all_are_alike_a_group_is_an_image(right: bool) -> None:
     groups = np.repeat(np.arange(12), 10)
     assert share_interval(np.full(120, right), groups) == pytest.approx(wilson_interval(12 * right, 12))
     assert design_effect(np.full(120, right), groups) == 10
-    assert share_interval(np.arange(8) < 4, np.zeros(8)) == pytest.approx(wilson_interval(0.5, 1))
+
+
+def test_one_group_says_next_to_nothing() -> None:
+    """Half of the images of a single group being right leaves everything open."""
+    low, high = share_interval(np.arange(80) < 40, np.zeros(80))
+    assert 0 < low < 0.05 and 0.95 < high < 1
+
+
+def sizes_of(kind: str, n_groups: int, rng: np.random.Generator) -> np.ndarray:
+    """Groups of 10 images, of 1 to 30, or one of 100 beside others of 10."""
+    if kind == "1 to 30":
+        return rng.integers(1, 31, n_groups)
+    return np.r_[100 if kind == "one of 100" else 10, np.full(n_groups - 1, 10)]
+
+
+@pytest.mark.parametrize("kind", ["even", "1 to 30", "one of 100"])
+@pytest.mark.parametrize("n_groups", [8, 12])
+@pytest.mark.parametrize("correlation", [0.2, 0.9])
+def test_coverage_of_few_and_uneven_groups(kind: str, n_groups: int, correlation: float) -> None:
+    """Each group has an accuracy of its own around 0.9, which is held 93 times in 100 (by a design effect alone 70 to 90)."""
+    rng, spread, held = np.random.default_rng(0), (1 - correlation) / correlation, 0
+    for _ in range(500):
+        sizes = sizes_of(kind, n_groups, rng)
+        groups = np.repeat(np.arange(n_groups), sizes)
+        right = rng.random(len(groups)) < rng.beta(0.9 * spread, 0.1 * spread, n_groups)[groups]
+        low, high = share_interval(right, groups)
+        held += low <= 0.9 <= high
+    assert held / 500 >= 0.93
+
+
+def test_coverage_where_bad_groups_are_rarely_met() -> None:
+    """A fifth of 60 groups is right or wrong as a whole: if none is wrong the images look unrelated, and yet may not be."""
+    rng, held = np.random.default_rng(0), 0
+    groups = np.repeat(np.arange(60), 20)
+    for _ in range(500):
+        whole = np.where(rng.random(60) < 0.2, rng.random(60) < 0.9, 0.9)
+        low, high = share_interval(rng.random(1200) < whole[groups], groups)
+        held += low <= 0.9 <= high
+    assert held / 500 >= 0.92
+
+
+@pytest.mark.parametrize("n_pairs", [1, 5, 20])
+def test_a_few_pairs_change_little(n_pairs: int) -> None:
+    """272 images among which some are twins: hardly wider than that of 272 unrelated ones."""
+    right, groups = np.random.default_rng(0).permutation(272) < 250, np.arange(272)
+    groups[: 2 * n_pairs : 2] = groups[1 : 2 * n_pairs : 2]
+    alone, with_pairs = share_interval(right), share_interval(right, groups)
+    assert 1 <= np.ptp(with_pairs) / np.ptp(alone) < 1.01 + n_pairs / 272
+
+
+def test_right_and_wrong_are_mirrored() -> None:
+    """The interval of the wrong answers is 1 minus that of the right ones."""
+    rng = np.random.default_rng(1)
+    groups = np.repeat(np.arange(15), rng.integers(1, 20, 15))
+    for share in (0.1, 0.5, 0.93):
+        right = rng.random(len(groups)) < share
+        low, high = share_interval(right, groups)
+        assert share_interval(~right, groups) == pytest.approx((1 - high, 1 - low))
+        assert low <= right.mean() <= high
+
+
+def test_the_correlation_within_groups_is_found() -> None:
+    """1 for copies, near 0 for unrelated images, whatever the sizes; nothing where no image has a group to share."""
+    rng = np.random.default_rng(0)
+    sizes = np.r_[100, rng.integers(1, 10, 200)]
+    groups = np.repeat(np.arange(201), sizes)
+    copies, unrelated = (Likeness.of(right, groups) for right in (rng.random(201)[groups] < 0.7, rng.random(len(groups)) < 0.7))
+    assert copies is not None and copies.correlation == 1
+    assert unrelated is not None and unrelated.correlation < 0.15
+    assert Likeness.of(np.ones(3), np.arange(3)) is None
+
+
+@pytest.mark.parametrize(
+    ("n", "n_groups", "words"),
+    [
+        (19, 19, "too few for an interval: 20 are needed"),
+        (200, 7, "too few groups for an interval: 8 are needed"),
+        (200, 8, "95 % interval 50.0% to 75.0%"),
+    ],
+)
+def test_an_interval_in_words(n: int, n_groups: int, words: str) -> None:
+    """Fewer than 20 images or 8 groups are too few to claim an interval."""
+    assert in_words((0.5, 0.75), n, n_groups) == words

@@ -234,3 +234,14 @@ def test_an_evaluation_that_contradicts_itself_is_refused() -> None:
     for confusion in ([], [[0, 0], [0, 0]], [[0, 0, 0], [0, 0], [0, 0, 0]]):
         with pytest.raises(ValueError, match="confusion must have one row and one column for each class"):
             Evaluation.from_json(values | {"confusion": confusion})
+
+
+def test_few_groups_have_numbers_but_no_intervals() -> None:
+    """Ninety images of six patients: only the accuracy keeps an interval, a wide one; classes have none."""
+    labels, groups = np.tile([0, 1], 45), np.repeat(np.arange(6), 15)
+    probabilities = np.where((labels == (np.arange(90) % 9 > 1))[:, None], [0.9, 0.1], [0.2, 0.8])
+    found = evaluate_predictions(probabilities, labels, ["a", "b"], split="val", groups=groups)
+    assert found.balanced_accuracy_ci95 is found.macro_f1_ci95 is found.log_loss_ci95 is None
+    assert all(c.recall_ci95 is c.precision_ci95 is c.f1_ci95 is None for c in found.per_class)
+    of_nine = evaluate_predictions(probabilities, labels, ["a", "b"], split="val", groups=np.arange(90) // 10)
+    assert of_nine.macro_f1_ci95 is not None and of_nine.per_class[0].recall_ci95 is not None

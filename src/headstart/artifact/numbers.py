@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from headstart.evaluation.intervals import TOO_FEW, in_words
+from headstart.evaluation.intervals import in_words, too_few
 from headstart.evaluation.metrics import Evaluation
 
 SPLIT_IN_WORDS = {
@@ -17,17 +17,18 @@ def summary_sentence(evaluation: Evaluation, n_trained_on: int = 0) -> str:
     """The claim in one sentence: the share that is right, its interval, and whether the images were used before."""
     sentence = (
         f"{evaluation.accuracy:.1%} of {evaluation.n} {SPLIT_IN_WORDS[evaluation.split]} are classified correctly ("
-        + in_words(evaluation.accuracy_ci95, evaluation.n)
+        + in_words(evaluation.accuracy_ci95, evaluation.n, evaluation.n_groups)
         + (f", from {evaluation.n_groups} unrelated groups)" if evaluation.n_groups < evaluation.n else ")")
     )
     if n_trained_on:
         return sentence + f"; {n_trained_on} of them were trained on, so the number is too high."
+    few = too_few(evaluation.n, evaluation.n_groups)
     if evaluation.selected_on and evaluation.selection_corrected:
         corrected = evaluation.selection_corrected
         low, high = corrected.accuracy_ci95
         return sentence + (
             f"; the best epoch was chosen on these very images, and without that advantage it is {corrected.accuracy:.1%} "
-            f"({low:.1%} to {high:.1%})."
+            f"({'too few groups' if few == 'groups' else f'{low:.1%} to {high:.1%}'})."
         )
     if evaluation.selected_on:
         return sentence + "; the best epoch was chosen on these very images, so expect a little less on new ones."
@@ -45,20 +46,27 @@ def uneven_sentence(evaluation: Evaluation) -> str:
 def number_rows(evaluation: Evaluation) -> Sequence[tuple[str, str, str, str]]:
     """(name, value, 95 % interval, meaning)."""
     groups = f" in {evaluation.n_groups} unrelated groups" if evaluation.n_groups < evaluation.n else ""
+    few = too_few(evaluation.n, evaluation.n_groups)
+    lacking = f"too few {few}"
     rows = [
         (
             "accuracy",
             share(evaluation.accuracy),
-            interval_in_words(evaluation.accuracy_ci95 if evaluation.n >= TOO_FEW else None),
+            interval_in_words(None if few else evaluation.accuracy_ci95, lacking),
             f"of {evaluation.n} images{groups}",
         ),
         (
             "balanced accuracy",
             share(evaluation.balanced_accuracy),
-            interval_in_words(evaluation.balanced_accuracy_ci95),
+            interval_in_words(evaluation.balanced_accuracy_ci95, lacking),
             "the mean recall of the classes: rare ones count as much as frequent ones",
         ),
-        ("macro-F1", share(evaluation.macro_f1), interval_in_words(evaluation.macro_f1_ci95), "the mean F1 of the classes"),
+        (
+            "macro-F1",
+            share(evaluation.macro_f1),
+            interval_in_words(evaluation.macro_f1_ci95, lacking),
+            "the mean F1 of the classes",
+        ),
     ]
     if evaluation.top5_accuracy is not None:
         rows.append(("top-5 accuracy", share(evaluation.top5_accuracy), "", "the true class is among the five most probable"))
@@ -67,7 +75,7 @@ def number_rows(evaluation: Evaluation) -> Sequence[tuple[str, str, str, str]]:
         (
             "log loss",
             f"{evaluation.log_loss:.3f}",
-            interval_in_words(evaluation.log_loss_ci95),
+            interval_in_words(evaluation.log_loss_ci95, lacking),
             "how wrong the probabilities are, in nats per image; 0 is best",
         ),
         (
@@ -79,9 +87,9 @@ def number_rows(evaluation: Evaluation) -> Sequence[tuple[str, str, str, str]]:
     )
 
 
-def interval_in_words(interval: tuple[float, float] | None) -> str:
-    """An interval of a share as tables show it."""
-    return "too few images" if interval is None else f"{share(interval[0])} to {share(interval[1])}"
+def interval_in_words(interval: tuple[float, float] | None, without: str = "too few") -> str:
+    """An interval of a share as tables show it; `without` one, why there is none."""
+    return without if interval is None else f"{share(interval[0])} to {share(interval[1])}"
 
 
 def share(value: float | None) -> str:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from headstart.evaluation.calibration import Calibration
 from headstart.evaluation.cross_validation import CrossValidation
-from headstart.evaluation.intervals import TOO_FEW
+from headstart.evaluation.intervals import TOO_FEW, TOO_FEW_GROUPS, too_few
 from headstart.evaluation.learning_curve import LearningCurve
 from headstart.evaluation.metrics import Evaluation, are_uneven
 
@@ -55,8 +55,11 @@ def _certainty(evidence: StoryFacts) -> list[str]:
     honest = evidence.without_leaks or evaluation
     low, high = honest.selection_corrected.accuracy_ci95 if honest.selection_corrected else honest.accuracy_ci95
     said = []
-    if honest.n < TOO_FEW:
+    few = too_few(honest.n, honest.n_groups)
+    if few == "images":
         said.append(f"{honest.n} images are too few to say how certain this is: at least {TOO_FEW} are needed.")
+    elif few == "groups":
+        said.append(_of_few_groups(honest))
     else:
         said.append(
             f"Of 100 new images like these, expect between {100 * low:.0f} and {100 * high:.0f} to be classified correctly. "
@@ -67,6 +70,13 @@ def _certainty(evidence: StoryFacts) -> list[str]:
     if evidence.calibration:
         said.append(_of_probabilities(evidence.calibration, evaluation.n))
     return said
+
+
+def _of_few_groups(evaluation: Evaluation) -> str:
+    return (
+        f"The {evaluation.n} images are of {evaluation.n_groups} unrelated groups, too few groups to say how certain this is: "
+        f"at least {TOO_FEW_GROUPS} are needed, however many images there are of each."
+    )
 
 
 def _of_probabilities(calibration: Calibration, n: int) -> str:

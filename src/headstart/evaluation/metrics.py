@@ -7,7 +7,8 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from headstart.evaluation.calibration import expected_calibration_error
-from headstart.evaluation.intervals import TOO_FEW, design_effect, mean_interval, share_interval
+from headstart.evaluation.intervals import mean_interval, share_interval, too_few
+from headstart.evaluation.likeness import design_effect
 from headstart.evaluation.probabilities import log_losses
 from headstart.evaluation.resampling import ResampledF1, resampled_f1
 from headstart.evaluation.selection import Corrected
@@ -24,7 +25,7 @@ class ClassMetrics(Schema):
     name: Name = Field(alias="class")
     n: Count
     precision: Share | None  # None: never predicted
-    precision_ci95: ShareInterval | None = None  # None: too few images
+    precision_ci95: ShareInterval | None = None  # None: too few images or groups
     recall: Share | None
     recall_ci95: ShareInterval | None = None
     f1: Share | None
@@ -43,7 +44,7 @@ class Evaluation(Schema):
     # The accuracy without the optimism of selection, if anything was selected on these images.
     selection_corrected: Corrected | None = None
     balanced_accuracy: Share  # mean recall of the classes present
-    balanced_accuracy_ci95: ShareInterval | None = None  # None: too few images
+    balanced_accuracy_ci95: ShareInterval | None = None  # None: too few images or groups
     macro_f1: Share  # over the classes present
     macro_f1_ci95: ShareInterval | None = None
     log_loss: NotNegative  # nats per image
@@ -94,7 +95,9 @@ def evaluate_predictions(
     present = np.flatnonzero(counts)
     effects = np.ones(n_classes)
     effects[present] = [design_effect(right[labels == i], _those(groups, labels == i)) for i in present]
-    resampled = resampled_f1(confusion, effects) if len(labels) >= TOO_FEW else None
+    n_groups = _count_groups(groups, np.ones(len(labels), bool))
+    enough = not too_few(len(labels), n_groups)
+    resampled = resampled_f1(confusion, effects) if enough else None
     per_class = _per_class(classes, confusion, right, labels, predicted, groups, resampled)
     recalls = [c.recall for c in per_class if c.recall is not None]
     f1s = [c.f1 for c in per_class if c.f1 is not None]
@@ -103,7 +106,7 @@ def evaluate_predictions(
     return Evaluation(
         split=split,
         n=len(labels),
-        n_groups=len(labels) if groups is None else len(np.unique(groups)),
+        n_groups=n_groups,
         selected_on=selected_on,
         accuracy=float(right.mean()),
         accuracy_ci95=share_interval(right, groups),
@@ -112,7 +115,7 @@ def evaluate_predictions(
         macro_f1=float(np.mean(f1s)),
         macro_f1_ci95=resampled.macro_f1_ci95 if resampled else None,
         log_loss=float(losses.mean()),
-        log_loss_ci95=mean_interval(losses, groups) if len(labels) >= TOO_FEW else None,
+        log_loss_ci95=mean_interval(losses, groups) if enough else None,
         top5_accuracy=float((better < 5).mean()) if n_classes > 10 else None,
         ece=expected_calibration_error(probabilities, labels),
         per_class=per_class,
@@ -141,7 +144,7 @@ def _per_class(
             recall=float(recall[i]) if counts[i] else None,
             recall_ci95=_share_among(right, groups, labels == i),
             f1=float(f1[i]) if counts[i] else None,
-            f1_ci95=resampled.f1_ci95[i] if resampled and counts[i] >= TOO_FEW else None,
+            f1_ci95=resampled.f1_ci95[i] if resampled and _are_enough(groups, labels == i) else None,
         )
         for i, name in enumerate(classes)
     )
@@ -149,7 +152,15 @@ def _per_class(
 
 def _share_among(right: np.ndarray, groups: np.ndarray | None, members: np.ndarray) -> tuple[float, float] | None:
     """The interval of the share that is right among `members`; None if there are too few."""
-    return share_interval(right[members], _those(groups, members)) if members.sum() >= TOO_FEW else None
+    return share_interval(right[members], _those(groups, members)) if _are_enough(groups, members) else None
+
+
+def _are_enough(groups: np.ndarray | None, members: np.ndarray) -> bool:
+    return not too_few(int(members.sum()), _count_groups(groups, members))
+
+
+def _count_groups(groups: np.ndarray | None, members: np.ndarray) -> int:
+    return int(members.sum()) if groups is None else len(np.unique(groups[members]))
 
 
 def _those(groups: np.ndarray | None, members: np.ndarray) -> np.ndarray | None:

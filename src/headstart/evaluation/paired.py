@@ -6,7 +6,7 @@ from typing import Annotated
 import numpy as np
 from pydantic import Field
 
-from headstart.evaluation.intervals import Z95, design_effect
+from headstart.evaluation.likeness import Z95, design_effect
 from headstart.schema import Interval, Positive, Schema
 
 FEW = 200  # up to this number of differing answers, the exact test is applied as well
@@ -43,8 +43,7 @@ def paired_difference(one: np.ndarray, other: np.ndarray, groups: np.ndarray | N
     """
     n = len(one)
     differences = one.astype(np.float64) - other.astype(np.float64)
-    residuals = differences - differences.mean()
-    effect = design_effect(differences, groups, float(residuals @ residuals))
+    effect = design_effect(differences, groups)
     for_one, for_other = (float((differences == sign).sum()) / effect + 0.5 for sign in (1, -1))
     effective = n / effect + 2
     middle = (for_one - for_other) / effective

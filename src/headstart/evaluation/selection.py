@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from headstart.evaluation.intervals import DRAWS_AT_ONCE, design_effect, wilson_interval
+from headstart.evaluation.intervals import DRAWS_AT_ONCE, wilson_interval
+from headstart.evaluation.likeness import design_effect
 from headstart.schema import Schema, Share, ShareInterval
 
 RESAMPLES = 1000

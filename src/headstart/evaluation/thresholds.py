@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from headstart.evaluation.intervals import design_effect
+from headstart.evaluation.likeness import design_effect
 from headstart.schema import Count, NotNegative, Schema, Share
 
 CONFIDENCE = 0.95  # with which a precision is promised

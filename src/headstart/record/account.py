@@ -72,9 +72,10 @@ def _remarks(fitted: Fitted, reported: Evaluation | None) -> tuple[str, ...]:
 def _leak_notes(reported: Evaluation, clean: Evaluation | None) -> tuple[str, ...]:
     if clean is None:
         return ()
+    certain = in_words(clean.accuracy_ci95, clean.n, clean.n_groups)
     return (
         f"{reported.n - clean.n} of the {reported.n} {reported.split} images have a twin in train, which makes the accuracy "
-        f"too high; without them {clean.accuracy:.1%} of {clean.n} are right ({in_words(clean.accuracy_ci95, clean.n)})",
+        f"too high; without them {clean.accuracy:.1%} of {clean.n} are right ({certain})",
     )
 
 

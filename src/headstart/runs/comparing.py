@@ -61,6 +61,7 @@ class Comparison(Schema):
     format: Literal[1] = 1
     data: str
     n: Positive  # images, each predicted once by a model that never saw it
+    n_groups: Positive = Field(exclude=True)  # unrelated groups among them
     n_folds: Positive = Field(alias="folds")
     contenders: tuple[Contender, ...]
     skipped_files: tuple[Skipped, ...] = Field(exclude=True)  # files that were not used
@@ -149,6 +150,7 @@ def compare_models(
     return Comparison(
         data=scanned.dataset.name,
         n=len(task.rows),
+        n_groups=len(np.unique(groups)),
         n_folds=len(task.parts),
         contenders=contenders,
         skipped_files=scanned.dataset.skipped,

@@ -82,15 +82,18 @@ def _names(given: str) -> list[str]:
 
 
 def _tell(compared: "Comparison") -> None:
+    from headstart.evaluation.intervals import too_few
+
     width = max(len(contender.name) for contender in compared.contenders)
     say(f"{compared.n} images of {compared.data}, each classified once in {compared.n_folds} folds")
     say(f"  {'':<{width}}  accuracy  95 % interval   difference           seconds  weights")
+    few = too_few(compared.n, compared.n_groups)
     for c in compared.contenders:
         low, high = c.accuracy_ci95
         difference = ""
         if c.to_first:
             difference = c.to_first.signed().replace(" points", "")
-        shares = f"{c.accuracy:8.1%}  {low:.1%} to {high:.1%}"
+        shares = f"{c.accuracy:8.1%}  {f'too few {few}' if few else f'{low:.1%} to {high:.1%}'}"
         say(f"  {c.name:<{width}}  {shares}  {difference:<19}  {c.seconds:7.1f}  {c.size_mb:4.0f} MB")
     for sentence in compared.sentences:
         say(sentence)
