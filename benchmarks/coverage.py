@@ -1,6 +1,6 @@
 """How often the 95 % intervals hold the truth, by simulation: of an accuracy whose images come in groups, and of --cv.
 
-    python benchmarks/coverage.py accuracy              # 10 minutes on one core
+    python benchmarks/coverage.py accuracy              # 4 minutes on one core
     python benchmarks/coverage.py accuracy --few        # the same with 2 to 7 groups, where the words are "too few groups"
     python benchmarks/coverage.py cv sign_digits elpv   # 4 minutes and the features of both
 
