@@ -71,6 +71,7 @@ EXTRA_OF = {
     "elpv_dataset": "demo",
     "cleanlab": "audit",
     "fastapi": "serve",
+    "fastapi_swagger": "serve",
     "starlette": "serve",
     "uvicorn": "serve",
     "prometheus_client": "serve",

@@ -98,3 +98,13 @@ def test_one_of_several_models(page: Page, serve: Callable[..., Running], saved_
     with page.expect_request("**/models/two/predict"):
         page.set_input_files("#files", next(iter(saved_run.labels)))
     expect(page.get_by_role("status")).to_have_text("1 of 1 answered")
+
+
+def test_the_docs_need_no_other_host(page: Page, server: Running) -> None:
+    """/docs lists the endpoints, and every file of the page comes from the server itself."""
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.goto(f"{server.url}/docs")
+    expect(page.locator(".opblock-summary-path").first).to_be_visible()
+    expect(page.locator("#swagger-ui")).to_contain_text("Classify images with the only model")
+    assert asked and all(url.startswith((server.url, "data:")) for url in asked)

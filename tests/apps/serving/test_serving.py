@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 import signal
 import threading
 from collections.abc import Callable
@@ -93,7 +94,10 @@ def test_what_is_known_of_the_model(server: Running, saved_run: SavedRun) -> Non
     paths = server.client.get("/openapi.json").json()["paths"]
     assert {"/predict", "/models/{name}/predict", "/model", "/healthz", "/readyz", "/metrics", "/reload"} <= set(paths)
     assert "multipart/form-data" in paths["/predict"]["post"]["requestBody"]["content"]
-    assert server.client.get("/docs").status_code == 200
+    docs = server.client.get("/docs")
+    files = re.findall(r'(?:src|href)="([^"]+)"', docs.text)
+    assert len(files) == 3 and not any("//" in file for file in files)
+    assert all(server.client.get(f"/{file}").status_code == 200 for file in files)
     assert (
         "access-control-allow-origin" not in server.client.get("/model", headers={"Origin": "http://elsewhere.example"}).headers
     )

@@ -14,7 +14,9 @@ from dataclasses import dataclass
 from headstart.apps.serving.limits import Problem
 from headstart.errors import SettingsError
 
-OPEN = {"/", "/healthz", "/readyz", "/docs", "/openapi.json"}  # what needs no token: nothing of the model is in it
+DOCS_ASSETS = "/docs/assets"
+# What needs no token: nothing of the model is in it.
+OPEN = {"/", "/healthz", "/readyz", "/docs", "/openapi.json"}
 SAFE_METHODS = {"GET", "HEAD", "OPTIONS"}  # they change nothing, and a browser shows their answers to no other page
 ANY_ORIGIN = "*"
 
@@ -59,7 +61,7 @@ class Access:
             hint = "ask for localhost or 127.0.0.1, or start the server with --allow-host NAME"
             return Problem(421, f"this server does not answer to the name {call.host!r}", hint)
         if self.token:
-            if call.path in OPEN or self._knows_token(call):
+            if call.path in OPEN or call.path.startswith(f"{DOCS_ASSETS}/") or self._knows_token(call):
                 return None
             hint = "send the header Authorization: Bearer TOKEN"
             return Problem(401, "the token is missing or wrong", hint, {"WWW-Authenticate": "Bearer"})
