@@ -40,6 +40,12 @@ class TrainSettings(Schema):
     exclude: PlainPath | None = Field(
         None, description="A table of images to leave out (columns path and reason), such as audit writes."
     )
+    path_column: str | None = Field(None, min_length=1, description="The column of a table with the paths of the images.")
+    label_column: str | None = Field(None, min_length=1, description="The column of a table with the labels.")
+    join_case: bool = Field(
+        False,
+        description="Join classes whose names differ only in letter case or spaces, under the most frequent name.",
+    )
     val_fraction: float = Field(
         0.2, ge=0, le=0.9, description="Share of the training images to hold out if there are no validation images; 0: none."
     )

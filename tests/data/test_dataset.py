@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from headstart.data.dataset import Dataset, LabelledImage, labelled_dataset, training_dataset
-from headstart.data.sources import Candidate, Skipped, Sources, open_sources
+from headstart.data.opening import open_sources
+from headstart.data.sources import Candidate, Skipped, Sources
 from headstart.errors import DataError
 
 
@@ -95,7 +96,7 @@ def test_case_twins(twin: str) -> None:
     assert "differ only in case or spaces" in error.message
     assert repr(twin) in error.message
     assert "'ants'" in error.message
-    assert error.hint == "rename one of them, or join them"
+    assert error.hint == "if they are one class, pass --join-case; else rename one of them"
     assert "differ only" in error_of(image("ants", "train"), image("bees", "train"), image(twin, "val")).message
     assert "differ only" in error_of(image("ants"), image("bees"), empty=(("", twin),)).message
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from headstart.data.archives import open_zip
-from headstart.data.sources import open_sources
+from headstart.data.opening import open_sources
 from headstart.data.zip_names import member_names
 
 

@@ -16,8 +16,8 @@ import torchvision
 from conftest import TINY
 from torchvision.transforms.functional import normalize
 
+from headstart.data.opening import open_sources
 from headstart.data.preprocess import Preprocess
-from headstart.data.sources import open_sources
 from headstart.errors import BackboneError, SettingsError
 from headstart.model.backbones import (
     Network,

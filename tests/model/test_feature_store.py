@@ -16,8 +16,8 @@ import pyarrow.parquet
 import pytest
 
 from headstart.data.facts import FACTS_VERSION, ImageFacts
+from headstart.data.opening import open_sources
 from headstart.data.preprocess import Preprocess
-from headstart.data.sources import open_sources
 from headstart.errors import HeadstartWarning, SettingsError
 from headstart.model.extractor import Engine, Extractor, NetworkId
 from headstart.model.feature_store import (

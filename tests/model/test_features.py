@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from conftest import TINY
 
+from headstart.data.opening import open_sources
 from headstart.data.preprocess import Preprocess
-from headstart.data.sources import Candidate, open_sources
+from headstart.data.sources import Candidate
 from headstart.model.backbones import Network, pretrained_network
 from headstart.model.extractor import TORCH_BATCH, Engine, Extractor
 from headstart.model.features import scan

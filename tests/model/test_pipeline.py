@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from headstart.data.facts import facts_of
+from headstart.data.opening import open_sources
 from headstart.data.preprocess import Preprocess
-from headstart.data.sources import Candidate, open_sources
+from headstart.data.sources import Candidate
 from headstart.model.extractor import Engine, Extractor
 from headstart.model.pipeline import NO_FACTS, Pipeline, features_of
 from headstart.storage import sha256_of_bytes

@@ -15,7 +15,8 @@ import numpy as np
 
 from headstart.data.archives import is_archive
 from headstart.data.images import UnreadableImage, read_bytes
-from headstart.data.sources import Candidate, find_images, printable
+from headstart.data.sources import Candidate, printable
+from headstart.data.walking import find_images
 from headstart.errors import DataError
 from headstart.storage import sha256_of_bytes
 

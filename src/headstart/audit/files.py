@@ -23,7 +23,7 @@ FAR_BEYOND = 2.0  # times a limit
 
 def unreadable(check: str, evidence: Evidence) -> Checked:
     """Files that are broken or not images; they are not used."""
-    skipped = [entry for entry in evidence.dataset.skipped if not entry.by_owner]
+    skipped = [entry for entry in evidence.dataset.skipped if entry.kind == "unusable"]
     findings = [
         Finding(check=check, severity="warning", path=entry.path, score=1.0, sentence=f"is not used: {entry.reason}")
         for entry in skipped

@@ -8,7 +8,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from headstart.data.archives import is_archive, unpack
-from headstart.data.sources import Candidate, Sources, open_sources
+from headstart.data.opening import open_sources
+from headstart.data.reading import AS_IT_IS, Reading
+from headstart.data.sources import Candidate, Sources
 from headstart.download import download
 from headstart.errors import DataError, DownloadError, did_you_mean
 from headstart.progress import Progress, silent
@@ -24,7 +26,9 @@ NAMES = {
 
 
 @contextmanager
-def open_data(data: str | Path, *, offline: bool = False, progress: Progress = silent) -> Iterator[Sources]:
+def open_data(
+    data: str | Path, reading: Reading = AS_IT_IS, *, offline: bool = False, progress: Progress = silent
+) -> Iterator[Sources]:
     """The sources of DATA: of a path if it exists, else of a name in the catalog. Raises DataError."""
     if Path(data).exists() or str(data) not in NAMES:
         if not Path(data).exists() and not Path(data).suffix and len(Path(data).parts) == 1:
@@ -32,7 +36,7 @@ def open_data(data: str | Path, *, offline: bool = False, progress: Progress = s
                 f"there is no {data} here, and no data set of that name",
                 hint="give a folder, a table, an archive, or a catalog name; " + did_you_mean(str(data), list(NAMES)),
             )
-        with open_sources(Path(data)) as sources:
+        with open_sources(Path(data), reading) as sources:
             yield sources
     elif data == "elpv":
         yield elpv_sources()

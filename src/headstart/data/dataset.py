@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from headstart.data.sources import Skipped, Sources, natural_order
+from headstart.data.spellings import spelling_key
 from headstart.errors import DataError
 
 
@@ -68,7 +69,7 @@ def training_dataset(
         seen = f"; the first of {len(skipped)} files skipped: {first.path}: {first.reason}" if first else ""
         raise DataError(f"{name} has no image that can be read{seen}", hint="JPEG, PNG, WebP, BMP, TIFF, PPM and AVIF are read")
     classes = _classes(images, sources)
-    notes = _fitting_notes(images, classes)
+    notes = tuple(note for source in sources for note in source.notes) + _fitting_notes(images, classes)
     return Dataset(name, tuple(images), classes, tuple(skipped), notes)
 
 
@@ -98,11 +99,11 @@ def _classes(images: Sequence[LabelledImage], sources: Sequence[Sources]) -> tup
     declared = labels | {label for source in sources for split, label in source.empty_classes if split != "test"}
     by_fold: dict[str, str] = {}
     for label in sorted(declared):
-        twin = by_fold.setdefault(label.casefold().strip(), label)
+        twin = by_fold.setdefault(spelling_key(label), label)
         if twin != label:
             raise DataError(
                 f"the classes {twin!r} and {label!r} differ only in case or spaces",
-                hint="rename one of them, or join them",
+                hint="if they are one class, pass --join-case; else rename one of them",
             )
     for source in sources:
         for split, label in source.empty_classes:

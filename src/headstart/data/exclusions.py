@@ -16,10 +16,12 @@ def without_excluded(sources: Sequence[Sources], table: Path) -> list[Sources]:
     A path is either as shown (in skipped.csv, findings.csv), or relative to the current folder or the table's folder. Warns
     about paths that are not files of the data. Raises DataError if none of them is, or if there is no column path.
     """
-    columns, rows = read_table(table)
-    if "path" not in columns:
+    columns = read_table(table)
+    paths, given_reasons = columns.column("path"), columns.column("reason")
+    if paths is None:
         raise DataError(f"{table} has no column path", hint="headstart audit DATA --output DIR writes such a table")
-    reasons = {str(row["path"]): str(row.get("reason") or "no reason given") for row in rows if row.get("path")}
+    named = zip(paths, given_reasons or [""] * len(paths), strict=True)
+    reasons = {path: reason or "no reason given" for path, reason in named if path}
     by_file = {str((base / path).resolve()): path for path in reasons for base in (table.parent, Path.cwd())}
     used: set[str] = set()
 
@@ -30,8 +32,11 @@ def without_excluded(sources: Sequence[Sources], table: Path) -> list[Sources]:
     for source in sources:
         names = [name_of(candidate) for candidate in source.candidates]
         used.update(name for name in names if name is not None)
-        named = zip(source.candidates, names, strict=True)
-        left_out = [Skipped(c.path, f"excluded: {reasons[name]}", by_owner=True) for c, name in named if name is not None]
+        left_out = [
+            Skipped(candidate.path, f"excluded: {reasons[name]}", kind="excluded")
+            for candidate, name in zip(source.candidates, names, strict=True)
+            if name is not None
+        ]
         rest = tuple(candidate for candidate, name in zip(source.candidates, names, strict=True) if name is None)
         kept.append(replace(source, candidates=rest, skipped=(*source.skipped, *left_out)))
     unknown = [path for path in reasons if path not in used]

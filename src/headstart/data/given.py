@@ -1,14 +1,16 @@
 """The sources that the user gave: DATA, --val and --test, without the images that --exclude names."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
 from headstart.data.catalog import open_data
 from headstart.data.exclusions import without_excluded
+from headstart.data.reading import Reading
 from headstart.data.sources import Sources, with_split
-from headstart.errors import DataError
+from headstart.data.spellings import join_spellings
+from headstart.errors import DataError, SettingsError
 from headstart.progress import Progress, silent
 from headstart.settings import TrainSettings
 
@@ -20,15 +22,26 @@ def open_given(data: str | Path, settings: TrainSettings, progress: Progress = s
     Raises DataError if a split is given twice.
     """
     with ExitStack() as stack:
-        main = stack.enter_context(open_data(data, offline=settings.offline, progress=progress))
+        reading = Reading.of(settings)
+        main = stack.enter_context(open_data(data, reading, offline=settings.offline, progress=progress))
         sources = [main]
         for split, given in (("val", settings.val), ("test", settings.test)):
             if given is None:
                 continue
             if any(candidate.split == split for candidate in main.candidates):
                 raise DataError(f"{data} has a {split} split, and --{split} gives another", hint=f"leave out --{split}")
-            extra = stack.enter_context(open_data(given, offline=settings.offline, progress=progress))
+            extra = stack.enter_context(open_data(given, reading, offline=settings.offline, progress=progress))
             sources.append(with_split(extra, split))
         if len(sources) > 1:
             sources[0] = replace(main, candidates=tuple(replace(c, split=c.split or "train") for c in main.candidates))
+        check_columns(reading, sources)
+        if settings.join_case:
+            sources = join_spellings(sources)
         yield without_excluded(sources, settings.exclude) if settings.exclude else sources
+
+
+def check_columns(reading: Reading, sources: Sequence[Sources]) -> None:
+    """Raises SettingsError if columns are named, but there is no table."""
+    named = [f"--{name}-column" for name in ("path", "label") if getattr(reading, f"{name}_column")]
+    if named and not any(source.is_table for source in sources):
+        raise SettingsError(f"{' and '.join(named)} is for tables, but {sources[0].name} is none", hint="leave it out")

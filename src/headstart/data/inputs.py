@@ -8,7 +8,8 @@ from itertools import chain
 from pathlib import Path
 from typing import BinaryIO
 
-from headstart.data.sources import Candidate, Skipped, find_images, printable
+from headstart.data.sources import Candidate, Skipped, printable
+from headstart.data.walking import find_images
 from headstart.errors import DataError
 
 

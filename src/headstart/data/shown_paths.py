@@ -2,8 +2,11 @@
 
 import os
 from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
 
 from headstart.data.dataset import Dataset
+from headstart.data.sources import printable
 
 BOUNDARIES = {"/", os.sep, "!"}  # between folders; between an archive and its members
 
@@ -20,3 +23,27 @@ def common_folder(paths: Iterable[str]) -> str:
 def folder_of(dataset: Dataset) -> str:
     """The common folder of all files of a data set, including unreadable ones."""
     return common_folder([*(image.path for image in dataset.images), *(entry.path for entry in dataset.skipped)])
+
+
+@dataclass(frozen=True, slots=True)
+class ShownPaths:
+    """How people are shown the files of a data set: as given, members of an archive as `set.zip!a/b.jpg`."""
+
+    text: str  # what replaces `below`
+    below: Path
+
+    @property
+    def is_archive(self) -> bool:
+        """Whether the files are members of an archive."""
+        return self.text.endswith("!")
+
+    @property
+    def whole(self) -> str:
+        """The folder or archive itself."""
+        return self.text.removesuffix("!")
+
+    def __call__(self, file: Path) -> str:
+        if file == self.below:
+            return self.whole
+        inner = printable(os.path.relpath(file, self.below).replace(os.sep, "/"))
+        return self.text + inner if self.is_archive else str(Path(self.text, inner))

@@ -15,7 +15,9 @@ from headstart.artifact.predictor import Predictor
 from headstart.data.catalog import open_data
 from headstart.data.dataset import Dataset
 from headstart.data.given import open_given
+from headstart.data.reading import Reading
 from headstart.data.sources import Candidate, Sources
+from headstart.data.spellings import join_spellings, spelled_as
 from headstart.errors import DataError, HeadstartWarning, SettingsError
 from headstart.fitting.fit import fit
 from headstart.fitting.fitted import Fitted
@@ -50,6 +52,9 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         val: str | Path | None = None,
         test: str | Path | None = None,
         exclude: str | Path | None = None,
+        path_column: str | None = None,
+        label_column: str | None = None,
+        join_case: bool = False,
         val_fraction: float = 0.2,
         augment: str | None = None,
         schedule: str | None = None,
@@ -78,6 +83,9 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self.val = val
         self.test = test
         self.exclude = exclude
+        self.path_column = path_column
+        self.label_column = label_column
+        self.join_case = join_case
         self.val_fraction = val_fraction
         self.augment = augment
         self.schedule = schedule
@@ -115,6 +123,10 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             else:
                 names = np.unique(np.asarray(y))
                 sources = [_labelled_sources(X, y)]
+                if settings.join_case:
+                    sources = join_spellings(sources)
+                    kept = {candidate.label for candidate in sources[0].candidates}
+                    names = names[[str(name) in kept for name in names]]
             scanned = scan_given(sources, settings)
             if y is not None and scanned.dataset.skipped:
                 first = scanned.dataset.skipped[0]
@@ -156,7 +168,10 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
     def _score_folder(self, data: str | Path) -> float:
         check_is_fitted(self, "classes_")
-        with open_data(data, offline=self.offline) as sources:
+        reading = Reading(self.path_column, self.label_column, self.join_case)
+        with open_data(data, reading, offline=self.offline) as sources:
+            if self.join_case:
+                sources = spelled_as(sources, self._predictor.classes)
             answered = answer_labelled(self._predictor, sources, sources.candidates, self.workers)
         _warn_of(answered.dataset)
         return float(accuracy_score(answered.dataset.labels, answered.probabilities.argmax(axis=1)))

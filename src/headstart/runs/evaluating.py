@@ -1,7 +1,7 @@
 """`evaluate`: measures a saved model on labelled images."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -11,7 +11,10 @@ from headstart.artifact.manifest import Manifest
 from headstart.artifact.predictor import Predictor
 from headstart.data.catalog import open_data
 from headstart.data.dataset import Dataset, labelled_dataset
+from headstart.data.given import check_columns
+from headstart.data.reading import AS_IT_IS, Reading
 from headstart.data.sources import Candidate, Sources
+from headstart.data.spellings import spelled_as
 from headstart.data.splits import groups_of
 from headstart.errors import BundleError, DataError, explains_missing_packages
 from headstart.evaluation.metrics import Evaluation, evaluate_predictions
@@ -65,6 +68,7 @@ def answer_labelled(
         stage="evaluating",
     )
     dataset = labelled_dataset(sources.name, found.images, (*sources.skipped, *found.skipped), predictor.classes)
+    dataset = replace(dataset, notes=(*sources.notes, *dataset.notes))
     classes = set(predictor.classes)
     vectors = found.vectors[[i for i, image in enumerate(found.images) if image.label in classes]]
     return Answered(dataset, vectors, softmax(predictor.head.logits(vectors)))
@@ -72,17 +76,27 @@ def answer_labelled(
 
 @explains_missing_packages("evaluating")
 def evaluate_model(
-    model: str | Path, data: str | Path, *, split: str | None = None, device: str = "cpu", progress: Progress = silent
+    model: str | Path,
+    data: str | Path,
+    reading: Reading = AS_IT_IS,
+    *,
+    split: str | None = None,
+    device: str = "cpu",
+    progress: Progress = silent,
 ) -> Evaluated:
     """Evaluates MODEL on a split of DATA ("val", "test" or "all"); the default is the first available of test, val and all.
 
-    Labels are matched by name. If the model was trained on some of the images, a note says how many. Raises HeadstartError.
+    Labels are matched by name; in whatever letter case if `reading` says so, or if the model was trained so. If the model was
+    trained on some of the images, a note says how many. Raises HeadstartError.
     """
     predictor = Predictor.load(model, device, progress)
     manifest = predictor.manifest
     if manifest is None:
         raise BundleError(f"{model} has no manifest", hint="give the folder of a run")
-    with open_data(data, progress=progress) as sources:
+    with open_data(data, reading, progress=progress) as sources:
+        check_columns(reading, [sources])
+        if reading.join_case or manifest.settings.join_case:
+            sources = spelled_as(sources, predictor.classes)
         chosen, candidates = choose_split(sources, split, manifest)
         answered = answer_labelled(predictor, sources, candidates, progress=progress)
     dataset = answered.dataset

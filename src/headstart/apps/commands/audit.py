@@ -6,7 +6,22 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from headstart.apps.console import EXIT_CHECK_FAILED, as_argument, command, note, print_json, progress_bars, say
-from headstart.apps.options import DEFAULT, Backbone, Device, Exclude, Offline, Seed, Test, Val, Weights, Workers, settings_of
+from headstart.apps.options import (
+    DEFAULT,
+    Backbone,
+    Device,
+    Exclude,
+    JoinCase,
+    LabelColumn,
+    Offline,
+    PathColumn,
+    Seed,
+    Test,
+    Val,
+    Weights,
+    Workers,
+    settings_of,
+)
 from headstart.errors import SettingsError, did_you_mean
 
 if TYPE_CHECKING:
@@ -27,6 +42,9 @@ def audit(
     val: Val = DEFAULT.val,
     test: Test = DEFAULT.test,
     exclude: Exclude = DEFAULT.exclude,
+    path_column: PathColumn = DEFAULT.path_column,
+    label_column: LabelColumn = DEFAULT.label_column,
+    join_case: JoinCase = DEFAULT.join_case,
     backbone: Backbone = DEFAULT.backbone,
     weights: Weights = DEFAULT.weights,
     offline: Offline = DEFAULT.offline,

@@ -12,7 +12,9 @@ from headstart.apps.options import (
     Device,
     EngineOption,
     ImageSize,
+    LabelColumn,
     Offline,
+    PathColumn,
     PrecisionOption,
     Weights,
     Workers,
@@ -24,6 +26,8 @@ from headstart.apps.options import (
 def embed(
     data: Annotated[str, typer.Argument(metavar="DATA", help="Images, in any form that train accepts.")],
     output: Annotated[Path, typer.Option(metavar="FILE.parquet", help="Where to write the table.")],
+    path_column: PathColumn = DEFAULT.path_column,
+    label_column: LabelColumn = DEFAULT.label_column,
     backbone: Backbone = DEFAULT.backbone,
     weights: Weights = DEFAULT.weights,
     offline: Offline = DEFAULT.offline,

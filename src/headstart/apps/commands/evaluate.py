@@ -6,6 +6,9 @@ from typing import Annotated, Literal
 import typer
 
 from headstart.apps.console import command, note, note_skipped, print_json, progress_bars, say
+from headstart.apps.options import DEFAULT, JoinCase, LabelColumn, PathColumn
+from headstart.data.reading import Reading
+from headstart.settings import TrainSettings
 
 
 @command
@@ -15,12 +18,16 @@ def evaluate(
     split: Annotated[
         Literal["val", "test", "all"] | None, typer.Option(help="Which images to use; default: test, else val, else all.")
     ] = None,
+    path_column: PathColumn = DEFAULT.path_column,
+    label_column: LabelColumn = DEFAULT.label_column,
+    join_case: JoinCase = DEFAULT.join_case,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda ...")] = "cpu",
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Measure a trained model on labelled images.
 
-    Labels are matched to the model's classes by name. Images that the model was trained on are counted and reported.
+    Labels are matched to the model's classes by name; in any letter case if the model was trained with --join-case. Images that
+    the model was trained on are counted and reported.
 
     Examples:
 
@@ -28,10 +35,11 @@ def evaluate(
 
       headstart evaluate runs/photos-probe-1 new_photos --json
     """
+    settings = TrainSettings.of(path_column=path_column, label_column=label_column, join_case=join_case)
     from headstart.runs.evaluating import evaluate_model
 
     with progress_bars() as progress:
-        evaluated = evaluate_model(model, data, split=split, device=device, progress=progress)
+        evaluated = evaluate_model(model, data, Reading.of(settings), split=split, device=device, progress=progress)
     for text in evaluated.notes:
         note(text)
     note_skipped(evaluated.dataset.skipped)

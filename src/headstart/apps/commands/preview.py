@@ -6,8 +6,10 @@ from typing import Annotated
 import typer
 
 from headstart.apps.console import check_target, command, note, say
-from headstart.apps.options import setting
+from headstart.apps.options import DEFAULT, LabelColumn, PathColumn, setting
 from headstart.data.catalog import open_data
+from headstart.data.given import check_columns
+from headstart.data.reading import Reading
 from headstart.data.sources import Skipped, Sources
 from headstart.errors import explains_missing_packages
 from headstart.model.specs import default_preprocess
@@ -22,6 +24,8 @@ def preview(
     recipe: Annotated[Recipe, setting("recipe")] = "default",
     images: Annotated[int, typer.Option(min=1, max=24, help="How many images to draw.")] = 6,
     seed: Annotated[int, typer.Option(min=0, help="Another seed draws other images and crops.")] = 0,
+    path_column: PathColumn = DEFAULT.path_column,
+    label_column: LabelColumn = DEFAULT.label_column,
     output: Annotated[Path, typer.Option(metavar="FILE.png", help="File to draw to.")] = Path("preview.png"),
 ) -> None:
     """Draw a labelled sample of images, raw and augmented.
@@ -34,7 +38,9 @@ def preview(
 
       headstart preview digits --augment no-flip --output digits.png
     """
-    with open_data(data) as sources:
+    reading = Reading.of(TrainSettings.of(path_column=path_column, label_column=label_column))
+    with open_data(data, reading) as sources:
+        check_columns(reading, [sources])
         check_target(output, [Path(data), *(candidate.file for candidate in sources.candidates)])
         skipped = _draw(output, sources, augment, recipe, images, seed)
     for entry in skipped:

@@ -1,4 +1,4 @@
-"""All forms in which people keep labelled images."""
+"""All forms of labelled images that can be opened."""
 
 import os
 import sys
@@ -11,7 +11,9 @@ from pathlib import Path
 import pytest
 
 from headstart.data.archives import ENDINGS
-from headstart.data.sources import Sources, find_images, is_hidden, natural_order, open_sources, printable, with_split
+from headstart.data.opening import open_sources
+from headstart.data.sources import Sources, natural_order, printable, with_split
+from headstart.data.walking import find_images, is_hidden
 from headstart.errors import DataError
 
 
@@ -94,8 +96,8 @@ def test_classes_may_be_called_train_or_val(tmp_path: Path) -> None:
     """Folders called as splits are that hold images themselves are classes: a train is a vehicle, too."""
     vehicles = make(tmp_path / "vehicles", "car/1.jpg", "train/1.jpg")
     assert rows(read(vehicles)) == [("1.jpg", "car", None), ("1.jpg", "train", None)]
-    trials = make(tmp_path / "trials", "test/1.jpg", "val/1.jpg")
-    assert rows(read(trials)) == [("1.jpg", "test", None), ("1.jpg", "val", None)]
+    trials = make(tmp_path / "trials", "control/1.jpg", "test/1.jpg", "val/1.jpg")
+    assert [label for _, label, _ in rows(read(trials))] == ["control", "test", "val"]
 
 
 def test_a_split_beside_classes(tmp_path: Path) -> None:
@@ -291,27 +293,27 @@ def test_absolute_paths(tmp_path: Path) -> None:
 
 
 def test_rows_that_are_no_candidates(tmp_path: Path) -> None:
-    """Rows without path or label and second rows of a file are left out by number; a missing file stays."""
-    text = "path,label\na.jpg,ants\n\n,ants\nb.jpg,\nx/../a.jpg,bees\nmissing.jpg,ants\n"
+    """Rows without a path and second rows of a file are left out by number; a missing file stays."""
+    make(tmp_path, "a.jpg")
+    text = "path,label\na.jpg,ants\n\n,ants\nx/../a.jpg,ants\nmissing.jpg,ants\n"
     file = table(tmp_path, text)
     sources = read(file)
     assert [candidate.file.name for candidate in sources.candidates] == ["a.jpg", "missing.jpg"]
     assert [(s.path, s.reason) for s in sources.skipped] == [
         (f"{file}:4", "the row has no path"),
-        (str(tmp_path / "b.jpg"), "the row has no label"),
-        (str(tmp_path / "a.jpg"), "row 6 repeats the file of an earlier row, which has the label 'ants'"),
+        (str(tmp_path / "a.jpg"), "rows 2 and 5 name the same file: it is used once"),
     ]
 
 
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        ("file,label\na.jpg,ants\n", "has no column path; it has 'file', 'label'"),
-        ("path,class\na.jpg,ants\n", "has no column label; it has 'path', 'class'"),
+        ("photo,label\na.jpg,ants\n", "has no column path; it has 'photo', 'label'"),
+        ("path,species\na.jpg,ants\n", "has no column label; it has 'path', 'species'"),
         ("", "has no column path and no column label; it has none"),
         ("path,label\n", "names no image with a label"),
-        ("path,label\na.jpg,\n", "names no image with a label"),
-        ("path,label,split\na.jpg,ants,train\nb.jpg,ants,holdout\n", "row 3 has the split 'holdout'"),
+        ("path,label\n,ants\n", "names no image with a label"),
+        ("path,label,split\na.jpg,ants,train\nb.jpg,ants,second\n", "row 3 has the split 'second'"),
         ("path,label,split\na.jpg,ants,train\nb.jpg,ants,\n", "gives a split for only some images; .*b.jpg has none"),
         ('path,label\n"a.jpg,ants\n', "is not a CSV table"),
         ("path,label\na.jpg,Käfer\n".encode("latin-1"), "is not UTF-8 text"),
@@ -335,6 +337,7 @@ def parquet(place: Path, **columns: list[object]) -> Path:
 
 def test_parquet(tmp_path: Path) -> None:
     """A Parquet table reads like a CSV, numbers as labels and missing values included."""
+    make(tmp_path, "a.jpg", "b.jpg")
     path = parquet(
         tmp_path / "labels.parquet",
         Path=["a.jpg", "b.jpg"],
@@ -562,6 +565,6 @@ def test_folder_with_a_table_and_no_classes(tmp_path: Path) -> None:
     """A folder of images with a table is refused, and the error names the table; the folder is not taken for a class."""
     make(tmp_path / "set", "images/1.jpg", "images/2.jpg")
     (tmp_path / "set" / "labels.csv").write_text("path,label\nimages/1.jpg,a\nimages/2.jpg,b\n")
-    with pytest.raises(DataError, match="has a table, but no class folders") as caught:
+    with pytest.raises(DataError, match="no class folders") as caught:
         read(tmp_path / "set")
     assert caught.value.hint == f"give the table: {tmp_path / 'set' / 'labels.csv'}"

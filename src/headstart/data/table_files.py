@@ -1,0 +1,110 @@
+"""Where the files are that a table names: which folder its paths start from, and which file an id without an ending means."""
+
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from headstart.data.walking import IMAGE_ENDINGS, folders_of
+from headstart.errors import DataError
+
+N_TRIED = 20  # paths that are looked for in each folder beside the table before all are
+
+
+@dataclass(slots=True)
+class FilesOfTable:
+    """Finds the files that a table names."""
+
+    table: Path
+    inside: Path | None = None  # the folder of an unpacked archive, which paths must not leave
+    _stems: dict[Path, dict[str, list[str]]] = field(default_factory=dict)  # folder -> name without ending -> names
+
+    def start(self, given: Sequence[str]) -> tuple[Path, str]:
+        """The folder that the paths start from, and a note if it is not the table's: "" if it is.
+
+        That is the table's folder if any file is found there, else the only folder beside the table that has them, else the
+        current folder if it has all. Raises DataError if no file is found, or if two folders have all of them.
+        """
+        home = self.table.parent
+        if not given or self._count(home, given):
+            return home, ""
+        beside = self._folders_beside()
+        counts = {folder: self._count(folder, given) for folder in beside if self._count(folder, given[:N_TRIED])}
+        here = Path.cwd()
+        n_here = 0 if self.inside or here.resolve() == home.resolve() else self._count(here, given)
+        full = [folder for folder, n in counts.items() if n == len(given)] + [here] * (n_here == len(given))
+        if len(full) > 1:
+            names = ["the current folder" if folder == here else f"{folder.relative_to(home).as_posix()}/" for folder in full]
+            raise DataError(
+                f"the files that {self.table} names exist in {' and in '.join(names)}: which are meant?",
+                hint=f"write the paths relative to the table's folder, such as {names[0] if full[0] != here else ''}{given[0]}",
+            )
+        chosen = full or (list(counts) if len(counts) == 1 else [])
+        if not chosen:
+            raise self._nothing_found(given, n_here)
+        if chosen == [here]:
+            return (
+                here,
+                f"the paths in {self.table.name} are taken relative to the current folder: none exists below the table's",
+            )
+        folder = chosen[0].relative_to(home).as_posix()
+        return chosen[0], f"the files that {self.table.name} names are taken from the folder {folder} beside it"
+
+    def find(self, start: Path, given: str) -> Path:
+        """The file that a path or id means, with its ending; if there is none, where it would be. Raises DataError."""
+        return self._existing(start, given) or _place(start, given.replace("\\", "/"))
+
+    def stays_inside(self, file: Path) -> bool:
+        """Whether a file may be read: a table in an archive names only files of the archive."""
+        return self.inside is None or ("\0" not in str(file) and file.resolve().is_relative_to(self.inside.resolve()))
+
+    def _count(self, start: Path, given: Iterable[str]) -> int:
+        return sum(self._existing(start, path) is not None for path in given)
+
+    def _existing(self, start: Path, given: str) -> Path | None:
+        for text in dict.fromkeys((given, given.replace("\\", "/"))):  # a table made on Windows
+            file = _place(start, text)
+            if not self.stays_inside(file):
+                continue
+            if os.path.isfile(file):  # noqa: PTH113 - this never raises
+                return file
+            names = self._names_by_stem(file.parent).get(file.name, [])
+            if len(names) > 1:
+                raise DataError(
+                    f"{self.table} names {given!r}, which could be {' or '.join(names)}",
+                    hint="write the names with their endings",
+                )
+            if names:
+                return file.parent / names[0]
+        return None
+
+    def _names_by_stem(self, folder: Path) -> dict[str, list[str]]:
+        if folder not in self._stems:
+            stems: dict[str, list[str]] = {}
+            try:
+                names = sorted(os.listdir(folder))  # noqa: PTH208 - names alone
+            except (OSError, ValueError):  # there is no such folder
+                names = []
+            for name in names:
+                stem, ending = os.path.splitext(name)  # noqa: PTH122
+                if ending.lower() in IMAGE_ENDINGS:
+                    stems.setdefault(stem, []).append(name)
+            self._stems[folder] = stems
+        return self._stems[folder]
+
+    def _folders_beside(self) -> list[Path]:
+        """The folders beside the table, and those in them."""
+        direct = folders_of(self.table.parent)
+        return [*direct, *(inner for folder in direct for inner in folders_of(folder))]
+
+    def _nothing_found(self, given: Sequence[str], n_here: int) -> DataError:
+        missing = f"none of the {len(given)} files that {self.table} names exists; the first is {given[0]}"
+        if len(given) == 1:
+            missing = f"the only file that {self.table} names does not exist: {given[0]}"
+        folder = "the table's folder in the archive" if self.inside else f"the table's folder, {self.table.parent.resolve()}"
+        here = f"; {n_here} of them can be found from the current folder, but not all" if n_here else ""
+        return DataError(missing, hint=f"paths are relative to {folder}{here}")
+
+
+def _place(start: Path, given: str) -> Path:
+    return Path(os.path.normpath(start / given))

@@ -1,0 +1,134 @@
+"""The files in folders and archives, in an order that every run repeats, without what systems and tools leave there."""
+
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from functools import cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import NoReturn
+
+from headstart.data.archives import ZipMember, is_archive, is_zip, open_zip, unpack
+from headstart.data.sources import Candidate, Skipped, natural_order, printable
+from headstart.errors import DataError
+
+# Left by operating systems and tools among people's files: never a class, never an image.
+SYSTEM_NAMES = {"__macosx", "__pycache__", "thumbs.db", "desktop.ini", "$recycle.bin", "system volume information"}
+IMAGE_ENDINGS = {
+    *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".dib", ".tif", ".tiff", ".gif", ".avif", ".mpo", ".jp2"),
+    *(".ppm", ".pgm", ".pbm", ".pnm", ".heic", ".heif", ".dng"),
+}
+# What lies beside images and is none. What else a file is, its content says.
+DOCUMENT_ENDINGS = {
+    *(".txt", ".md", ".rst", ".html", ".htm", ".pdf", ".doc", ".docx", ".log", ".names"),
+    *(".csv", ".tsv", ".xls", ".xlsx", ".parquet", ".json", ".jsonl", ".xml", ".yaml", ".yml", ".cfg", ".ini"),
+    *(".npy", ".npz", ".mat", ".pkl", ".h5", ".hdf5", ".pt", ".pth", ".db", ".sqlite", ".cache", ".lock"),
+    *(".py", ".ipynb", ".m", ".sh", ".bat", ".zip", ".tar", ".gz"),
+}
+
+
+def find_images(stack: ExitStack, paths: Iterable[Path]) -> tuple[list[Candidate], list[Skipped]]:
+    """The files among `paths`, in folders and in archives, without hidden ones; and the members of archives that are not read.
+
+    Zip archives stay open, and others stay unpacked, until `stack` closes. A path that does not exist is a candidate too:
+    reading it gives the reason.
+    """
+    candidates: list[Candidate] = []
+    skipped: list[Skipped] = []
+    for path in paths:
+        if path.is_dir():
+            candidates += (Candidate(printable(str(file)), file) for file in files_below(path))
+        elif is_archive(path):
+            members, left_out = _zip_candidates(stack, path) if is_zip(path) else _tar_candidates(stack, path)
+            candidates += members
+            skipped += (Skipped(printable(f"{path}!{member}"), reason) for member, reason in left_out)
+            if not members:
+                skipped.append(Skipped(printable(str(path)), "an archive without files"))
+        else:
+            candidates.append(Candidate(printable(str(path)), path))
+    return candidates, skipped
+
+
+def _zip_candidates(stack: ExitStack, archive: Path) -> tuple[list[Candidate], list[tuple[str, str]]]:
+    members, left_out = open_zip(stack, archive)
+    order = cache(natural_order)  # many files share few folders
+
+    def as_walked(parts: tuple[str, ...]) -> list[tuple[bool, list[tuple[bool, int, str, str]]]]:
+        """Sort key that walks a folder: its files first, then folder by folder."""
+        return [*((True, order(folder)) for folder in parts[:-1]), (False, natural_order(parts[-1]))]
+
+    shown = sorted((parts for parts in members if not any(is_hidden(Path(part)) for part in parts)), key=as_walked)
+    return [_member_of(archive, parts, archive.joinpath(*parts), members[parts]) for parts in shown], left_out
+
+
+def _tar_candidates(stack: ExitStack, archive: Path) -> tuple[list[Candidate], list[tuple[str, str]]]:
+    folder = Path(stack.enter_context(TemporaryDirectory(prefix="headstart-")))
+    left_out = unpack(archive, folder)
+    return [_member_of(archive, file.relative_to(folder).parts, file) for file in files_below(folder)], left_out
+
+
+def _member_of(archive: Path, parts: tuple[str, ...], file: Path, member: ZipMember | None = None) -> Candidate:
+    return Candidate(printable(f"{archive}!{'/'.join(parts)}"), file, member=member)
+
+
+def is_hidden(path: Path) -> bool:
+    """Whether a file or folder belongs to a tool or the system (`.ipynb_checkpoints`, `__MACOSX`, `Thumbs.db`)."""
+    return path.name.startswith(".") or path.name.lower() in SYSTEM_NAMES
+
+
+def entries_of(folder: Path) -> list[Path]:
+    """The entries of a folder that are not hidden, in natural order. Raises DataError."""
+    with _scanned(folder) as entries:
+        found = [Path(entry.path) for entry in entries if not is_hidden(Path(entry.name))]
+    return sorted(found, key=lambda path: natural_order(path.name))
+
+
+def folders_of(folder: Path) -> list[Path]:
+    """The folders in a folder that are not hidden, in natural order. Raises DataError."""
+    with _scanned(folder) as entries:
+        found = [Path(entry.path) for entry in entries if entry.is_dir() and not is_hidden(Path(entry.name))]
+    return sorted(found, key=lambda path: natural_order(path.name))
+
+
+def loose_images(folder: Path) -> list[Path]:
+    """The files directly in a folder that are called like images, in natural order. Raises DataError."""
+    with _scanned(folder) as entries:
+        files = [Path(entry.path) for entry in entries if entry.is_file() and not is_hidden(Path(entry.name))]
+    return sorted((file for file in files if file.suffix.lower() in IMAGE_ENDINGS), key=lambda file: natural_order(file.name))
+
+
+def holds_images(folder: Path) -> bool:
+    """Whether a file below a folder could be an image: its name does not say that it is a document. Raises DataError."""
+    return any(Path(name).suffix.lower() not in DOCUMENT_ENDINGS for _, files in _walk(folder) for name in files)
+
+
+@contextmanager
+def _scanned(folder: Path) -> Iterator[Iterator[os.DirEntry[str]]]:
+    try:
+        with os.scandir(folder) as entries:
+            yield entries
+    except OSError as error:
+        _refuse(error)
+
+
+def _refuse(error: OSError) -> NoReturn:
+    raise DataError(f"{error.filename} cannot be read: {error.strerror}", hint="check its permissions") from error
+
+
+def files_below(folder: Path) -> Iterator[Path]:
+    """All files below, in natural order; follows links to folders, but enters each folder once and never goes back up."""
+    for parent, files in _walk(folder):
+        yield from (parent / name for name in sorted(files, key=natural_order))
+
+
+def _walk(folder: Path) -> Iterator[tuple[Path, list[str]]]:
+    root = Path(folder).resolve()
+    walked: set[Path] = set()
+    for parent, folders, files in os.walk(folder, onerror=_refuse, followlinks=True):
+        place = Path(parent).resolve()
+        if place in walked or (place != root and root.is_relative_to(place)):
+            folders.clear()
+            continue
+        walked.add(place)
+        folders[:] = sorted((name for name in folders if not is_hidden(Path(name))), key=natural_order)
+        yield Path(parent), [name for name in files if not is_hidden(Path(name))]
