@@ -7,7 +7,12 @@ how much there is in total (both count the same thing; a total of 0 means unknow
 from collections.abc import Callable
 
 Progress = Callable[[str, int, int], None]
+Tell = Callable[[str], None]  # gets what the user should read before the work goes on
 
 
 def silent(stage: str, done: int, total: int) -> None:
     """A progress function that reports nothing."""
+
+
+def untold(sentence: str) -> None:
+    """A tell function that keeps it to itself."""

@@ -144,3 +144,23 @@ def test_a_wrong_table_of_exclusions(
     (tmp_path / "exclude.csv").write_text(table, encoding="utf-8")
     done = headstart("train", str(draw_classes({"circles": 4, "squares": 4})), "--exclude", tmp_path / "exclude.csv", *backbone)
     assert_explained(done, error)
+
+
+def test_a_file_that_a_table_labels_twice(headstart: Command, draw_classes: Draw, backbone: list[str], tmp_path: Path) -> None:
+    """A file with two labels in a table is a conflict, not unreadable; training says so and uses neither label."""
+    data = draw_classes(CLASSES)
+    files = sorted(data.rglob("*.png"))
+    table = data / "labels.csv"
+    lines = ["path,label", *(f"{file.relative_to(data).as_posix()},{file.parent.name}" for file in files)]
+    table.write_text("\n".join([*lines, "circles/circles-0.png,squares", "circles/circles-1.png,circles"]), encoding="utf-8")
+    out = tmp_path / "audited"
+    assert headstart("audit", table, "--output", out, *backbone).code == 0
+    findings = [(row["check"], Path(row["path"]).name) for row in rows_of(out / "findings.csv")]
+    assert ("conflict", "circles-0.png") in findings
+    assert "unreadable" not in {check for check, _ in findings}
+    assert headstart("audit", table, "--fail-on", "conflict", *backbone).code == 3
+    done = headstart("train", table, "--strategy", "probe", "--output", tmp_path / "run", *backbone)
+    assert "1 image is labelled as two classes by different rows of labels.csv: left out" in done.err
+    reasons = {Path(row["path"]).name: row["reason"] for row in rows_of(tmp_path / "run" / "skipped.csv")}
+    assert reasons["circles-0.png"] == "it is labelled 'circles' and 'squares' (rows 2 and 30)"
+    assert reasons["circles-1.png"] == "rows 3 and 31 name the same file: it is used once"

@@ -17,19 +17,21 @@ OPTIONS = {
     "demo": "| --output --overwrite --offline",
     "train": "--strategy --recipe --backbone --weights --offline --val --test --val-fraction --augment --schedule --epochs "
     "--learning-rate --batch-size --image-size --freeze --device --workers --seed --output --overwrite --resume --refit "
-    "--json --quiet --exclude --cv --time-budget --target-precision --conformal --balance | --precision --engine",
+    "--json --quiet --exclude --cv --time-budget --target-precision --conformal --balance | --precision --engine "
+    "--path-column --label-column --join-case",
     "audit": "--output --fail-on | --overwrite --val --test --exclude --backbone --weights --offline --device --workers --seed "
-    "--json --quiet",
+    "--json --quiet --path-column --label-column --join-case",
     "compare": "| --strategies --backbones --folds --output --val --exclude --epochs --augment --image-size --balance "
-    "--offline --device --workers --seed --json --quiet",
-    "preview": "--augment --output | --recipe --images --seed",
+    "--offline --device --workers --seed --json --quiet --path-column --label-column --join-case",
+    "preview": "--augment --output | --recipe --images --seed --path-column --label-column",
     "predict": "--format --top-k --grid --output --min-confidence | --device --files-from --resume",
     "export": "--format --output | --precision --overwrite --json",
     "verify": "| --json",
     "serve": "| --host --port --token-file --cors --allow-host --device --max-batch --max-wait-ms --max-queue --max-image-mb "
     "--max-megapixels --max-request-mb --timeout",
-    "evaluate": "--split --json | --device",
-    "embed": "--output | --backbone --weights --offline --image-size --precision --engine --device --workers --quiet",
+    "evaluate": "--split --json | --device --path-column --label-column --join-case",
+    "embed": "--output | --backbone --weights --offline --image-size --precision --engine --device --workers --quiet "
+    "--path-column --label-column",
     "cache": "--clear --all |",
     "backbones": "--fetch |",
 }

@@ -441,19 +441,23 @@ def test_parquet_has_types(headstart: Command, saved_run: SavedRun, doubting_run
 
 
 def test_what_is_written_meanwhile_is_no_input(headstart: Command, saved_run: SavedRun, here: Path) -> None:
-    """FILE.partial in the folder that is answered gets no row, whatever a killed run has left."""
+    """FILE.partial among the files of a list gets no row, whatever a killed run has left; nor does a resumed file."""
     shutil.copy(next(iter(saved_run.labels)), here / "a.png")
     for form in FORMS:
-        folder = here / form
+        folder, listed = here / form, here / "list.txt"
+
+        def predict(*options: str, output: Path = folder / f"out.{form}", listed: Path = listed) -> Result:
+            files = sorted(path for path in output.parent.rglob("*") if path.is_file())
+            listed.write_text("\n".join(map(str, files)), encoding="utf-8")
+            return headstart("predict", saved_run.run, "--files-from", listed, "--output", output, *options)
+
         unfinished(headstart, saved_run, folder / f"out.{form}")
-        result = headstart("predict", saved_run.run, folder, "--output", folder / f"out.{form}", "--resume")
+        result = predict("--resume")
         assert result.code == 0, result
         names = {Path(path).name for path in paths_of(folder / f"out.{form}") if Path(path).parent == folder}
         assert names == {"grid.png", "paths.txt"}
-        again = headstart("predict", saved_run.run, folder, "--output", folder / f"out.{form}", "--resume")
-        assert "nothing was done" in again.err
-        refused = headstart("predict", saved_run.run, folder, "--output", folder / f"out.{form}")
-        assert_explained(refused, "is one of the input images")
+        assert "nothing was done" in predict("--resume").err
+        assert_explained(predict(), "is one of the input images")
 
 
 @pytest.mark.slow

@@ -1,6 +1,7 @@
 """`headstart train`: one command from a folder to a model, its numbers and its pictures; or one sentence that says why not."""
 
 import json
+import re
 import sys
 import zipfile
 from collections.abc import Callable
@@ -288,7 +289,7 @@ def _not_a_zip(folder: Path) -> Path:
 
 
 def _wrong_columns(folder: Path) -> Path:
-    (folder / "t.csv").write_text("file,class\na.png,ants\n")
+    (folder / "t.csv").write_text("photo,kind\na.png,ants\n")
     return folder / "t.csv"
 
 
@@ -507,3 +508,63 @@ def test_a_full_disk_is_a_sentence(
     result = headstart("train", saved_run.data, "--strategy", strategy, "--epochs", 1, *tiny, "--output", small_disk / "run")
     assert result.code == 1
     assert ".safetensors: No space left on device" in result.err and "free some space" in result.err
+
+
+def test_the_classes_are_told_before_training(quick: Command, draw_classes: Draw, tmp_path: Path) -> None:
+    """The first line of a run names the classes with their files, split by split; --quiet leaves it out, a refusal does not."""
+    draw_classes({"circles": 6, "squares": 5}, "set/seg_train")
+    data = draw_classes({"circles": 3, "squares": 2}, "set/seg_test").parent
+    told = "note: 2 classes in 16 files (train/test): circles 6/3, squares 5/2"
+    done = quick(data, "--strategy", "probe", "--output", tmp_path / "run")
+    assert done.code == 0 and done.err.splitlines()[0] == told
+    assert "circles 6 3 squares 5 2" in " ".join(
+        re.sub("<[^>]*>", " ", (tmp_path / "run" / "report.html").read_text("utf-8")).split()
+    )
+    assert quick(data, "--strategy", "probe", "--output", tmp_path / "quiet", "--quiet").err == ""
+    refused = quick(draw_classes({"circles": 3}, "one"), "--output", tmp_path / "none")
+    assert refused.err.splitlines()[:2] == [
+        "note: 1 class in 3 files: circles 3",
+        "error: there is only one class, 'circles'; a classifier needs two or more",
+    ]
+
+
+def test_an_unlabelled_test_is_told(quick: Command, draw_classes: Draw, tmp_path: Path) -> None:
+    """Images of test without class folders do not stop the run: a note says that they have no labels."""
+    data = draw_classes({"circles": 10, "squares": 10}, "set/train").parent
+    draw_classes({"circles": 3}, "set").joinpath("circles").rename(data / "test")
+    done = quick(data, "--strategy", "probe", "--output", tmp_path / "run")
+    assert done.code == 0
+    assert "note: test/ has no class folders: its 3 files have no labels and cannot be used" in done.err
+
+
+def test_join_case(quick: Command, headstart: Command, draw_classes: Draw, tmp_path: Path) -> None:
+    """Classes in two spellings are one where the owner says so, and evaluate matches the labels of that model alike."""
+    draw_classes({"circles": 9, "squares": 9}, "set/train")
+    data = draw_classes({"circles": 4, "squares": 4}, "set/val").parent
+    (data / "val" / "circles").rename(data / "val" / "Circles ")
+    refused = quick(data, "--strategy", "probe", "--output", tmp_path / "run")
+    assert "pass --join-case" in refused.err
+    done = quick(data, "--strategy", "probe", "--join-case", "--output", tmp_path / "run", "--json")
+    assert only_json(done)["classes"] == ["circles", "squares"]
+    evaluated = headstart("evaluate", tmp_path / "run", data, "--split", "val", "--json")
+    assert only_json(evaluated)["evaluation"]["n"] == 8
+    other = quick(data / "train", "--strategy", "probe", "--output", tmp_path / "other")
+    assert other.code == 0
+    for options, n in ((), 4), (("--join-case",), 8):
+        evaluated = headstart("evaluate", tmp_path / "other", data, "--split", "val", "--json", *options)
+        assert only_json(evaluated)["evaluation"]["n"] == n
+
+
+def test_columns_of_a_table(quick: Command, headstart: Command, draw_classes: Draw, tmp_path: Path) -> None:
+    """--path-column and --label-column name the columns for every command that reads a table."""
+    data = draw_classes({"circles": 9, "squares": 9})
+    table = data / "table.csv"
+    rows = (f"{file.relative_to(data).as_posix()},{file.parent.name},7" for file in sorted(data.rglob("*.png")))
+    table.write_text("\n".join(["photo,shape,label", *rows]), encoding="utf-8")
+    columns = ("--path-column", "photo", "--label-column", "shape")
+    done = quick(table, "--strategy", "probe", "--output", tmp_path / "run", "--json", *columns)
+    assert only_json(done)["classes"] == ["circles", "squares"]
+    assert only_json(headstart("evaluate", tmp_path / "run", table, "--json", *columns))["evaluation"]["n"] == 18
+    assert headstart("preview", table, "--output", tmp_path / "p.png", *columns).code == 0
+    assert_explained(headstart("evaluate", tmp_path / "run", table), "has no column path", "--path-column NAME")
+    assert_explained(headstart("evaluate", tmp_path / "run", data, *columns), "is for tables")

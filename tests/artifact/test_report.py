@@ -79,6 +79,7 @@ def facts_of(picture: Path, **changes: object) -> ReportFacts:
         "backbone": "efficientnet_lite0",
         "classes": EVIL,
         "counts": {"train": 40, "val": 12, "test": 0},
+        "class_counts": {"train": (9, 8, 7, 6, 5, 5), "val": (2, 2, 2, 2, 2, 2)},
         "evaluation": evaluation_of(10, 12, names=EVIL),
         "story": Story((EVIL[0],), (EVIL[1],), (EVIL[2],)),
         "notes": (EVIL[1],),
@@ -217,3 +218,12 @@ def test_the_recipe_is_named_where_it_is_not_the_default(tmp_path: Path) -> None
         "probe, recipe tutorial on efficientnet_lite0; 6 classes; 40 train, 12 val"
         in Page((tmp_path / "r.html").read_text(encoding="utf-8")).text
     )
+
+
+def test_the_classes_and_their_images(tmp_path: Path) -> None:
+    """Every class is listed with its images in each split."""
+    write_report(
+        tmp_path / "r.html",
+        facts_of(tmp_path / "p.png", classes=("ants", "bees"), class_counts={"train": (31, 32), "val": (7, 8)}),
+    )
+    assert "class train val ants 31 7 bees 32 8" in Page((tmp_path / "r.html").read_text(encoding="utf-8")).text

@@ -32,6 +32,7 @@ class ReportFacts:
     backbone: str
     classes: tuple[str, ...]
     counts: dict[str, int]  # split -> images
+    class_counts: dict[str, tuple[int, ...]]  # split -> images of each class
     evaluation: Evaluation
     story: Story
     notes: tuple[str, ...]  # what else the owner should know
@@ -50,6 +51,7 @@ def write_report(file: Path, facts: ReportFacts) -> None:
         backbone=facts.backbone,
         classes=facts.classes,
         counts=facts.counts,
+        class_counts=facts.class_counts,
         summary=summary_sentence(facts.evaluation),
         story=facts.story,
         notes=facts.notes,

@@ -15,7 +15,7 @@ import numpy as np
 
 from headstart.data.archives import is_archive
 from headstart.data.images import UnreadableImage, read_bytes
-from headstart.data.sources import Candidate, printable
+from headstart.data.sources import Candidate, class_name, printable
 from headstart.data.walking import find_images
 from headstart.errors import DataError
 from headstart.storage import sha256_of_bytes
@@ -37,11 +37,7 @@ def evaluated_images(run: Path, known: Collection[str]) -> Iterator[RunImage]:
 
     Images that are gone or were changed are left out. Without a predictions.csv there are none.
     """
-    table = run / PREDICTIONS
-    if not table.is_file():
-        return
-    with table.open(encoding="utf-8", newline="") as lines:
-        rows = [(row.get("path") or "", row.get("label") or "") for row in csv.DictReader(lines)]
+    rows = _rows(run)
     with ExitStack() as stack:
         places = _Places((Path(), *_working_folder(run)), stack)
         for i in np.random.default_rng(0).permutation(len(rows)):
@@ -49,6 +45,25 @@ def evaluated_images(run: Path, known: Collection[str]) -> Iterator[RunImage]:
             data = next((data for data in places.contents(path) if sha256_of_bytes(data) in known), None)
             if data is not None:
                 yield RunImage(path, label, data)
+
+
+def class_roots(model: Path) -> set[Path]:
+    """The folders that contain the class folders of a run's images, if these are still there; `model` is the run or in it."""
+    run = model if (model / PREDICTIONS).is_file() else model.parent
+    found = set()
+    for path, label in _rows(run):
+        folder = next((parent for parent in Path(path).parents if class_name(parent.name) == label), None)
+        if folder is not None:
+            found |= {start / folder.parent for start in (Path(), *_working_folder(run)) if (start / path).is_file()}
+    return found
+
+
+def _rows(run: Path) -> list[tuple[str, str]]:
+    """Path and label of each image in a run's predictions.csv; none without one."""
+    if not (run / PREDICTIONS).is_file():
+        return []
+    with (run / PREDICTIONS).open(encoding="utf-8", newline="") as lines:
+        return [(row.get("path") or "", row.get("label") or "") for row in csv.DictReader(lines)]
 
 
 def _working_folder(run: Path) -> tuple[Path, ...]:

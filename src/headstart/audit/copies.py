@@ -30,9 +30,15 @@ def leak(check: str, evidence: Evidence) -> Checked:
 
 
 def conflict(check: str, evidence: Evidence) -> Checked:
-    """Pictures that are in two classes: one of the labels is wrong."""
+    """Pictures that are in two classes: one of the labels is wrong. Also files that rows of a table label differently."""
     sentence = "is labelled {label!r}, but its twin is labelled {other_label!r}"
-    return _checked(check, "severe", evidence, _across_classes(evidence), sentence)
+    found = _checked(check, "severe", evidence, _across_classes(evidence), sentence)
+    labelled_twice = [
+        Finding(check=check, severity="severe", path=entry.path, score=1.0, sentence=f"is not used: {entry.reason}")
+        for entry in evidence.dataset.skipped
+        if entry.kind == "conflict"
+    ]
+    return Checked(check, strongest_first([*labelled_twice, *found.findings]), found.scores)
 
 
 def leaked(twins: Twins, images: Sequence[LabelledImage], split: str) -> np.ndarray:

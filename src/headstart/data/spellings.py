@@ -39,3 +39,10 @@ def spelled_as(sources: Sources, classes: Sequence[str]) -> Sources:
     spelling = one_spelling(classes)
     candidates = (replace(c, label=spelling.get(spelling_key(c.label), c.label)) if c.label else c for c in sources.candidates)
     return replace(sources, candidates=tuple(candidates))
+
+
+def class_called(name: str, classes: Sequence[str], *, join_case: bool) -> str | None:
+    """The class of this name, in whatever spelling if `join_case`; None if there is none."""
+    if join_case:
+        return one_spelling(classes).get(spelling_key(name))
+    return name if name in classes else None

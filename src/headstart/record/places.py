@@ -25,13 +25,16 @@ def check_output(place: Path, *, overwrite: bool) -> None:
         )
 
 
-def check_outside(output: Path, *given: Path | None) -> None:
-    """Raises SettingsError if `output` is inside a folder of images, where the next run would read it as a class."""
+def check_outside(output: Path | None, *given: str | Path | None) -> None:
+    """Raises SettingsError if `output` is inside a folder of images, where the next run would read it as an image or a class.
+
+    Links are followed. What is given may also be a file or a name of the catalog: nothing is inside these.
+    """
     for folder in given:
-        if folder and folder.is_dir() and output.resolve().is_relative_to(folder.resolve()):
+        if output and folder and Path(folder).is_dir() and output.resolve().is_relative_to(Path(folder).resolve()):
             raise SettingsError(
-                f"the run would be inside {folder}, and the next one would read it as a class",
-                hint="choose an --output outside it",
+                f"{output} would be inside {folder}, and the next run would read it as an image or a class",
+                hint="write it outside the images' folder",
             )
 
 

@@ -67,6 +67,7 @@ def report_run(root: Path, fitted: Fitted, account: Account) -> None:
             backbone=model.spec.name,
             classes=dataset.classes,
             counts=fitted.image_counts(),
+            class_counts=fitted.class_counts(),
             evaluation=account.reported,
             story=story,
             notes=account.remarks,

@@ -9,6 +9,7 @@ from headstart.artifact.audit_report import findings_of, write_audit
 from headstart.audit.checks import run_checks
 from headstart.audit.evidence import Evidence
 from headstart.audit.findings import Checked, Finding
+from headstart.data.class_counts import classes_found
 from headstart.data.dataset import Dataset, LabelledImage, training_dataset
 from headstart.data.given import open_given
 from headstart.data.sources import Skipped, Sources, natural_order
@@ -19,8 +20,8 @@ from headstart.fitting.scanned import Scanned, scan_given
 from headstart.machine import peak_rss_mb, seconds_since_start
 from headstart.model.features import Work
 from headstart.model.probe import fit_probe
-from headstart.progress import Progress, silent
-from headstart.record.places import check_output
+from headstart.progress import Progress, Tell, silent, untold
+from headstart.record.places import check_output, check_outside
 from headstart.settings import TrainSettings
 from headstart.storage import atomic_folder
 
@@ -54,6 +55,7 @@ def audit_images(
     *,
     overwrite: bool = False,
     progress: Progress = silent,
+    tell: Tell = untold,
 ) -> Audited:
     """Checks the images of DATA and of the val and test sets named in `settings`; writes tables and a page to `output`.
 
@@ -63,7 +65,9 @@ def audit_images(
     settings = settings or TrainSettings()
     if output is not None:
         check_output(output, overwrite=overwrite)
+        check_outside(output, data, settings.val, settings.test)
     with open_given(data, settings, progress) as sources:
+        tell(classes_found(sources))
         scanned = scan_given(sources, settings, progress, make_dataset=_dataset_as_it_is)
         checked = run_checks(gather_evidence(scanned, progress), progress=progress)
         dataset = scanned.dataset

@@ -9,6 +9,7 @@ from typing import Literal
 import numpy as np
 from pydantic import Field, computed_field
 
+from headstart.data.class_counts import classes_found
 from headstart.data.dataset import Dataset
 from headstart.data.given import open_given
 from headstart.data.sources import Skipped
@@ -18,7 +19,7 @@ from headstart.evaluation.intervals import share_interval
 from headstart.evaluation.paired import Difference, paired_difference
 from headstart.fitting.scanned import Scanned, scan_given
 from headstart.machine import peak_rss_mb, seconds_since_start
-from headstart.progress import Progress, silent
+from headstart.progress import Progress, Tell, silent, untold
 from headstart.schema import NotNegative, Positive, Schema, Share, ShareInterval
 from headstart.settings import TrainSettings
 
@@ -114,6 +115,7 @@ def compare_models(
     backbones: Sequence[str] = (),
     n_folds: int = 3,
     progress: Progress = silent,
+    tell: Tell = untold,
 ) -> Comparison:
     """Cross-validates every strategy on every backbone, on the same group-safe folds of all images except those of test.
 
@@ -125,6 +127,7 @@ def compare_models(
     names = tuple(dict.fromkeys(backbones or (settings.backbone,)))
     found: list[_Measured] = []
     with open_given(data, settings, progress) as sources:
+        tell(classes_found(sources))
         scanned = scan_given(sources, _with_backbone(settings, names[0]), progress)
         task = _Task.of(scanned, n_folds, chosen)  # from the first backbone: the folds must not depend on the others
         n_all = len(names) * len(chosen) * len(task.parts)

@@ -12,6 +12,7 @@ from headstart.model.feature_store import FeatureStore
 from headstart.model.features import ScannedImage, Work, scan_rows
 from headstart.model.pretrained import open_backbone
 from headstart.progress import Progress, silent
+from headstart.record.places import check_outside
 from headstart.settings import TrainSettings
 
 
@@ -32,6 +33,7 @@ def embed(data: str | Path, output: Path, settings: TrainSettings | None = None,
     Only the settings for backbone, weights, image size, precision, device and workers are used. Raises HeadstartError.
     """
     settings = settings or TrainSettings()
+    check_outside(output, data)
     backbone = open_backbone(settings, progress)
     assert backbone.frozen is not None  # only the tutorial recipe has none, and it cannot be chosen here
     work = Work()

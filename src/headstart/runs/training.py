@@ -6,13 +6,14 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from headstart.data.class_counts import classes_found
 from headstart.data.given import open_given
 from headstart.errors import SettingsError, explains_missing_packages
 from headstart.fitting.fit import fit
 from headstart.fitting.scanned import scan_given
 from headstart.fitting.strategy import choose
 from headstart.machine import process_rank
-from headstart.progress import Progress, silent
+from headstart.progress import Progress, Tell, silent, untold
 from headstart.record.places import check_output, check_outside
 from headstart.record.run_folder import DEFAULT_PARENT, RunFolder, new_run, resumed_run
 from headstart.record.trained import Trained
@@ -29,9 +30,11 @@ def train(
     overwrite: bool = False,
     resume: Path | None = None,
     progress: Progress = silent,
+    tell: Tell = untold,
 ) -> Trained:
     """Trains on DATA and writes a run folder, or resumes the unfinished run `resume` with its own DATA and settings.
 
+    Before anything is computed, `tell` gets a sentence on the classes that were found.
     Under torchrun each process computes its share of every batch, and only the first keeps its run folder. Raises
     HeadstartError if the data or settings do not allow it. Ctrl-C during fine-tuning finishes the folder with the best epoch
     so far and sets `Trained.interrupted`.
@@ -50,6 +53,7 @@ def train(
             if process_rank() > 0:  # only the first process keeps its run
                 output = Path(stack.enter_context(TemporaryDirectory(prefix="headstart-"))) / "run"
         sources = stack.enter_context(open_given(data, settings, progress))
+        tell(classes_found(sources))
         if folder is None:
             folder = new_run(str(data), settings, sources[0].name, output, overwrite=overwrite)
             stack.enter_context(_abandoned_on_error(folder))
@@ -77,7 +81,7 @@ def _check_new(data: str | Path, settings: TrainSettings, output: Path | None, *
         raise SettingsError("--strategy auto needs a single process", hint="under torchrun, name the strategy")
     if output is not None and process_rank() == 0:
         check_output(output, overwrite=overwrite)
-    check_outside(output or DEFAULT_PARENT, Path(data), settings.val, settings.test)
+    check_outside(output or DEFAULT_PARENT, data, settings.val, settings.test)
 
 
 @contextmanager

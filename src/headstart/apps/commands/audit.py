@@ -23,6 +23,7 @@ from headstart.apps.options import (
     settings_of,
 )
 from headstart.errors import SettingsError, did_you_mean
+from headstart.progress import untold
 
 if TYPE_CHECKING:
     from headstart.runs.auditing import Audited
@@ -75,7 +76,7 @@ def audit(
     from headstart.runs.auditing import audit_images
 
     with progress_bars(quiet=quiet) as progress:
-        audited = audit_images(data, output, settings, overwrite=overwrite, progress=progress)
+        audited = audit_images(data, output, settings, overwrite=overwrite, progress=progress, tell=untold if quiet else note)
     if not quiet:
         for text in (*audited.notes, audited.work.sentence()):
             note(text)

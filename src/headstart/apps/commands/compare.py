@@ -5,7 +5,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from headstart.apps.console import check_target, command, json_line, note_skipped, output_file, print_json, progress_bars, say
+from headstart.apps.console import (
+    check_target,
+    command,
+    json_line,
+    note,
+    note_skipped,
+    output_file,
+    print_json,
+    progress_bars,
+    say,
+)
 from headstart.apps.options import (
     DEFAULT,
     AugmentOption,
@@ -23,6 +33,8 @@ from headstart.apps.options import (
     Workers,
     settings_of,
 )
+from headstart.progress import untold
+from headstart.record.places import check_outside
 
 if TYPE_CHECKING:
     from headstart.runs.comparing import Comparison
@@ -66,11 +78,18 @@ def compare(
     """
     check_target(output, [Path(data)])
     settings = settings_of(locals())
+    check_outside(output, data, settings.val)
     from headstart.runs.comparing import compare_models
 
     with progress_bars(quiet=quiet) as progress:
         compared = compare_models(
-            data, settings, strategies=_names(strategies), backbones=_names(backbones), n_folds=folds, progress=progress
+            data,
+            settings,
+            strategies=_names(strategies),
+            backbones=_names(backbones),
+            n_folds=folds,
+            progress=progress,
+            tell=untold if quiet else note,
         )
     if output is not None:
         with output_file(output) as file:

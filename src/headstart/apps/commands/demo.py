@@ -34,7 +34,7 @@ def demo(
     with progress_bars() as progress:
         data = _choose_data(offline, progress)
         say(f"data     {data}: {NAMES[data]}")
-        trained = train(data, TrainSettings(strategy="probe"), output=output, overwrite=overwrite, progress=progress)
+        trained = train(data, TrainSettings(strategy="probe"), output=output, overwrite=overwrite, progress=progress, tell=note)
         for text in trained.notes:
             note(text)
         grid = trained.run / "figures" / "demo-grid.png"

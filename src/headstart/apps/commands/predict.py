@@ -18,8 +18,10 @@ from headstart.artifact.manifest import MANIFEST
 from headstart.artifact.predictor import Prediction, Predictor
 from headstart.data.inputs import Inputs, PathList, open_inputs, open_list
 from headstart.data.sources import Candidate
+from headstart.data.spellings import class_called
 from headstart.errors import SettingsError
 from headstart.progress import Progress
+from headstart.record.places import check_outside
 from headstart.storage import sha256_of_file
 
 if TYPE_CHECKING:
@@ -81,6 +83,8 @@ def predict(
         growing = output if form != "table" else None
         if growing is not None:
             inputs = inputs.without(is_own(growing, resume=resume))
+        for target in (grid, output):
+            check_outside(target, *(paths or []))
         _check_targets(grid, output, chain(paths or [], (file.file for file in inputs.found if file.member is None)))
         progress = stack.enter_context(progress_bars(quiet=output is None))
         predictor = Predictor.load(model, device, progress)
@@ -176,8 +180,8 @@ def _checked(candidates: Iterable[Candidate], targets: Iterable[Path | None]) ->
 def _tile(candidate: Candidate, prediction: Prediction, predictor: Predictor) -> "Tile":
     from headstart.artifact.tiles import prediction_tile
 
-    folder = candidate.file.parent.name
-    truth = folder if folder in prediction.classes else None  # the folder's name is the true class
+    joins = predictor.manifest is not None and predictor.manifest.settings.join_case
+    truth = class_called(candidate.file.parent.name, prediction.classes, join_case=joins)  # the folder's name is the true class
     return prediction_tile(candidate.read(), prediction, truth, predictor.preprocess, Path(candidate.path).name)
 
 

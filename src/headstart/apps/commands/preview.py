@@ -14,6 +14,7 @@ from headstart.data.sources import Skipped, Sources
 from headstart.errors import explains_missing_packages
 from headstart.model.specs import default_preprocess
 from headstart.recipes import CROP_SCALES
+from headstart.record.places import check_outside
 from headstart.settings import Augment, Recipe, TrainSettings
 
 
@@ -42,6 +43,7 @@ def preview(
     with open_data(data, reading) as sources:
         check_columns(reading, [sources])
         check_target(output, [Path(data), *(candidate.file for candidate in sources.candidates)])
+        check_outside(output, data)
         skipped = _draw(output, sources, augment, recipe, images, seed)
     for entry in skipped:
         note(f"skipped {entry.path}: {entry.reason}")

@@ -30,6 +30,7 @@ from headstart.apps.options import (
     settings_of,
 )
 from headstart.machine import process_rank
+from headstart.progress import untold
 from headstart.settings import Recipe, Schedule, Strategy
 
 if TYPE_CHECKING:
@@ -102,7 +103,9 @@ def train(
     quiet = quiet or process_rank() > 0  # under torchrun only the first process prints
     json = json and process_rank() == 0
     with progress_bars(quiet=quiet) as progress:
-        trained = train_run(data, settings, output=output, overwrite=overwrite, resume=resume, progress=progress)
+        trained = train_run(
+            data, settings, output=output, overwrite=overwrite, resume=resume, progress=progress, tell=untold if quiet else note
+        )
     _tell(trained, as_json=json, quiet=quiet)
     if trained.interrupted:
         raise typer.Exit(EXIT_INTERRUPTED)
