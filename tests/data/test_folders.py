@@ -243,7 +243,7 @@ def test_a_copy_inside(tmp_path: Path) -> None:
 def test_data_sets_side_by_side(tmp_path: Path) -> None:
     """Two data sets, each with its own splits, are refused: give one of them."""
     data = make(tmp_path / "set", "{old,new}/{train,test}/{ants,bees}/1.jpg")
-    with pytest.raises(DataError, match="new is divided into test and train with class folders") as caught:
+    with pytest.raises(DataError, match="new is a data set itself, with test and train, but other folders") as caught:
         read(data)
     assert caught.value.hint.startswith("give one data set")
 
@@ -297,3 +297,35 @@ def test_one_labelled_and_one_unlabelled_test(tmp_path: Path) -> None:
     sources = read(data)
     assert found(sources) == both("train", "test")
     assert sources.notes == ("test1/ has no class folders: its 2 files have no labels and cannot be used",)
+
+
+def test_a_data_set_among_other_folders(tmp_path: Path) -> None:
+    """A folder that holds train and valid, however deep, is no class beside a folder of test images."""
+    data = make(tmp_path / "set", "Plants/Plants/{train,valid}/{a,b}/1.jpg", "test/test/1.jpg")
+    with pytest.raises(DataError, match="Plants/Plants is a data set itself, with train and valid") as caught:
+        read(data)
+    assert caught.value.hint == f"give one data set, such as {data / 'Plants' / 'Plants'}"
+
+
+def test_class_folders_beside_images_to_predict(tmp_path: Path) -> None:
+    """A folder of class folders beside a test of images is train under another name, or a class: refused."""
+    data = make(tmp_path / "set", "flowers/{rose,tulip}/1.jpg", "test/1.jpg")
+    with pytest.raises(DataError, match=r"test holds images, but .*flowers contains folders: is it train") as caught:
+        read(data)
+    assert str(data / "flowers") in caught.value.hint
+
+
+def test_unlabelled_folders_are_no_split(tmp_path: Path) -> None:
+    """What is called as images to predict is never a split of its own, in class folders or beside val."""
+    data = make(tmp_path / "set", "{ants,bees}/{train,test,pred}/1.jpg")
+    assert found(read(data)) == both("train", "test")
+    held = make(tmp_path / "held", f"val/{CLASSES}", f"pred/{CLASSES}")
+    assert found(read(held)) == both("val")
+
+
+def test_links_that_lead_back(tmp_path: Path) -> None:
+    """A link to a folder above is no folder of its own, wherever it lies, and the look at the folders ends."""
+    data = make(tmp_path / "set", f"inner/{CLASSES}")
+    for place in (data / "back", data / "inner" / "up", data / "inner" / "ants" / "top"):
+        place.symlink_to(data, target_is_directory=True)
+    assert found(read(data)) == both(None)

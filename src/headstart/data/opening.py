@@ -8,7 +8,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from headstart.data.archives import ENDINGS, is_archive, unpack
-from headstart.data.folders import CLASS_HINT, layout_of
+from headstart.data.folder_doubts import CLASS_HINT
+from headstart.data.folders import layout_of
 from headstart.data.reading import AS_IT_IS, Reading
 from headstart.data.shown_paths import ShownPaths
 from headstart.data.sources import Candidate, Skipped, Sources, printable

@@ -7,7 +7,7 @@ UNLABELLED = "unlabelled"  # images to be predicted, as some data sets bring alo
 EVALUATION = "evaluation"  # val, or test where another name means val already
 MEANINGS = {
     "train": {"train", "training", "trainval", "trn"},
-    "val": {"val", "valid", "validation", "dev", "devel", "development"},
+    "val": {"val", "valid", "validate", "validation", "dev", "devel", "development"},
     "test": {"test", "tests", "testing", "tst", "holdout"},
     EVALUATION: {"eval", "evaluation"},
     UNLABELLED: {"pred", "predict", "prediction", "predictions", "inference", "unlabeled", "unlabelled"},

@@ -6,7 +6,7 @@ from contextlib import ExitStack, contextmanager
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import NoReturn
+from typing import Literal, NoReturn
 
 from headstart.data.archives import ZipMember, is_archive, is_zip, open_zip, unpack
 from headstart.data.sources import Candidate, Skipped, natural_order, printable
@@ -97,9 +97,14 @@ def loose_images(folder: Path) -> list[Path]:
     return sorted((file for file in files if file.suffix.lower() in IMAGE_ENDINGS), key=lambda file: natural_order(file.name))
 
 
-def holds_images(folder: Path) -> bool:
-    """Whether a file below a folder could be an image: its name does not say that it is a document. Raises DataError."""
-    return any(Path(name).suffix.lower() not in DOCUMENT_ENDINGS for _, files in _walk(folder) for name in files)
+def what_is_below(folder: Path) -> Literal["images", "documents", "nothing"]:
+    """What the names of the files below a folder say that they are; one that could be an image decides. Raises DataError."""
+    found: Literal["documents", "nothing"] = "nothing"
+    for _, files in _walk(folder):
+        if any(Path(name).suffix.lower() not in DOCUMENT_ENDINGS for name in files):
+            return "images"
+        found = "documents" if files else found
+    return found
 
 
 @contextmanager
