@@ -168,6 +168,16 @@ def test_labelled_dataset_of_other_classes() -> None:
     assert caught.value.hint == "the model knows ants, bees; the data has cats, dogs"
 
 
+def test_other_spellings_of_the_models_classes() -> None:
+    """Labels that are a class of the model in other letters are left out with a word on --join-case."""
+    found = labelled_dataset("set", [image("Ants"), image("bees"), image("x")], [], ["ants", "bees"])
+    assert found.notes[0].endswith("does not know this class; if it is 'ants', pass --join-case")
+    assert found.notes[1].endswith("does not know this class")
+    with pytest.raises(DataError) as caught:
+        labelled_dataset("set", [image("Ants")], [], ["ants", "bees"])
+    assert caught.value.hint.endswith("the data has Ants; if they are the same, pass --join-case")
+
+
 def test_empty_class_folder_in_test_is_told(draw_classes: Callable[..., Path]) -> None:
     """An empty class folder in test is a class that test lacks: a note, not an error."""
     draw_classes({"circles": 2, "squares": 2}, "shapes/train")

@@ -279,6 +279,7 @@ def test_paths_from_the_current_folder(tmp_path: Path, monkeypatch: pytest.Monke
         tmp_path / "photos" / name for name in ("a.jpg", "b.jpg")
     ]
     assert sources.notes == ("the paths in labels.csv are taken relative to the current folder: none exists below the table's",)
+    assert [candidate.path for candidate in sources.candidates] == ["photos/a.jpg", "photos/b.jpg"]
     (tmp_path / "photos" / "b.jpg").unlink()
     error = refused(file)
     assert "none of the 2 files" in error.message

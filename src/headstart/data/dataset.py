@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from headstart.data.sources import Skipped, Sources, natural_order
-from headstart.data.spellings import spelling_key
+from headstart.data.spellings import one_spelling, spelling_key
 from headstart.errors import DataError
 
 
@@ -78,13 +78,18 @@ def labelled_dataset(name: str, images: Sequence[LabelledImage], skipped: Sequen
     of_model = set(classes)
     unknown = Counter(image.label for image in images if image.label not in of_model)
     known = [image for image in images if image.label in of_model]
+    spelled = one_spelling(classes)
+    twins = {label: spelled[spelling_key(label)] for label in unknown if spelling_key(label) in spelled}
     if not known:
+        hint = f"the model knows {', '.join(classes)}" + (f"; the data has {', '.join(unknown)}" if unknown else "")
         raise DataError(
             f"{name} has no readable image of the model's classes",
-            hint=f"the model knows {', '.join(classes)}" + (f"; the data has {', '.join(unknown)}" if unknown else ""),
+            hint=f"{hint}; if they are the same, pass --join-case" if twins else hint,
         )
     notes = [
-        f"{count} images of {label!r} are left out: the model does not know this class" for label, count in unknown.items()
+        f"{count} images of {label!r} are left out: the model does not know this class"
+        + (f"; if it is {twins[label]!r}, pass --join-case" if label in twins else "")
+        for label, count in unknown.items()
     ]
     present = {image.label for image in known}
     absent = [label for label in classes if label not in present]

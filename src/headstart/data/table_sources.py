@@ -51,7 +51,8 @@ def table_sources(file: Path, shown: ShownPaths, reading: Reading = AS_IT_IS) ->
     key = spelling_key if reading.join_case else str
     candidates: list[Candidate] = []
     for place, its_rows in of_file.items():
-        path = its_rows[0].given if Path(its_rows[0].given).is_absolute() else shown(place)
+        as_given = Path(its_rows[0].given).is_absolute() or start == Path.cwd()
+        path = its_rows[0].given if as_given else shown(place)
         skipped += _repeats(path, its_rows, key)
         _check_splits(file, its_rows)
         if len({key(row.label) for row in its_rows}) == 1:

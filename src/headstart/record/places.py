@@ -25,7 +25,7 @@ def check_output(place: Path, *, overwrite: bool) -> None:
         )
 
 
-def check_outside(output: Path | None, *given: str | Path | None) -> None:
+def check_outside(output: Path | None, *given: str | Path | None, option: str = "--output") -> None:
     """Raises SettingsError if `output` is inside a folder of images, where the next run would read it as an image or a class.
 
     Links are followed. What is given may also be a file or a name of the catalog: nothing is inside these.
@@ -34,7 +34,7 @@ def check_outside(output: Path | None, *given: str | Path | None) -> None:
         if output and folder and Path(folder).is_dir() and output.resolve().is_relative_to(Path(folder).resolve()):
             raise SettingsError(
                 f"{output} would be inside {folder}, and the next run would read it as an image or a class",
-                hint="write it outside the images' folder",
+                hint=f"choose another {option}, outside it",
             )
 
 

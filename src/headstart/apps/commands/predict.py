@@ -83,9 +83,9 @@ def predict(
         growing = output if form != "table" else None
         if growing is not None:
             inputs = inputs.without(is_own(growing, resume=resume))
-        for target in (grid, output):
-            check_outside(target, *(paths or []))
         _check_targets(grid, output, chain(paths or [], (file.file for file in inputs.found if file.member is None)))
+        check_outside(output, *(paths or []))
+        check_outside(grid, *(paths or []), option="--grid")
         progress = stack.enter_context(progress_bars(quiet=output is None))
         predictor = Predictor.load(model, device, progress)
         if min_confidence is not None:
