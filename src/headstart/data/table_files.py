@@ -17,6 +17,7 @@ class FilesOfTable:
 
     table: Path
     inside: Path | None = None  # the folder of an unpacked archive, which paths must not leave
+    _found: dict[tuple[Path, str], Path | None] = field(default_factory=dict)  # each path is looked for once
     _stems: dict[Path, dict[str, list[str]]] = field(default_factory=dict)  # folder -> name without ending -> names
 
     def start(self, given: Sequence[str]) -> tuple[Path, str]:
@@ -62,6 +63,11 @@ class FilesOfTable:
         return sum(self._existing(start, path) is not None for path in given)
 
     def _existing(self, start: Path, given: str) -> Path | None:
+        if (start, given) not in self._found:
+            self._found[start, given] = self._look_for(start, given)
+        return self._found[start, given]
+
+    def _look_for(self, start: Path, given: str) -> Path | None:
         for text in dict.fromkeys((given, given.replace("\\", "/"))):  # a table made on Windows
             file = _place(start, text)
             if not self.stays_inside(file):
