@@ -48,11 +48,12 @@ def table_sources(file: Path, shown: ShownPaths, reading: Reading = AS_IT_IS) ->
             of_file.setdefault(place, []).append(row)
         else:
             skipped.append(Skipped(f"{shown.text}{row.given}", "its path leads out of the archive"))
+    is_from_here = start == Path.cwd()
     key = spelling_key if reading.join_case else str
     candidates: list[Candidate] = []
     for place, its_rows in of_file.items():
-        as_given = Path(its_rows[0].given).is_absolute() or start == Path.cwd()
-        path = its_rows[0].given if as_given else shown(place)
+        given = its_rows[0].given
+        path = given if is_from_here or Path(given).is_absolute() else shown(place)
         skipped += _repeats(path, its_rows, key)
         _check_splits(file, its_rows)
         if len({key(row.label) for row in its_rows}) == 1:
