@@ -1,10 +1,11 @@
 """Values that are stored in files: one typed definition per concept, checked in full whenever a file is read."""
 
 import json
+import os
 from pathlib import Path
 from typing import Annotated, Any, NoReturn, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainSerializer, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, ValidationError
 
 MOST = 2**53  # the largest integer that every JSON reader reads exactly
 
@@ -14,7 +15,14 @@ Share = Annotated[float, Field(ge=0, le=1)]
 NotNegative = Annotated[float, Field(ge=0)]
 Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 Name = Annotated[str, Field(min_length=1)]
-PlainPath = Annotated[Path, PlainSerializer(Path.as_posix, when_used="json")]  # forward slashes on every platform
+
+
+def _as_text(path: Any) -> Any:
+    return os.fspath(path) if isinstance(path, os.PathLike) else path
+
+
+# Any path of Python's; written with forward slashes on every platform.
+PlainPath = Annotated[Path, BeforeValidator(_as_text), PlainSerializer(Path.as_posix, when_used="json")]
 
 
 def _in_order(interval: tuple[float, float]) -> tuple[float, float]:

@@ -17,6 +17,7 @@ from typing import Any
 from headstart.errors import SettingsError
 
 CHUNK_BYTES = 1 << 20
+AnyPath = str | os.PathLike[str]  # what a function of the Python interface takes where it means a path
 
 
 def home() -> Path:

@@ -99,7 +99,7 @@ def test_wrong_use_is_told(tiny: ImageClassifier, draw_classes: Draw) -> None:
     paths, labels = paths_and_labels(draw_classes({"circles": 4, "squares": 4}))
     with pytest.raises(HeadstartError, match="needs labels"):
         tiny.fit(paths)
-    with pytest.raises(HeadstartError, match="8 paths and 7 labels"):
+    with pytest.raises(HeadstartError, match="8 images and 7 labels"):
         tiny.fit(paths, labels[1:])
     with pytest.raises(HeadstartError, match="--strategy cannot be 'prob'"):
         ImageClassifier(strategy="prob").fit(paths, labels)
@@ -146,7 +146,7 @@ def test_nothing_is_ignored_silently(tiny: ImageClassifier, draw_classes: Draw) 
     paths, labels = paths_and_labels(folder)
     with pytest.warns(HeadstartWarning, match="--epochs has no effect"):
         clone(tiny).set_params(epochs=3).fit(paths, labels)
-    with pytest.raises(HeadstartError, match="val, test and exclude need a folder, not a list of paths"):
+    with pytest.raises(HeadstartError, match="val, test and exclude need a folder, not a list of images"):
         clone(tiny).set_params(val=folder).fit(paths, labels)
 
 

@@ -1,7 +1,10 @@
 """The bundle: a folder with manifest.json and weights.safetensors, all that a prediction needs and all that is recorded."""
 
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from headstart.artifact.manifest import MANIFEST, Manifest, read_manifest
 from headstart.errors import BundleError
@@ -65,3 +68,31 @@ def check_files(bundle: Bundle) -> tuple[str, ...]:
         if sha256_of_file(file) != sha256:
             raise BundleError(f"{file} is not the file the manifest was written for", hint="copy the model again")
     return tuple(digests)
+
+
+def bundle_files(bundle: Bundle) -> dict[str, bytes]:
+    """The files of a bundle by name, for a copy of it. Raises BundleError if they are not the files that were loaded."""
+    folder = bundle.folder
+    if not folder.is_dir():
+        raise BundleError(f"{folder}, from which the model was loaded, is gone", hint="load the model from where it is now")
+    now = read_bundle(folder)
+    if now.manifest != bundle.manifest:
+        raise BundleError(f"{folder} holds another model than the one that was loaded from it", hint="load the model again")
+    names = [MANIFEST, *check_files(now), *([CARD] if (folder / CARD).is_file() else [])]
+    return {name: (folder / name).read_bytes() for name in names}
+
+
+def write_files(folder: Path, files: Mapping[str, bytes]) -> None:
+    """Writes what `bundle_files` returned. Raises BundleError for a name that would lead out of the folder."""
+    for name, content in files.items():
+        if Path(name).name != name:
+            raise BundleError(f"a model has no file {name!r}", hint="is the copy complete?")
+        (folder / name).write_bytes(content)
+
+
+@contextmanager
+def unpacked(files: Mapping[str, bytes]) -> Iterator[Bundle]:
+    """The bundle with these files, checked, in a temporary folder while the block runs. Raises BundleError."""
+    with TemporaryDirectory(prefix="headstart-", ignore_cleanup_errors=True) as folder:
+        write_files(Path(folder), files)
+        yield read_bundle(Path(folder))

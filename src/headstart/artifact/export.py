@@ -33,7 +33,7 @@ from headstart.model.exported import (
     write_openvino,
 )
 from headstart.progress import Progress, silent
-from headstart.storage import atomic_folder, sha256_of_file
+from headstart.storage import AnyPath, atomic_folder, sha256_of_file
 
 TOLERANCE = 1e-4  # of a probability, in full precision
 MAX_PROOFS = 500  # real images that the two models are compared on
@@ -60,8 +60,8 @@ class _Proof:
 
 
 def export_model(
-    model: str | Path,
-    output: Path,
+    model: AnyPath,
+    output: AnyPath,
     *,
     format: ExportFormat = "onnx",
     precision: ExportPrecision = "fp32",
@@ -74,7 +74,8 @@ def export_model(
     generated ones. In full precision the labels must be the same and the probabilities within 1e-4; otherwise BundleError is
     raised and nothing is written. What less precision costs is measured, for int8 on other images than its ranges come from.
     """
-    _check_output(output, overwrite=overwrite)
+    place = Path(output)
+    _check_output(place, overwrite=overwrite)
     bundle = _bundle_to_export(Path(model), format, precision)
     predictor = Predictor.load(model, progress=progress)
     real = list(_real_proofs(Path(model), bundle, predictor))
@@ -85,12 +86,12 @@ def export_model(
         )
     proofs = [*real[n_ranges:], *_odd_proofs(predictor.preprocess)]
     progress("exporting", 0, 3)
-    with atomic_folder(output) as folder:
+    with atomic_folder(place) as folder:
         file = folder / FILES[format]
         if format == "onnx":
             _write_onnx(bundle, predictor, file, progress)
         else:
-            with tempfile.TemporaryDirectory(dir=output.parent, prefix=f".{output.name}-onnx-") as aside:
+            with tempfile.TemporaryDirectory(dir=place.parent, prefix=f".{place.name}-onnx-") as aside:
                 _write_onnx(bundle, predictor, Path(aside) / FILES["onnx"], progress)
                 write_openvino(Path(aside) / FILES["onnx"], file, half=precision == "fp16")
         if format == "onnx" and precision == "fp16":
@@ -107,7 +108,7 @@ def export_model(
         entry = ExportEntry(format=format, precision=precision, file=file.name, sha256=digests, parity=parity)
         write_card(folder, save_manifest(folder, bundle.manifest.model_copy(update={"export": entry})))
     progress("exporting", 3, 3)
-    return Exported(output, output / FILES[format], parity)
+    return Exported(place, place / FILES[format], parity)
 
 
 def _bundle_to_export(model: Path, format: ExportFormat, precision: ExportPrecision) -> Bundle:

@@ -1,15 +1,17 @@
 """A saved model that predicts: image files in, classes with probabilities out."""
 
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from headstart.artifact.bundle import Bundle, read_bundle
+from headstart.artifact.bundle import Bundle, bundle_files, read_bundle, unpacked
 from headstart.artifact.manifest import Manifest
+from headstart.data.given_images import GivenImages, ImageInMemory, given_images
 from headstart.data.images import MAX_PIXELS, Fault
 from headstart.data.preprocess import Preprocess
 from headstart.data.sources import Candidate
@@ -27,6 +29,7 @@ from headstart.model.head import Head
 from headstart.model.pipeline import Opened, Pipeline
 from headstart.model.specs import find_backbone
 from headstart.progress import Progress, silent
+from headstart.storage import AnyPath
 
 if TYPE_CHECKING:
     from headstart.model.backbones import Network
@@ -114,8 +117,19 @@ class Doubts:
             )
 
 
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """What a copy of a predictor in another process is made from."""
+
+    files: Callable[[], Mapping[str, bytes]]  # of its bundle. Raises BundleError
+    device: str
+
+
 class Predictor:
-    """Classifies image files, preprocessed as in training. `Predictor.load(MODEL)` creates one."""
+    """Classifies images, preprocessed as in training. `Predictor.load(MODEL)` creates one.
+
+    Threads may share it. A pickle of it holds the files of its bundle; loading it checks them, as it does those of a folder.
+    """
 
     def __init__(
         self,
@@ -125,6 +139,7 @@ class Predictor:
         head: Head,
         manifest: Manifest | None = None,
         doubts: Doubts | None = None,
+        origin: Origin | None = None,
     ) -> None:
         self.classes = classes  # names, in the order of the probabilities
         self.preprocess = preprocess
@@ -132,10 +147,11 @@ class Predictor:
         self.head = head
         self.manifest = manifest  # None for a model that is not saved yet
         self.doubts = doubts or Doubts()
+        self.origin = origin  # None if it cannot be copied into another process
 
     @classmethod
     @explains_missing_packages("predicting")
-    def load(cls, model: str | Path, device: str = "cpu", progress: Progress = silent) -> "Predictor":
+    def load(cls, model: AnyPath, device: str = "cpu", progress: Progress = silent) -> "Predictor":
         """The predictor of a bundle or run folder. On a CPU it runs the compiled form, and compiles it first if necessary.
 
         Raises BundleError.
@@ -152,18 +168,42 @@ class Predictor:
             raise
         except HeadstartError as error:
             raise BundleError(f"{bundle.folder} cannot be used: {error.message}", hint=error.hint) from error
-        return cls(manifest.classes, manifest.preprocess, extractor, head, manifest, _doubts_of(bundle, head))
+        origin = Origin(partial(bundle_files, bundle), device)
+        return cls(manifest.classes, manifest.preprocess, extractor, head, manifest, _doubts_of(bundle, head), origin)
+
+    def files(self) -> Mapping[str, bytes]:
+        """The files of its bundle by name. Raises BundleError if they cannot be had."""
+        if self.origin is None:
+            raise BundleError("the model is not saved", hint="save it first")
+        return self.origin.files()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _unpickled, (dict(self.files()), self.origin.device if self.origin else "cpu")
+
+    def __copy__(self) -> "Predictor":
+        copied = object.__new__(type(self))
+        copied.__dict__ |= self.__dict__
+        return copied
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "Predictor":
+        return self.__copy__()  # its parts are never changed
 
     def answer(self, views: np.ndarray) -> np.ndarray:
         """(n, size, size, 3) uint8 views -> (n, n_classes) float64 probabilities."""
         return softmax(self.head.logits(self.extractor.compute(views)))
 
-    def predict(self, paths: Iterable[str | Path], workers: int | None = None) -> Iterator[Prediction]:
-        """A Prediction for each file, in order, one by one; memory holds a few batches."""
-        candidates = (Candidate(path=str(path), file=Path(path)) for path in paths)
-        return self.predict_candidates(candidates, workers)
+    def predict(self, images: GivenImages, workers: int | None = None) -> Iterator[Prediction]:
+        """A Prediction for each image, in order, one by one; memory holds a few batches. One image gives one Prediction.
 
-    def predict_candidates(self, candidates: Iterable[Candidate], workers: int | None = None) -> Iterator[Prediction]:
+        An image is a path, a PIL image, a uint8 array (height, width, 3) in RGB, the bytes of an image file or an open file; an
+        array (n, height, width, 3) is n images. In every form a picture gets the same answer. Raises DataError for what is
+        none of these; a file that cannot be read gets a Prediction with its reason.
+        """
+        return self.predict_candidates(given_images(images), workers)
+
+    def predict_candidates(
+        self, candidates: Iterable[Candidate | ImageInMemory], workers: int | None = None
+    ) -> Iterator[Prediction]:
         """The same for the candidates of a data set."""
         for candidate, opened in self._pipeline.run(candidates, workers):
             yield self._prediction(candidate.path, opened)
@@ -189,6 +229,18 @@ class Predictor:
         if not np.isfinite(logits).all():
             raise BundleError("the model's answers are not finite numbers", hint="train it again, at a lower learning rate")
         return next(self.doubts.predictions([path], self.classes, vectors, softmax(logits)))
+
+
+@explains_missing_packages("predicting")
+def _unpickled(files: Mapping[str, bytes], device: str) -> Predictor:
+    """The predictor that was pickled. Without the GPU that it ran on, it runs on the CPU. Raises BundleError."""
+    if device.startswith("cuda") and not has_cuda():
+        warnings.warn(f"the model ran on {device}, which is not here: it runs on the CPU", HeadstartWarning, stacklevel=2)
+        device = "cpu"
+    with unpacked(files) as bundle:
+        predictor = Predictor.of(bundle, device)
+    predictor.origin = Origin(partial(dict, files), device)
+    return predictor
 
 
 def _doubts_of(bundle: Bundle, head: Head) -> Doubts:

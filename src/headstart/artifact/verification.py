@@ -13,6 +13,7 @@ from headstart.data.odd_images import odd_images
 from headstart.errors import BundleError
 from headstart.model.engines import PROBABILITIES, Compute
 from headstart.model.exported import exported_engine
+from headstart.storage import AnyPath
 
 SUM_TOLERANCE = 1e-3  # of the sum of probabilities; in half precision it is off by 5e-4 at most
 
@@ -26,7 +27,7 @@ class Passed:
     files: tuple[str, ...] = ()  # the names of the model's files, for the check that reads them
 
 
-def verify_model(model: str | Path) -> Iterator[Passed]:
+def verify_model(model: AnyPath) -> Iterator[Passed]:
     """Checks a bundle or an export: manifest, digests, tensors, answers. Yields each check when it has passed.
 
     Raises BundleError at the first problem.
@@ -56,7 +57,7 @@ def _engine_in_words(manifest: Manifest, predictor: Predictor) -> str:
     return f"{here.name} {here.precision}; the model was made with {manifest.engine.name}: probabilities agree within 0.0001"
 
 
-def extra_files(model: str | Path, files: Iterable[str]) -> tuple[str, ...]:
+def extra_files(model: AnyPath, files: Iterable[str]) -> tuple[str, ...]:
     """The names of the files in a model's folder other than manifest, card and the model's `files`. Raises BundleError."""
     own = {MANIFEST, CARD, *files}
     return tuple(sorted(path.name for path in find_bundle(Path(model)).iterdir() if path.name not in own))

@@ -5,19 +5,29 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 import numpy as np
 
 from headstart.data.facts import ImageFacts, facts_of
 from headstart.data.images import MAX_PIXELS, DecodedImage, Fault, UnreadableImage
 from headstart.data.preprocess import Preprocess
-from headstart.data.sources import Candidate
 from headstart.model.extractor import Extractor
 from headstart.storage import sha256_of_bytes
 from headstart.threads import map_in_threads
 
+
+class Readable(Protocol):
+    """Something that may be an image, not opened yet: a candidate, or an image in memory."""
+
+    @property
+    def read(self) -> Callable[[], bytes]:
+        """The bytes of an image file. Raises UnreadableImage."""
+        ...
+
+
 T = TypeVar("T")
+R = TypeVar("R", bound=Readable)
 NO_FACTS = ImageFacts()
 
 
@@ -45,15 +55,13 @@ class Pipeline:
     identify: bool = False  # whether to compute the digest of each file
     describe: bool = False  # whether to compute all facts of each image
 
-    def run(
-        self, candidates: Iterable[Candidate], workers: int | None = None
-    ) -> Generator[tuple[Candidate, Opened], None, None]:
+    def run(self, candidates: Iterable[R], workers: int | None = None) -> Generator[tuple[R, Opened], None, None]:
         """Yields the result for each candidate, in order; threads work a bounded distance ahead."""
 
-        def opened(candidate: Candidate) -> tuple[Candidate, Opened]:
+        def opened(candidate: R) -> tuple[R, Opened]:
             return candidate, self.open(candidate.read)
 
-        waiting: list[tuple[Candidate, Opened]] = []
+        waiting: list[tuple[R, Opened]] = []
         for pair in map_in_threads(opened, candidates, workers):
             waiting.append(pair)
             n_pixels = sum(one.pixels is not None for _, one in waiting) if self._collects else 0

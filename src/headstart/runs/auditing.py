@@ -1,5 +1,6 @@
 """`audit`: finds problems in a data set in one pass over its images."""
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +24,7 @@ from headstart.model.probe import fit_probe
 from headstart.progress import Progress, Tell, silent, untold
 from headstart.record.places import check_output, check_outside
 from headstart.settings import TrainSettings
-from headstart.storage import atomic_folder
+from headstart.storage import AnyPath, atomic_folder
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +50,8 @@ class Audited:
 
 @explains_missing_packages("an audit")
 def audit_images(
-    data: str | Path,
-    output: Path | None = None,
+    data: AnyPath,
+    output: AnyPath | None = None,
     settings: TrainSettings | None = None,
     *,
     overwrite: bool = False,
@@ -63,18 +64,19 @@ def audit_images(
     not changed. Raises HeadstartError.
     """
     settings = settings or TrainSettings()
-    if output is not None:
-        check_output(output, overwrite=overwrite)
-        check_outside(output, data, settings.val, settings.test)
-    with open_given(data, settings, progress) as sources:
+    place = None if output is None else Path(output)
+    if place is not None:
+        check_output(place, overwrite=overwrite)
+        check_outside(place, os.fspath(data), settings.val, settings.test)
+    with open_given(os.fspath(data), settings, progress) as sources:
         tell(classes_found(sources))
         scanned = scan_given(sources, settings, progress, make_dataset=_dataset_as_it_is)
         checked = run_checks(gather_evidence(scanned, progress), progress=progress)
         dataset = scanned.dataset
-        if output is not None:
-            with atomic_folder(output) as folder:
+        if place is not None:
+            with atomic_folder(place) as folder:
                 write_audit(folder, dataset, checked, dataset.notes)
-    return Audited(dataset, checked, dataset.notes, output, scanned.work)
+    return Audited(dataset, checked, dataset.notes, place, scanned.work)
 
 
 def gather_evidence(scanned: Scanned, progress: Progress = silent) -> Evidence:

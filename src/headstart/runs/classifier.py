@@ -1,9 +1,13 @@
 """ImageClassifier: a scikit-learn interface to training and prediction."""
 
+import os
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -11,10 +15,14 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.metrics import accuracy_score
 from sklearn.utils.validation import check_is_fitted
 
-from headstart.artifact.predictor import Predictor
+from headstart.artifact.bundle import bundle_files, read_bundle, write_files
+from headstart.artifact.predictor import Origin, Predictor
 from headstart.data.catalog import open_data
 from headstart.data.dataset import Dataset
 from headstart.data.given import open_given
+from headstart.data.given_images import GivenImages, ImageInMemory, given_images
+from headstart.data.given_labels import class_name, given_labels
+from headstart.data.images import UnreadableImage
 from headstart.data.reading import Reading
 from headstart.data.sources import Candidate, Sources
 from headstart.data.spellings import join_spellings, spelled_as
@@ -28,9 +36,7 @@ from headstart.record.decisions import decide
 from headstart.record.run_files import write_model
 from headstart.runs.evaluating import answer_labelled
 from headstart.settings import TrainSettings
-from headstart.storage import atomic_folder
-
-Paths = str | Path | Iterable[str | Path]
+from headstart.storage import AnyPath, atomic_folder
 
 
 class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
@@ -47,11 +53,11 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         *,
         recipe: str = "default",
         backbone: str = "efficientnet_lite0",
-        weights: str | Path | None = None,
+        weights: AnyPath | None = None,
         offline: bool = False,
-        val: str | Path | None = None,
-        test: str | Path | None = None,
-        exclude: str | Path | None = None,
+        val: AnyPath | None = None,
+        test: AnyPath | None = None,
+        exclude: AnyPath | None = None,
         path_column: str | None = None,
         label_column: str | None = None,
         join_case: bool = False,
@@ -106,68 +112,81 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self.conformal = conformal
         self.refit = refit
 
-    def fit(self, X: Paths, y: Sequence[Any] | None = None) -> "ImageClassifier":
-        """Trains on a folder of classes (any form of DATA), or on paths with their labels. Returns self.
+    def fit(self, X: GivenImages, y: Any = None) -> "ImageClassifier":
+        """Trains on a folder of classes (any form of DATA), or on images with their labels. Returns self.
 
-        Raises HeadstartError. A labelled path that cannot be read is an error here, because it was given explicitly.
+        Images are paths, or are in memory in any form that `predict` takes. Labels are text or numbers, and `classes_` keeps
+        their type. Raises HeadstartError, also for an image that cannot be read, because it was given explicitly.
         """
         settings = TrainSettings.of(**self.get_params())
         with ExitStack() as stack:
             if y is None:
-                if not isinstance(X, str | Path):
-                    raise SettingsError("fit needs labels for a list of paths", hint="use fit(paths, labels) or fit(folder)")
-                sources = stack.enter_context(open_given(X, settings))
+                if not isinstance(X, str | os.PathLike):
+                    raise SettingsError("fit needs labels for images", hint="use fit(images, labels) or fit(folder)")
+                sources = stack.enter_context(open_given(os.fspath(X), settings))
                 names = np.unique([c.label for source in sources for c in source.candidates if c.label])
             elif any(given is not None for given in (self.val, self.test, self.exclude)):
-                raise SettingsError("val, test and exclude need a folder, not a list of paths", hint="use fit(folder)")
+                raise SettingsError("val, test and exclude need a folder, not a list of images", hint="use fit(folder)")
+            elif isinstance(X, str | os.PathLike) and Path(X).is_dir():
+                raise SettingsError(f"{X} is a folder, and its labels are its class folders", hint="use fit(folder)")
             else:
-                names = np.unique(np.asarray(y))
-                sources = [_labelled_sources(X, y)]
+                names, rows = np.unique(given_labels(y), return_inverse=True)
+                sources = [_labelled_sources(X, [class_name(names[row]) for row in rows], stack)]
                 if settings.join_case:
                     sources = join_spellings(sources)
                     kept = {candidate.label for candidate in sources[0].candidates}
-                    names = names[[str(name) in kept for name in names]]
+                    names = names[[class_name(name) in kept for name in names]]
             scanned = scan_given(sources, settings)
             if y is not None and scanned.dataset.skipped:
                 first = scanned.dataset.skipped[0]
-                raise DataError(f"{first.path} cannot be read: {first.reason}", hint="leave it out of the list")
+                raise _unreadable(first.path, first.reason)
             fitted = fit(scanned, choose(scanned), needs_answers=False)
         _warn_of(fitted.dataset, fitted.notes)
         if fitted.interrupted:
             message = f"training was interrupted: epoch {fitted.best_epoch}, the best so far, is kept"
             warnings.warn(message, HeadstartWarning, stacklevel=2)
-        model = fitted.model
-        predictor = Predictor(fitted.dataset.classes, model.preprocess, model.extractor, model.head)
-        self._know(names, predictor, fitted.settings.strategy, fitted.choice.why if fitted.choice else "", fitted)
+        model, origin = fitted.model, Origin(partial(_files_of, fitted), "cpu" if self.device == "cpu" else "auto")
+        predictor = Predictor(fitted.dataset.classes, model.preprocess, model.extractor, model.head, origin=origin)
+        self._know(names, predictor, fitted.settings.strategy, fitted.choice.why if fitted.choice else "")
         return self
 
-    def predict(self, X: Paths) -> np.ndarray:
-        """(n,) the most probable class of each image, typed as the labels were. Raises DataError for an unreadable image."""
+    def predict(self, X: GivenImages) -> np.ndarray:
+        """(n,) the most probable class of each image, typed as the labels were; n is 1 for one image.
+
+        An image is a path, a PIL image, a uint8 array (height, width, 3) in RGB, the bytes of an image file or an open file; an
+        array (n, height, width, 3) is n images. Raises DataError for what is none of these, and for an unreadable image.
+        """
         probabilities = self.predict_proba(X)
         return self.classes_[probabilities.argmax(axis=1)]
 
-    def predict_proba(self, X: Paths) -> np.ndarray:
-        """(n, n_classes) float64 probabilities in the order of `classes_`. Raises DataError for an unreadable image."""
+    def predict_proba(self, X: GivenImages) -> np.ndarray:
+        """(n, n_classes) float64 probabilities in the order of `classes_`, for what `predict` takes. Raises DataError."""
         check_is_fitted(self, "classes_")
-        files = [X] if isinstance(X, str | Path) else list(X)
         rows = []
-        for prediction in self._predictor.predict(files, self.workers):
+        for prediction in self._predictor.predict(X, self.workers):
             if prediction.probabilities is None:
-                raise DataError(f"{prediction.path} cannot be read: {prediction.error}", hint="leave it out of the list")
+                raise _unreadable(prediction.path, prediction.error)
             rows.append(prediction.probabilities)
-        order = [self._predictor.classes.index(str(name)) for name in self.classes_]
+        order = [self._predictor.classes.index(class_name(name)) for name in self.classes_]
         return np.stack(rows)[:, order] if rows else np.empty((0, len(order)))
 
-    def score(self, X: Paths, y: Sequence[Any] | None = None, sample_weight: Any = None) -> float:
-        """Accuracy on paths and labels, or on a folder of classes."""
-        if y is None:
-            if not isinstance(X, str | Path):
-                raise SettingsError("score needs labels for a list of paths", hint="use score(paths, labels) or score(folder)")
-            return self._score_folder(X)
-        return float(accuracy_score(np.asarray(y), self.predict(X), sample_weight=sample_weight))
-
-    def _score_folder(self, data: str | Path) -> float:
+    def score(self, X: GivenImages, y: Any = None, sample_weight: Any = None) -> float:
+        """Accuracy on images and labels, or on a folder of classes. Raises DataError."""
         check_is_fitted(self, "classes_")
+        if y is None:
+            if not isinstance(X, str | os.PathLike):
+                raise SettingsError("score needs labels for images", hint="use score(images, labels) or score(folder)")
+            return self._score_folder(os.fspath(X))
+        labels, predicted = given_labels(y), self.predict(X)
+        _check_same_number(len(predicted), len(labels))
+        if (labels.dtype.kind in "biuf") != (self.classes_.dtype.kind in "biuf"):
+            raise DataError(
+                f"the label {labels.tolist()[0]!r} is of another type than the class {self.classes_.tolist()[0]!r}",
+                hint="a saved model knows its classes as text: [str(label) for label in labels]",
+            )
+        return float(accuracy_score(labels, predicted, sample_weight=sample_weight))
+
+    def _score_folder(self, data: str) -> float:
         reading = Reading(self.path_column, self.label_column, self.join_case)
         with open_data(data, reading, offline=self.offline) as sources:
             if self.join_case:
@@ -176,22 +195,18 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         _warn_of(answered.dataset)
         return float(accuracy_score(answered.dataset.labels, answered.probabilities.argmax(axis=1)))
 
-    def save(self, folder: str | Path) -> Path:
+    def save(self, folder: AnyPath) -> Path:
         """Writes the model as a bundle for `headstart predict` and `ImageClassifier.load`. Returns the folder."""
         check_is_fitted(self, "classes_")
-        if self._fitted is None:
-            raise SettingsError("a loaded model is already saved", hint="copy its folder")
-        target, fitted = Path(folder), self._fitted
+        target = Path(folder)
         if target.exists():
             raise SettingsError(f"{target} already exists", hint="choose another folder")
-        reported = fitted.evaluate(fitted.answers[0]) if fitted.answers else None
-        decisions = decide(fitted)
         with atomic_folder(target) as aside:
-            write_model(aside, fitted, reported, decisions, known_limits(fitted, reported, decisions))
+            write_files(aside, self._predictor.files())
         return target
 
     @classmethod
-    def load(cls, folder: str | Path, device: str = "cpu") -> "ImageClassifier":
+    def load(cls, folder: AnyPath, device: str = "cpu") -> "ImageClassifier":
         """The classifier of a bundle or run folder. Its labels are the class names. Raises BundleError."""
         predictor = Predictor.load(folder, device)
         manifest = predictor.manifest
@@ -200,12 +215,25 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         classifier._know(np.unique(predictor.classes), predictor, manifest.strategy)
         return classifier
 
-    def _know(
-        self, names: np.ndarray, predictor: Predictor, strategy: str, why: str = "", fitted: Fitted | None = None
-    ) -> None:
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.one_d_array = tags.input_tags.string = True
+        tags.input_tags.two_d_array = False  # an array with two dimensions is one image
+        return tags
+
+    def _know(self, names: np.ndarray, predictor: Predictor, strategy: str, why: str = "") -> None:
         """Sets all attributes of a fitted model, for both `fit` and `load`."""
         self.classes_, self.strategy_, self.why_ = names, strategy, why
-        self._predictor, self._fitted = predictor, fitted
+        self._predictor = predictor
+
+
+def _files_of(fitted: Fitted) -> Mapping[str, bytes]:
+    """The files of the bundle of a model that is not saved."""
+    reported = fitted.evaluate(fitted.answers[0]) if fitted.answers else None
+    decisions = decide(fitted)
+    with TemporaryDirectory(prefix="headstart-") as folder:
+        write_model(Path(folder), fitted, reported, decisions, known_limits(fitted, reported, decisions))
+        return bundle_files(read_bundle(Path(folder)))
 
 
 def _warn_of(dataset: Dataset, notes: Sequence[str] = ()) -> None:
@@ -217,12 +245,30 @@ def _warn_of(dataset: Dataset, notes: Sequence[str] = ()) -> None:
         warnings.warn(message, HeadstartWarning, stacklevel=3)
 
 
-def _labelled_sources(X: Paths, y: Sequence[Any]) -> Sources:
-    try:
-        files = [Path(path) for path in X] if not isinstance(X, str | Path) else [Path(X)]
-    except TypeError as error:
-        raise DataError(f"the paths are not a flat list: {error}", hint="use fit(list_of_paths, labels)") from error
-    if len(files) != len(y):
-        raise DataError(f"there are {len(files)} paths and {len(y)} labels", hint="give one label per path")
-    candidates = (Candidate(str(file), file, str(label)) for file, label in zip(files, np.asarray(y), strict=True))
-    return Sources("images", tuple(candidates))
+def _labelled_sources(images: GivenImages, labels: Sequence[str], stack: ExitStack) -> Sources:
+    """The images with their labels; those in memory are files in a temporary folder until `stack` closes. Raises DataError."""
+    folder: Path | None = None
+    files: list[Candidate] = []
+    for image in given_images(images):
+        if isinstance(image, ImageInMemory):
+            folder = folder or Path(stack.enter_context(TemporaryDirectory(prefix="headstart-")))
+            file = folder / str(len(files))
+            try:
+                file.write_bytes(image.read())
+            except UnreadableImage as error:
+                raise _unreadable(image.path, error.reason) from error
+            image = Candidate(image.path, file)
+        files.append(image)
+    _check_same_number(len(files), len(labels))
+    return Sources("images", tuple(replace(file, label=label) for file, label in zip(files, labels, strict=True)))
+
+
+def _check_same_number(n_images: int, n_labels: int) -> None:
+    """Raises DataError if there is not one label for each image."""
+    if n_images != n_labels:
+        raise DataError(f"there are {n_images} images and {n_labels} labels", hint="give one label per image")
+
+
+def _unreadable(path: str, reason: str) -> DataError:
+    """The error for an image that was given explicitly and cannot be read."""
+    return DataError(f"{path} cannot be read: {reason}", hint="leave it out of the list")

@@ -1,9 +1,9 @@
 """`compare_models`: compares strategies and backbones on the same folds of the same images."""
 
+import os
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -22,6 +22,7 @@ from headstart.machine import peak_rss_mb, seconds_since_start
 from headstart.progress import Progress, Tell, silent, untold
 from headstart.schema import NotNegative, Positive, Schema, Share, ShareInterval
 from headstart.settings import TrainSettings
+from headstart.storage import AnyPath
 
 STRATEGIES: tuple[Literal["probe", "finetune"], ...] = ("probe", "finetune")
 STAGE = "comparing"
@@ -108,11 +109,11 @@ class _Measured:
 
 @explains_missing_packages("a comparison")
 def compare_models(
-    data: str | Path,
+    data: AnyPath,
     settings: TrainSettings | None = None,
     *,
-    strategies: Sequence[str] = STRATEGIES,
-    backbones: Sequence[str] = (),
+    strategies: str | Sequence[str] = STRATEGIES,
+    backbones: str | Sequence[str] = (),
     n_folds: int = 3,
     progress: Progress = silent,
     tell: Tell = untold,
@@ -123,10 +124,10 @@ def compare_models(
     including the backbone if `backbones` is empty. Raises HeadstartError.
     """
     settings = settings or TrainSettings()
-    chosen = _chosen(strategies, settings)
-    names = tuple(dict.fromkeys(backbones or (settings.backbone,)))
+    chosen = _chosen([strategies] if isinstance(strategies, str) else strategies, settings)
+    names = tuple(dict.fromkeys([backbones] if isinstance(backbones, str) else backbones or (settings.backbone,)))
     found: list[_Measured] = []
-    with open_given(data, settings, progress) as sources:
+    with open_given(os.fspath(data), settings, progress) as sources:
         tell(classes_found(sources))
         scanned = scan_given(sources, _with_backbone(settings, names[0]), progress)
         task = _Task.of(scanned, n_folds, chosen)  # from the first backbone: the folds must not depend on the others

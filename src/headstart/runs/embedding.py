@@ -1,5 +1,6 @@
 """`embed`: writes the features of a data set to a file for other uses."""
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ from headstart.model.pretrained import open_backbone
 from headstart.progress import Progress, silent
 from headstart.record.places import check_outside
 from headstart.settings import TrainSettings
+from headstart.storage import AnyPath
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,19 +29,19 @@ class Embedded:
 
 
 @explains_missing_packages("embedding")
-def embed(data: str | Path, output: Path, settings: TrainSettings | None = None, *, progress: Progress = silent) -> Embedded:
+def embed(data: AnyPath, output: AnyPath, settings: TrainSettings | None = None, *, progress: Progress = silent) -> Embedded:
     """Streams the path, label, split and feature vector of every readable image of DATA to a Parquet file.
 
     Only the settings for backbone, weights, image size, precision, device and workers are used. Raises HeadstartError.
     """
-    settings = settings or TrainSettings()
-    check_outside(output, data)
+    settings, file = settings or TrainSettings(), Path(output)
+    check_outside(file, os.fspath(data))
     backbone = open_backbone(settings, progress)
     assert backbone.frozen is not None  # only the tutorial recipe has none, and it cannot be chosen here
     work = Work()
     skipped: list[Skipped] = []
     only = settings.model_copy(update={"val": None, "test": None})
-    with open_given(data, only, progress) as (sources,):
+    with open_given(os.fspath(data), only, progress) as (sources,):
         skipped += sources.skipped
         rows = scan_rows(
             sources.candidates,
@@ -58,9 +60,9 @@ def embed(data: str | Path, output: Path, settings: TrainSettings | None = None,
                 else:
                     yield row
 
-        n_images = write_embedding(output, readable(), backbone.frozen.n_features)
+        n_images = write_embedding(file, readable(), backbone.frozen.n_features)
     if not n_images:
-        output.unlink()
+        file.unlink()
         reason = f"; the first error: {skipped[0].path}: {skipped[0].reason}" if skipped else ""
         raise DataError(f"{sources.name} has no image that can be read{reason}", hint="use JPEG, PNG, WebP, BMP or TIFF")
-    return Embedded(output, n_images, tuple(skipped), work)
+    return Embedded(file, n_images, tuple(skipped), work)

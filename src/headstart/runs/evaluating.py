@@ -1,5 +1,6 @@
 """`evaluate`: measures a saved model on labelled images."""
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -25,6 +26,7 @@ from headstart.model.feature_store import FeatureStore
 from headstart.model.features import digest_of, scan
 from headstart.progress import Progress, silent
 from headstart.record.run_metrics import BackboneName, EvaluationMetrics, KeptPromises
+from headstart.storage import AnyPath
 
 MANY_UNFAMILIAR = 0.1  # share of the images above which a note is given; for images like those of training it is 0.01
 EvaluatedSplit = Literal["val", "test", "all"]
@@ -76,8 +78,8 @@ def answer_labelled(
 
 @explains_missing_packages("evaluating")
 def evaluate_model(
-    model: str | Path,
-    data: str | Path,
+    model: AnyPath,
+    data: AnyPath,
     reading: Reading = AS_IT_IS,
     *,
     split: str | None = None,
@@ -93,7 +95,7 @@ def evaluate_model(
     manifest = predictor.manifest
     if manifest is None:
         raise BundleError(f"{model} has no manifest", hint="give the folder of a run")
-    with open_data(data, reading, progress=progress) as sources:
+    with open_data(os.fspath(data), reading, progress=progress) as sources:
         check_columns(reading, [sources])
         if reading.join_case or manifest.settings.join_case:
             sources = spelled_as(sources, predictor.classes)

@@ -18,17 +18,18 @@ from headstart.record.places import check_output, check_outside
 from headstart.record.run_folder import DEFAULT_PARENT, RunFolder, new_run, resumed_run
 from headstart.record.trained import Trained
 from headstart.settings import TrainSettings
+from headstart.storage import AnyPath
 from headstart.threads import beside
 
 
 @explains_missing_packages("training")
 def train(
-    data: str | Path | None,
+    data: AnyPath | None,
     settings: TrainSettings | None = None,
     *,
-    output: Path | None = None,
+    output: AnyPath | None = None,
     overwrite: bool = False,
-    resume: Path | None = None,
+    resume: AnyPath | None = None,
     progress: Progress = silent,
     tell: Tell = untold,
 ) -> Trained:
@@ -40,22 +41,24 @@ def train(
     so far and sets `Trained.interrupted`.
     """
     settings = settings or TrainSettings()
+    data = None if data is None else os.fspath(data)
+    place = None if output is None else Path(output)
     with ExitStack() as stack:
         folder = None
         if resume is not None:
-            _check_resume(output)
-            folder = stack.enter_context(_abandoned_on_error(resumed_run(resume, data, settings)))
+            _check_resume(place)
+            folder = stack.enter_context(_abandoned_on_error(resumed_run(Path(resume), data, settings)))
             data, settings = folder.state.data, folder.state.settings
         elif data is None:
             raise SettingsError("there is no DATA to train on", hint="headstart train FOLDER")
         else:
-            _check_new(data, settings, output, overwrite=overwrite)
+            _check_new(data, settings, place, overwrite=overwrite)
             if process_rank() > 0:  # only the first process keeps its run
-                output = Path(stack.enter_context(TemporaryDirectory(prefix="headstart-"))) / "run"
+                place = Path(stack.enter_context(TemporaryDirectory(prefix="headstart-"))) / "run"
         sources = stack.enter_context(open_given(data, settings, progress))
         tell(classes_found(sources))
         if folder is None:
-            folder = new_run(str(data), settings, sources[0].name, output, overwrite=overwrite)
+            folder = new_run(data, settings, sources[0].name, place, overwrite=overwrite)
             stack.enter_context(_abandoned_on_error(folder))
         with beside(_import_drawing, *([_import_torch] if settings.takes_steps else [])):
             scanned = scan_given(sources, settings, progress)
@@ -75,7 +78,7 @@ def _check_resume(output: Path | None) -> None:
         raise SettingsError("--output and --resume cannot be combined", hint="a resumed run stays where it is")
 
 
-def _check_new(data: str | Path, settings: TrainSettings, output: Path | None, *, overwrite: bool) -> None:
+def _check_new(data: str, settings: TrainSettings, output: Path | None, *, overwrite: bool) -> None:
     """Raises SettingsError for what can be checked before any work is done."""
     if settings.strategy == "auto" and os.environ.get("WORLD_SIZE", "1") != "1":
         raise SettingsError("--strategy auto needs a single process", hint="under torchrun, name the strategy")
