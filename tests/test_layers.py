@@ -18,7 +18,20 @@ PROJECT = Path(__file__).parents[1]
 ROOT = PROJECT / "src" / "headstart"
 
 STEPS = [  # lowest first
-    {"errors", "schema", "settings", "storage", "recipes", "progress", "machine", "download", "threads", "locks", "privacy"},
+    {
+        "errors",
+        "schema",
+        "settings",
+        "storage",
+        "recipes",
+        "progress",
+        "machine",
+        "download",
+        "threads",
+        "locks",
+        "privacy",
+        "forks",
+    },
     {"data"},
     {"evaluation"},
     {"model"},

@@ -10,6 +10,9 @@ from itertools import islice
 from pathlib import Path
 from typing import TypeVar
 
+from headstart.errors import HeadstartError
+from headstart.forks import forks
+
 T = TypeVar("T")
 U = TypeVar("U")
 AHEAD = 4  # items per thread that are started before they are needed
@@ -78,11 +81,13 @@ def map_in_threads(function: Callable[[T], U], items: Iterable[T], workers: int 
     """
     n_threads = workers or min(16, cores())
     waiting: deque[Future[U]] = deque()
-    source = iter(items)
+    source, process = iter(items), forks()
     with ThreadPoolExecutor(n_threads, thread_name_prefix="headstart") as pool:
         try:
             waiting.extend(pool.submit(function, item) for item in islice(source, AHEAD * n_threads))
             while waiting:
+                if process != forks():
+                    raise HeadstartError("this work was begun before the process forked", hint="begin it in the new process")
                 wait([waiting[0]])
                 waiting.extend(pool.submit(function, item) for item in islice(source, 1))
                 yield waiting.popleft().result()  # keep no reference: the result can be an image of half a gigabyte

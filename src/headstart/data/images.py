@@ -5,7 +5,6 @@ whose reason can be shown to the owner of the file.
 """
 
 import io
-import threading
 import warnings
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -14,6 +13,8 @@ from typing import Literal
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError, __version__, features
+
+from headstart.forks import lock_free_at_forks
 
 FORMATS = (
     "JPEG",
@@ -57,7 +58,7 @@ OTHER_FILES = (
 HEIC_BRANDS = (b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"msf1")
 
 # Decoding takes up to 16 bytes a pixel (transparency, 16 bits): without turns, each thread could take gigabytes at once.
-TURN = threading.Lock()
+TURN = lock_free_at_forks()
 
 Image.init()  # registers every plugin once, before threads start
 # Pillow warns of large images and odd metadata. What matters of it is raised below as a reason; catching the warnings

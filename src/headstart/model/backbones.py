@@ -20,6 +20,7 @@ from timm.models import get_pretrained_cfg, group_parameters
 
 from headstart.data.preprocess import Preprocess
 from headstart.errors import BackboneError, SettingsError, did_you_mean
+from headstart.forks import forks, was_loaded_at_fork
 from headstart.machine import local_rank
 from headstart.model.engines import INPUT, OUTPUT
 from headstart.model.extractor import GPU_BATCH, ONNX_RUNTIME, TORCH_BATCH, Engine, Extractor, Frozen, Model, NetworkId
@@ -48,7 +49,7 @@ class Network:
 
     def __init__(self, spec: BackboneSpec, module: torch.nn.Module, preprocess: Preprocess, device: str = "cpu") -> None:
         self.spec = spec
-        self.device = torch.device(device)
+        self.device, self._fork = torch.device(device), forks()
         self.preprocess = preprocess
         self.module = module.to(device=self.device).to(memory_format=torch.channels_last).eval()
 
@@ -82,6 +83,7 @@ class Network:
     @torch.inference_mode()
     def features(self, views: np.ndarray) -> np.ndarray:
         """(n, size, size, 3) uint8 views -> (n, n_features) float32: the input of the last layer."""
+        self._survive_fork()
         self.module.eval()
         module: Any = self.module  # timm's own methods
         with full_float32():
@@ -132,6 +134,7 @@ class Network:
     @torch.inference_mode()
     def forward(self, views: np.ndarray) -> torch.Tensor:
         """(n, size, size, 3) uint8 views -> (n, n_classes) float32 logits, on the device."""
+        self._survive_fork()
         self.module.eval()
         with full_float32():
             return self.module(self.to_input(views)).float()
@@ -144,6 +147,15 @@ class Network:
         """(n, size, size, 3) uint8 -> (n, 3, size, size) float32, normalised, on the device, channels last in memory."""
         pixels = self.on_device(views).permute(0, 3, 1, 2).float()
         return pixels.mul_(self._scale).add_(self._shift)
+
+    def _survive_fork(self) -> None:
+        """Makes this process ready to compute with it. Raises SettingsError on a GPU, whose state a forked process lacks."""
+        if self.device.type != "cpu" and self._fork != forks():
+            raise SettingsError(
+                f"a network on {self.device} cannot be used in a forked process",
+                hint="load the model in the new process, and start it with multiprocessing's method spawn",
+            )
+        _compute_alone_if_forked()
 
     def on_device(self, values: np.ndarray) -> torch.Tensor:
         """An array as a tensor on the device; copies to a GPU do not block the thread."""
@@ -290,7 +302,14 @@ def named_or_timm(name: str) -> BackboneSpec:
     return complete_spec(find_backbone(name))
 
 
+def _compute_alone_if_forked() -> None:
+    """In a forked process torch computes in the calling thread: it would wait for the threads that it had before the fork."""
+    if was_loaded_at_fork("torch"):
+        torch.set_num_threads(1)
+
+
 def _build(spec: BackboneSpec) -> torch.nn.Module:
+    _compute_alone_if_forked()
     try:
         module: torch.nn.Module = timm.create_model(spec.timm_name, pretrained=False)
     except RuntimeError as error:

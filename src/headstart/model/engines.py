@@ -7,22 +7,59 @@ each decoding thread runs the network on its own image: no thread waits for anot
 
 import threading
 from collections.abc import Callable
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
 from headstart.errors import SettingsError
+from headstart.forks import forks, lock_free_at_forks
 from headstart.model.extractor import Engine
 from headstart.settings import Precision, TrainSettings
 
 Compute = Callable[[np.ndarray], np.ndarray]  # (n, size, size, 3) uint8 -> (n, n_features) float32
 INPUT, OUTPUT, PROBABILITIES = "views", "features", "probabilities"  # only exported models have the third
+OPENING = lock_free_at_forks()  # held while a session is opened
+
+
+class InEachProcess:
+    """A session that is opened again in a process that was forked since: its threads and locks have stayed behind."""
+
+    left_behind: ClassVar[list[Compute]] = []  # never freed, because a session that is freed waits for its threads
+
+    def __init__(self, open_session: Callable[[], Compute]) -> None:
+        self._open = open_session
+        self._opened = (forks(), open_session())
+
+    def __call__(self, views: np.ndarray) -> np.ndarray:
+        """What the session computes. Raises SettingsError if it cannot be opened again."""
+        fork, compute = self._opened
+        return compute(views) if fork == forks() else self._again()(views)
+
+    def _again(self) -> Compute:
+        with OPENING:
+            fork, compute = self._opened
+            if fork != forks():
+                self.left_behind.append(compute)
+                try:
+                    self._opened = (forks(), self._open())
+                except Exception as error:  # engines raise all kinds of errors where the file is gone
+                    reason = (str(error) or type(error).__name__).splitlines()[0]
+                    raise SettingsError(
+                        f"the network cannot be opened again in a forked process: {reason}",
+                        hint="load the model after the fork, in the new process",
+                    ) from error
+            return self._opened[1]
 
 
 def onnxruntime_engine(graph: Path, output: str = OUTPUT) -> Compute:
     """ONNX Runtime with one thread per call; calls from several threads run in parallel."""
+    return InEachProcess(partial(_onnxruntime_session, graph, output))
+
+
+def _onnxruntime_session(graph: Path, output: str) -> Compute:
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -39,6 +76,10 @@ def onnxruntime_engine(graph: Path, output: str = OUTPUT) -> Compute:
 
 def openvino_engine(graph: Path, precision: Precision, threads: int, output: str = OUTPUT, *, keep: bool = True) -> Compute:
     """OpenVINO with one stream per thread; if `keep`, its compiled form is cached next to the graph."""
+    return InEachProcess(partial(_openvino_session, graph, precision, threads, output, keep=keep))
+
+
+def _openvino_session(graph: Path, precision: Precision, threads: int, output: str, *, keep: bool) -> Compute:
     import openvino
 
     options: dict[str, Any] = {

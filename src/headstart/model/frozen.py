@@ -5,7 +5,6 @@ Torch is loaded only to compile a backbone the first time it is used on this mac
 
 import atexit
 import tempfile
-import threading
 import warnings
 from dataclasses import replace
 from pathlib import Path
@@ -17,7 +16,7 @@ import safetensors.numpy
 
 from headstart.errors import BackboneError, HeadstartWarning, SettingsError
 from headstart.model.compiled import GRAPH, STATE, Compiled, CompiledRecord, compiled_folder, find_compiled, write_record
-from headstart.model.engines import Compute, load_engine
+from headstart.model.engines import OPENING, Compute, load_engine
 from headstart.model.extractor import ONNX_RUNTIME, Engine, Extractor, Frozen, Model, NetworkId
 from headstart.model.head import Head
 from headstart.model.specs import BackboneSpec
@@ -105,13 +104,12 @@ class Deferred:
 
     def __init__(self, engine: Engine, graph: Path) -> None:
         self._wanted = (engine, graph)
-        self._lock = threading.Lock()
         self._compute: Compute | None = None
 
     def __call__(self, views: np.ndarray) -> np.ndarray:
         """(n, size, size, 3) uint8 -> (n, n_features) float32."""
         if self._compute is None:
-            with self._lock:
+            with OPENING:
                 if self._compute is None:
                     self._compute = load_engine(*self._wanted, threads=cores())
         return self._compute(views)
