@@ -46,6 +46,18 @@ def test_readme_names_every_command() -> None:
 
 
 @pytest.mark.slow
+def test_the_page_on_python_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, draw_classes: Callable[..., Path]) -> None:
+    """The example of docs/python.md works, on a folder called photos."""
+    draw_classes({"circles": 12, "squares": 12}, "photos")
+    for folder in ("circles", "squares"):
+        (first, *_) = sorted((tmp_path / "photos" / folder).iterdir())
+        first.rename(first.with_name(f"{folder}-0.png"))
+    monkeypatch.chdir(tmp_path)
+    for example in code_blocks((ROOT / "docs" / "python.md").read_text(encoding="utf-8"), "python"):
+        exec(example, {})
+
+
+@pytest.mark.slow
 def test_readme_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, draw_classes: Callable[..., Path]) -> None:
     """README's commands and its Python example work, in their order, on a folder called photos."""
     draw_classes({"circles": 12, "squares": 12}, "photos")
