@@ -233,6 +233,16 @@ class Tensor:
         return iter([1])
 
 
+class Upload:
+    """As web frameworks have it: a file that is read asynchronously."""
+
+    def seekable(self) -> bool:
+        return False
+
+    def read(self, size: int) -> object:
+        return object()
+
+
 @pytest.mark.parametrize(
     ("given", "sentence"),
     [
@@ -253,7 +263,8 @@ class Tensor:
         (Tensor(), "image is a torch.Tensor.*uint8 array.*not normalised"),
         ([Tensor()], r"images\[0\] is a torch.Tensor.*not normalised"),
         (np.array([["a.jpg", "b.jpg"]]), r"images is an array of shape \(1, 2\)"),
-        (io.StringIO("text"), "image is an open file that does not give bytes.*'rb'"),
+        (io.StringIO("text"), "image is a file that was opened as text .open it with 'rb'"),
+        (Upload(), r"image is a file whose read\(\) gives no bytes"),
     ],
 )
 def test_what_is_no_image_is_refused(given: Any, sentence: str) -> None:

@@ -17,6 +17,7 @@ from headstart.errors import DataError
         (("a", "b"), "<U1"),
         (iter(["a", "b"]), "<U1"),
         (np.array(["a", "b"], object), "O"),
+        (np.array(["a", "b"], np.dtypes.StringDType()), "<U1"),
         (np.array([["a"], ["b"]]), "<U1"),
         ([["a"], ["b"]], "<U1"),
         ([1, 2], "int64"),
@@ -43,7 +44,7 @@ def test_columns_of_labels() -> None:
     for given in (numbers, numbers.astype("Int64"), numbers.astype("category"), pyarrow.chunked_array([[2], [1]])):
         assert given_labels(given).tolist() == [2, 1]
         assert given_labels(given).dtype.kind == "i"
-    with pytest.raises(DataError, match="labels is a table of 2 columns"):
+    with pytest.raises(DataError, match=r"labels is a table of 2 columns \(a, b\) .*; of one-hot columns, table\.idxmax"):
         given_labels(pandas.get_dummies(texts))
 
 
@@ -93,6 +94,7 @@ def test_words_that_are_classes() -> None:
         (np.array([["a", "b"]]), r"shape \(1, 2\)"),
         ([["a", "b"], ["c"]], r"shape \(2, 2\)"),
         ([("a", "b"), "c"], r"shape \(2, 2\)"),
+        ([[["a"], ["b", "c"]], ["d"]], r"shape \(2, 2\)"),
         ("circles", "the labels are one text, 'circles'"),
         (3, "labels is a int, not a list"),
         ({"a", "b"}, "labels is a set, which has no order"),

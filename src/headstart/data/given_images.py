@@ -4,8 +4,9 @@ An image in memory becomes the bytes of an image file. So it goes the way of eve
 answer in every form.
 """
 
+import io
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Set
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -50,21 +51,20 @@ def given_images(images: GivenImages) -> Iterator[Candidate | ImageInMemory]:
     return (_given(image, f"images[{i}]") for i, image in enumerate(listed(images, "images")))
 
 
-def listed(values: Any, name: str) -> Iterable[Any]:
+def listed(values: Any, name: str, of_one_hot: str = "") -> Iterable[Any]:
     """The items of a list, array, column or iterator. Raises DataError for what has no order or is more than one column."""
     columns = getattr(values, "column_names", getattr(values, "columns", None))  # of pyarrow; of pandas and polars
     if columns is not None:
         if len(columns) != 1:
             shown = ", ".join(str(column) for column in columns)
-            raise DataError(
-                f"{name} is a table of {len(columns)} columns ({shown})", hint=f"give one column: table[{columns[0]!r}]"
-            )
+            hint = f"give one column{f': table[{columns[0]!r}]' if len(columns) else ''}{of_one_hot}"
+            raise DataError(f"{name} is a table of {len(columns)} columns ({shown})", hint=hint)
         return listed(values[columns[0]], name)
     if isinstance(values, np.ndarray) and values.ndim == 2 and values.shape[1] == 1:
         return values[:, 0]
     if isinstance(values, np.ndarray) and values.dtype.kind in "OSTU" and values.ndim != 1:
         raise DataError(f"{name} is an array of shape {values.shape}", hint="give an array with one dimension")
-    if isinstance(values, Set | Mapping):
+    if isinstance(values, set | frozenset | Mapping):
         raise DataError(f"{name} is a {type(values).__name__}, which has no order", hint="give a list")
     if not isinstance(values, Iterable):
         raise DataError(f"{name} is a {_kind_of(values)}, not a list", hint="give a list or an array")
@@ -123,6 +123,8 @@ def _given_file(file: Any, name: str) -> ImageInMemory:
     """The whole content of an open file, wherever it has been read to, as PIL does it too."""
     own = getattr(file, "name", None)
     shown = own if isinstance(own, str) else name
+    if isinstance(file, io.TextIOBase):
+        raise DataError(f"{name} is a file that was opened as text", hint="open it with 'rb'")
     try:
         if file.seekable():
             file.seek(0)
@@ -130,7 +132,7 @@ def _given_file(file: Any, name: str) -> ImageInMemory:
     except (OSError, ValueError, AttributeError) as error:  # closed; or no file although it has a `read`
         return ImageInMemory(shown, partial(_refuse, UnreadableImage(f"the open file cannot be read: {error}")))
     if not isinstance(data, bytes):
-        raise DataError(f"{name} is an open file that does not give bytes", hint="open it with 'rb'")
+        raise DataError(f"{name} is a file whose read() gives no bytes", hint="read it first, and give the bytes")
     return ImageInMemory(shown, partial(_sized, data))
 
 

@@ -37,6 +37,8 @@ def given_labels(labels: Any) -> np.ndarray:
             "some labels are text and others are numbers", hint="make them all text: [str(label) for label in labels]"
         )
     found = np.asarray(labels).reshape(-1) if hasattr(labels, "__array__") else np.asarray(values)
+    if found.dtype.kind == "T":  # NumPy's own text of any length, which scikit-learn does not know
+        found = np.asarray(values)
     if kinds == {NUMBERS}:
         found = np.asarray(values) if found.dtype == object else found  # as pandas has nullable numbers
         _refuse_measurements(found.astype(float))
@@ -64,12 +66,13 @@ def _one_dimension(labels: Any) -> list[Any]:
         labels[hidden] = None
     if isinstance(labels, np.ndarray) and labels.ndim != 1 and labels.shape[1:] != (1,):
         raise _several_each(labels.shape)
-    values = [value.as_py() if hasattr(value, "as_py") else value for value in listed(labels, "labels")]
-    sizes = {len(value) for value in values if isinstance(value, list | tuple | np.ndarray) and np.ndim(value)}
-    if sizes == {1} and all(isinstance(value, list | tuple | np.ndarray) for value in values):
-        return [value[0] for value in values]
-    if sizes:
-        raise _several_each((len(values), max(sizes)))
+    items = listed(labels, "labels", "; of one-hot columns, table.idxmax(axis=1) makes one")
+    values = [value.as_py() if hasattr(value, "as_py") else value for value in items]
+    rows = [value for value in values if isinstance(value, list | tuple) or (isinstance(value, np.ndarray) and value.ndim)]
+    if rows and len(rows) == len(values) and all(len(row) == 1 for row in rows):
+        return [row[0] for row in rows]
+    if rows:
+        raise _several_each((len(values), max(map(len, rows))))
     return values
 
 
