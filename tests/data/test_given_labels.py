@@ -98,6 +98,7 @@ def test_words_that_are_classes() -> None:
         ("circles", "the labels are one text, 'circles'"),
         (3, "labels is a int, not a list"),
         ({"a", "b"}, "labels is a set, which has no order"),
+        ({"a.jpg": "a"}, "labels is a dict, not a list .give its values"),
         (["a", 1], "some labels are text and others are numbers"),
         ([b"a", b"b"], "position 0 is a bytes"),
         (["a", {"b"}], "position 1 is a set"),

@@ -6,7 +6,7 @@ answer in every form.
 
 import io
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -64,7 +64,7 @@ def listed(values: Any, name: str, of_one_hot: str = "") -> Iterable[Any]:
         return values[:, 0]
     if isinstance(values, np.ndarray) and values.dtype.kind in "OSTU" and values.ndim != 1:
         raise DataError(f"{name} is an array of shape {values.shape}", hint="give an array with one dimension")
-    if isinstance(values, set | frozenset | Mapping):
+    if isinstance(values, set | frozenset):
         raise DataError(f"{name} is a {type(values).__name__}, which has no order", hint="give a list")
     if not isinstance(values, Iterable):
         raise DataError(f"{name} is a {_kind_of(values)}, not a list", hint="give a list or an array")

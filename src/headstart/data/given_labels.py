@@ -1,7 +1,7 @@
 """Labels as a program has them: lists, arrays and columns, of text or numbers, one label an image."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -61,6 +61,8 @@ def _one_dimension(labels: Any) -> list[Any]:
     """The labels one by one. Raises DataError for one-hot rows, and for what is no list."""
     if isinstance(labels, str | bytes):
         raise DataError(f"the labels are one text, {labels!r}", hint="give a list with one label per image")
+    if isinstance(labels, Mapping):
+        raise DataError("labels is a dict, not a list", hint="give its values, in the order of the images")
     if isinstance(labels, np.ma.MaskedArray):
         labels, hidden = labels.data.astype(object), np.ma.getmaskarray(labels)
         labels[hidden] = None
