@@ -52,10 +52,10 @@ def test_columns_of_labels() -> None:
     ("labels", "positions"),
     [
         (["a", None, "b"], "1 label is missing, at position 1"),
-        ([np.nan, 1.0, float("nan")], "2 labels are missing, at positions 0, 2"),
+        ([np.nan, 1.0, float("nan")], "2 labels are missing, at positions 0 and 2"),
         (np.array(["a", np.nan]), "at position 1"),
-        (["", "a", "  "], "positions 0, 2"),
-        (["nan", "NaN", "None", "<NA>", "NaT", "a"], "5 labels are missing, at positions 0, 1, 2, 3, 4"),
+        (["", "a", "  "], "positions 0 and 2"),
+        (["nan", "NaN", "None", "<NA>", "NaT", "a"], "5 labels are missing, at positions 0, 1, 2, 3 and 4"),
         (np.ma.masked_equal([3, 7, 7], 3), "position 0"),
         ([[None], ["a"]], "position 0"),
         ([np.datetime64("NaT"), "a"], "position 0"),

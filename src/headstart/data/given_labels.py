@@ -1,21 +1,16 @@
 """Labels as a program has them: lists, arrays and columns, of text or numbers, one label an image."""
 
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from headstart.data.given_images import listed
+from headstart.data.table_labels import MAX_FRACTIONS, is_missing, listed_rows
 from headstart.errors import DataError
 
-# How missing values read once they were made text, as np.array(["a", np.nan]) and DataFrame.astype(str) do without a word. By
-# spelling: `none` is a class, as in "no defect".
-MISSING_TEXT = re.compile(r"\s*|[-+]?[nN][aA][nN]|None|<NA>|NaT")
 MISSING_TYPES = {"NoneType", "NAType", "NaTType"}  # None; pandas' NA and NaT
 NUMBERS, TEXT = "numbers", "text"
-MAX_FRACTIONS = 10  # different numbers, some with fractions, that may be classes; more are a measurement
-SHOWN = 10
 
 
 def given_labels(labels: Any) -> np.ndarray:
@@ -28,7 +23,7 @@ def given_labels(labels: Any) -> np.ndarray:
     if missing:
         count = "1 label is missing" if len(missing) == 1 else f"{len(missing)} labels are missing"
         raise DataError(
-            f"{count}, at position{'s' * (len(missing) > 1)} {listed_positions(missing)}",
+            f"{count}, at position{'s' * (len(missing) > 1)} {listed_rows(missing)}",
             hint="leave these images out or label them; a class that is called None needs another name, such as no_defect",
         )
     kinds = {_kind_of(value, i) for i, value in enumerate(values)}
@@ -49,12 +44,6 @@ def class_name(label: Any) -> str:
     """The name of a label's class: its text; 1.0, as pandas has whole numbers beside missing ones, is the class 1."""
     is_whole = isinstance(label, float | np.floating) and float(label).is_integer()
     return str(int(label)) if is_whole else str(label)
-
-
-def listed_positions(positions: Sequence[int]) -> str:
-    """The first positions, counted from 0 as Python does, and how many more there are."""
-    shown = ", ".join(map(str, positions[:SHOWN]))
-    return f"{shown} and {len(positions) - SHOWN} more" if len(positions) > SHOWN else shown
 
 
 def _one_dimension(labels: Any) -> list[Any]:
@@ -86,8 +75,8 @@ def _several_each(shape: tuple[int, ...]) -> DataError:
 
 
 def _is_missing(value: Any) -> bool:
-    if isinstance(value, str):
-        return MISSING_TEXT.fullmatch(value) is not None
+    if isinstance(value, str):  # np.array(["a", np.nan]) and DataFrame.astype(str) make missing values text without a word
+        return is_missing(value.strip())
     is_nan = isinstance(value, float | np.floating) and value != value
     return is_nan or type(value).__name__ in MISSING_TYPES or (isinstance(value, np.datetime64) and np.isnat(value))
 
