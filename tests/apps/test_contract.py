@@ -22,16 +22,16 @@ OPTIONS = {
     "audit": "--output --fail-on | --overwrite --val --test --exclude --backbone --weights --offline --device --workers --seed "
     "--json --quiet --path-column --label-column --join-case",
     "compare": "| --strategies --backbones --folds --output --val --exclude --epochs --augment --image-size --balance "
-    "--offline --device --workers --seed --json --quiet --path-column --label-column --join-case",
-    "preview": "--augment --output | --recipe --images --seed --path-column --label-column",
-    "predict": "--format --top-k --grid --output --min-confidence | --device --files-from --resume",
+    "--offline --device --workers --seed --json --quiet --path-column --label-column --join-case --overwrite",
+    "preview": "--augment --output | --overwrite --recipe --images --seed --path-column --label-column",
+    "predict": "--format --top-k --grid --output --min-confidence | --device --files-from --null -0 --resume --overwrite",
     "export": "--format --output | --precision --overwrite --json",
     "verify": "| --json",
     "serve": "| --host --port --token-file --cors --allow-host --device --max-batch --max-wait-ms --max-queue --max-image-mb "
     "--max-megapixels --max-request-mb --timeout",
     "evaluate": "--split --json | --device --path-column --label-column --join-case",
     "embed": "--output | --backbone --weights --offline --image-size --precision --engine --device --workers --quiet "
-    "--path-column --label-column",
+    "--path-column --label-column --overwrite",
     "cache": "--clear --all |",
     "backbones": "--fetch |",
 }

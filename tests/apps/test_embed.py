@@ -85,7 +85,8 @@ def test_cache(embed: Command, headstart: Command, draw_classes: Draw, here: Pat
     assert cleared.out.startswith("removed")
     assert headstart("cache").out.count("0.0 MB in 0 files") == 2
     assert any((own_home / "compiled").iterdir())
-    assert "4 images computed" in embed(data, "--output", "a.parquet").err
+    assert "a.parquet already exists" in embed(data, "--output", "a.parquet").err
+    assert "4 images computed" in embed(data, "--output", "a.parquet", "--overwrite").err
 
 
 def test_clearing_all(embed: Command, headstart: Command, draw_classes: Draw, here: Path, own_home: Path) -> None:

@@ -215,7 +215,7 @@ def test_it_never_writes_over_its_images(headstart: Command, saved_run: SavedRun
         "folder": ("a.png", here),
     }[target]
     before = snapshot(here)
-    refused = headstart("predict", saved_run.run, path, option, result)
+    refused = headstart("predict", saved_run.run, path, option, result, "--format", "csv", "--overwrite")
     assert_explained(refused, "folder" if target == "folder" else "is one of the input images")
     assert snapshot(here) == before
 

@@ -91,7 +91,7 @@ def unfinished(headstart: Command, run: SavedRun, output: Path, *options: object
     grid, paths = output.with_name("grid.png"), output.with_name("paths.txt")
     shutil.copy(next(iter(run.labels)), grid)
     paths.write_text("\n".join([*list(run.labels) * 8, str(grid)]), encoding="utf-8")
-    result = headstart("predict", run.run, "--files-from", paths, "--grid", grid, "--output", output, *options)
+    result = headstart("predict", run.run, "--files-from", paths, "--grid", grid, "--output", output, "--overwrite", *options)
     assert result.code == 1 and "is one of the input images" in result.err, result
     assert partial_of(output).exists() and not output.exists()
 
@@ -131,7 +131,10 @@ def test_ctrl_c_keeps_the_answers(
     assert f"answers in {partial_of(output)}: {n_kept:,}; run the same command with --resume to continue" in stopped.err
     assert beside(output) == ["answers.jsonl.partial", "answers.jsonl.partial.json"]
     refused = headstart("predict", saved_run.run, many, "--output", output)
-    assert_explained(refused, "unfinished answers", "--resume", "delete")
+    assert_explained(refused, "unfinished answers", "--resume", "--overwrite")
+    file = next(iter(saved_run.labels))
+    assert headstart("predict", saved_run.run, file, "--output", output, "--overwrite").code == 0
+    assert paths_of(output) == [file] and beside(output) == []
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -245,7 +248,7 @@ def test_what_it_does_not_go_on_with(headstart: Command, saved_run: SavedRun, ow
     "content", [b"", b"hello\n", b'{"path": "a"}\n[1]\n', b"path,predicted\na,b\n", b"\xff\xfe\n", b"torn"]
 )
 def test_a_file_of_something_else(headstart: Command, saved_run: SavedRun, here: Path, form: str, content: bytes) -> None:
-    """--resume never adds to a file that is not of this model's answers; without it a file is replaced when all is done."""
+    """--resume never adds to a file that is not of this model's answers; without it a file is replaced only by --overwrite."""
     output, file = here / f"out.{form}", next(iter(saved_run.labels))
     output.write_bytes(content)
     if content or form == "parquet":
@@ -253,7 +256,10 @@ def test_a_file_of_something_else(headstart: Command, saved_run: SavedRun, here:
         refused = headstart("predict", saved_run.run, file, "--output", output, "--resume")
         assert_explained(refused, "out.")
         assert snapshot(here) == before
-    assert headstart("predict", saved_run.run, file, "--output", output).code == 0
+    before = snapshot(here)
+    assert_explained(headstart("predict", saved_run.run, file, "--output", output), "already exists", "--overwrite")
+    assert snapshot(here) == before
+    assert headstart("predict", saved_run.run, file, "--output", output, "--overwrite").code == 0
     assert paths_of(output) == [file]
 
 
@@ -357,6 +363,31 @@ def test_the_form_is_that_of_the_name(headstart: Command, saved_run: SavedRun, h
     assert (here / "b.csv").read_bytes() == (here / "a.jsonl").read_bytes()
     assert pyarrow.parquet.read_table("a.parquet").num_rows == 1
     assert "%" in (here / "a.txt").read_text(encoding="utf-8")
+    for name in ("answers.json", "a.tsv", "a.xlsx", "a.csv.gz", "answers"):
+        assert_explained(headstart("predict", saved_run.run, file, "--output", name), name, ".csv, .jsonl, .parquet")
+        assert not (here / name).exists()
+
+
+def test_paths_that_end_in_null_bytes(headstart: Command, saved_run: SavedRun, here: Path) -> None:
+    """With -0 a list may hold names with line ends, as `find -print0` writes them; without it the list is refused."""
+    names = ["a\nb.png", "c.png"]
+    for name in names:
+        shutil.copy(next(iter(saved_run.labels)), here / name)
+    Path("list").write_bytes(b"".join(name.encode() + b"\0" for name in names))
+    result = headstart("predict", saved_run.run, "-0", "--files-from", "list", "--format", "jsonl")
+    assert [json.loads(line)["path"] for line in result.out.splitlines()] == names
+    assert result.code == 0 and "error" not in result.out
+    Path("list").write_bytes(b"c.png\0c.png\0")
+    assert_explained(headstart("predict", saved_run.run, "--files-from", "list"), "null bytes", "-0")
+    assert_explained(headstart("predict", saved_run.run, "c.png", "-0"), "there is no list", "--files-from")
+
+
+@pytest.mark.parametrize("arguments", [["predict", "RUN"], ["train"], ["audit"]])
+def test_a_url_is_no_path(headstart: Command, saved_run: SavedRun, here: Path, arguments: list[str]) -> None:
+    """A URL is not a missing file: the reason says that it must be downloaded first."""
+    command = [str(saved_run.run) if word == "RUN" else word for word in arguments]
+    result = headstart(*command, "https://example.org/a.zip")
+    assert result.code == 1 and "URL" in result.out + result.err and "download" in result.out + result.err
 
 
 def make_zip(path: Path, files: list[str], bad: bool = False) -> Path:
@@ -457,7 +488,7 @@ def test_what_is_written_meanwhile_is_no_input(headstart: Command, saved_run: Sa
         names = {Path(path).name for path in paths_of(folder / f"out.{form}") if Path(path).parent == folder}
         assert names == {"grid.png", "paths.txt"}
         assert "nothing was done" in predict("--resume").err
-        assert_explained(predict(), "is one of the input images")
+        assert_explained(predict("--overwrite"), "is one of the input images")
 
 
 @pytest.mark.slow

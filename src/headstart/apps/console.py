@@ -64,17 +64,23 @@ def as_argument(value: object) -> str:
     return subprocess.list2cmdline([str(value)]) if sys.platform == "win32" else shlex.quote(str(value))
 
 
-def check_target(target: Path | None, inputs: Iterable[Path]) -> None:
-    """Raises SettingsError if a result cannot be written to `target`, or would overwrite what it is made from."""
+def check_target(
+    target: Path | None, inputs: Iterable[Path] = (), *, overwrite: bool, endings: Sequence[str] = (), option: str = "--output"
+) -> None:
+    """Raises SettingsError if a result cannot be written to `target`: it is one of the inputs, exists already (without
+    `overwrite`), is a folder, or has an ending other than the given ones.
+    """
     if target is None:
         return
     if target.is_dir():
         raise SettingsError(f"{target} is a folder", hint="give a file name for the result")
-    if not target.exists():
-        return
     place = target.resolve()
-    if any(path.resolve() == place for path in inputs):
+    if target.exists() and any(path.resolve() == place for path in inputs):
         raise SettingsError(f"{target} is one of the input images or tables", hint="choose another name for the result")
+    if endings and target.suffix.lower() not in endings:
+        raise SettingsError(f"{target} does not end in {' or '.join(endings)}", hint=f"{option} names such a file")
+    if target.is_file() and not overwrite:  # a pipe or /dev/stdout is no earlier result
+        raise SettingsError(f"{target} already exists", hint=f"choose another {option}, or pass --overwrite")
 
 
 def command(function: Callable[P, None]) -> Callable[P, None]:

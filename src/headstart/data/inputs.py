@@ -4,22 +4,36 @@ import codecs
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from io import BufferedReader, BytesIO
 from itertools import chain
 from pathlib import Path
-from typing import BinaryIO
 
 from headstart.data.sources import Candidate, Skipped, printable
 from headstart.data.walking import find_images
 from headstart.errors import DataError
 
+CHUNK_BYTES = 1 << 16
+
 
 @dataclass(frozen=True, slots=True)
 class PathList:
-    """A text with one path per line."""
+    """A file with one path per line, or with paths that each end in a null byte."""
 
     name: str  # as shown to people
-    lines: BinaryIO
+    file: BufferedReader | BytesIO
     total: int = 0  # number of paths; 0 if it is not known before the last has arrived
+    null: bool = False  # whether paths end in a null byte, as `find -print0` writes them
+
+    def entries(self) -> Iterator[bytes]:
+        """The lines, or what is between null bytes, as it arrives."""
+        if not self.null:
+            yield from self.file
+            return
+        rest = b""
+        while chunk := self.file.read1(CHUNK_BYTES):
+            *whole, rest = (rest + chunk).split(b"\0")
+            yield from whole
+        yield rest
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,14 +53,14 @@ class Inputs:
         return replace(self, found=found, listed=listed, total=total)
 
 
-def open_list(stack: ExitStack, file: Path) -> PathList:
+def open_list(stack: ExitStack, file: Path, *, null: bool) -> PathList:
     """The list in a file, open until `stack` closes; a pipe is read as data arrives."""
-    lines = stack.enter_context(file.open("rb"))
+    path_list = PathList(str(file), stack.enter_context(file.open("rb")), null=null)
     if not file.is_file():
-        return PathList(str(file), lines)
-    total = sum(bool(line.strip()) for line in lines)
-    lines.seek(0)
-    return PathList(str(file), lines, total)
+        return path_list
+    total = sum(bool(entry.strip()) for entry in path_list.entries())
+    path_list.file.seek(0)
+    return replace(path_list, total=total)
 
 
 def open_inputs(stack: ExitStack, paths: Sequence[Path], lists: Sequence[PathList]) -> Inputs:
@@ -70,10 +84,16 @@ def open_inputs(stack: ExitStack, paths: Sequence[Path], lists: Sequence[PathLis
 
 
 def _paths_in(path_list: PathList) -> Iterator[str]:
-    """The paths as they arrive; bytes that are not UTF-8 are kept as the file system has them. Raises DataError for UTF-16."""
-    for number, line in enumerate(path_list.lines):
-        if number == 0 and line.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+    """The paths as they arrive; bytes that are not UTF-8 are kept as the file system has them.
+
+    Raises DataError for UTF-16, and if null bytes are where line ends should be.
+    """
+    for number, entry in enumerate(path_list.entries()):
+        if number == 0 and entry.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
             raise DataError(f"{path_list.name} is not UTF-8 text", hint="save it as UTF-8, one path per line")
-        path = (line.removeprefix(codecs.BOM_UTF8) if number == 0 else line).decode("utf-8", "surrogateescape").rstrip("\r\n")
+        if not path_list.null and entry.endswith(b"\0"):  # the rest of the list: it has no line ends
+            raise DataError(f"the paths in {path_list.name} end in null bytes, not in line ends", hint="pass -0 as well")
+        path = (entry.removeprefix(codecs.BOM_UTF8) if number == 0 else entry).decode("utf-8", "surrogateescape")
+        path = path if path_list.null else path.rstrip("\r\n")
         if path.strip():
             yield path

@@ -16,6 +16,7 @@ from headstart.data.sources import Candidate, Skipped, Sources, printable
 from headstart.data.table_sources import names_images, table_sources
 from headstart.data.tables import TABLE_ENDINGS
 from headstart.data.walking import entries_of, files_below, folders_of
+from headstart.download import is_url
 from headstart.errors import DataError
 
 
@@ -25,6 +26,8 @@ def open_sources(data: Path, reading: Reading = AS_IT_IS) -> Iterator[Sources]:
 
     Raises DataError if `data` is not a data set.
     """
+    if not data.exists() and is_url(data):
+        raise DataError(f"{data} is a URL: images are read from this machine only", hint="download it, and give the file")
     if not data.exists():
         raise DataError(f"there is no {data}", hint="give a folder, a CSV or Parquet file, a .zip or .tar, or a catalog name")
     if not is_archive(data):

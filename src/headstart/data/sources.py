@@ -10,6 +10,8 @@ from headstart.data.archives import ZipMember
 from headstart.data.images import read_bytes
 from headstart.errors import DataError
 
+SURROGATE = re.compile("[\ud800-\udfff]")  # not a character: it cannot be written as UTF-8
+
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
@@ -77,5 +79,11 @@ def natural_order(name: str) -> list[tuple[bool, int, str, str]]:
 
 
 def printable(name: str) -> str:
-    """A file's name as text; bytes that are not UTF-8, as in names from old systems, become question marks."""
-    return name.encode("utf-8", "replace").decode("utf-8")
+    """A file's name as text. Bytes that are not UTF-8, as in names from old systems, are escaped, as in `k\\xe4fer`."""
+    return SURROGATE.sub(_escaped, name)
+
+
+def _escaped(found: re.Match[str]) -> str:
+    code = ord(found[0])
+    is_byte = 0xDC80 <= code <= 0xDCFF  # as Python keeps one in a name
+    return f"\\x{code - 0xDC00:02x}" if is_byte else f"\\u{code:04x}"

@@ -45,17 +45,20 @@ class Partial(Protocol):
 
 @contextmanager
 def answer_file(
-    output: Path, format: Format, columns: Columns, made_by: dict[str, Any], *, resume: bool
+    output: Path, format: Format, columns: Columns, made_by: dict[str, Any], *, resume: bool, overwrite: bool = False
 ) -> Iterator[AnswerLog]:
     """Yields a log that writes answers to FILE.partial, which survives a crash and becomes `output` when the block ends.
 
-    `resume` continues FILE.partial if there is one, else a finished file, and else starts anew. `made_by` is everything that
+    `resume` continues FILE.partial if there is one, else a finished file, and else starts anew. `overwrite` discards
+    FILE.partial. `made_by` is everything that
     changes an answer. Raises SettingsError if an existing file is from another model or other options, or if another process
     is writing it.
     """
     place = _beside(output, "")
     output.parent.mkdir(parents=True, exist_ok=True)
     with locked(_beside(output, LOCK), str(output)):
+        if overwrite:
+            _discard(output, place)
         partial = _partial(place, format, columns, made_by["top_k"])
         is_adopted = _begin(partial, output, place, made_by, resume=resume)
         kept = partial.kept(place)
@@ -108,7 +111,9 @@ def _begin(partial: Partial, output: Path, place: Path, made_by: dict[str, Any],
     state = _beside(output, STATE)
     if place.exists():
         if not resume:
-            raise SettingsError(f"{place} contains unfinished answers", hint="continue with --resume, or delete it")
+            raise SettingsError(
+                f"{place} contains unfinished answers", hint="continue with --resume, or start again with --overwrite"
+            )
         _check_state(state, place, made_by)
         return False
     if not (resume and output.exists()):

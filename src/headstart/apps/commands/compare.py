@@ -49,6 +49,7 @@ def compare(
     ] = "efficientnet_lite0",
     folds: Annotated[int, typer.Option(min=2, max=50, help="Number of folds; each is held out once.")] = 3,
     output: Annotated[Path | None, typer.Option(metavar="FILE.json", help="Also write the results to this file.")] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier file at --output.")] = False,
     val: Val = DEFAULT.val,
     exclude: Exclude = DEFAULT.exclude,
     path_column: PathColumn = DEFAULT.path_column,
@@ -76,7 +77,7 @@ def compare(
 
       headstart compare photos --strategies probe --backbones efficientnet_lite0,efficientnet_lite1,efficientnet_lite2
     """
-    check_target(output, [Path(data)])
+    check_target(output, [Path(data)], overwrite=overwrite, endings=[".json"])
     settings = settings_of(locals())
     check_outside(output, data, settings.val)
     from headstart.runs.comparing import compare_models

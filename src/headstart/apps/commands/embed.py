@@ -26,6 +26,7 @@ from headstart.apps.options import (
 def embed(
     data: Annotated[str, typer.Argument(metavar="DATA", help="Images, in any form that train accepts.")],
     output: Annotated[Path, typer.Option(metavar="FILE.parquet", help="Where to write the table.")],
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier table at --output.")] = False,
     path_column: PathColumn = DEFAULT.path_column,
     label_column: LabelColumn = DEFAULT.label_column,
     backbone: Backbone = DEFAULT.backbone,
@@ -47,7 +48,7 @@ def embed(
       headstart embed photos --output photos.parquet
     """
     settings = settings_of(locals())
-    check_target(output, [Path(data)])
+    check_target(output, [Path(data)], overwrite=overwrite, endings=[".parquet"])
     from headstart.runs.embedding import embed as embed_run
 
     with progress_bars(quiet=quiet) as progress:

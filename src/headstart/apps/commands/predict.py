@@ -4,9 +4,10 @@ import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
+from io import BufferedReader
 from itertools import chain, tee
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 
 MAX_TILES, GRID_COLUMNS = 48, 6
 STDIN = Path("-")
-FORMAT_OF: dict[str, Format] = {".csv": "csv", ".jsonl": "jsonl", ".parquet": "parquet"}
+FORMAT_OF: dict[str, Format] = {".csv": "csv", ".jsonl": "jsonl", ".parquet": "parquet", ".txt": "table"}
 
 
 @command
@@ -42,6 +43,9 @@ def predict(
     files_from: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Read image paths from a text file, one per line; - is stdin.")
     ] = None,
+    null: Annotated[
+        bool, typer.Option("-0", "--null", help="Paths on stdin or in --files-from end in a null byte, as from find -print0.")
+    ] = False,
     format: Annotated[
         Format | None, typer.Option(help="Format of the answers; default: by the ending of --output, else table.")
     ] = None,
@@ -55,6 +59,7 @@ def predict(
     resume: Annotated[
         bool, typer.Option("--resume", help="Resume an interrupted --output, or add new images to a finished one.")
     ] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace earlier files at --output and --grid.")] = False,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda ...")] = "cpu",
 ) -> None:
     """Classify images with a trained model.
@@ -73,17 +78,19 @@ def predict(
 
       headstart predict runs/photos-probe-1 photos.zip --output answers.parquet --resume
 
-      find /archive -name '*.jpg' | headstart predict runs/photos-probe-1 - --output answers.csv
+      find /archive -name '*.jpg' -print0 | headstart predict runs/photos-probe-1 -0 - --output answers.csv
 
       headstart predict runs/photos-probe-1 new/ --min-confidence 0.9
     """
-    form = _form(format, output, resume=resume)
+    form = _form(format, output, resume=resume, overwrite=overwrite)
     with ExitStack() as stack:
-        inputs = _inputs(stack, paths or [], files_from)
+        inputs = _inputs(stack, paths or [], files_from, null=null)
         growing = output if form != "table" else None
         if growing is not None:
             inputs = inputs.without(is_own(growing, resume=resume))
-        _check_targets(grid, output, chain(paths or [], (file.file for file in inputs.found if file.member is None)))
+        _check_targets(
+            grid, output, overwrite, resume, chain(paths or [], (file.file for file in inputs.found if file.member is None))
+        )
         check_outside(output, *(paths or []))
         check_outside(grid, *(paths or []), option="--grid")
         progress = stack.enter_context(progress_bars(quiet=output is None))
@@ -96,7 +103,7 @@ def predict(
         else:
             manifest = sha256_of_file(find_bundle(model) / MANIFEST)
             made_by = {"model": manifest, "format": form, "top_k": top_k, "min_confidence": min_confidence}
-            answers = stack.enter_context(answer_file(growing, form, columns, made_by, resume=resume))
+            answers = stack.enter_context(answer_file(growing, form, columns, made_by, resume=resume, overwrite=overwrite))
         candidates = chain(inputs.found, _checked(inputs.listed, (grid, output)))
         tiles = _answer(inputs, candidates, predictor, answers, progress, MAX_TILES if grid else 0)
     if grid is not None and tiles:
@@ -107,34 +114,49 @@ def predict(
         raise typer.Exit(EXIT_ERROR)
 
 
-def _form(format: Format | None, output: Path | None, *, resume: bool) -> Format:
-    form = format or (FORMAT_OF.get(output.suffix.lower(), "table") if output is not None else "table")
+def _form(format: Format | None, output: Path | None, *, resume: bool, overwrite: bool) -> Format:
+    """The format of the answers, by --format, else by the ending of the output. Raises SettingsError."""
+    by_ending = None if output is None else FORMAT_OF.get(output.suffix.lower())
+    if output is not None and format is None and by_ending is None:
+        raise SettingsError(
+            f"{output} does not end in {', '.join(FORMAT_OF)}", hint="choose one of these endings, or pass --format as well"
+        )
+    form = format or by_ending or "table"
     if form == "parquet" and output is None:
         raise SettingsError("a Parquet file cannot be printed", hint="give it a name with --output")
     if resume and (output is None or form == "table"):
         raise SettingsError(
             "only a file of answers can be resumed", hint="give --output a name that ends in .csv, .jsonl or .parquet"
         )
+    if resume and overwrite:
+        raise SettingsError("--resume keeps earlier answers and --overwrite replaces them", hint="choose one of them")
     return form
 
 
-def _inputs(stack: ExitStack, paths: Sequence[Path], files_from: Path | None) -> Inputs:
+def _inputs(stack: ExitStack, paths: Sequence[Path], files_from: Path | None, *, null: bool) -> Inputs:
     named = [path for path in paths if path != STDIN]
     lists = [STDIN] * (len(paths) - len(named)) + ([files_from] if files_from is not None else [])
     if not (named or lists):
         raise typer.BadParameter("give images, folders or archives, or --files-from FILE", param_hint="PATH")
     if lists.count(STDIN) > 1:
         raise SettingsError("stdin is given twice, but can be read only once", hint="give - once")
-    opened = [PathList("stdin", sys.stdin.buffer) if file == STDIN else open_list(stack, file) for file in lists]
+    if null and not lists:
+        raise SettingsError("-0 says how the paths of a list end, but there is no list", hint="give - or --files-from FILE")
+    opened = [
+        PathList("stdin", cast(BufferedReader, sys.stdin.buffer), null=null)
+        if file == STDIN
+        else open_list(stack, file, null=null)
+        for file in lists
+    ]
     return open_inputs(stack, named, opened)
 
 
-def _check_targets(grid: Path | None, output: Path | None, inputs: Iterable[Path]) -> None:
+def _check_targets(grid: Path | None, output: Path | None, overwrite: bool, resume: bool, inputs: Iterable[Path]) -> None:
     if grid is not None and output is not None and grid.resolve() == output.resolve():
         raise SettingsError(f"--grid and --output are both {grid}", hint="give them different names")
     files = list(inputs)
-    for target in (grid, output):
-        check_target(target, files)
+    check_target(grid, files, overwrite=overwrite or resume, endings=[".png"], option="--grid")
+    check_target(output, files, overwrite=overwrite or resume)
 
 
 @contextmanager
@@ -173,7 +195,7 @@ def _checked(candidates: Iterable[Candidate], targets: Iterable[Path | None]) ->
     """The same candidates, one by one. Raises SettingsError if a result would overwrite one of their files."""
     for candidate in candidates:
         for target in targets:
-            check_target(target, [candidate.file])
+            check_target(target, [candidate.file], overwrite=True)  # whether it may be replaced was checked before
         yield candidate
 
 

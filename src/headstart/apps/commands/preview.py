@@ -1,5 +1,6 @@
 """`headstart preview`."""
 
+from itertools import chain, count
 from pathlib import Path
 from typing import Annotated
 
@@ -27,7 +28,11 @@ def preview(
     seed: Annotated[int, typer.Option(min=0, help="Another seed draws other images and crops.")] = 0,
     path_column: PathColumn = DEFAULT.path_column,
     label_column: LabelColumn = DEFAULT.label_column,
-    output: Annotated[Path, typer.Option(metavar="FILE.png", help="File to draw to.")] = Path("preview.png"),
+    output: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE.png", help="File to draw to; default: preview.png, or the next free preview-2.png."),
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier picture at --output.")] = False,
 ) -> None:
     """Draw a labelled sample of images, raw and augmented.
 
@@ -42,12 +47,20 @@ def preview(
     reading = Reading.of(TrainSettings.of(path_column=path_column, label_column=label_column))
     with open_data(data, reading) as sources:
         check_columns(reading, [sources])
-        check_target(output, [Path(data), *(candidate.file for candidate in sources.candidates)])
-        check_outside(output, data)
-        skipped = _draw(output, sources, augment, recipe, images, seed)
+        file = output or _free_name()
+        inputs = [Path(data), *(candidate.file for candidate in sources.candidates)]
+        check_target(file, inputs, overwrite=overwrite, endings=[".png"])
+        check_outside(file, data)
+        skipped = _draw(file, sources, augment, recipe, images, seed)
     for entry in skipped:
         note(f"skipped {entry.path}: {entry.reason}")
-    say(str(output))
+    say(str(file))
+
+
+def _free_name() -> Path:
+    """The first of preview.png, preview-2.png ... in the current folder that does not exist."""
+    names = chain(["preview.png"], (f"preview-{number}.png" for number in count(2)))
+    return next(path for path in map(Path, names) if not path.exists())
 
 
 @explains_missing_packages("drawing")
