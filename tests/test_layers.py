@@ -62,6 +62,9 @@ ROOMS = {  # outside package -> the only modules that may import it
     "uvicorn": ("apps.serving.server",),
     "PIL": (
         "data.images",
+        "data.colour",
+        "data.heic",
+        "data.tiff_samples",
         "data.facts",
         "data.odd_images",
         "data.preprocess",
@@ -69,6 +72,7 @@ ROOMS = {  # outside package -> the only modules that may import it
         "data.given_images",
         "data.pil_images",
     ),
+    "pillow_heif": ("data.heic",),
     "huggingface_hub": ("model.weights",),
     "jinja2": ("artifact.page",),
     "matplotlib": ("artifact.figures",),

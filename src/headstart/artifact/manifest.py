@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Discriminator, Field, Tag, field_serializer, field_validator, model_validator
 
+from headstart.data.images import DECODING
 from headstart.data.preprocess import Preprocess
 from headstart.errors import BackboneError, BundleError
 from headstart.evaluation.metrics import Evaluation
@@ -206,6 +207,12 @@ def read_manifest(folder: Path) -> Manifest:
             f"{folder} has format {found}; this version of headstart reads up to {FORMAT}",
             hint="pip install --upgrade headstart",
         )
+    preprocess = values.get("preprocess")
+    if isinstance(preprocess, dict) and isinstance(preprocess.get("decoding"), int) and preprocess["decoding"] > DECODING:
+        raise BundleError(
+            f"{folder} decodes images in a way that this version of headstart does not know",
+            hint="pip install --upgrade headstart",
+        )
     try:
         manifest = Manifest.from_json(_upgraded(values))
     except (ValueError, RecursionError) as error:
@@ -240,6 +247,8 @@ def _upgraded(values: dict[str, Any]) -> dict[str, Any]:
             new["plan"] = grouped(plan)
     if isinstance(evaluation, dict):
         new["evaluation"] = {"n_groups": evaluation.get("n"), **evaluation} if evaluation else None
+    if isinstance(new.get("preprocess"), dict):
+        new["preprocess"] = {"decoding": 1, **new["preprocess"]}
     if "engine" not in values and isinstance(settings, dict) and settings.get("precision") == "bf16":
         is_probe = (values.get("strategy"), values.get("recipe")) == ("probe", "default")
         new["engine"] = {"name": "openvino", "precision": "bf16"} if is_probe else ONNX_RUNTIME.as_json()

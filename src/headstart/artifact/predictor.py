@@ -297,7 +297,7 @@ def compiled_form(bundle: Bundle, progress: Progress = silent) -> tuple[Compiled
     if manifest.has_pretrained_body:
         pretrained = manifest.backbone.weights_sha256
         shared = find_compiled(compiled_folder(timm_name, pretrained, manifest.settings.image_size))
-        if shared is not None and shared.record.preprocess == manifest.preprocess:
+        if shared is not None and shared.record.preprocess.digest() == manifest.preprocess.digest():
             return shared, NetworkId(timm_name, pretrained)
     folder = compiled_folder(timm_name, manifest.weights_sha256, manifest.preprocess.digest())
     return find_compiled(folder) or compile_network(_network_of(bundle, "cpu"), folder, progress=progress), None

@@ -1,6 +1,7 @@
 """What is known of an image without knowing what it shows: format, size, brightness, sharpness, a hash that finds copies."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,7 +9,7 @@ from PIL import Image
 
 from headstart.data.images import DecodedImage
 
-FACTS_VERSION = 2  # raised with every change here that changes a fact
+FACTS_VERSION = 3  # raised with every change here that changes a fact
 MEASURED_PX = 256  # longer side up to which pixels are measured as they are; larger images are reduced below it
 MEAN_CELL_PX = 8  # colours are averaged over cells of this side first, which is fast
 
@@ -29,6 +30,7 @@ class ImageFacts:
     brightness: float = 0.0  # mean luma, 0 .. 255
     contrast: float = 0.0  # standard deviation of luma
     sharpness: float = 0.0  # variance of the Laplacian of luma at 128 to 256 px: low where blurred (Pech-Pacheco et al. 2000)
+    pages: int = 1  # of the file; only the first is looked at
 
 
 def facts_of(decoded: DecodedImage) -> ImageFacts:
@@ -53,6 +55,17 @@ def facts_of(decoded: DecodedImage) -> ImageFacts:
         brightness=float(levels.mean()),
         contrast=float(levels.std()),
         sharpness=_sharpness(levels),
+        pages=decoded.pages,
+    )
+
+
+def notes_on(facts: Sequence[ImageFacts]) -> tuple[str, ...]:
+    """What the owner of the images should know of their files."""
+    n = sum(fact.pages > 1 for fact in facts)
+    if not n:
+        return ()
+    return (
+        ("1 file holds several pages; its first is used",) if n == 1 else (f"{n} files hold several pages; the first is used",)
     )
 
 

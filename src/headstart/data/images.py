@@ -1,19 +1,26 @@
-"""The only place that opens or encodes an image.
+"""The door of the only room that opens or encodes an image; what kinds of files ask for is in the modules it imports.
 
-What a file is, its content says, not its name. Every image comes out as 8-bit RGB, upright, or as an UnreadableImage
+What a file is, its content says, not its name. Every image comes out as 8-bit sRGB, upright, or as an UnreadableImage
 whose reason can be shown to the owner of the file.
 """
 
 import io
 import warnings
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError, __version__, features
 
+from headstart.data.colour import profile_of, to_srgb
+from headstart.data.heic import heic_version, open_heic
+from headstart.data.other_files import is_heic, rare_jpeg, what_else
+from headstart.data.png_chunks import without_large_texts
+from headstart.data.tiff_pages import Page, Tag, in_words, is_tiff, photograph_in
+from headstart.data.tiff_samples import is_for_samples, read_samples
+from headstart.data.unreadable import Fault as Fault  # offered here too: this is where files are opened
+from headstart.data.unreadable import UnreadableImage as UnreadableImage
 from headstart.forks import lock_free_at_forks
 
 FORMATS = (
@@ -25,10 +32,13 @@ FORMATS = (
     "PPM",
     "AVIF",
 )  # the JPEG reader also takes MPO, the format of 3D and phone cameras
+ANIMATED = {"PNG", "WEBP", "AVIF"}  # formats whose files may be animations; MPO and HEIC hold other views of one photograph
 MAX_PIXELS = 178_956_970  # as many as Pillow itself opens without an error; 0.5 GB as RGB
 LARGE_PIXELS = 8_000_000  # an image of more, as it is decoded, is decoded while no other large one is
 MAX_BYTES = 1 << 30  # of a file: more than the largest image takes uncompressed
-DECODING = 1  # raised with every change here that changes a pixel
+# Raised with every change in this room that changes a pixel, or which files have any; models keep the one they were made with.
+# 1: Pillow's pixels as they are. 2: colours in sRGB, TIFF samples as they are meant, no animations, no previews of raw files.
+DECODING = 2
 EXIF_ORIENTATION = 0x0112
 # EXIF orientation -> what turns the picture upright (TIFF 6.0, tag 274)
 UPRIGHT = {
@@ -40,22 +50,6 @@ UPRIGHT = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-# Beginnings of files that are often found among images, and what to tell their owner.
-OTHER_FILES = (
-    (b"GIF8", "a GIF: animations and placeholders are not read"),
-    (b"\xff\xd8\xff", "the image is damaged: a JPEG cut off in its header"),
-    (b"\x89PNG", "the image is damaged: a PNG cut off in its header"),
-    (b"%PDF", "a PDF, not an image"),
-    (b"PK\x03\x04", "a zip archive, not an image"),
-    (b"\x1f\x8b", "a gzip archive, not an image"),
-    (b"<svg", "an SVG drawing, not pixels"),
-    (b"<!doctype", "a web page, not an image"),
-    (b"<html", "a web page, not an image"),
-    (b"8bps", "a Photoshop file, not a flat image"),
-    (b"\x00\x00\x01\x00", "an icon file, not a photograph"),
-    (b"\x76\x2f\x31\x01", "an OpenEXR file: floating-point pixels are not read"),
-)
-HEIC_BRANDS = (b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"msf1")
 
 # Decoding takes up to 16 bytes a pixel (transparency, 16 bits): without turns, each thread could take gigabytes at once.
 TURN = lock_free_at_forks()
@@ -64,19 +58,6 @@ Image.init()  # registers every plugin once, before threads start
 # Pillow warns of large images and odd metadata. What matters of it is raised below as a reason; catching the warnings
 # call by call is not possible, because warnings.catch_warnings is not safe in threads.
 warnings.filterwarnings("ignore", module="PIL")
-
-
-# What is wrong with a file: its content is damaged, is something else than an image that is read, or is too large.
-Fault = Literal["damaged", "type", "size"]
-
-
-class UnreadableImage(Exception):  # noqa: N818 - a fact about a file, not a failure of the program
-    """The file is not an image that can be used; `reason` says why in a few words."""
-
-    def __init__(self, reason: str, fault: Fault = "damaged") -> None:
-        super().__init__(reason)
-        self.reason = reason
-        self.fault = fault
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,11 +69,13 @@ class DecodedImage:
     mode: str  # the file's own pixel mode: "RGB", "P", "I;16" ...
     width: int  # of the file, upright, pixels
     height: int
+    pages: int = 1  # of the file, without previews; the first was decoded
 
 
-def pixels_version() -> str:
-    """A name for all that turns a file's bytes into pixels: this module, Pillow, and the JPEG library Pillow was built with."""
-    return f"{DECODING}-pillow{__version__}-jpeg{features.version_codec('jpg')}"
+def pixels_version(decoding: int = DECODING) -> str:
+    """A name for all that turns a file's bytes into pixels: this room, Pillow, its JPEG library, and what reads HEIC."""
+    heic = f"-heic{heic_version()}" if heic_version() else ""
+    return f"{decoding}-pillow{__version__}-jpeg{features.version_codec('jpg')}{heic}"
 
 
 def read_bytes(path: Path) -> bytes:
@@ -112,62 +95,155 @@ def check_size(n_bytes: int) -> None:
         raise UnreadableImage(f"larger than {MAX_BYTES >> 30} GiB: not an image that is read", "size")
 
 
-def decode(data: bytes, *, shorter_side_px: int = 0, max_pixels: int = MAX_PIXELS) -> DecodedImage:
+def decode(data: bytes, *, shorter_side_px: int = 0, max_pixels: int = MAX_PIXELS, decoding: int = DECODING) -> DecodedImage:
     """An upright 8-bit RGB image from the bytes of a file.
 
     `shorter_side_px` above 0 lets a JPEG be decoded at a half, a quarter or an eighth of its size, so long as its shorter
-    side keeps at least that many pixels. Raises UnreadableImage.
+    side keeps at least that many pixels. An earlier `decoding` gives the pixels that it gave. Raises UnreadableImage.
     """
     if not data:
         raise UnreadableImage("the file is empty")
+    wanted = _Wanted(shorter_side_px, max_pixels, decoding)
     try:
-        image = Image.open(io.BytesIO(data), formats=FORMATS)
-        kind, mode, full = image.format or "", image.mode, image.size
-        if full[0] * full[1] > max_pixels:
-            raise UnreadableImage(f"{full[0]} x {full[1]} pixels: more than {_millions(max_pixels)} million", "size")
-        if shorter_side_px and kind in ("JPEG", "MPO"):
-            ratio = shorter_side_px / min(full)
-            image.draft(None, (max(1, round(full[0] * ratio)), max(1, round(full[1] * ratio))))
-        reduced = image.size != full
-        with TURN if image.width * image.height > LARGE_PIXELS else nullcontext():
-            image.load()
-            orientation = _orientation(image)
-            rgb = to_rgb(image, kind)
-            if orientation in UPRIGHT:
-                rgb = rgb.transpose(UPRIGHT[orientation])
-            if rgb is not image:
-                image.close()  # its pixels are not needed while the other's are resized
+        return _decoded(data, wanted)
     except UnreadableImage:
         raise
     except Image.DecompressionBombError as error:
         raise UnreadableImage(f"more than {_millions(max_pixels)} million pixels", "size") from error
     except UnidentifiedImageError as error:
-        reason = _what_else(data)
+        reason = what_else(data)
         raise UnreadableImage(reason, "damaged" if reason.startswith("the image is damaged") else "type") from error
     except Exception as error:
+        if reason := rare_jpeg(data):
+            raise UnreadableImage(reason, "type") from error
         # A damaged file can make a decoder raise anything; each becomes the file's reason.
         raise UnreadableImage(f"the image is damaged: {error or type(error).__name__}") from error
+
+
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    shorter_side_px: int
+    max_pixels: int
+    decoding: int
+
+
+def _decoded(data: bytes, wanted: _Wanted) -> DecodedImage:
+    page = photograph_in(data) if wanted.decoding > 1 and is_tiff(data) else None
+    if page is not None and is_for_samples(page):
+        return _decoded_samples(data, page, wanted)
+    try:
+        return _decoded_by_pillow(data, wanted, page)
+    except ValueError as error:
+        if "MAX_TEXT" not in str(error):
+            raise
+    smaller, profile = without_large_texts(data)
+    return _decoded_by_pillow(smaller, wanted, None, profile)
+
+
+def _decoded_by_pillow(data: bytes, wanted: _Wanted, page: Page | None, profile: bytes | None = None) -> DecodedImage:
+    """The image of a file of any format; `page` is the photograph of a TIFF, `profile` replaces what a PNG says."""
+    image = _opened(data, wanted, page)
+    kind, mode, full = image.format or "", image.mode, image.size
+    _check_pixels(full, wanted.max_pixels)
+    if wanted.shorter_side_px and kind in ("JPEG", "MPO"):
+        ratio = wanted.shorter_side_px / min(full)
+        image.draft(None, (max(1, round(full[0] * ratio)), max(1, round(full[1] * ratio))))
+    reduced = image.size != full
+    with _turn(image.size):
+        image.load()
+        orientation = _orientation(image)
+        meant = image
+        if wanted.decoding > 1:
+            profile = profile or profile_of(image, kind)
+            meant = as_meant(image, kind, page)
+        rgb = _upright(to_rgb(meant, kind, profile if wanted.decoding > 1 else None), orientation)
+        if rgb is not image:
+            image.close()  # its pixels are not needed while the other's are resized
     # Pillow itself turns a TIFF upright while loading, so what was decoded in full tells its own upright size.
     width, height = rgb.size if not reduced else full[::-1] if 5 <= orientation <= 8 else full
-    return DecodedImage(rgb=rgb, format=kind, mode=mode, width=width, height=height)
+    return DecodedImage(rgb, kind, mode, width, height, page.n_pages if page else 1)
 
 
-def to_rgb(image: Image.Image, kind: str) -> Image.Image:
+def _decoded_samples(data: bytes, page: Page, wanted: _Wanted) -> DecodedImage:
+    size = page.number(Tag.WIDTH), page.number(Tag.HEIGHT)
+    _check_pixels(size, wanted.max_pixels)
+    with _turn(size):
+        image = read_samples(data, page)
+        mode = f"{image.mode};{max(page.bits)}"
+        rgb = _upright(to_rgb(image, "TIFF", page.content(Tag.ICC_PROFILE)), page.number(Tag.ORIENTATION))
+    return DecodedImage(rgb, "TIFF", mode, *rgb.size, page.n_pages)
+
+
+def _opened(data: bytes, wanted: _Wanted, page: Page | None) -> Image.Image:
+    if is_heic(data):
+        return open_heic(data)
+    try:
+        image = Image.open(io.BytesIO(data), formats=FORMATS)
+    except UnidentifiedImageError as error:
+        if page is not None:
+            raise UnreadableImage(f"a TIFF of a kind that is not read: {in_words(page)}", "type") from error
+        raise
+    if page is not None and page.index:
+        image.seek(page.index)
+    if wanted.decoding > 1 and image.format in ANIMATED and getattr(image, "is_animated", False):
+        raise UnreadableImage("an animation, of which no frame is the photograph: save the frame that is meant", "type")
+    return image
+
+
+def _check_pixels(size: tuple[int, int], max_pixels: int) -> None:
+    if size[0] * size[1] > max_pixels:
+        raise UnreadableImage(f"{size[0]} x {size[1]} pixels: more than {_millions(max_pixels)} million", "size")
+
+
+def _turn(size: tuple[int, int]) -> AbstractContextManager[object]:
+    return TURN if size[0] * size[1] > LARGE_PIXELS else nullcontext()
+
+
+def _upright(image: Image.Image, orientation: int) -> Image.Image:
+    return image.transpose(UPRIGHT[orientation]) if orientation in UPRIGHT else image
+
+
+def as_meant(image: Image.Image, kind: str, page: Page | None = None) -> Image.Image:
+    """A loaded image without what its format makes writers get wrong.
+
+    Alpha that is 0 everywhere in a BMP, or in a TIFF that does not name its fourth band, is an unused byte. Palettes of TIFFs
+    have 16 bits; one whose numbers all are below 256 was written with 8.
+    """
+    alpha_is_named = kind != "BMP" and (page is None or bool(page.numbers(Tag.EXTRA_BANDS)))
+    if image.mode == "RGBA" and not alpha_is_named and not image.getchannel("A").getbbox():
+        return image.convert("RGB")
+    if image.mode == "P" and page is not None and max(page.numbers(Tag.PALETTE), default=256) < 256:
+        levels = np.array(page.numbers(Tag.PALETTE), np.uint8)
+        image.putpalette(levels.reshape(3, -1).T.tobytes())
+    return image
+
+
+def to_rgb(image: Image.Image, kind: str, profile: bytes | None = None) -> Image.Image:
     """8-bit RGB of a loaded image: alpha on white, 16 bits divided by 257. Raises UnreadableImage for other depths.
 
-    `kind` is the file's format: mode "I" holds 16-bit values in PNG and PPM, 32-bit ones in TIFF.
+    `kind` is the file's format: mode "I" holds 16-bit values in PNG and PPM, 32-bit ones in TIFF. With a `profile` its colours
+    are converted to sRGB before they meet the white.
     """
     if image.mode.startswith("I;16") or (image.mode == "I" and kind in ("PNG", "PPM")):
         levels = np.asarray(image).astype(np.uint32)
-        return Image.fromarray(((levels + 128) // 257).astype(np.uint8)).convert("RGB")
+        image = Image.fromarray(((levels + 128) // 257).astype(np.uint8))
     if image.mode == "I":
         raise UnreadableImage("32-bit integer pixels: their range is unknown; save the image with 8 or 16 bits", "type")
     if image.mode == "F":
         raise UnreadableImage("floating-point pixels: their range is unknown; save the image with 8 or 16 bits", "type")
+    if profile:
+        image = to_srgb(_in_bands(image), profile)
     if image.has_transparency_data:
         rgba = image if image.mode == "RGBA" else image.convert("RGBA")
         return Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba).convert("RGB")
     return image if image.mode == "RGB" else image.convert("RGB")
+
+
+def _in_bands(image: Image.Image) -> Image.Image:
+    """The image with a band for each colour and for transparency, as profiles describe colours."""
+    if image.has_transparency_data and image.mode not in ("LA", "RGBA"):
+        return image.convert("LA" if image.mode == "L" else "RGBA")
+    return image.convert("RGB") if image.mode in ("P", "YCbCr") else image
 
 
 def thumbnail(image: Image.Image, side_px: int) -> np.ndarray:
@@ -199,15 +275,3 @@ def _orientation(image: Image.Image) -> int:
 
 def _millions(pixels: int) -> str:
     return f"{pixels / 1e6:.3g}" if pixels < 10**8 else str(pixels // 10**6)
-
-
-def _what_else(data: bytes) -> str:
-    if data[4:8] == b"ftyp" and data[8:12] in HEIC_BRANDS:
-        return "a HEIC photograph: save it as JPEG first (phones can be set to take JPEG)"
-    start = data[:64].lstrip().lower()
-    for beginning, reason in OTHER_FILES:
-        if start.startswith(beginning.lower()):
-            return reason
-    if all(byte >= 9 for byte in data[:512]):
-        return "a text file, not an image"
-    return "not an image in a format that is read (JPEG, PNG, WebP, BMP, TIFF, PPM, AVIF)"

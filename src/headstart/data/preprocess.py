@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 from pydantic import ConfigDict, Field
 
-from headstart.data.images import MAX_PIXELS, DecodedImage, decode
+from headstart.data.images import DECODING, MAX_PIXELS, DecodedImage, decode
 from headstart.schema import Schema
 from headstart.storage import sha256_of_bytes
 
@@ -35,6 +35,9 @@ class Preprocess(Schema):
     # A JPEG may be decoded at 1/2, 1/4 or 1/8 of its size while its shorter side stays at least this many times
     # `resize_px`; 0: always decoded in full. Twice the target keeps what the resize filter can still see.
     decode_margin: Annotated[float, Field(ge=0, le=100)] = 2.0
+    decoding: Annotated[int, Field(ge=1, le=DECODING)] = (
+        DECODING  # how files become pixels; a model keeps the way it was made with
+    )
 
     @property
     def decode_px(self) -> int:
@@ -43,7 +46,7 @@ class Preprocess(Schema):
 
     def decode(self, data: bytes, max_pixels: int = MAX_PIXELS) -> DecodedImage:
         """The image in a file's bytes, at the scale this preprocessing wants. Raises UnreadableImage."""
-        return decode(data, shorter_side_px=self.decode_px, max_pixels=max_pixels)
+        return decode(data, shorter_side_px=self.decode_px, max_pixels=max_pixels, decoding=self.decoding)
 
     def view(self, image: Image.Image) -> np.ndarray:
         """The pixels the network sees: (size_px, size_px, 3) uint8.
@@ -83,9 +86,17 @@ class Preprocess(Schema):
         resize_px = math.floor(size_px * self.resize_px / self.size_px)
         return self.model_copy(update={"size_px": size_px, "resize_px": resize_px})
 
+    def newest(self) -> "Preprocess":
+        """The same preprocessing for a new model: files are decoded as this version does."""
+        return self.model_copy(update={"decoding": DECODING})
+
     def digest(self) -> str:
-        """A name for this spec: 16 hexadecimal digits, different where any part differs."""
-        return sha256_of_bytes(json.dumps(self.as_json(), sort_keys=True).encode())[:16]
+        """A name for the way from decoded pixels to a view: 16 hexadecimal digits, different where any part of it differs.
+
+        How files become pixels is not in it, because networks are compiled for views: see `pixels_version`.
+        """
+        values = {name: value for name, value in self.as_json().items() if name != "decoding"}
+        return sha256_of_bytes(json.dumps(values, sort_keys=True).encode())[:16]
 
 
 def resized_size(width: int, height: int, shorter_side_px: int) -> tuple[int, int]:

@@ -2,13 +2,13 @@
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from headstart.audit.twins import Twins, find_twins
 from headstart.data.dataset import Dataset, LabelledImage, training_dataset
-from headstart.data.facts import ImageFacts
+from headstart.data.facts import ImageFacts, notes_on
 from headstart.data.sources import Skipped, Sources
 from headstart.data.splits import groups_of
 from headstart.fitting.feature_table import FeatureTable
@@ -63,6 +63,7 @@ def scan_given(
     )
     skipped = (*(entry for source in sources for entry in source.skipped), *found.skipped)
     dataset = make_dataset(sources[0].name, found.images, skipped, sources)
+    dataset = replace(dataset, notes=(*dataset.notes, *notes_on(found.facts)))
     twins = find_twins(dataset.images, found.facts, found.vectors)
     groups = groups_of(dataset.images, twins.pairs())
     seconds = {"load": loaded - began, "scan": time.perf_counter() - loaded}

@@ -202,7 +202,7 @@ class Shelf:
 
     def __init__(self, store: "FeatureStore", preprocess: Preprocess, extractor: Extractor | None) -> None:
         self._store = store
-        self._fact_space = FactSpace(FACTS_VERSION, preprocess.decode_px, pixels_version())
+        self._fact_space = FactSpace(FACTS_VERSION, preprocess.decode_px, pixels_version(preprocess.decoding))
         self._feature_space: FeatureSpace | None = None
         if extractor is not None and extractor.kept_as is not None:
             self._feature_space = FeatureSpace(
@@ -211,7 +211,7 @@ class Shelf:
                 preprocess=preprocess.digest(),
                 engine=extractor.engine.name,
                 precision=extractor.engine.precision,
-                pixels_version=pixels_version(),
+                pixels_version=pixels_version(preprocess.decoding),
             )
         self._can_write = True
 

@@ -50,6 +50,7 @@ def frozen_backbone(
     if compiled is None or not compiled.state.is_file():
         compiled = _compile_backbone(spec, weights, image_size, folder, progress)
     record = compiled.record  # its spec was completed by timm during compilation
+    preprocess = record.preprocess.newest()  # an earlier version may have compiled it
     extractor = compiled_extractor(compiled, engine, NetworkId(record.spec.timm_name, weights.sha256))
 
     def with_head(head: Head) -> Model:
@@ -59,9 +60,9 @@ def frozen_backbone(
             with atomic_write(file) as aside:
                 safetensors.numpy.save_file(tensors, aside)
 
-        return Model(record.spec, record.preprocess, extractor, head, save, engine)
+        return Model(record.spec, preprocess, extractor, head, save, engine)
 
-    return Frozen(record.spec, record.preprocess, extractor, record.n_features, with_head)
+    return Frozen(record.spec, preprocess, extractor, record.n_features, with_head)
 
 
 def with_engine(frozen: Frozen, engine: Engine, compute: Compute, batch_images: int) -> Frozen:
