@@ -12,13 +12,15 @@ import pytest
 from conftest import SavedRun, draw_shape
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
-from PIL import Image
+from PIL import Image, ImageCms
 
 from headstart.artifact.bundle import CARD, FAMILIARITY, WEIGHTS, read_bundle
 from headstart.artifact.card import card_of, classifying_program, plain
 from headstart.artifact.export import export_model
 from headstart.artifact.manifest import MANIFEST, Manifest
 from headstart.artifact.predictor import Predictor
+from headstart.data.colour import DISPLAY_P3
+from headstart.data.icc import SRGB_CHROMATICITIES, profile_from
 from headstart.data.odd_images import odd_images
 from headstart.model.exported import HEAD, ExportFormat, ExportPrecision
 
@@ -178,6 +180,15 @@ def difficult_images(saved_run: SavedRun, tmp_path: Path) -> list[Path]:
         exif = Image.Exif()
         exif[0x0112] = orientation
         large.save(folder / f"large {orientation}.jpg", exif=exif)
+    wide, srgb = profile_from(None, DISPLAY_P3), ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    grey = profile_from(1.0, SRGB_CHROMATICITIES, is_grey=True)
+    for kind in ("jpg", "png", "tif"):
+        large.save(folder / f"wide colours.{kind}", icc_profile=wide)
+        large.save(folder / f"colours of sRGB.{kind}", icc_profile=srgb)
+        large.convert("L").save(folder / f"linear grey.{kind}", icc_profile=grey)
+    large.convert("RGBA").save(folder / "wide colours with alpha.png", icc_profile=wide)
+    large.convert("LA").save(folder / "linear grey with alpha.png", icc_profile=grey)
+    large.convert("P").save(folder / "wide palette.png", transparency=3, icc_profile=wide)
     large.convert("P").save(folder / "palette.png", transparency=3)
     large.convert("LA").save(folder / "grey with alpha.png")
     return [*sorted(folder.iterdir()), *map(Path, list(saved_run.labels)[:6])]

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFilter
 
-from headstart.data.facts import ImageFacts, facts_of
+from headstart.data.facts import ImageFacts, facts_of, notes_on
 from headstart.data.images import decode
 
 
@@ -36,6 +36,16 @@ def test_form(photo: Image.Image) -> None:
     """Size, format and mode are the file's own."""
     found = facts(photo.convert("L"), "JPEG")
     assert (found.width, found.height, found.format, found.mode, found.problem) == (320, 240, "JPEG", "L", "")
+
+
+def test_pages_are_told(photo: Image.Image) -> None:
+    """The files with several pages are counted, in words, and only these."""
+    several = facts(photo, "TIFF", save_all=True, append_images=[photo, photo])
+    single = facts(photo, "TIFF")
+    assert (several.pages, single.pages) == (3, 1)
+    assert notes_on([single, single]) == ()
+    assert notes_on([single, several]) == ("1 file holds several pages; its first is used",)
+    assert notes_on([several, single, several]) == ("2 files hold several pages; the first is used",)
 
 
 def test_a_plain_colour() -> None:

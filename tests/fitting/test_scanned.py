@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from conftest import TINY
+from PIL import Image
 
 from headstart.data.dataset import Dataset
 from headstart.data.given import open_given
@@ -54,6 +55,15 @@ def test_twins_belong_together(draw_classes: Callable[..., Path], scanned: Calla
     groups = dict(zip(names, found.groups.tolist(), strict=True))
     assert groups["zz.png"] == groups["circles-1.png"]
     assert len(set(groups.values())) == len(names) - 1 == 8
+
+
+def test_files_with_several_pages_are_told(draw_classes: Callable[..., Path], scanned: Callable[..., Scanned]) -> None:
+    """A run says how many files hold several pages, also when everything is in the store already."""
+    data = draw_classes({"circles": 3, "squares": 3})
+    with Image.open(data / "circles" / "circles-1.png") as page:
+        page.save(data / "circles" / "scan.tif", save_all=True, append_images=[page, page])
+    for _ in range(2):
+        assert scanned(data).dataset.notes[-1] == "1 file holds several pages; its first is used"
 
 
 def test_the_tutorial_has_no_features(draw_classes: Callable[..., Path], scanned: Callable[..., Scanned]) -> None:

@@ -107,6 +107,7 @@ def classifying_program(manifest: Manifest) -> str:
         size_px=preprocess.size_px,
         resize_px=preprocess.resize_px,
         decode_px=preprocess.decode_px,
+        decoding=preprocess.decoding,
         filter=preprocess.interpolation.upper(),
     )
     return program.rstrip()

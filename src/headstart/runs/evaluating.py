@@ -12,6 +12,7 @@ from headstart.artifact.manifest import Manifest
 from headstart.artifact.predictor import Predictor
 from headstart.data.catalog import open_data
 from headstart.data.dataset import Dataset, labelled_dataset
+from headstart.data.facts import notes_on
 from headstart.data.given import check_columns
 from headstart.data.reading import AS_IT_IS, Reading
 from headstart.data.sources import Candidate, Sources
@@ -70,7 +71,7 @@ def answer_labelled(
         stage="evaluating",
     )
     dataset = labelled_dataset(sources.name, found.images, (*sources.skipped, *found.skipped), predictor.classes)
-    dataset = replace(dataset, notes=(*sources.notes, *dataset.notes))
+    dataset = replace(dataset, notes=(*sources.notes, *dataset.notes, *notes_on(found.facts)))
     classes = set(predictor.classes)
     vectors = found.vectors[[i for i, image in enumerate(found.images) if image.label in classes]]
     return Answered(dataset, vectors, softmax(predictor.head.logits(vectors)))
