@@ -1,6 +1,7 @@
 """Pixels of TIFF files of every depth and arrangement, against the levels that they were written with."""
 
 import io
+import tracemalloc
 import zlib
 
 import numpy as np
@@ -180,6 +181,16 @@ def test_missing_strips() -> None:
 def test_a_bomb_of_12_bits() -> None:
     """A few bytes that promise a billion samples are refused by their size, before any memory is taken."""
     assert "million" in reason_for(tiff((tags(50_000, 50_000, 12, 1), [b"\0" * 100])))
+
+
+def test_tiles_of_one_pixel() -> None:
+    """A few bytes that promise a hundred million tiles are damaged, and no list of these tiles is made."""
+    page = tags(10_000, 10_000, 12, 1) | {TILE_WIDTH: [1], TILE_HEIGHT: [1]}
+    tracemalloc.start()
+    assert reason_for(tiff((page, [b"\0\0"]))) == "the image is damaged: strips or tiles are missing"
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert most < 200 << 20  # the pixels alone take 100 MB
 
 
 def test_a_compression_that_packs_no_bytes() -> None:

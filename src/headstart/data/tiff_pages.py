@@ -100,18 +100,18 @@ class Page:
     entries: Mapping[int, Entry]  # of known tags
     n_pages: int = 1  # of the file, without previews and masks
 
-    def numbers(self, tag: Tag) -> tuple[int, ...]:
-        """All values of a tag; empty if the page does not have it."""
+    def numbers(self, tag: Tag, most: int = MOST_NUMBERS) -> tuple[int, ...]:
+        """The first `most` values of a tag; empty if the page does not have it."""
         entry = self.entries.get(tag)
         if entry is None or not TYPES[entry.type][1]:
             return ()
         size, letter = TYPES[entry.type]
-        count = min(entry.count, MOST_NUMBERS, max(0, len(self.data) - entry.offset) // size)
+        count = min(entry.count, most, max(0, len(self.data) - entry.offset) // size)
         return struct.unpack_from(f"{self.order}{count}{letter}", self.data, entry.offset)
 
     def number(self, tag: Tag) -> int:
         """The first value of a tag, or what the standard says of a page without it."""
-        found = self.numbers(tag)
+        found = self.numbers(tag, 1)
         return found[0] if found else DEFAULTS.get(tag, 0)
 
     def content(self, tag: Tag) -> bytes:
@@ -127,7 +127,7 @@ class Page:
     @property
     def bits(self) -> tuple[int, ...]:
         """Bits of each band's samples."""
-        found, n = self.numbers(Tag.BITS) or (1,), min(self.number(Tag.BANDS), MOST_BANDS)
+        found, n = self.numbers(Tag.BITS, MOST_BANDS) or (1,), min(self.number(Tag.BANDS), MOST_BANDS)
         return found * n if len(found) == 1 else found[:n]
 
 
@@ -172,7 +172,7 @@ def _refuse_raw(data: bytes, pages: tuple[Page, ...]) -> None:
 
 def _refuse_unknown(page: Page) -> None:
     """Raises UnreadableImage where samples have no certain meaning, which no reader may guess."""
-    formats, bits = set(page.numbers(Tag.SAMPLE_FORMAT)) or {UNSIGNED}, max(page.bits, default=1)
+    formats, bits = set(page.numbers(Tag.SAMPLE_FORMAT, MOST_BANDS)) or {UNSIGNED}, max(page.bits, default=1)
     n_bands, photometric = page.number(Tag.BANDS), page.number(Tag.PHOTOMETRIC)
     if FLOAT in formats:
         raise UnreadableImage(f"floating-point pixels: {RANGE_IS_UNKNOWN}", "type")
@@ -203,7 +203,7 @@ def _pages(data: bytes) -> tuple[list[Page], list[Page]]:
         seen.add(at)
         page, at = reader.page(at, len(pages))
         pages.append(page)
-        for place in page.numbers(Tag.SUB_PAGES)[: MOST_PAGES - len(below)]:
+        for place in page.numbers(Tag.SUB_PAGES, MOST_PAGES - len(below)):
             below.append(reader.page(place, -1)[0])
     return pages, below
 

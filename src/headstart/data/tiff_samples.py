@@ -4,6 +4,7 @@ import io
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import product
 
 import numpy as np
 from PIL import Image
@@ -93,15 +94,12 @@ def _segments(page: Page, layout: _Layout) -> Iterator[_Segment]:
     sizes = page.numbers(Tag.TILE_BYTES if layout.is_tiled else Tag.STRIP_BYTES)
     if min(layout.segment_width, layout.segment_height) < 1:
         raise UnreadableImage("the image is damaged: strips or tiles without a size")
-    places = [
-        (left, top, slice(band, band + 1) if layout.is_planar else slice(None))
-        for band in range(layout.n_bands if layout.is_planar else 1)
-        for top in range(0, layout.height, layout.segment_height)
-        for left in range(0, layout.width, layout.segment_width)
-    ]
-    if not len(places) <= min(len(offsets), len(sizes)):
+    planes = [slice(band, band + 1) for band in range(layout.n_bands)] if layout.is_planar else [slice(None)]
+    tops, lefts = range(0, layout.height, layout.segment_height), range(0, layout.width, layout.segment_width)
+    if len(planes) * len(tops) * len(lefts) > min(len(offsets), len(sizes)):
         raise UnreadableImage("the image is damaged: strips or tiles are missing")
-    for (left, top, bands), offset, n_bytes in zip(places, offsets, sizes, strict=False):
+    places = product(planes, tops, lefts)
+    for (bands, top, left), offset, n_bytes in zip(places, offsets, sizes, strict=False):
         yield _Segment(offset, n_bytes, left, top, bands)
 
 
