@@ -21,6 +21,7 @@ from headstart.data.tiff_pages import Page, Tag, in_words, is_tiff, photograph_i
 from headstart.data.tiff_samples import is_for_samples, read_samples
 from headstart.data.unreadable import Fault as Fault  # offered here too: this is where files are opened
 from headstart.data.unreadable import UnreadableImage as UnreadableImage
+from headstart.download import is_url
 from headstart.forks import lock_free_at_forks
 
 FORMATS = (
@@ -82,11 +83,15 @@ def read_bytes(path: Path) -> bytes:
     """The bytes of a file. Raises UnreadableImage if it does not exist or cannot be read."""
     try:
         if not path.is_file():
-            raise UnreadableImage("not a file" if path.exists() else "there is no such file")
+            raise UnreadableImage("not a file" if path.exists() else _why_missing(path))
         check_size(path.stat().st_size)
         return path.read_bytes()
     except (OSError, ValueError) as error:  # ValueError: a null byte in the name
         raise UnreadableImage(f"the file cannot be read: {getattr(error, 'strerror', None) or error}") from error
+
+
+def _why_missing(path: Path) -> str:
+    return "a URL: download it first" if is_url(path) else "there is no such file"
 
 
 def check_size(n_bytes: int) -> None:
