@@ -75,7 +75,7 @@ ROOMS = {  # outside package -> the only modules that may import it
     "pillow_heif": ("data.heic",),
     "huggingface_hub": ("model.weights",),
     "jinja2": ("artifact.page",),
-    "matplotlib": ("artifact.figures",),
+    "matplotlib": ("artifact.figures", "artifact.fonts"),
     "onnxruntime": ("model.engines", "model.exported"),
     "openvino": ("model.engines", "model.exported"),
     "psutil": ("machine",),

@@ -188,7 +188,7 @@ def test_the_other_commands_are_silent(watched: Watched, saved_run: SavedRun, ti
 def test_comparing_and_the_demo_are_silent(watched: Watched, saved_run: SavedRun) -> None:
     """So are `compare`, and `demo`, whose images and backbone are installed."""
     pytest.importorskip("elpv_dataset")
-    watched.run("compare", saved_run.data, "--strategies", "probe", "--output", watched.place / "table.txt")
+    watched.run("compare", saved_run.data, "--strategies", "probe", "--output", watched.place / "compared.json")
     watched.run("demo", "--offline", "--output", watched.place / "demo")
 
 

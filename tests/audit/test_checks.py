@@ -189,6 +189,13 @@ def test_imbalance(clean: Evidence) -> None:
     assert "'b' has 1 image, the largest 59" in finding.sentence
 
 
+def test_small_classes_of_one_size_are_balanced(clean: Evidence) -> None:
+    """Two classes of 8 images each are few images, but no imbalance."""
+    images = tuple(replace(image, label="ab"[i % 2]) for i, image in enumerate(clean.dataset.images[:16]))
+    few = replace(clean, dataset=replace(clean.dataset, images=images), facts=clean.facts[:16], out_of_fold=None)
+    assert not checked(few)["imbalance"].findings
+
+
 @pytest.mark.parametrize("n_small", [14, 15, 16])
 def test_audit_and_report_agree_on_what_is_uneven(n_small: int, clean: Evidence) -> None:
     """The audit suggests --balance for exactly those classes whose size the report calls uneven."""

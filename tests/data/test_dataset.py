@@ -83,10 +83,11 @@ def test_empty_class(split: str, where: str) -> None:
 
 
 def test_class_without_a_readable_image() -> None:
-    """A class of which nothing can be read is an error, not one class less."""
+    """A class of which nothing can be read is an error that gives the reasons, not one class less."""
     error = error_of(image("ants"), image("bees"), unread=(("wasps", None),))
-    assert error.message == "class 'wasps' has no image that can be read"
-    assert error.hint == "see the reasons given for its files, or remove it"
+    assert error.message.startswith("class 'wasps' has no image that can be read (")
+    assert "bad wasps: the file is empty" in error.message
+    assert error.hint == "replace these files, or remove the class"
 
 
 @pytest.mark.parametrize("twin", ["Ants", "ANTS", "ants ", " Ants"])

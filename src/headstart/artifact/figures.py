@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from headstart.artifact.fonts import lend_fonts
 from headstart.evaluation.calibration import ReliabilityBin
 from headstart.evaluation.intervals import wilson_interval
 from headstart.evaluation.learning_curve import LearningCurve
@@ -58,13 +59,14 @@ class Tile:
 @contextmanager
 def _drawing() -> Iterator[None]:
     with matplotlib.rc_context(STYLE), warnings.catch_warnings():
-        # Scripts that no installed font has are drawn as boxes; whoever named the class knows that.
+        # Measuring a text warns of characters that lend_fonts finds a font for, or tells of.
         warnings.filterwarnings("ignore", message="Glyph|findfont", category=UserWarning)
         yield
 
 
 def save_figure(figure: Figure, file: Path) -> None:
     """Writes a PNG, whole or not at all. The same figure gives the same bytes."""
+    lend_fonts(figure)
     with _drawing(), atomic_write(file) as aside:
         FigureCanvasAgg(figure)
         options = {"compress_level": PNG_COMPRESSION}

@@ -82,7 +82,7 @@ CHECKS = (
     Check(
         "imbalance",
         "Imbalance",
-        "Classes with few images.",
+        "Classes with fewer images than the largest: with few, or with far fewer.",
         imbalance,
         is_cheap=True,
         images_that="belong to a class with few images",

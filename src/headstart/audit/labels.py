@@ -51,13 +51,13 @@ def label_error(check: str, evidence: Evidence) -> Checked:
 
 
 def imbalance(check: str, evidence: Evidence) -> Checked:
-    """Classes with few images, or with far fewer than the largest."""
+    """Classes with fewer images than the largest: with few, or with far fewer."""
     counts = np.bincount(evidence.dataset.labels, minlength=len(evidence.dataset.classes)).tolist()
     largest = max(counts)
     findings = []
     for name, count in zip(evidence.dataset.classes, counts, strict=True):
         is_far_smaller = are_uneven((largest, count))
-        if count >= SMALL_CLASS and not is_far_smaller:
+        if count == largest or (count >= SMALL_CLASS and not is_far_smaller):
             continue
         severity: Severity = "warning" if count < TINY_CLASS or is_far_smaller else "info"
         sentence = f"the class {name!r} has {count} image{'s' * (count != 1)}, the largest {largest}"

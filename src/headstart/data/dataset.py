@@ -12,6 +12,8 @@ from headstart.data.sources import Skipped, Sources, natural_order
 from headstart.data.spellings import one_spelling, spelling_key
 from headstart.errors import DataError
 
+SHOWN_REASONS = 3  # of the files of a class that cannot be read
+
 
 @dataclass(frozen=True, slots=True)
 class LabelledImage:
@@ -68,7 +70,7 @@ def training_dataset(
         first = skipped[0] if skipped else None
         seen = f"; the first of {len(skipped)} files skipped: {first.path}: {first.reason}" if first else ""
         raise DataError(f"{name} has no image that can be read{seen}", hint="JPEG, PNG, WebP, BMP, TIFF, PPM and AVIF are read")
-    classes = _classes(images, sources)
+    classes = _classes(images, sources, skipped)
     notes = tuple(note for source in sources for note in source.notes) + _fitting_notes(images, classes)
     return Dataset(name, tuple(images), classes, tuple(skipped), notes)
 
@@ -99,7 +101,7 @@ def labelled_dataset(name: str, images: Sequence[LabelledImage], skipped: Sequen
     return Dataset(name, tuple(known), tuple(classes), (*skipped, *left_out), tuple(notes))
 
 
-def _classes(images: Sequence[LabelledImage], sources: Sequence[Sources]) -> tuple[str, ...]:
+def _classes(images: Sequence[LabelledImage], sources: Sequence[Sources], skipped: Sequence[Skipped]) -> tuple[str, ...]:
     labels = {image.label for image in images}
     declared = labels | {label for source in sources for split, label in source.empty_classes if split != "test"}
     by_fold: dict[str, str] = {}
@@ -118,9 +120,13 @@ def _classes(images: Sequence[LabelledImage], sources: Sequence[Sources]) -> tup
             raise DataError(f"class {label!r} has no files{where}", hint="add images, or remove its folder")
     lost = {c.label for source in sources for c in source.candidates if c.label} - labels
     if lost:
+        label = min(lost, key=natural_order)
+        files = {c.path for source in sources for c in source.candidates if c.label == label}
+        reasons = [f"{entry.path}: {entry.reason}" for entry in skipped if entry.path in files]
+        more = f"; and {len(reasons) - SHOWN_REASONS} more" if len(reasons) > SHOWN_REASONS else ""
         raise DataError(
-            f"class {min(lost)!r} has no image that can be read",
-            hint="see the reasons given for its files, or remove it",
+            f"class {label!r} has no image that can be read ({'; '.join(reasons[:SHOWN_REASONS])}{more})",
+            hint="replace these files, or remove the class",
         )
     if len(labels) < 2:
         raise DataError(
