@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from headstart.data import splits
 from headstart.data.dataset import Dataset, LabelledImage
-from headstart.data.splits import fold_count, folds, groups_of, hold_out, split_dataset, spread_order
+from headstart.data.splits import can_be_held, fold_count, folds, groups_of, hold_out, parted, split_dataset, spread_order
 from headstart.errors import DataError
 
 
@@ -62,12 +62,13 @@ def test_every_image_has_its_chance() -> None:
     st.integers(0, 99),
 )
 def test_groups_within_classes(members: list[tuple[int, int]], fraction: float, seed: int) -> None:
-    """No group is divided, every class is on both sides, and a class's share is met to within its largest group."""
+    """No group is divided, every class of several groups is on both sides, and its share is met to within its largest group."""
     classes = sorted({label for label, _ in members})
     labels = np.array([classes.index(label) for label, _ in members])
     groups = np.unique([10 * label + group for label, group in members], return_inverse=True)[1]
     sizes = [np.bincount(groups[labels == label]) for label in range(len(classes))]
-    if min((size > 0).sum() for size in sizes) < 2:
+    n_groups = [(size > 0).sum() for size in sizes]
+    if max(n_groups) < 2 or min(size.sum() for size in sizes) < 2:
         with pytest.raises(DataError):
             hold_out(labels, groups, fraction, seed, [str(label) for label in classes])
         return
@@ -75,6 +76,9 @@ def test_groups_within_classes(members: list[tuple[int, int]], fraction: float, 
     assert not set(groups[held]) & set(groups[~held])
     for label, size in enumerate(sizes):
         n_held, n = held[labels == label].sum(), (labels == label).sum()
+        if n_groups[label] < 2:
+            assert n_held == 0
+            continue
         assert 0 < n_held < n
         assert abs(n_held - fraction * n) <= size.max() + 0.5
 
@@ -107,20 +111,52 @@ def test_group_of_several_classes_stays_whole() -> None:
 
 @pytest.mark.parametrize(("count", "words"), [(1, "1 image;"), (0, "0 images;")])
 def test_class_too_small_to_divide(count: int, words: str) -> None:
-    """A class of one image cannot be on both sides: an error with the way out."""
+    """A class of one image cannot be on both sides: an error with a way out that leads out."""
     labels = np.repeat([0, 1], [5, count])
     with pytest.raises(DataError) as caught:
         hold_out(labels, alone(labels), 0.2, 0, ("ants", "bees"))
     assert caught.value.message == f"class 'bees' has {words} 2 are needed to hold one out"
+    assert caught.value.hint == "add images, or give --val or --test"
+    labels = np.repeat([0, 1, 2], [5, count, 5])
+    with pytest.raises(DataError, match="2 are needed to hold one out") as caught:
+        hold_out(labels, alone(labels), 0.2, 0, ("ants", "bees", "wasps"))
     assert caught.value.hint == "add images, or pass --val-fraction 0"
 
 
-def test_class_that_is_one_group() -> None:
-    """A class of one group cannot be divided either."""
-    with pytest.raises(DataError) as caught:
-        hold_out(np.array([0, 0, 1, 1]), np.array([0, 0, 1, 2]), 0.5, 0, ("ants", "bees"))
-    assert caught.value.message == "class 'ants' is all one group; a group cannot be on both sides of a split"
-    assert caught.value.hint == "give a val split, or pass --val-fraction 0"
+def test_a_class_that_is_one_group_is_only_trained_on() -> None:
+    """Nothing of a class of one group is held out, nor of what shares that group; every other image is, once."""
+    labels = np.array([0, 0, 0, 1, 1, 1, 1, 2, 2, 2])
+    groups = np.array([0, 0, 0, 0, 1, 2, 3, 4, 5, 6])
+    assert not hold_out(labels, groups, 0.5, 0, "abc")[:4].any()
+    assert fold_count(labels, groups) == 3
+    parts = list(folds(labels, groups, 3, 0))
+    assert sorted(np.concatenate([held for _, held in parts]).tolist()) == [4, 5, 6, 7, 8, 9]
+    for fit, held in parts:
+        assert set(fit) | set(held) == set(range(10))
+        assert {0, 1, 2, 3} <= set(fit)
+
+
+def test_a_class_left_with_one_group_is_only_trained_on() -> None:
+    """Of a class whose other group is only trained on, the last group is too: else a fold had nothing to hold out."""
+    labels = np.array([0, 0, 1, 1, 2, 2, 3, 3])
+    groups = np.array([0, 0, 0, 1, 2, 3, 4, 5])
+    assert can_be_held(labels, groups).tolist() == [False] * 4 + [True] * 4
+
+
+def test_groups_are_divided_if_nothing_could_be_reported() -> None:
+    """With fewer than two classes of several groups, images of the others count one by one; with two, groups stay."""
+    labels = np.array([0, 0, 0, 1, 1, 2, 2])
+    assert parted(labels, np.array([0, 0, 0, 1, 2, 3, 4])).tolist() == [0, 0, 0, 1, 2, 3, 4]
+    one = parted(labels, np.array([0, 0, 0, 1, 1, 2, 3]))
+    assert one[5:].tolist() == [2, 3]
+    assert len(np.unique(one)) == 7
+    assert len(np.unique(parted(labels, np.array([0, 0, 0, 1, 1, 2, 2])))) == 7
+
+
+def test_classes_of_one_group_each() -> None:
+    """Where a group may not be divided and nothing can be held out, it is said."""
+    with pytest.raises(DataError, match="class 'ants' is all one group, and so is every other"):
+        hold_out(np.array([0, 0, 1, 1]), np.array([0, 0, 1, 1]), 0.5, 0, ("ants", "bees"))
 
 
 def test_groups_by_column_and_by_bytes() -> None:

@@ -22,6 +22,8 @@ def summary_sentence(evaluation: Evaluation, n_trained_on: int = 0) -> str:
     )
     if n_trained_on:
         return sentence + f"; {n_trained_on} of them were trained on, so the number is too high."
+    if evaluation.leaked:
+        return sentence + f"; {evaluation.leaked} of them have a twin in train, so the number is too high."
     few = too_few(evaluation.n, evaluation.n_groups)
     if evaluation.selected_on and evaluation.selection_corrected:
         corrected = evaluation.selection_corrected

@@ -56,7 +56,11 @@ def _certainty(evidence: StoryFacts) -> list[str]:
     low, high = honest.selection_corrected.accuracy_ci95 if honest.selection_corrected else honest.accuracy_ci95
     said = []
     few = too_few(honest.n, honest.n_groups)
-    if few == "images":
+    if honest.leaked:
+        said.append(
+            "How many new images would be classified correctly is not known: the images measured on are in train as well."
+        )
+    elif few == "images":
         said.append(f"{honest.n} images are too few to say how certain this is: at least {TOO_FEW} are needed.")
     elif few == "groups":
         said.append(_of_few_groups(honest))

@@ -1,13 +1,11 @@
 """Checks for pictures that occur more than once: harmless, across splits (a leak), or across classes (a conflict)."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 import numpy as np
 
 from headstart.audit.evidence import Evidence
 from headstart.audit.findings import Checked, Finding, Severity, strongest_first
-from headstart.audit.twins import Twins
-from headstart.data.dataset import LabelledImage
 
 HELD_OUT_RANK = {None: 0, "train": 0, "val": 1, "test": 2}
 
@@ -39,18 +37,6 @@ def conflict(check: str, evidence: Evidence) -> Checked:
         if entry.kind == "conflict"
     ]
     return Checked(check, strongest_first([*labelled_twice, *found.findings]), found.scores)
-
-
-def leaked(twins: Twins, images: Sequence[LabelledImage], split: str) -> np.ndarray:
-    """(n,) int64: the images of `split`, if it came with the data, that have a twin in train."""
-    if split not in ("val", "test"):
-        return np.empty(0, np.int64)
-    splits = np.array([HELD_OUT_RANK[image.split] for image in images])
-    wanted = HELD_OUT_RANK[split]
-    one, other = splits[twins.first], splits[twins.second]
-    return np.unique(
-        np.concatenate([twins.first[(one == wanted) & (other == 0)], twins.second[(other == wanted) & (one == 0)]])
-    )
 
 
 def _across_splits(evidence: Evidence) -> np.ndarray:

@@ -17,7 +17,8 @@ class Evidence:
     facts: tuple[ImageFacts, ...]
     vectors: np.ndarray  # (n_images, n_features) float32
     twins: Twins
-    out_of_fold: np.ndarray | None  # (n_images, n_classes) float64; None if a class is too small for folds
+    # (n_images, n_classes) float64; NaN for an image that no fold can hold out; None if there are no folds
+    out_of_fold: np.ndarray | None
 
 
 def robust_z(values: np.ndarray) -> np.ndarray:

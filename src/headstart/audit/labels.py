@@ -24,9 +24,13 @@ def label_error(check: str, evidence: Evidence) -> Checked:
 
     labels, probabilities, classes = evidence.dataset.labels, evidence.out_of_fold, evidence.dataset.classes
     scores = 1 - probabilities[np.arange(n), labels]
-    doubted = find_label_issues(labels, probabilities, filter_by="prune_by_noise_rate", n_jobs=1)
+    known = np.flatnonzero(~np.isnan(scores))
+    doubted = np.zeros(n, bool)
+    # cleanlab wants every class to have a label: those of images that were not judged agree with it by construction.
+    filled = np.where(np.isnan(probabilities), np.eye(len(classes))[labels], probabilities)
+    doubted[known] = find_label_issues(labels, filled, filter_by="prune_by_noise_rate", n_jobs=1)[known]
     findings = []
-    for rank, i in enumerate(np.argsort(-scores, kind="stable")):
+    for rank, i in enumerate(known[np.argsort(-scores[known], kind="stable")]):
         if rank >= LISTED_SHARE * n and not doubted[i]:
             continue
         best = int(probabilities[i].argmax())

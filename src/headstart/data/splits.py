@@ -31,8 +31,8 @@ def split_dataset(dataset: Dataset, groups: np.ndarray, *, val_fraction: float, 
     """The splits the data came with. A val is split off train if there is none and one is needed, or if nothing else could be
     reported.
 
-    `groups` (n_images,) int64 are not divided. `needs_val`: something will be selected on val, so a test split does not
-    replace it. Raises DataError if a class is too small.
+    `groups` (n_images,) int64 are not divided, except where `parted` must. `needs_val`: something will be selected on val, so a
+    test split does not replace it. Raises DataError if a class is too small.
     """
     train, val, test = (dataset.indices_of(name) for name in ("train", "val", "test"))
     if not dataset.splits:
@@ -42,7 +42,7 @@ def split_dataset(dataset: Dataset, groups: np.ndarray, *, val_fraction: float, 
     if val_fraction == 0 or (test.size and not needs_val):
         return Split(train, val, test, "none")
     labels = dataset.labels[train]
-    held = hold_out(labels, groups[train], val_fraction, seed, dataset.classes)
+    held = hold_out(labels, parted(labels, groups[train]), val_fraction, seed, dataset.classes)
     return Split(train[~held], train[held], test, "train")
 
 
@@ -71,13 +71,18 @@ def groups_of(images: Sequence[LabelledImage], alike: Iterable[tuple[int, int]] 
 
 
 def hold_out(labels: np.ndarray, groups: np.ndarray, fraction: float, seed: int, classes: Sequence[str]) -> np.ndarray:
-    """(n,) bool: about `fraction` of each class, at least one image of each, no group divided. Raises DataError."""
+    """(n,) bool: about `fraction` of each class, at least one image of each, no group divided.
+
+    Nothing of a class that is all one group is held out (see `can_be_held`). Raises DataError if a class has fewer than two
+    images, or if nothing can be held out.
+    """
     counts = np.bincount(labels[labels >= 0], minlength=len(classes)).tolist()
+    n_judged = len(np.unique(labels[can_be_held(labels, groups)]))
     for count, label in zip(counts, classes, strict=False):
         if count < 2:
             raise DataError(
                 f"class {label!r} has {count} image{'s' * (count != 1)}; 2 are needed to hold one out",
-                hint="add images, or pass --val-fraction 0",
+                hint="add images, or " + ("pass --val-fraction 0" if n_judged > 1 else "give --val or --test"),
             )
     rng = np.random.default_rng(seed)
     group_of, shares = _shares(labels, groups)
@@ -95,7 +100,7 @@ def hold_out(labels: np.ndarray, groups: np.ndarray, fraction: float, seed: int,
         return True
 
     by_class = _members_by_class(np.array(shares.classes))
-    for index, label in enumerate(classes):
+    for index in range(len(classes)):
         wanted = max(1, round(fraction * counts[index]))
         done = counts[index] - left[index]  # groups of several classes may have brought some already
         order = rng.permutation(by_class[index]).tolist()
@@ -107,12 +112,46 @@ def hold_out(labels: np.ndarray, groups: np.ndarray, fraction: float, seed: int,
                 done += size
         if not done:  # all groups are larger than what is wanted
             smallest_first = sorted(order, key=shares.sizes.__getitem__)
-            if not any(try_to_hold(shares.groups[part]) for part in smallest_first):  # stops at the first that is held out
-                raise DataError(
-                    f"class {label!r} is all one group; a group cannot be on both sides of a split",
-                    hint="give a val split, or pass --val-fraction 0",
-                )
+            any(try_to_hold(shares.groups[part]) for part in smallest_first)  # stops at the first that is held out
+    if not any(is_held):
+        raise DataError(
+            f"class {classes[0]!r} is all one group, and so is every other; a group cannot be on both sides of a split",
+            hint="give --val or --test",
+        )
     return np.array(is_held)[group_of]
+
+
+def can_be_held(labels: np.ndarray, groups: np.ndarray) -> np.ndarray:
+    """(n,) bool: which images can be held out, so that a model is judged on them.
+
+    A class that is all one group (frames of one scene, say) cannot be on both sides of a split. Its images are only trained on,
+    and so is all that is in one group with them.
+    """
+    group_of = np.unique(groups, return_inverse=True)[1]
+    class_of = np.unique(labels, return_inverse=True)[1]
+    stays = np.zeros(group_of.max(initial=-1) + 1, bool)
+    while True:
+        free = ~stays[group_of]
+        pairs = np.unique(np.stack([class_of[free], group_of[free]]), axis=1)
+        n_groups = np.bincount(pairs[0], minlength=class_of.max(initial=-1) + 1)
+        whole = free & (n_groups[class_of] < 2)
+        if not whole.any():
+            return free
+        stays[group_of[whole]] = True
+
+
+def parted(labels: np.ndarray, groups: np.ndarray) -> np.ndarray:
+    """(n,) int64: `groups`; but if fewer than two classes can be held out, the images that cannot are a group each.
+
+    A number of one class, or none, says nothing, and fine-tuning has to choose its best epoch. What is reported of a divided
+    group is called a leak.
+    """
+    alone = ~can_be_held(labels, groups)
+    if len(np.unique(labels[~alone])) > 1:
+        return groups
+    apart = groups.copy()
+    apart[alone] = groups.max(initial=0) + 1 + np.arange(alone.sum())
+    return apart
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +182,17 @@ def _shares(labels: np.ndarray, groups: np.ndarray) -> tuple[np.ndarray, _Shares
 
 
 def folds(labels: np.ndarray, groups: np.ndarray, n_folds: int, seed: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Yields (fit, held) index arrays, stratified and group-safe; every image is held out once."""
+    """Yields (fit, held) index arrays, stratified and group-safe; every image that can be held out is held out once."""
+    free = can_be_held(labels, groups)
+    if free.all():
+        yield from _folds(labels, groups, n_folds, seed)
+        return
+    rows, always = np.flatnonzero(free), np.flatnonzero(~free)
+    for fit, held in _folds(labels[rows], groups[rows], n_folds, seed):
+        yield np.sort(np.concatenate([rows[fit], always])), rows[held]
+
+
+def _folds(labels: np.ndarray, groups: np.ndarray, n_folds: int, seed: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     n_groups = len(np.unique(groups))
     if n_groups < len(labels) and n_groups <= SKLEARN_GROUPS:
         from sklearn.model_selection import StratifiedGroupKFold
@@ -193,9 +242,13 @@ def _dealt_in_groups(labels: np.ndarray, groups: np.ndarray, n_folds: int, seed:
 
 
 def fold_count(labels: np.ndarray, groups: np.ndarray, wanted: int = 5) -> int:
-    """As many folds as the smallest class has groups, at most `wanted`; below 2 no fold can be made."""
-    _, shares = _shares(labels, groups)
-    return min(wanted, *Counter(shares.classes).values())
+    """As many folds as the smallest class that can be held out has groups, at most `wanted`; 1 if fewer than two classes can
+    be held out.
+    """
+    free = can_be_held(labels, groups)
+    _, shares = _shares(labels[free], groups[free])
+    n_groups = Counter(shares.classes).values()
+    return min(wanted, *n_groups) if len(n_groups) > 1 else 1
 
 
 def spread_order(labels: np.ndarray, seed: int) -> np.ndarray:

@@ -39,6 +39,7 @@ class Evaluation(Schema):
     n: Positive
     n_groups: Positive  # unrelated groups among the images; n if each image is its own group
     selected_on: bool  # whether anything (the best epoch) was chosen on these images
+    leaked: Count = 0  # images with a twin, or another image of their group, among those that the model was trained on
     accuracy: Share
     accuracy_ci95: ShareInterval
     # The accuracy without the optimism of selection, if anything was selected on these images.

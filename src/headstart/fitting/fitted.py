@@ -4,10 +4,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from headstart.audit.copies import leaked
 from headstart.audit.findings import Checked
 from headstart.data.dataset import Dataset
-from headstart.data.splits import Split
+from headstart.data.splits import Split, parted
 from headstart.evaluation.cross_validation import CrossValidation
 from headstart.evaluation.learning_curve import LearningCurve
 from headstart.evaluation.metrics import Evaluation, evaluate_predictions
@@ -76,13 +75,25 @@ class Fitted:
             split=answers.split,
             groups=groups,
             selected_on=answers.selected_on,
-        )
+        ).model_copy(update={"leaked": int(self.leaked(answers).sum())})
         if answers.by_epoch is None or len(answers.by_epoch) < 2 or len(np.unique(groups)) < 2:
             return evaluation
         corrected = corrected_accuracy(answers.by_epoch == labels, groups)
         return evaluation.model_copy(update={"selection_corrected": corrected})
 
+    def leaked(self, answers: SplitAnswers) -> np.ndarray:
+        """(n,) bool: which answers are for images with a twin, or another of their group, among those that were trained on."""
+        groups, split = self.scanned.groups, self.split
+        if answers.split == "cv":  # folds keep groups together, except those that had to be divided
+            rows = split.train
+            divided = parted(self.dataset.labels[rows], groups[rows]) != groups[rows]
+            return np.isin(answers.indices, rows[divided])
+        with_val = self.refit and answers.split == "test"
+        trained_on = np.concatenate([split.train, split.val]) if with_val else split.train
+        return np.isin(groups[answers.indices], groups[trained_on])
+
     def without_leaks(self, answers: SplitAnswers) -> SplitAnswers | None:
-        """The answers for images that have no twin in train; None if that is all of them or none."""
-        kept = ~np.isin(answers.indices, leaked(self.scanned.twins, self.dataset.images, answers.split))
-        return None if kept.all() or not kept.any() else answers.only(kept)
+        """The other answers, if some are leaked; None if what is left has fewer than two classes, which says nothing."""
+        kept = ~self.leaked(answers)
+        n_classes = len(np.unique(self.dataset.labels[answers.indices[kept]]))
+        return None if kept.all() or n_classes < 2 else answers.only(kept)

@@ -1,8 +1,10 @@
 """Fits a probe: a head on features of the frozen backbone."""
 
+from dataclasses import replace
+
 import numpy as np
 
-from headstart.data.splits import Split, fold_count
+from headstart.data.splits import Split, fold_count, parted
 from headstart.errors import DataError
 from headstart.evaluation.probabilities import cross_entropy, softmax
 from headstart.fitting.answers import SplitAnswers
@@ -44,7 +46,7 @@ def fit_probe_run(scanned: Scanned, split: Split, *, needs_answers: bool = True,
         curve = measure_learning_curve(table, split.train, answers[0], probe.strength, settings, progress, head_of_all=of_train)
     held_out = None
     if probe.held_out is not None:
-        held_out = SplitAnswers("cv", rows, softmax(probe.held_out), selected_on=False)
+        held_out = SplitAnswers("cv", rows[probe.held], softmax(probe.held_out), selected_on=False)
     plan = ProbePlan(
         strength=probe.strength,
         folds=probe.n_folds,
@@ -94,13 +96,15 @@ def epoch_zero(table: FeatureTable, split: Split, head: Head) -> Epoch:
 
 def _repeated(scanned: Scanned, rows: np.ndarray, progress: Progress) -> RepeatedCrossValidation:
     table, settings = scanned.table(), scanned.settings
-    if fold_count(table.labels[rows], table.groups[rows]) < 2:
-        counts = np.bincount(table.labels[rows], minlength=table.n_classes)
+    labels, groups = table.labels[rows], table.groups.copy()
+    groups[rows] = parted(labels, groups[rows])
+    if fold_count(labels, groups[rows]) < 2:
+        counts = np.bincount(labels, minlength=table.n_classes)
         raise DataError(
             f"class {scanned.dataset.classes[int(counts.argmin())]!r} is too small to report an accuracy by cross-validation",
             hint="add images (each class needs at least two unrelated ones), or give --val or --test",
         )
-    return cross_validate_repeatedly(table, rows, *settings.folds_and_repeats, settings.seed, progress)
+    return cross_validate_repeatedly(replace(table, groups=groups), rows, *settings.folds_and_repeats, settings.seed, progress)
 
 
 def _notes(settings: TrainSettings, probe: Probe, split: Split) -> tuple[str, ...]:

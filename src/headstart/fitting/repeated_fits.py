@@ -31,17 +31,20 @@ class RepeatedCrossValidation:
 def cross_validate_repeatedly(
     table: FeatureTable, rows: np.ndarray, n_folds: int, repeats: int, seed: int, progress: Progress
 ) -> RepeatedCrossValidation:
-    """Stratified, group-safe cross-validation of a probe, with different folds in each repeat."""
-    labels = table.labels[rows]
+    """Stratified, group-safe cross-validation of a probe, with different folds in each repeat.
+
+    The answers are for the images that can be held out.
+    """
     found = []
     for repeat in range(repeats):
         found.append(table.cross_validate(rows, n_folds, seed + repeat))
         progress("cross-validating", repeat + 1, repeats)
-    right = np.stack([one.probabilities.argmax(axis=1) == labels for one in found])
+    judged = rows[found[0].held]  # the same in every repeat
+    right = np.stack([one.probabilities.argmax(axis=1) == table.labels[judged] for one in found])
     uncalibrated = None if table.balance else found[0].uncalibrated
-    answers = SplitAnswers("cv", rows, found[0].probabilities, selected_on=False, uncalibrated=uncalibrated)
+    answers = SplitAnswers("cv", judged, found[0].probabilities, selected_on=False, uncalibrated=uncalibrated)
     fold = np.stack([one.fold for one in found])
-    return RepeatedCrossValidation(answers, cross_validation(right, fold, table.groups[rows]))
+    return RepeatedCrossValidation(answers, cross_validation(right, fold, table.groups[judged]))
 
 
 def measure_learning_curve(

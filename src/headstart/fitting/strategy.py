@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from headstart.data.splits import Split, folds, spread_order
+from headstart.data.splits import Split, fold_count, folds, spread_order
 from headstart.errors import DataError
 from headstart.evaluation.paired import paired_difference, smallest_gain_shown
 from headstart.fitting.choice import Choice, keep_probe
@@ -73,7 +73,7 @@ class _Trial:
         """The trial that the split allows; None if a class has too few groups to hold any out."""
         table, seed = scanned.table(), scanned.settings.seed
         labels, groups = table.labels[split.train], table.groups[split.train]
-        if min(len(np.unique(groups[labels == label])) for label in np.unique(labels)) < TRIAL_FOLDS:
+        if fold_count(labels, groups, TRIAL_FOLDS) < TRIAL_FOLDS:
             return None
         parts = next(folds(labels, groups, TRIAL_FOLDS, seed))
         most_fit, most_held = max(MAX_FIT, FIT_OF_CLASS * table.n_classes), max(MAX_HELD, HELD_OF_CLASS * table.n_classes)

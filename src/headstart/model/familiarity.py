@@ -7,6 +7,7 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
+from headstart.data.splits import can_be_held, parted
 from headstart.errors import BundleError
 from headstart.storage import atomic_write
 
@@ -70,7 +71,13 @@ def familiarity_of(
     """
     kept = _drawn(labels, seed)
     references = _kept_directions(train[kept])
-    distances = _distances(train, references, groups, groups[kept]) if unseen is None else _distances(unseen, references)
+    if unseen is None:  # a class that is all one group has no other images to be like
+        groups = parted(labels, groups)
+        rows = np.flatnonzero(can_be_held(labels, groups))
+        rows = rows if rows.size else np.arange(len(labels))
+        distances = _distances(train[rows], references, groups[rows], groups[kept])
+    else:
+        distances = _distances(unseen, references)
     return Familiarity(references, float(np.quantile(distances, 1 - FALSE_ALARMS)))
 
 

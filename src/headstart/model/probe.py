@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from headstart.data.splits import fold_count, folds, spread_order
+from headstart.data.splits import can_be_held, fold_count, folds, spread_order
 from headstart.evaluation.calibration import fit_temperature
 from headstart.evaluation.probabilities import cross_entropy, softmax
 from headstart.model.head import Head
@@ -38,7 +38,8 @@ class Probe:
     # (strength, held-out log loss) of each strength tried; above MANY images that of the chosen one is measured on all images,
     # those of the others on the sample.
     log_losses: tuple[tuple[float, float], ...]
-    held_out: np.ndarray | None  # (n, n_classes) float32: logits by heads fitted without the image's fold; None: no folds
+    held_out: np.ndarray | None  # (n_held, n_classes) float32: logits by heads fitted without the image's fold; None: no folds
+    held: np.ndarray  # (n_held,) int64: which of the images these are: all, except of a class that is all one group
     uncalibrated: Head  # `head` before temperature scaling
 
     def left_open(self, n_classes: int) -> float:
@@ -73,6 +74,7 @@ def fit_probe(
     path on all images, which chose the same strength; the accuracy was 0.9323 and 0.9319.
     """
     rotated = rotate(vectors, rows)
+    held = np.flatnonzero(can_be_held(labels, groups))
     n_folds = fold_count(labels, groups)
     log_losses: tuple[tuple[float, float], ...] = ()
     held_out = None
@@ -83,10 +85,11 @@ def fit_probe(
         else:
             with one_blas_thread():
                 log_losses, held_out = _held_out_of_many(rotated.points, labels, n_classes, parts, seed, progress)
+        held_out = held_out[held]
         strength = min(log_losses, key=lambda pair: pair[1])[0]
     strength = strength or DEFAULT_STRENGTH
     solution = _fit(rotated.points, labels, n_classes, strength)
-    temperature = 1.0 if held_out is None else fit_temperature(held_out, labels)
+    temperature = 1.0 if held_out is None else fit_temperature(held_out, labels[held])
     uncalibrated = rotated.to_head(solution)
     head = uncalibrated.at_temperature(temperature)
     if held_out is not None:
@@ -95,7 +98,7 @@ def fit_probe(
         shares = log_shares(labels, n_classes)
         head, uncalibrated = (Head(h.weight, h.bias - shares) for h in (head, uncalibrated))
         held_out = None if held_out is None else held_out - shares
-    return Probe(head, temperature, strength, n_folds if log_losses else 0, log_losses, held_out, uncalibrated)
+    return Probe(head, temperature, strength, n_folds if log_losses else 0, log_losses, held_out, held, uncalibrated)
 
 
 def log_shares(labels: np.ndarray, n_classes: int) -> np.ndarray:
@@ -108,9 +111,10 @@ def log_shares(labels: np.ndarray, n_classes: int) -> np.ndarray:
 class CrossValidated:
     """For each image the prediction of a probe that never saw it, not even for strength, scaling or temperature."""
 
-    probabilities: np.ndarray  # (n, n_classes) float64
-    uncalibrated: np.ndarray  # (n, n_classes) float64: before temperature scaling
-    fold: np.ndarray  # (n,) int64: which probe made the prediction
+    held: np.ndarray  # (n_held,) int64: which of the images: all, except of a class that is all one group
+    probabilities: np.ndarray  # (n_held, n_classes) float64
+    uncalibrated: np.ndarray  # (n_held, n_classes) float64: before temperature scaling
+    fold: np.ndarray  # (n_held,) int64: which probe made the prediction
 
 
 def cross_validate(
@@ -134,7 +138,8 @@ def cross_validate(
         uncalibrated[held] = softmax(probe.uncalibrated.logits(vectors[held]))
         fold_of[held] = number - 1
         progress("cross-validating", number, n_folds)
-    return CrossValidated(probabilities, uncalibrated, fold_of)
+    rows = np.flatnonzero(can_be_held(labels, groups))
+    return CrossValidated(rows, probabilities[rows], uncalibrated[rows], fold_of[rows])
 
 
 def _fit(points: np.ndarray, labels: np.ndarray, n_classes: int, strength: float) -> Solution:
@@ -156,13 +161,14 @@ def _held_out_of_many(
     progress: Progress,
 ) -> tuple[tuple[tuple[float, float], ...], np.ndarray]:
     """Like `_held_out` on a sample, but the log loss and logits of the best strength come from fits on all images."""
+    judged = np.sort(np.concatenate([held for _, held in parts]))
     sample = np.sort(spread_order(labels, seed)[: max(SAMPLE, SAMPLE_OF_CLASS * n_classes)])
     place = np.full(len(labels), -1)
     place[sample] = np.arange(len(sample))
     in_sample = [tuple(place[rows][place[rows] >= 0] for rows in part) for part in parts]
     sampled, _ = _held_out(points[sample], labels[sample], n_classes, [(fit, held) for fit, held in in_sample], progress)
     strength = min(sampled, key=lambda pair: pair[1])[0]
-    logits = np.empty((len(labels), n_classes), np.float32)
+    logits = np.zeros((len(labels), n_classes), np.float32)
 
     def answer(part: tuple[np.ndarray, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
         fit, held = part
@@ -172,7 +178,7 @@ def _held_out_of_many(
     for number, (held, answers) in enumerate(map_in_threads(answer, parts, FOLDS_AT_ONCE), start=1):
         logits[held] = answers
         progress("fitting the folds", number, len(parts))
-    loss = cross_entropy(logits, labels)
+    loss = cross_entropy(logits[judged], labels[judged])
     return tuple((s, loss if s == strength else of_sample) for s, of_sample in sampled), logits
 
 
@@ -183,15 +189,18 @@ def _held_out(
     parts: Sequence[tuple[np.ndarray, np.ndarray]],
     progress: Progress,
 ) -> tuple[tuple[tuple[float, float], ...], np.ndarray]:
-    """(strength, held-out log loss) along the path until the loss clearly rises; and the logits of the best strength."""
+    """(strength, held-out log loss) along the path until the loss clearly rises; and the logits of the best strength, which
+    are 0 for images that no part holds out.
+    """
+    judged = np.sort(np.concatenate([held for _, held in parts]))
     paths = [fit_path(points[fit], labels[fit], n_classes, STRENGTHS) for fit, _ in parts]
     found: list[tuple[float, float]] = []
     best_loss, best_logits = math.inf, np.zeros((len(labels), n_classes), np.float32)
     for number, strength in enumerate(STRENGTHS, start=1):
-        logits = np.empty_like(best_logits)
+        logits = np.zeros_like(best_logits)
         for path, (_, held) in zip(paths, parts, strict=True):
             logits[held] = next(path).logits(points[held])
-        loss = cross_entropy(logits, labels)
+        loss = cross_entropy(logits[judged], labels[judged])
         found.append((strength, loss))
         progress("choosing the strength", number, len(STRENGTHS))
         if loss < best_loss:

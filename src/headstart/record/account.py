@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from headstart.audit.checks import check_named
 from headstart.audit.findings import Checked
 from headstart.data.shown_paths import folder_of
@@ -18,7 +20,8 @@ class Account:
     """The numbers and remarks of a run, before anything is written."""
 
     evaluations: tuple[Evaluation, ...]  # the reported one first
-    without_leaks: Evaluation | None  # on the reported images without a twin in train, if some have one
+    # On the reported images without a twin in train, if some have one; None also if fewer than two classes are left.
+    without_leaks: Evaluation | None
     calibration: Calibration | None
     decisions: Decisions
     doubts: tuple[str, ...]  # what could be wrong with the numbers
@@ -42,7 +45,7 @@ def account_of(fitted: Fitted) -> Account:
         without_leaks,
         calibration_of(fitted.answers[0], fitted.dataset.labels, fitted_on),
         decisions,
-        doubts=_leak_notes(evaluations[0], without_leaks) + _audit_notes(fitted.checked, folder_of(fitted.dataset)),
+        doubts=_first_notes(fitted, evaluations[0], without_leaks) + _audit_notes(fitted.checked, folder_of(fitted.dataset)),
         remarks=_remarks(fitted, evaluations[0]) + decisions.notes(fitted.settings),
         limits=_limits(fitted, evaluations[0], without_leaks, decisions),
     )
@@ -56,8 +59,8 @@ def known_limits(fitted: Fitted, reported: Evaluation | None, decisions: Decisio
 def _limits(
     fitted: Fitted, reported: Evaluation | None, without_leaks: Evaluation | None, decisions: Decisions
 ) -> tuple[str, ...]:
-    leaks = _leak_notes(reported, without_leaks) if reported else ()
-    return leaks + _counted_findings(fitted.checked) + _remarks(fitted, reported) + decisions.caveats()
+    first = _first_notes(fitted, reported, without_leaks) if reported else ()
+    return first + _counted_findings(fitted.checked) + _remarks(fitted, reported) + decisions.caveats()
 
 
 def _without_leaks(fitted: Fitted) -> Evaluation | None:
@@ -69,14 +72,42 @@ def _remarks(fitted: Fitted, reported: Evaluation | None) -> tuple[str, ...]:
     return _choice_notes(fitted) + fitted.dataset.notes + fitted.notes + _held_out_notes(fitted, reported)
 
 
-def _leak_notes(reported: Evaluation, clean: Evaluation | None) -> tuple[str, ...]:
-    if clean is None:
+def _first_notes(fitted: Fitted, reported: Evaluation, clean: Evaluation | None) -> tuple[str, ...]:
+    """What has to be known before any number is believed."""
+    return _leak_notes(fitted, reported, clean) + _unjudged_notes(fitted, reported)
+
+
+def _leak_notes(fitted: Fitted, reported: Evaluation, clean: Evaluation | None) -> tuple[str, ...]:
+    if not reported.leaked:
         return ()
-    certain = in_words(clean.accuracy_ci95, clean.n, clean.n_groups)
-    return (
-        f"{reported.n - clean.n} of the {reported.n} {reported.split} images have a twin in train, which makes the accuracy "
-        f"too high; without them {clean.accuracy:.1%} of {clean.n} are right ({certain})",
+    has_groups = any(image.group for image in fitted.dataset.images)
+    twin = "a twin, or another image of their group, in train" if has_groups else "a twin in train"
+    images = "cross-validated" if reported.split == "cv" else reported.split
+    says = f"{reported.leaked} of the {reported.n} {images} images have {twin}, which makes the accuracy too high"
+    if _was_split_here(fitted, reported):
+        says += " (classes that are all one picture, scene or group had to be divided)"
+    if clean:
+        certain = in_words(clean.accuracy_ci95, clean.n, clean.n_groups)
+        return (f"{says}; without them {clean.accuracy:.1%} of {clean.n} are right ({certain})",)
+    left = "only one class is left" if reported.leaked < reported.n else "no image is left"
+    return (f"{says}; without them {left}, so how well the model does on new images is not known",)
+
+
+def _unjudged_notes(fitted: Fitted, reported: Evaluation) -> tuple[str, ...]:
+    """A note on classes that nothing could be held out of."""
+    if not _was_split_here(fitted, reported):
+        return ()
+    counts = np.bincount(fitted.dataset.labels[fitted.split.train], minlength=len(reported.per_class)).tolist()
+    return tuple(
+        f"the class {c.name!r} cannot be judged: its {count} images are all one picture, scene or group, so none could be "
+        "held out; the numbers and thresholds are those of the other classes"
+        for c, count in zip(reported.per_class, counts, strict=True)
+        if not c.n
     )
+
+
+def _was_split_here(fitted: Fitted, reported: Evaluation) -> bool:
+    return reported.split == "cv" or (reported.split == "val" and fitted.split.val_from == "train")
 
 
 def _audit_notes(checked: Sequence[Checked], folder: str) -> tuple[str, ...]:

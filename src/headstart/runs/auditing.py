@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from headstart.artifact.audit_report import findings_of, write_audit
 from headstart.audit.checks import run_checks
 from headstart.audit.evidence import Evidence
@@ -85,7 +87,9 @@ def gather_evidence(scanned: Scanned, progress: Progress = silent) -> Evidence:
     out_of_fold = None
     if n_classes > 1 and fold_count(labels, groups) > 1:
         probe = fit_probe(scanned.vectors, labels, groups, n_classes, seed=scanned.settings.seed, progress=progress)
-        out_of_fold = None if probe.held_out is None else softmax(probe.held_out)
+        if probe.held_out is not None:
+            out_of_fold = np.full((len(labels), n_classes), np.nan)
+            out_of_fold[probe.held] = softmax(probe.held_out)
     return Evidence(scanned.dataset, scanned.facts, scanned.vectors, scanned.twins, out_of_fold)
 
 

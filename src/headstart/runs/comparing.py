@@ -181,7 +181,7 @@ class _Task:
     """The images and folds that every contender is measured on."""
 
     groups: np.ndarray  # (n_images,) int64
-    rows: np.ndarray  # (n,) int64, of the compared images: all except those of a test split
+    rows: np.ndarray  # (n,) int64, of the compared images: all except those of a test split and of classes that are one group
     parts: list[tuple[np.ndarray, np.ndarray]]  # (fit, held) rows of each fold
 
     @classmethod
@@ -189,6 +189,7 @@ class _Task:
         """The task with as many folds as the data set allows. Raises DataError."""
         rows = np.setdiff1d(np.arange(len(scanned.dataset.images)), scanned.dataset.indices_of("test"))
         parts = _folds(scanned.dataset, scanned.groups, rows, n_folds, scanned.settings.seed)
+        rows = np.sort(np.concatenate([held for _, held in parts]))
         if "finetune" in strategies:
             _check_val(scanned, parts)
         return cls(scanned.groups, rows, parts)
