@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,9 @@ from PIL import Image
 
 from headstart.artifact.bundle import CARD, read_bundle
 from headstart.artifact.predictor import Predictor
+from headstart.audit.twins import Twins, find_twins
 from headstart.evaluation.metrics import Evaluation, evaluate_predictions
-from headstart.fitting import fitted
+from headstart.fitting import fitted, scanned
 from headstart.record.trained import Trained
 from headstart.runs.training import train
 from headstart.settings import TrainSettings
@@ -189,3 +191,27 @@ def test_classes_that_are_one_picture_each(
     assert "had to be divided); without them" in run.notes[0]
     assert "so how well the model does on new images is not known" in run.notes[0]
     assert run.metrics["without_leaks"] is None
+
+
+def test_what_may_be_a_copy_is_not_called_clean(
+    draw_classes: Callable[..., Path], tiny: Callable[..., Trained], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Images of which it cannot be told whether they are copies are counted, and left out of the clean number."""
+    data = draw_classes(CLASSES, "shapes/train").parent
+    draw_classes(dict.fromkeys(CLASSES, 10), "shapes/val", 1)
+    copies(data, {"circles": 2})
+
+    def crowded(images: Any, *more: Any) -> Twins:
+        twins = find_twins(images, *more)
+        crowd = [7 if image.path.endswith(("circles-0.png", "circles-1.png", "circles-2.png")) else -1 for image in images]
+        return replace(twins, crowd=np.array(crowd))
+
+    monkeypatch.setattr(scanned, "find_twins", crowded)
+    run = tiny(data)
+    assert (run.evaluation.leaked, run.evaluation.unclear) == (2, 3)
+    assert run.metrics["without_leaks"]["n"] == 17
+    assert run.notes[0].startswith(
+        "2 of the 22 val images have a twin in train, which makes the accuracy too high; 3 more are so much like images of "
+        "train that they may be the same scene or only alike, which cannot be told; without them "
+    )
+    assert " of 17 are right" in run.notes[0]

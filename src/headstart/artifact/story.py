@@ -56,7 +56,7 @@ def _certainty(evidence: StoryFacts) -> list[str]:
     low, high = honest.selection_corrected.accuracy_ci95 if honest.selection_corrected else honest.accuracy_ci95
     said = []
     few = too_few(honest.n, honest.n_groups)
-    if honest.leaked:
+    if honest.leaked or honest.unclear:
         said.append(
             "How many new images would be classified correctly is not known: the images measured on are in train as well."
         )

@@ -3,16 +3,18 @@
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
+from headstart.audit.neighbours import leaves
+from headstart.audit.scenes import frame_pairs
 from headstart.data.dataset import LabelledImage
 from headstart.data.facts import ImageFacts
 from headstart.data.images import UnreadableImage, decode, read_bytes
+from headstart.data.splits import linked
 from headstart.threads import one_blas_thread
 
-LEAF_IMAGES = 64  # images that are compared with each other, pair by pair
 TREES = 16  # a pair of twins that one tree separates shares a leaf in another
 MANY = 8_000  # images above which products are left to one thread: the rounding, and so the last bits, depend on it
 ROWS, COLUMNS = 4096, 128  # that are standardised together: limits the memory
@@ -28,7 +30,9 @@ CERTAIN_SIMILARITY = 0.96  # from here on the crowd does not matter: it may be m
 
 @dataclass(frozen=True, slots=True)
 class Twins:
-    """Pairs of images, the first before the second in the data set; the most similar pairs first.
+    """Pairs of images that show the same picture or are frames of one scene, the first before the second in the data set.
+
+    The most similar pairs come first.
 
     Each of many copies is paired with one copy in every split and class that has any, not with all of them: follow the pairs to
     find the whole group.
@@ -39,6 +43,8 @@ class Twins:
     bits: np.ndarray  # (n_pairs,) int64: how many of the 64 bits of the difference hash differ
     similarity: np.ndarray  # (n_pairs,) float32: cosine of the standardised features
     same_pixels: np.ndarray  # (n_pairs,) bool: the same file, or another that decodes to the same pixels
+    # (n_images,) int64: the crowd of an image, -1 for none: many images that are one scene, or only alike. Empty: no crowds.
+    crowd: np.ndarray = field(default_factory=lambda: np.empty(0, np.int64))
 
     def __len__(self) -> int:
         return len(self.first)
@@ -51,8 +57,8 @@ class Twins:
 def find_twins(images: Sequence[LabelledImage], facts: Sequence[ImageFacts], vectors: np.ndarray) -> Twins:
     """The twins among images with these facts and (n, n_features) features.
 
-    Images with equal bytes are one picture; pictures are twins if both hash and features say so. Without features
-    (n_features 0) only bytes are compared.
+    Images with equal bytes are one picture; pictures are twins if both hash and features say so, or if they are frames of one
+    scene. Without features (n_features 0) only bytes are compared.
     """
     of_digest: dict[str, list[int]] = defaultdict(list)
     for i, image in enumerate(images):
@@ -61,39 +67,82 @@ def find_twins(images: Sequence[LabelledImage], facts: Sequence[ImageFacts], vec
     shown = np.array([members[0] for members in pictures])
     hashes = np.array([facts[i].dhash for i in shown], np.uint64)
     pairs = [(one, one, 0, 1.0, True) for one, members in enumerate(pictures) if len(members) > 1]
-    if len(pictures) < len(images):
-        vectors = vectors[shown]
-    alike = twin_pairs(hashes, vectors) if vectors.shape[1] else ()
-    for one, other, bits, similarity in zip(*(column.tolist() for column in alike), strict=True):
-        same = bits == 0 and _same_pixels(images[shown[one]], images[shown[other]])
-        pairs.append((one, other, bits, similarity, same))
+    crowd = np.empty(0, np.int64)
+    if vectors.shape[1]:
+        standard = standardised(vectors[shown] if len(pictures) < len(images) else vectors)
+        alike, of_picture = _alike([images[i] for i in shown], [facts[i] for i in shown], hashes, standard)
+        for one, other, bits, similarity in alike:
+            same = bits == 0 and _same_pixels(images[shown[one]], images[shown[other]])
+            pairs.append((one, other, bits, similarity, same))
+        crowd = np.full(len(images), -1)
+        crowd[np.concatenate(pictures)] = np.repeat(of_picture, [len(members) for members in pictures])
     found: dict[tuple[int, int], tuple[int, int, int, float, bool]] = {}
     for one, other, bits, similarity, same in pairs:
         for pair in _across(pictures[one], pictures[other], images):
             found.setdefault(pair, (*pair, bits, similarity, same))
     rows = sorted(found.values(), key=lambda row: (not row[4], -row[3], row[2], row[0], row[1]))
     columns = list(zip(*rows, strict=True)) if rows else [()] * 5
-    types = (np.int64, np.int64, np.int64, np.float32, np.bool_)
-    return Twins(*(np.array(column, dtype) for column, dtype in zip(columns, types, strict=True)))
+    first, second, apart, near, exact = columns
+    return Twins(
+        np.array(first, np.int64),
+        np.array(second, np.int64),
+        np.array(apart, np.int64),
+        np.array(near, np.float32),
+        np.array(exact, np.bool_),
+        crowd,
+    )
 
 
-def twin_pairs(hashes: np.ndarray, vectors: np.ndarray, *, seed: int = 0) -> tuple[np.ndarray, ...]:
-    """(first, second, bits, similarity) of twins, found by (n,) uint64 difference hashes and (n, n_features) features.
+def _alike(
+    images: Sequence[LabelledImage], facts: Sequence[ImageFacts], hashes: np.ndarray, standard: np.ndarray
+) -> tuple[list[tuple[int, int, int, float]], np.ndarray]:
+    """(first, second, bits, similarity) of twins and of frames of one scene, each pair once; and the crowd of each picture."""
+    with one_blas_thread() if len(standard) > MANY else nullcontext():
+        twins = twin_pairs(hashes, standard)
+        *frames, crowd = frame_pairs(images, facts, standard)
+        first, second = (np.concatenate(both) for both in zip(twins, frames, strict=True))
+        first, second = _with_nearest(images, first, second, standard)
+    bits = np.bitwise_count(hashes[first] ^ hashes[second]).astype(np.int64)
+    similarity = np.einsum("ij,ij->i", standard[first], standard[second])
+    return list(zip(first.tolist(), second.tolist(), bits.tolist(), similarity.tolist(), strict=True)), crowd
 
-    Random projections halve the images repeatedly until each part is small (Dasgupta and Freund 2008); within these leaves
-    every pair is compared. Time grows as n log n: images far apart are never compared.
+
+def _with_nearest(
+    images: Sequence[LabelledImage], first: np.ndarray, second: np.ndarray, standard: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """The pairs, and each picture with its nearest in every other split, among those of its class that the pairs link it to."""
+    n = len(images)
+    group = linked(n, zip(first.tolist(), second.tolist(), strict=True))
+    pairs = [first * n + second]
+    members: dict[tuple[int, str], dict[str | None, list[int]]] = defaultdict(lambda: defaultdict(list))
+    for i in np.flatnonzero(np.bincount(group)[group] > 1).tolist():
+        members[int(group[i]), images[i].label][images[i].split].append(i)
+    for by_split in members.values():
+        for split, there in by_split.items():
+            away = np.array([i for other, rows in by_split.items() if other != split for i in rows], np.int64)
+            if away.size:
+                parts = [away[start : start + ROWS] for start in range(0, len(away), ROWS)]
+                nearest = np.concatenate(
+                    [np.array(there)[(standard[part] @ standard[there].T).argmax(axis=1)] for part in parts]
+                )
+                pairs.append(np.minimum(away, nearest) * n + np.maximum(away, nearest))
+    return np.divmod(np.unique(np.concatenate(pairs)), n)
+
+
+def twin_pairs(hashes: np.ndarray, standard: np.ndarray, *, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """(first, second) int64 of twins, found by (n,) uint64 difference hashes and (n, n_features) standardised features.
+
+    Every pair within the leaves of random trees is compared.
     """
-    standard = standardised(vectors)
     rng = np.random.default_rng(seed)
     crowd = np.full(len(hashes), -1.0, np.float32)  # similarity to the tenth nearest, as far as the leaves show it
-    with one_blas_thread() if len(standard) > MANY else nullcontext():
-        parts = [_compared(leaf, hashes, standard, crowd) for _ in range(TREES) for leaf in _leaves(standard, rng)]
-    first, second, bits, similarity = (np.concatenate(columns) for columns in zip(*parts, strict=True))
+    parts = [_compared(leaf, hashes, standard, crowd) for _ in range(TREES) for leaf in leaves(standard, rng)]
+    first, second, similarity = (np.concatenate(columns) for columns in zip(*parts, strict=True))
     _, once = np.unique(first * len(hashes) + second, return_index=True)
-    first, second, bits, similarity = first[once], second[once], bits[once], similarity[once]
+    first, second, similarity = first[once], second[once], similarity[once]
     apart = 1 - similarity <= CROWD_RATIO * (1 - np.maximum(crowd[first], crowd[second]))
     alike = apart | (similarity >= CERTAIN_SIMILARITY)
-    return first[alike], second[alike], bits[alike], similarity[alike]
+    return first[alike], second[alike]
 
 
 def standardised(vectors: np.ndarray) -> np.ndarray:
@@ -115,30 +164,15 @@ def standardised(vectors: np.ndarray) -> np.ndarray:
     return standard
 
 
-def _leaves(points: np.ndarray, rng: np.random.Generator) -> Iterator[np.ndarray]:
-    """Parts of 0 .. n - 1 of at most LEAF_IMAGES, from halving at the median along random directions: one random tree."""
-    waiting = [np.arange(len(points))]
-    while waiting:
-        part = waiting.pop()
-        if len(part) <= LEAF_IMAGES:
-            yield np.sort(part)
-            continue
-        # From one image of the part to another: the part spreads along it; a random direction among 1,280 may show nothing.
-        one, other = rng.choice(part, 2, replace=False)
-        along = points[part] @ (points[one] - points[other])
-        order = np.argpartition(along, len(part) // 2)
-        waiting += [part[order[: len(part) // 2]], part[order[len(part) // 2 :]]]
-
-
 def _compared(leaf: np.ndarray, hashes: np.ndarray, standard: np.ndarray, crowd: np.ndarray) -> tuple[np.ndarray, ...]:
-    """(first, second, bits, similarity) of the pairs within a leaf that may be twins; raises `crowd` where it shows more."""
+    """(first, second, similarity) of the pairs within a leaf that may be twins; raises `crowd` where it shows more."""
     similarity = standard[leaf] @ standard[leaf].T
     if len(leaf) > CROWD:
         crowd[leaf] = np.maximum(crowd[leaf], np.partition(similarity, -CROWD - 1, axis=1)[:, -CROWD - 1])  # 1: itself
     bits = np.bitwise_count(hashes[leaf][:, None] ^ hashes[leaf][None, :]).astype(np.int64)
     alike = (bits <= MOST_BITS) & (similarity >= LEAST_SIMILARITY + SIMILARITY_PER_BIT * bits)
     one, other = np.nonzero(np.triu(alike, k=1))
-    return leaf[one], leaf[other], bits[one, other], similarity[one, other]
+    return leaf[one], leaf[other], similarity[one, other]
 
 
 def _same_pixels(one: LabelledImage, other: LabelledImage) -> bool:

@@ -69,6 +69,11 @@ def notes_on(facts: Sequence[ImageFacts]) -> tuple[str, ...]:
     )
 
 
+def miniature(decoded: DecodedImage, side_px: int) -> np.ndarray:
+    """(side_px, side_px, 3) uint8: the whole image as means of areas, without its aspect ratio."""
+    return np.asarray(decoded.rgb.resize((side_px, side_px), Image.Resampling.BOX))
+
+
 def difference_hash(luma: Image.Image) -> int:
     """64 bits of an image of mode L: whether each of 8 x 8 cells is darker than the one to its right."""
     cells = np.asarray(luma.resize((9, 8), Image.Resampling.BOX))

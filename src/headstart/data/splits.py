@@ -52,22 +52,28 @@ def groups_of(images: Sequence[LabelledImage], alike: Iterable[tuple[int, int]] 
     Images of one group of the `group` column, with the very same bytes, or paired in `alike` are in one group, and so is
     everything that such pairs link.
     """
-    parent = list(range(len(images)))
-
-    def root(i: int) -> int:
-        while parent[i] != i:
-            parent[i] = parent[parent[i]]
-            i = parent[i]
-        return i
-
     first: dict[tuple[str, str], int] = {}
+    pairs = list(alike)
     for i, image in enumerate(images):
         keys = [("bytes", image.sha256)] + ([("group", image.group)] if image.group else [])
-        for key in keys:
-            parent[root(i)] = root(first.setdefault(key, i))
-    for one, other in alike:
-        parent[root(one)] = root(other)
-    return np.unique([root(i) for i in range(len(images))], return_inverse=True)[1]
+        pairs += [(i, first.setdefault(key, i)) for key in keys]
+    return linked(len(images), pairs)
+
+
+def linked(n: int, pairs: Iterable[tuple[int, int]]) -> np.ndarray:
+    """(n,) int64: numbers from 0 for the groups that pairs of 0 .. n - 1 link."""
+    parent = list(range(n))
+    for one, other in pairs:
+        parent[root_of(parent, one)] = root_of(parent, other)
+    return np.unique([root_of(parent, i) for i in range(n)], return_inverse=True)[1]
+
+
+def root_of(parent: list[int], i: int) -> int:
+    """The root of `i` in a forest, whose paths are halved on the way."""
+    while parent[i] != i:
+        parent[i] = parent[parent[i]]
+        i = parent[i]
+    return i
 
 
 def hold_out(labels: np.ndarray, groups: np.ndarray, fraction: float, seed: int, classes: Sequence[str]) -> np.ndarray:

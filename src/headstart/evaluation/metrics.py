@@ -40,6 +40,7 @@ class Evaluation(Schema):
     n_groups: Positive  # unrelated groups among the images; n if each image is its own group
     selected_on: bool  # whether anything (the best epoch) was chosen on these images
     leaked: Count = 0  # images with a twin, or another image of their group, among those that the model was trained on
+    unclear: Count = 0  # images of which it cannot be told whether they are copies of those, or only alike
     accuracy: Share
     accuracy_ci95: ShareInterval
     # The accuracy without the optimism of selection, if anything was selected on these images.

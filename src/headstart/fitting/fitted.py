@@ -75,7 +75,7 @@ class Fitted:
             split=answers.split,
             groups=groups,
             selected_on=answers.selected_on,
-        ).model_copy(update={"leaked": int(self.leaked(answers).sum())})
+        ).model_copy(update={"leaked": int(self.leaked(answers).sum()), "unclear": int(self.unclear(answers).sum())})
         if answers.by_epoch is None or len(answers.by_epoch) < 2 or len(np.unique(groups)) < 2:
             return evaluation
         corrected = corrected_accuracy(answers.by_epoch == labels, groups)
@@ -88,12 +88,24 @@ class Fitted:
             rows = split.train
             divided = parted(self.dataset.labels[rows], groups[rows]) != groups[rows]
             return np.isin(answers.indices, rows[divided])
+        return np.isin(groups[answers.indices], groups[self._trained_on(answers)])
+
+    def unclear(self, answers: SplitAnswers) -> np.ndarray:
+        """(n,) bool: which other answers are for images of a crowd that was trained on: copies, or only alike."""
+        crowd = self.scanned.twins.crowd
+        if not crowd.size:
+            return np.zeros(len(answers.indices), bool)
+        known = crowd[self._trained_on(answers)]
+        return np.isin(crowd[answers.indices], known[known >= 0]) & ~self.leaked(answers)
+
+    def _trained_on(self, answers: SplitAnswers) -> np.ndarray:
         with_val = self.refit and answers.split == "test"
-        trained_on = np.concatenate([split.train, split.val]) if with_val else split.train
-        return np.isin(groups[answers.indices], groups[trained_on])
+        return np.concatenate([self.split.train, self.split.val]) if with_val else self.split.train
 
     def without_leaks(self, answers: SplitAnswers) -> SplitAnswers | None:
-        """The other answers, if some are leaked; None if what is left has fewer than two classes, which says nothing."""
-        kept = ~self.leaked(answers)
+        """The answers that are neither leaked nor unclear, if some are; None if they have fewer than two classes, which says
+        nothing.
+        """
+        kept = ~(self.leaked(answers) | self.unclear(answers))
         n_classes = len(np.unique(self.dataset.labels[answers.indices[kept]]))
         return None if kept.all() or n_classes < 2 else answers.only(kept)

@@ -78,18 +78,23 @@ def _first_notes(fitted: Fitted, reported: Evaluation, clean: Evaluation | None)
 
 
 def _leak_notes(fitted: Fitted, reported: Evaluation, clean: Evaluation | None) -> tuple[str, ...]:
-    if not reported.leaked:
+    if not reported.leaked and not reported.unclear:
         return ()
     has_groups = any(image.group for image in fitted.dataset.images)
     twin = "a twin, or another image of their group, in train" if has_groups else "a twin in train"
     images = "cross-validated" if reported.split == "cv" else reported.split
-    says = f"{reported.leaked} of the {reported.n} {images} images have {twin}, which makes the accuracy too high"
-    if _was_split_here(fitted, reported):
-        says += " (classes that are all one picture, scene or group had to be divided)"
+    of_all, says = f" of the {reported.n} {images} images", ""
+    if reported.leaked:
+        says = f"{reported.leaked}{of_all} have {twin}, which makes the accuracy too high"
+        if _was_split_here(fitted, reported):
+            says += " (classes that are all one picture, scene or group had to be divided)"
+    if reported.unclear:
+        says += f"; {reported.unclear} more" if says else f"{reported.unclear}{of_all}"
+        says += " are so much like images of train that they may be the same scene or only alike, which cannot be told"
     if clean:
         certain = in_words(clean.accuracy_ci95, clean.n, clean.n_groups)
         return (f"{says}; without them {clean.accuracy:.1%} of {clean.n} are right ({certain})",)
-    left = "only one class is left" if reported.leaked < reported.n else "no image is left"
+    left = "only one class is left" if reported.leaked + reported.unclear < reported.n else "no image is left"
     return (f"{says}; without them {left}, so how well the model does on new images is not known",)
 
 

@@ -1,0 +1,61 @@
+"""Nearest neighbours among many images, found by random trees: images far apart are never compared."""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+LEAF_IMAGES = 64  # images that are compared with each other, pair by pair
+
+
+def leaves(points: np.ndarray, rng: np.random.Generator) -> Iterator[np.ndarray]:
+    """Parts of 0 .. n - 1 of at most LEAF_IMAGES, from halving at the median along random directions: one random tree.
+
+    Random projections halve the images repeatedly until each part is small (Dasgupta and Freund 2008). Time grows as n log n.
+    """
+    waiting = [np.arange(len(points))]
+    while waiting:
+        part = waiting.pop()
+        if len(part) <= LEAF_IMAGES:
+            yield np.sort(part)
+            continue
+        # From one image of the part to another: the part spreads along it; a random direction among 1,280 may show nothing.
+        one, other = rng.choice(part, 2, replace=False)
+        along = points[part] @ (points[one] - points[other])
+        order = np.argpartition(along, len(part) // 2)
+        waiting += [part[order[: len(part) // 2]], part[order[len(part) // 2 :]]]
+
+
+def nearest_pairs(
+    points: np.ndarray, k: int, n_trees: int, rng: np.random.Generator, apart: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """(first, second) int64, first < second: each of (n, n_dims) points with its `k` nearest, as far as the trees show them.
+
+    Points with the same number in `apart` are not each other's neighbours.
+    """
+    n = len(points)
+    squares = np.einsum("ij,ij->i", points, points)
+    found, distance = np.full((n, k), -1), np.full((n, k), np.inf, np.float32)
+    for _ in range(n_trees):
+        here, far = np.full((n, k), -1), np.full((n, k), np.inf, np.float32)
+        for leaf in leaves(points, rng):
+            between = squares[leaf][:, None] + squares[leaf][None, :] - 2 * (points[leaf] @ points[leaf].T)
+            np.fill_diagonal(between, np.inf)
+            if apart is not None:
+                between[apart[leaf][:, None] == apart[leaf][None, :]] = np.inf
+            some = min(k, len(leaf))
+            order = np.argpartition(between, some - 1, axis=1)[:, :some]
+            here[leaf, :some], far[leaf, :some] = leaf[order], np.take_along_axis(between, order, axis=1)
+        found, distance = _nearest_of(np.hstack([found, here]), np.hstack([distance, far]), k)
+    one, column = np.nonzero(np.isfinite(distance))
+    other = found[one, column]
+    _, once = np.unique(np.minimum(one, other) * n + np.maximum(one, other), return_index=True)
+    return np.minimum(one, other)[once], np.maximum(one, other)[once]
+
+
+def _nearest_of(found: np.ndarray, distance: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+    """The `k` nearest of each row, each neighbour once."""
+    order = np.argsort(found, axis=1, kind="stable")
+    found, distance = np.take_along_axis(found, order, axis=1), np.take_along_axis(distance, order, axis=1)
+    distance[:, 1:][found[:, 1:] == found[:, :-1]] = np.inf
+    order = np.argsort(distance, axis=1, kind="stable")[:, :k]
+    return np.take_along_axis(found, order, axis=1), np.take_along_axis(distance, order, axis=1)
