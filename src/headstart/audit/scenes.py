@@ -21,9 +21,9 @@ COLOUR, BRIGHTNESS = 0.2, 0.5
 NEARBY = 0.2  # nearness below which two pictures are not compared
 CELLS = 8  # a side of the layout: which colour is where
 LINK = 0.4  # likeness from which two pictures can be frames of one scene
-# Likeness of pictures that have nothing to do with each other. The more there are, the likelier a chain of them runs far: from
-# the first number for FEW pictures to the second for SOME.
-UNRELATED, FEW, SOME = (0.15, 0.25), 8, 32
+# Likeness that clusters of so many pictures may have to pictures they have nothing to do with. Two are alike by chance more
+# easily than three, and a chain of many runs far.
+SIZES, UNRELATED = (2, 3, 8, 32), (0.25, 0.15, 0.15, 0.25)
 # Frames of a scene are closer to each other than to any other picture, by a ratio of (1 - likeness): the first one where other
 # pictures are no more alike than ALIKE, the second where they are as alike as VERY_ALIKE, so that there is little to go by.
 GAPS, ALIKE, VERY_ALIKE = (0.7, 0.5), 0.4, 0.85
@@ -195,7 +195,7 @@ def _scenes(n: int, compared: _Compared) -> tuple[np.ndarray, np.ndarray]:
         top = waiting.pop()
         if top < n:
             continue
-        outside = max(beside[top], float(np.interp(size[top], (FEW, SOME), UNRELATED)))
+        outside = max(beside[top], float(np.interp(size[top], SIZES, UNRELATED)))
         gap = (1 - weakest[top]) / max(1 - outside, 1e-6)
         widest = float(np.interp(outside, (ALIKE, VERY_ALIKE), GAPS))
         if size[top] == 2 and not compared.is_strong[joined_by[top]]:
