@@ -155,6 +155,24 @@ def test_few_pictures(n: int, tmp_path: Path) -> None:
     assert not len(find_twins(*scanned(tmp_path, pictures, ["a"] * n)))
 
 
+def test_in_a_set_of_one_kind_frames_are_told_and_not_glued(tmp_path: Path) -> None:
+    """Where most pictures have a neighbour as alike as frames are, two that lie apart may be frames: a crowd, no group."""
+    rng = np.random.default_rng(5)
+    ground = view(rng, 96)
+    kind = [frame(ground, rng, shift=0.01) for _ in range(2)]
+    others = [Image.blend(ground, view(rng, 96), 0.4) for _ in range(60)]
+    pictures = [*kind, *others]
+    images, facts, vectors = scanned(tmp_path, pictures, ["a"] * len(pictures))
+    first, _, crowd = frame_pairs(images, facts, standardised(vectors))
+    assert not len(first)
+    assert crowd[0] == crowd[1] >= 0
+    apart = [*kind, *(view(rng, 96) for _ in range(60))]
+    images, facts, vectors = scanned(tmp_path, apart, ["a"] * len(apart))
+    first, second, crowd = frame_pairs(images, facts, standardised(vectors))
+    assert (first.tolist(), second.tolist()) == ([0], [1])
+    assert (crowd == -1).all()
+
+
 def chain(n: int, link: float, start: int = 0) -> list[tuple[int, int, float]]:
     return [(start + i, start + i + 1, link) for i in range(n - 1)]
 

@@ -100,6 +100,8 @@ def test_json_is_complete() -> None:
         "n",
         "n_groups",
         "selected_on",
+        "leaked",
+        "unclear",
         "accuracy",
         "accuracy_ci95",
         "selection_corrected",

@@ -1,5 +1,7 @@
 """Checks of the labels: which are likely wrong, and whether each class has enough images."""
 
+import warnings
+
 import numpy as np
 
 from headstart.audit.evidence import Evidence
@@ -28,7 +30,9 @@ def label_error(check: str, evidence: Evidence) -> Checked:
     doubted = np.zeros(n, bool)
     # cleanlab wants every class to have a label: those of images that were not judged agree with it by construction.
     filled = np.where(np.isnan(probabilities), np.eye(len(classes))[labels], probabilities)
-    doubted[known] = find_label_issues(labels, filled, filter_by="prune_by_noise_rate", n_jobs=1)[known]
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="May not flag all label issues")  # imbalance tells of small classes
+        doubted[known] = find_label_issues(labels, filled, filter_by="prune_by_noise_rate", n_jobs=1)[known]
     findings = []
     for rank, i in enumerate(known[np.argsort(-scores[known], kind="stable")]):
         if rank >= LISTED_SHARE * n and not doubted[i]:

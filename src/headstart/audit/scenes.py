@@ -33,6 +33,10 @@ STRONG, LAID_OUT = 1.35, 0.7
 PAIR_ALIKE, PAIR_VERY_ALIKE = 0.38, 0.48
 # More pictures than that are rather a class of things that look alike, unless the gap is wide; whether they are cannot be told.
 MANY_FRAMES, WIDE_GAP = 64, 0.3
+# Likeness to the nearest picture of another scene that half the pictures reach in a set of one kind of thing, such as solar
+# cells (0.7) or hand signs (0.5). There even a gap says little: two cells of one wafer are as alike as frames. Sets of
+# photographs and drawings are below 0.25, also those with one background.
+ONE_KIND = 0.45
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +63,8 @@ def frame_pairs(
 
     Near pictures are laid over each other and compared in what they show: features, the layout of colours, details. Then single
     linkage gathers them. A cluster is a scene if it lies apart: its weakest link is closer than its nearest other picture, by
-    the ratio GAPS. Where everything looks alike, as with hand signs, likeness falls off without such a gap.
+    the ratio GAPS. Where everything looks alike, as with hand signs, likeness falls off without such a gap. In a set of one
+    kind of thing it cannot be told whether a cluster is a scene.
     """
     looks = _Looks(images, facts, standard)
     rng = np.random.default_rng(seed)
@@ -74,6 +79,9 @@ def frame_pairs(
         more = looks.compare(first[outside], second[outside])
         compared = compared.and_also(more)
     scene, crowd = _scenes(len(images), compared)
+    if np.median(_outside(scene, compared)) >= ONE_KIND:
+        is_frame = np.bincount(scene, minlength=len(images))[scene] > 1
+        scene, crowd = np.arange(len(images)), np.where(is_frame, scene, crowd)
     # Frames of one scene show one thing. What has two labels differs in what matters, however alike the rest is.
     labels = [image.label for image in images]
     return *_chains(list(zip(scene.tolist(), labels, strict=True))), crowd
@@ -210,6 +218,15 @@ def _scenes(n: int, compared: _Compared) -> tuple[np.ndarray, np.ndarray]:
             crowd[members] = min(members)
         waiting += parts[top - n]
     return scene, crowd
+
+
+def _outside(scene: np.ndarray, compared: _Compared) -> np.ndarray:
+    """(n,) float32: the likeness of each picture to the nearest one of another scene, 0 if it was compared with none."""
+    outside = np.zeros(len(scene), np.float32)
+    apart = scene[compared.first] != scene[compared.second]
+    for side in (compared.first, compared.second):
+        np.maximum.at(outside, side[apart], compared.likeness[apart])
+    return outside
 
 
 def _pictures(top: int, parts: Sequence[tuple[int, int]], n: int) -> Iterator[int]:
