@@ -8,12 +8,13 @@ from headstart.threads import map_in_threads
 
 SIDE = 64  # of a miniature, pixels
 REACH = 0.2  # of the side: how far one picture may be shifted against the other
-ZOOMS = (1.0, 1.06, 1.12)  # how far one picture may be enlarged against the other
+# How far each of the two pictures is enlarged.
+WAYS = ((1.0, 1.0), (1.06, 1.0), (1.12, 1.0), (1.0, 1.06), (1.0, 1.12))
 # The mean of a neighbourhood is taken away and its contrast divided out, so that a wall counts as much as the bird in front of
 # it: frames of one scene share both, pictures of a kind hardly the wall. (Side, neighbourhood, grey levels that are noise.)
 COARSE, FINE = (32, 7, 8.0), (SIDE, 9, 4.0)
 SMALLEST = 0.25  # coarse likeness below which a pair is not looked at closely: 99 of 100 pairs of photographs are below it
-AT_ONCE = 1024  # pairs: limits the memory
+AT_ONCE = 512  # pairs: limits the memory
 
 
 def likeness(grey: np.ndarray, one: np.ndarray, other: np.ndarray) -> np.ndarray:
@@ -28,26 +29,30 @@ def likeness(grey: np.ndarray, one: np.ndarray, other: np.ndarray) -> np.ndarray
 
 
 def _coarse_to_fine(grey: np.ndarray, one: np.ndarray, other: np.ndarray) -> np.ndarray:
-    used, place = np.unique(np.concatenate([one, other]), return_inverse=True)
-    one, other = place[: len(one)], place[len(one) :]
-    pictures = grey[used].astype(np.float32)
-    coarse = _Details(_details(pictures, COARSE))
-    found = coarse.correlation(coarse, one, other)
+    found = _correlation(grey, one, other, WAYS[0], COARSE)
     close = np.flatnonzero(found >= SMALLEST)
     if not close.size:
         return found
     one, other = one[close], other[close]
-    ways = [(1.0, 1.0), *((zoom, 1.0) for zoom in ZOOMS[1:]), *((1.0, zoom) for zoom in ZOOMS[1:])]
-    zoomed = {zoom: _zoomed(pictures, zoom) for zoom in ZOOMS}
-    at = {zoom: _Details(_details(zoomed[zoom], COARSE)) for zoom in ZOOMS}
-    by_way = np.stack([at[zoom].correlation(at[beside], one, other) for zoom, beside in ways])
-    best = by_way.argmax(axis=0)
-    at = {zoom: _Details(_details(zoomed[zoom], FINE)) for zoom in ZOOMS}
-    for number, (zoom, beside) in enumerate(ways):
+    at_a_glance = [found[close], *(_correlation(grey, one, other, way, COARSE) for way in WAYS[1:])]
+    best = np.argmax(at_a_glance, axis=0)
+    for number, way in enumerate(WAYS):
         chosen = np.flatnonzero(best == number)
         if chosen.size:
-            found[close[chosen]] = at[zoom].correlation(at[beside], one[chosen], other[chosen])
+            found[close[chosen]] = _correlation(grey, one[chosen], other[chosen], way, FINE)
     return found
+
+
+def _correlation(
+    grey: np.ndarray, one: np.ndarray, other: np.ndarray, zooms: tuple[float, float], scale: tuple[int, int, float]
+) -> np.ndarray:
+    """(n_pairs,) float32: the highest correlation over all shifts, the pictures of each side enlarged by its zoom."""
+    prepared = []
+    for wanted, zoom in zip((one, other), zooms, strict=True):
+        used, place = np.unique(wanted, return_inverse=True)  # each picture is prepared once
+        prepared.append((_Details(_details(_zoomed(grey[used].astype(np.float32), zoom), scale)), place))
+    (first, at_first), (second, at_second) = prepared
+    return first.correlation(second, at_first, at_second)
 
 
 def _details(pictures: np.ndarray, scale: tuple[int, int, float]) -> np.ndarray:

@@ -13,12 +13,13 @@ from headstart.data.images import UnreadableImage, decode, read_bytes
 from headstart.data.splits import linked, root_of
 from headstart.threads import map_in_threads
 
-NEIGHBOURS = 6  # with which each picture is compared; frames that are farther apart are linked through others
-TREES = 8
+NEIGHBOURS = 3  # with which each picture is compared; frames that are farther apart are linked through others
+TREES, TREES_APART = 8, 4  # for the nearest pictures, and for the nearest ones of other clusters
 AT_ONCE = 4096  # pairs: limits the memory
 # Differences of the mean colour (in shares of luma) and of the logarithm of the brightness that tell scenes apart.
 COLOUR, BRIGHTNESS = 0.2, 0.5
 NEARBY = 0.2  # nearness below which two pictures are not compared
+LOOKS = 4  # columns beside the features: mean colour and brightness
 CELLS = 8  # a side of the layout: which colour is where
 LINK = 0.4  # likeness from which two pictures can be frames of one scene
 # Likeness that clusters of so many pictures may have to pictures they have nothing to do with. Two are alike by chance more
@@ -56,25 +57,27 @@ class _Compared:
 
 
 def frame_pairs(
-    images: Sequence[LabelledImage], facts: Sequence[ImageFacts], standard: np.ndarray, *, seed: int = 0
+    images: Sequence[LabelledImage], facts: Sequence[ImageFacts], points: np.ndarray, *, seed: int = 0
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """(first, second) int64: pairs that link the frames of each scene, for pictures with these facts and standardised features;
-    and (n,) int64: the crowd of each picture of which it cannot be told whether it is one scene, -1 for no crowd.
+    """(first, second) int64: pairs that link the frames of each scene; and (n,) int64: the crowd of each picture of which it
+    cannot be told whether it is one scene, -1 for no crowd.
+
+    `points` (n, n_features + LOOKS) float32 holds standardised features; its last columns are filled here.
 
     Near pictures are laid over each other and compared in what they show: features, the layout of colours, details. Then single
     linkage gathers them. A cluster is a scene if it lies apart: its weakest link is closer than its nearest other picture, by
     the ratio GAPS. Where everything looks alike, as with hand signs, likeness falls off without such a gap. In a set of one
     kind of thing it cannot be told whether a cluster is a scene.
     """
-    looks = _Looks(images, facts, standard)
+    looks = _Looks(images, facts, points)
     rng = np.random.default_rng(seed)
-    compared = looks.compare(*nearest_pairs(looks.points, NEIGHBOURS, TREES, rng))
+    compared = looks.compare(*nearest_pairs(points, NEIGHBOURS, TREES, rng))
     strong = compared.likeness >= LINK
     cluster = linked(len(images), zip(compared.first[strong].tolist(), compared.second[strong].tolist(), strict=True))
     # A large cluster has seen nothing but itself: its members are compared with others, or the gap would not be known.
     large = np.bincount(cluster)[cluster] > NEIGHBOURS // 2
     if large.any():
-        first, second = nearest_pairs(looks.points, NEIGHBOURS // 2, TREES, rng, apart=cluster)
+        first, second = nearest_pairs(points, NEIGHBOURS // 2, TREES_APART, rng, apart=cluster)
         outside = large[first] | large[second]
         more = looks.compare(first[outside], second[outside])
         compared = compared.and_also(more)
@@ -102,14 +105,14 @@ def _chains(keys: Sequence[Hashable]) -> tuple[np.ndarray, np.ndarray]:
 class _Looks:
     """What pictures look like: points in space for all, miniatures for those that are compared."""
 
-    def __init__(self, images: Sequence[LabelledImage], facts: Sequence[ImageFacts], standard: np.ndarray) -> None:
+    def __init__(self, images: Sequence[LabelledImage], facts: Sequence[ImageFacts], points: np.ndarray) -> None:
         rgb = np.array([(fact.red, fact.green, fact.blue) for fact in facts], np.float32).reshape(len(facts), 3)
         luma = np.array([fact.brightness for fact in facts], np.float32)
         self.colour = rgb / np.maximum(luma, 8)[:, None] / COLOUR
-        brightness = np.log(luma + 4)[:, None] / BRIGHTNESS
         # One minus half the squared distance of two points: the cosine of the features, less what colour and brightness differ.
-        self.points = np.hstack([standard, np.sqrt(2) * self.colour, np.sqrt(2) * brightness], dtype=np.float32)
-        self.images, self.standard = images, standard
+        points[:, -LOOKS:-1] = np.sqrt(2) * self.colour
+        points[:, -1] = np.sqrt(2) * np.log(luma + 4) / BRIGHTNESS
+        self.images, self.points, self.standard = images, points, points[:, :-LOOKS]
         self.row = np.full(len(images), -1)  # of each picture in the next two; -1: not read, -2: cannot be read
         self.grey = np.empty((0, SIDE, SIDE), np.uint8)
         self.layout = np.empty((0, CELLS * CELLS * 3), np.float32)
@@ -133,17 +136,24 @@ class _Looks:
         wanted = wanted[self.row[wanted] == -1]
         if not wanted.size:
             return
-        found = list(map_in_threads(_miniature_of, [self.images[i] for i in wanted]))
-        read = [picture is not None for picture in found]
-        pictures = np.stack([picture for picture in found if picture is not None] or [np.zeros((SIDE, SIDE, 3), np.uint8)])
         self.row[wanted] = -2
-        self.row[wanted[read]] = len(self.grey) + np.arange(sum(read))
-        layout = _layout(pictures)
+        grey = np.empty((len(wanted), SIDE, SIDE), np.uint8)
+        layout = np.empty((len(wanted), CELLS * CELLS * 3), np.float32)
+        n_read = 0
+        for i, seen in zip(wanted.tolist(), map_in_threads(_seen, [self.images[i] for i in wanted]), strict=True):
+            if seen is not None:
+                grey[n_read], layout[n_read] = seen
+                self.row[i] = len(self.grey) + n_read
+                n_read += 1
+        if not n_read:
+            return
+        grey, layout = grey[:n_read], layout[:n_read]
         if not self.mean.size:
             self.mean, self.scale = layout.mean(axis=0), layout.std(axis=0)
-        layout = (layout - self.mean) / np.where(self.scale < 1e-6, 1, self.scale)
+        layout -= self.mean
+        layout /= np.where(self.scale < 1e-6, 1, self.scale)
         layout /= np.maximum(np.linalg.norm(layout, axis=1, keepdims=True), 1e-6)
-        self.grey = np.concatenate([self.grey, _luma(pictures.astype(np.float32)).round().astype(np.uint8)])
+        self.grey = np.concatenate([self.grey, grey]) if len(self.grey) else grey
         self.layout = np.concatenate([self.layout, layout])
 
 
@@ -154,22 +164,24 @@ def _squared_distance(points: np.ndarray, first: np.ndarray, second: np.ndarray)
     return np.concatenate([np.empty(0, np.float32), *found])
 
 
-def _miniature_of(image: LabelledImage) -> np.ndarray | None:
+def _seen(image: LabelledImage) -> tuple[np.ndarray, np.ndarray] | None:
+    """The luma (SIDE, SIDE) uint8 and the layout of a miniature; nothing larger is kept of a picture."""
     try:
-        return miniature(decode(read_bytes(image.file), shorter_side_px=SIDE), SIDE)
+        picture = miniature(decode(read_bytes(image.file), shorter_side_px=SIDE), SIDE).astype(np.float32)
     except UnreadableImage:  # gone since the scan: it cannot be compared, so it does not count
         return None
+    return _luma(picture).round().astype(np.uint8), _layout(picture)
 
 
 def _luma(rgb: np.ndarray) -> np.ndarray:
     return rgb @ np.array([0.299, 0.587, 0.114], np.float32)
 
 
-def _layout(pictures: np.ndarray) -> np.ndarray:
-    """(n, CELLS * CELLS * 3) float32: the mean colours of cells, as shares of the picture's luma."""
-    n, step = len(pictures), SIDE // CELLS
-    cells = pictures.reshape(n, CELLS, step, CELLS, step, 3).mean(axis=(2, 4), dtype=np.float32)
-    return (cells / np.maximum(_luma(cells).mean(axis=(1, 2)), 8)[:, None, None, None]).reshape(n, -1)
+def _layout(picture: np.ndarray) -> np.ndarray:
+    """(CELLS * CELLS * 3,) float32: the mean colours of cells, as shares of the picture's luma."""
+    step = SIDE // CELLS
+    cells = picture.reshape(CELLS, step, CELLS, step, 3).mean(axis=(1, 3))
+    return (cells / max(float(_luma(cells).mean()), 8.0)).ravel()
 
 
 def _scenes(n: int, compared: _Compared) -> tuple[np.ndarray, np.ndarray]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from headstart.audit.neighbours import leaves
-from headstart.audit.scenes import frame_pairs
+from headstart.audit.scenes import LOOKS, frame_pairs
 from headstart.data.dataset import LabelledImage
 from headstart.data.facts import ImageFacts
 from headstart.data.images import UnreadableImage, decode, read_bytes
@@ -69,8 +69,8 @@ def find_twins(images: Sequence[LabelledImage], facts: Sequence[ImageFacts], vec
     pairs = [(one, one, 0, 1.0, True) for one, members in enumerate(pictures) if len(members) > 1]
     crowd = np.empty(0, np.int64)
     if vectors.shape[1]:
-        standard = standardised(vectors[shown] if len(pictures) < len(images) else vectors)
-        alike, of_picture = _alike([images[i] for i in shown], [facts[i] for i in shown], hashes, standard)
+        points = standardised(vectors[shown] if len(pictures) < len(images) else vectors, room=LOOKS)
+        alike, of_picture = _alike([images[i] for i in shown], [facts[i] for i in shown], hashes, points)
         for one, other, bits, similarity in alike:
             same = bits == 0 and _same_pixels(images[shown[one]], images[shown[other]])
             pairs.append((one, other, bits, similarity, same))
@@ -94,12 +94,13 @@ def find_twins(images: Sequence[LabelledImage], facts: Sequence[ImageFacts], vec
 
 
 def _alike(
-    images: Sequence[LabelledImage], facts: Sequence[ImageFacts], hashes: np.ndarray, standard: np.ndarray
+    images: Sequence[LabelledImage], facts: Sequence[ImageFacts], hashes: np.ndarray, points: np.ndarray
 ) -> tuple[list[tuple[int, int, int, float]], np.ndarray]:
     """(first, second, bits, similarity) of twins and of frames of one scene, each pair once; and the crowd of each picture."""
+    standard = points[:, :-LOOKS]
     with one_blas_thread() if len(standard) > MANY else nullcontext():
         twins = twin_pairs(hashes, standard)
-        *frames, crowd = frame_pairs(images, facts, standard)
+        *frames, crowd = frame_pairs(images, facts, points)
         first, second = (np.concatenate(both) for both in zip(twins, frames, strict=True))
         first, second = _with_nearest(images, first, second, standard)
     bits = np.bitwise_count(hashes[first] ^ hashes[second]).astype(np.int64)
@@ -145,9 +146,10 @@ def twin_pairs(hashes: np.ndarray, standard: np.ndarray, *, seed: int = 0) -> tu
     return first[alike], second[alike]
 
 
-def standardised(vectors: np.ndarray) -> np.ndarray:
+def standardised(vectors: np.ndarray, room: int = 0) -> np.ndarray:
     """(n, n_features) float32 -> the same with mean 0 and deviation 1 per feature, each row scaled to length 1.
 
+    `room` more columns are left empty, so that nobody has to copy the features to put something beside them.
     Features of one network all point in similar directions; only what sets an image apart from its set matters here.
     """
     n, n_features = vectors.shape
@@ -156,11 +158,11 @@ def standardised(vectors: np.ndarray) -> np.ndarray:
         part = vectors[:, columns[0] : columns[-1] + 1]
         mean[columns], scale[columns] = part.mean(axis=0), part.std(axis=0)
     scale = np.where(scale < 1e-6, 1.0, scale)
-    standard = np.empty((n, n_features), np.float32)
+    standard = np.empty((n, n_features + room), np.float32)
     for start in range(0, n, ROWS):
         part = (vectors[start : start + ROWS] - mean) / scale
         length = np.linalg.norm(part, axis=1, keepdims=True)
-        standard[start : start + ROWS] = part / np.maximum(length, 1e-6)
+        standard[start : start + ROWS, :n_features] = part / np.maximum(length, 1e-6)
     return standard
 
 
