@@ -78,7 +78,7 @@ def check_target(
     if target.exists() and any(path.resolve() == place for path in inputs):
         raise SettingsError(f"{target} is one of the input images or tables", hint="choose another name for the result")
     if endings and target.suffix.lower() not in endings:
-        raise SettingsError(f"{target} does not end in {' or '.join(endings)}", hint=f"{option} names such a file")
+        raise SettingsError(f"{target} does not end in {' or '.join(endings)}", hint=f"give {option} a name that does")
     if target.is_file() and not overwrite:  # a pipe or /dev/stdout is no earlier result
         raise SettingsError(f"{target} already exists", hint=f"choose another {option}, or pass --overwrite")
 
