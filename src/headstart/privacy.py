@@ -1,4 +1,4 @@
-"""Nothing leaves the machine: libraries send no telemetry, and keep no files in the user's folders.
+"""Nothing leaves the machine: libraries send no telemetry.
 
 `import headstart` calls `switch_off_telemetry`, so it holds for every command, the estimator, the server and the processes that
 they start, whether --offline is given or not.
@@ -6,10 +6,6 @@ they start, whether --offline is given or not.
 
 import os
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
-
-from headstart.storage import home
 
 # Environment variable -> the value that switches telemetry off. Libraries read them when they are loaded.
 SWITCHES = {
@@ -35,19 +31,3 @@ def switch_off_telemetry() -> None:
     loaded = sys.modules.get("onnxruntime")
     if loaded is not None:  # too late for its switch
         loaded.disable_telemetry_events()
-
-
-@contextmanager
-def matplotlib_in_home() -> Iterator[None]:
-    """While the block imports matplotlib: its settings and its list of fonts are below home(), or where MPLCONFIGDIR says.
-
-    Matplotlib remembers the folder. When the block ends, the environment is as before.
-    """
-    if os.environ.get("MPLCONFIGDIR") or "matplotlib" in sys.modules:
-        yield
-        return
-    os.environ["MPLCONFIGDIR"] = str(home() / "matplotlib")
-    try:
-        yield
-    finally:
-        del os.environ["MPLCONFIGDIR"]

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from headstart.data.given_labels import class_name, given_labels
+from headstart.data.given_labels import given_labels, name_of_label
 from headstart.errors import DataError
 
 
@@ -115,7 +115,7 @@ def test_what_is_no_class_is_refused(labels: Any, sentence: str) -> None:
 
 def test_names_of_classes() -> None:
     """A whole number has one name, however it is stored."""
-    assert [class_name(label) for label in (1, 1.0, np.float32(1), np.int8(1), True, 0.5, -0.0, "1.0")] == [
+    assert [name_of_label(label) for label in (1, 1.0, np.float32(1), np.int8(1), True, 0.5, -0.0, "1.0")] == [
         "1",
         "1",
         "1",

@@ -11,13 +11,12 @@ from typing import Any
 
 import numpy as np
 
-from headstart.artifact.fonts import lend_fonts
+from headstart.artifact.fonts import lend_fonts, matplotlib_in_home
 from headstart.evaluation.calibration import ReliabilityBin
 from headstart.evaluation.intervals import wilson_interval
 from headstart.evaluation.learning_curve import LearningCurve
 from headstart.evaluation.metrics import Evaluation
 from headstart.model.history import Epoch
-from headstart.privacy import matplotlib_in_home
 from headstart.storage import atomic_write
 
 with matplotlib_in_home():

@@ -1,10 +1,31 @@
 """Fonts for what people call their classes: scripts that matplotlib's own font lacks are drawn in an installed one."""
 
+import os
+import sys
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 
 from headstart.errors import HeadstartWarning
-from headstart.privacy import matplotlib_in_home
+from headstart.storage import home
+
+
+@contextmanager
+def matplotlib_in_home() -> Iterator[None]:
+    """While the block imports matplotlib: its settings and its list of fonts are below home(), or where MPLCONFIGDIR says.
+
+    Matplotlib remembers the folder. When the block ends, the environment is as before.
+    """
+    if os.environ.get("MPLCONFIGDIR") or "matplotlib" in sys.modules:
+        yield
+        return
+    os.environ["MPLCONFIGDIR"] = str(home() / "matplotlib")
+    try:
+        yield
+    finally:
+        del os.environ["MPLCONFIGDIR"]
+
 
 with matplotlib_in_home():
     from matplotlib.figure import Figure

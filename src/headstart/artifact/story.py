@@ -57,8 +57,9 @@ def _certainty(evidence: StoryFacts) -> list[str]:
     said = []
     few = too_few(honest.n, honest.n_groups)
     if honest.leaked or honest.unclear:
+        are = "are" if honest.leaked else "may be"
         said.append(
-            "How many new images would be classified correctly is not known: the images measured on are in train as well."
+            f"How many new images would be classified correctly is not known: the images measured on {are} in train as well."
         )
     elif few == "images":
         said.append(f"{honest.n} images are too few to say how certain this is: at least {TOO_FEW} are needed.")

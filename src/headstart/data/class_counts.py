@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from headstart.data.sources import Sources, natural_order
+from headstart.data.wording import counted
 
 SHOWN_CLASSES = 8
 
@@ -18,8 +19,4 @@ def classes_found(sources: Sequence[Sources]) -> str:
     shown = ", ".join(f"{label} {'/'.join(str(counts[label, split]) for split in splits)}" for label in labels[:SHOWN_CLASSES])
     more = f", … and {len(labels) - SHOWN_CLASSES} more" if len(labels) > SHOWN_CLASSES else ""
     by_split = f" ({'/'.join(split or 'no split' for split in splits)})" if given - {None} else ""
-    return f"{_counted(len(labels), 'class')} in {_counted(len(candidates), 'file')}{by_split}: {shown}{more}"
-
-
-def _counted(count: int, noun: str) -> str:
-    return f"{count:,} {noun}{'' if count == 1 else 'es' if noun.endswith('s') else 's'}"
+    return f"{counted(len(labels), 'class')} in {counted(len(candidates), 'file')}{by_split}: {shown}{more}"

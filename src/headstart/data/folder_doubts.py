@@ -6,6 +6,7 @@ from pathlib import Path
 
 from headstart.data.folder_looks import Looks, key_of
 from headstart.data.split_names import hints_at_split, splits_of
+from headstart.data.wording import joined
 from headstart.errors import DataError
 
 CLASS_HINT = "put the images into one folder per class, and give the folder that contains them"
@@ -15,7 +16,7 @@ Show = Callable[[Path], str]  # a path below DATA, as people are shown it
 def no_class_folders(folders: Sequence[Path], show: Show) -> DataError:
     """The error for folders that hold the images themselves."""
     return DataError(
-        f"{_joined([show(path) for path in folders])} {'hold' if folders[1:] else 'holds'} images, but no class folders",
+        f"{_first_names([show(path) for path in folders])} {'hold' if folders[1:] else 'holds'} images, but no class folders",
         hint=f"put them into one folder per class, such as {folders[0].name}/cats and {folders[0].name}/dogs, "
         "or give a table with the columns path and label",
     )
@@ -86,10 +87,10 @@ def check_labels(labels: Collection[str], root: Path, show: Show) -> None:
 
 def joined_names(folders: Collection[Path]) -> str:
     """The names of some folders in a sentence."""
-    return _joined([folder.name for folder in folders])
+    return _first_names([folder.name for folder in folders])
 
 
-def _joined(names: Sequence[str]) -> str:
+def _first_names(names: Sequence[str]) -> str:
     if len(names) > 5:
         return f"{', '.join(names[:4])} and {len(names) - 4} more"
-    return " and ".join([", ".join(names[:-1]), names[-1]] if names[1:] else names)
+    return joined(names)

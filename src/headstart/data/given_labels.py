@@ -40,7 +40,7 @@ def given_labels(labels: Any) -> np.ndarray:
     return found
 
 
-def class_name(label: Any) -> str:
+def name_of_label(label: Any) -> str:
     """The name of a label's class: its text; 1.0, as pandas has whole numbers beside missing ones, is the class 1."""
     is_whole = isinstance(label, float | np.floating) and float(label).is_integer()
     return str(int(label)) if is_whole else str(label)

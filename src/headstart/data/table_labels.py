@@ -4,6 +4,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
+from headstart.data.wording import joined
 from headstart.errors import DataError
 
 # How tools write that there is no value: what pandas reads as missing, and what it, R, SQL and spreadsheets write. By spelling:
@@ -55,4 +56,4 @@ def listed_rows(numbers: Sequence[int]) -> str:
     shown = [str(number) for number in numbers[:SHOWN_ROWS]]
     if len(numbers) > SHOWN_ROWS:
         return f"{', '.join(shown)} and {len(numbers) - SHOWN_ROWS} more"
-    return " and ".join([", ".join(shown[:-1]), shown[-1]] if shown[1:] else shown)
+    return joined(shown)

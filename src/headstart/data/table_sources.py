@@ -13,6 +13,7 @@ from headstart.data.table_columns import path_and_label
 from headstart.data.table_files import N_TRIED, FilesOfTable
 from headstart.data.table_labels import class_cells, is_missing, listed_rows, missing_label
 from headstart.data.tables import TextTable, read_table
+from headstart.data.wording import joined
 from headstart.errors import DataError
 
 
@@ -120,8 +121,7 @@ def _repeats(path: str, rows: Sequence[_Row], key: Callable[[str], str]) -> list
     labels = list({key(row.label): row.label for row in reversed(rows)}.values())[::-1]
     numbers = listed_rows([row.number for row in rows])
     if len(labels) > 1:
-        both = f"{', '.join(map(repr, labels[:-1]))} and {labels[-1]!r}"
-        return [Skipped(path, f"it is labelled {both} (rows {numbers})", kind="conflict")]
+        return [Skipped(path, f"it is labelled {joined([repr(label) for label in labels])} (rows {numbers})", kind="conflict")]
     return [Skipped(path, f"rows {numbers} name the same file: it is used once", kind="repeated")]
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from headstart.data.wording import counted
 from headstart.errors import DataError
 
 SEPARATORS = {",": "comma", ";": "semicolon", "\t": "tab"}
@@ -66,7 +67,7 @@ def _read_csv(file: Path, text: str) -> TextTable:
             wrong, hint = n_cells, "every row needs a cell for each column, even an empty one"
         else:
             continue
-        raise DataError(f"{file} row {number} has {_counted(wrong, 'cell')} under {_counted(len(names), 'column')}", hint=hint)
+        raise DataError(f"{file} row {number} has {counted(wrong, 'cell')} under {counted(len(names), 'column')}", hint=hint)
     padded = [row + [""] * (len(names) - len(row)) for _, row in filled]
     return TextTable(file, names, tuple(number for number, _ in filled), lambda i: [row[i] for row in padded])
 
@@ -76,10 +77,6 @@ def _without_empty_end(row: list[str]) -> list[str]:
     while row and not row[-1]:
         row.pop()
     return row
-
-
-def _counted(count: int, noun: str) -> str:
-    return f"{count} {noun}{'s' * (count != 1)}"
 
 
 def _read_parquet(file: Path) -> TextTable:

@@ -12,7 +12,8 @@ from PIL import Image
 from headstart.data.tiff_pages import BLACK_IS_ZERO, RGB, UNCOMPRESSED, WHITE_IS_ZERO, Page, Tag, in_words
 from headstart.data.unreadable import UnreadableImage
 
-COMPRESSIONS = (UNCOMPRESSED, 5, 8, 32773, 32946)  # LZW, Deflate (two numbers), PackBits: libtiff unpacks them byte by byte
+PREDICTED = (5, 8, 32946)  # compressions that PREDICTOR belongs to: LZW, Deflate (two numbers)
+COMPRESSIONS = (UNCOMPRESSED, *PREDICTED, 32773)  # and PackBits: libtiff unpacks them byte by byte
 BIG_ENDIAN_BIG_TIFF = b"MM\0+"  # Pillow takes it for a small TIFF
 HORIZONTAL = 2  # PREDICTOR: each sample is stored as the difference from the one before
 ASSOCIATED, UNASSOCIATED = 1, 2  # EXTRA_BANDS: colours are multiplied by the alpha, or not
@@ -84,7 +85,7 @@ def _layout(page: Page) -> _Layout:
         segment_width=page.number(Tag.TILE_WIDTH) if is_tiled else width,
         segment_height=page.number(Tag.TILE_HEIGHT) if is_tiled else strip,
         is_tiled=is_tiled,
-        predictor=page.number(Tag.PREDICTOR) if page.number(Tag.COMPRESSION) in (5, 8, 32946) else 1,
+        predictor=page.number(Tag.PREDICTOR) if page.number(Tag.COMPRESSION) in PREDICTED else 1,
     )
 
 
@@ -141,8 +142,9 @@ def _to_8_bit(rows: np.ndarray, row_samples: int, layout: _Layout, n_bands: int,
 
 def _decompressed(content: bytes, compression: int, fill_order: int, row_bytes: int, n_rows: int) -> bytes:
     """A strip unpacked by Pillow's libtiff, to which it is shown as a grey image of one byte a pixel."""
-    tags = {256: row_bytes, 257: n_rows, 258: 8, 259: compression, 262: 1, 266: fill_order, 277: 1, 278: n_rows}
-    tags |= {273: 8, 279: len(content)}
+    tags = {Tag.WIDTH: row_bytes, Tag.HEIGHT: n_rows, Tag.ROWS_PER_STRIP: n_rows, Tag.BITS: 8, Tag.BANDS: 1}
+    tags |= {Tag.PHOTOMETRIC: BLACK_IS_ZERO, Tag.COMPRESSION: compression, Tag.FILL_ORDER: fill_order}
+    tags |= {Tag.STRIP_OFFSETS: 8, Tag.STRIP_BYTES: len(content)}
     entries = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in sorted(tags.items()))
     at = 8 + len(content) + len(content) % 2
     header = struct.pack("<4sI", b"II*\0", at)

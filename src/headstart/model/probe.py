@@ -80,12 +80,8 @@ def fit_probe(
     held_out = None
     if strength is None and n_folds >= 2:
         parts = list(folds(labels, groups, n_folds, seed))
-        if len(labels) <= MANY:
-            log_losses, held_out = _held_out(rotated.points, labels, n_classes, parts, progress)
-        else:
-            with one_blas_thread():
-                log_losses, held_out = _held_out_of_many(rotated.points, labels, n_classes, parts, seed, progress)
-        held_out = held_out[held]
+        log_losses, logits = _by_strength(rotated.points, labels, n_classes, parts, seed, progress)
+        held_out = logits[held]
         strength = min(log_losses, key=lambda pair: pair[1])[0]
     strength = strength or DEFAULT_STRENGTH
     solution = _fit(rotated.points, labels, n_classes, strength)
@@ -150,6 +146,21 @@ def _fit(points: np.ndarray, labels: np.ndarray, n_classes: int, strength: float
         with one_blas_thread():
             (solution,) = fit_path(points, labels, n_classes, [strength])
     return solution
+
+
+def _by_strength(
+    points: np.ndarray,
+    labels: np.ndarray,
+    n_classes: int,
+    parts: Sequence[tuple[np.ndarray, np.ndarray]],
+    seed: int,
+    progress: Progress,
+) -> tuple[tuple[tuple[float, float], ...], np.ndarray]:
+    """What `_held_out` returns, with a sample for the choice above MANY images."""
+    if len(labels) <= MANY:
+        return _held_out(points, labels, n_classes, parts, progress)
+    with one_blas_thread():
+        return _held_out_of_many(points, labels, n_classes, parts, seed, progress)
 
 
 def _held_out_of_many(

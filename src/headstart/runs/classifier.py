@@ -21,7 +21,7 @@ from headstart.data.catalog import open_data
 from headstart.data.dataset import Dataset
 from headstart.data.given import open_given
 from headstart.data.given_images import GivenImages, ImageInMemory, given_images
-from headstart.data.given_labels import class_name, given_labels
+from headstart.data.given_labels import given_labels, name_of_label
 from headstart.data.images import UnreadableImage
 from headstart.data.reading import Reading
 from headstart.data.sources import Candidate, Sources
@@ -131,11 +131,11 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
                 raise SettingsError(f"{X} is a folder, and its labels are its class folders", hint="use fit(folder)")
             else:
                 names, rows = np.unique(given_labels(y), return_inverse=True)
-                sources = [_labelled_sources(X, [class_name(names[row]) for row in rows], stack)]
+                sources = [_labelled_sources(X, [name_of_label(names[row]) for row in rows], stack)]
                 if settings.join_case:
                     sources = join_spellings(sources)
                     kept = {candidate.label for candidate in sources[0].candidates}
-                    names = names[[class_name(name) in kept for name in names]]
+                    names = names[[name_of_label(name) in kept for name in names]]
             scanned = scan_given(sources, settings)
             if y is not None and scanned.dataset.skipped:
                 first = scanned.dataset.skipped[0]
@@ -167,7 +167,7 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             if prediction.probabilities is None:
                 raise _unreadable(prediction.path, prediction.error)
             rows.append(prediction.probabilities)
-        order = [self._predictor.classes.index(class_name(name)) for name in self.classes_]
+        order = [self._predictor.classes.index(name_of_label(name)) for name in self.classes_]
         return np.stack(rows)[:, order] if rows else np.empty((0, len(order)))
 
     def score(self, X: GivenImages, y: Any = None, sample_weight: Any = None) -> float:

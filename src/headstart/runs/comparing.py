@@ -138,28 +138,32 @@ def compare_models(
             same_groups = replace(scanned, groups=task.groups)
             for strategy in chosen:
                 found.append(_measure(strategy, same_groups, task, progress, len(found) * len(task.parts), n_all))
-    groups, first = task.groups[task.rows], found[0].right
-    contenders = tuple(
-        Contender(
-            strategy=one.strategy,
-            backbone=one.backbone,
-            accuracy=float(one.right.mean()),
-            accuracy_ci95=share_interval(one.right, groups),
-            to_first=paired_difference(one.right, first, groups) if i else None,
-            seconds=round(one.seconds, 3),
-            size_mb=round(one.size_mb, 1),
-        )
-        for i, one in enumerate(found)
-    )
+    groups = task.groups[task.rows]
     return Comparison(
         data=scanned.dataset.name,
         n=len(task.rows),
         n_groups=len(np.unique(groups)),
         n_folds=len(task.parts),
-        contenders=contenders,
+        contenders=_contenders(found, groups),
         skipped_files=scanned.dataset.skipped,
         seconds={"total": round(seconds_since_start(), 3)},
         peak_rss_mb=round(peak_rss_mb(), 1),
+    )
+
+
+def _contenders(found: Sequence[_Measured], groups: np.ndarray) -> tuple[Contender, ...]:
+    """What was measured, each beside the first; (n,) `groups` of the images."""
+    return tuple(
+        Contender(
+            strategy=one.strategy,
+            backbone=one.backbone,
+            accuracy=float(one.right.mean()),
+            accuracy_ci95=share_interval(one.right, groups),
+            to_first=paired_difference(one.right, found[0].right, groups) if i else None,
+            seconds=round(one.seconds, 3),
+            size_mb=round(one.size_mb, 1),
+        )
+        for i, one in enumerate(found)
     )
 
 

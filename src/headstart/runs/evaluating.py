@@ -117,14 +117,28 @@ def evaluate_model(
     n_held_out = sum(image.sha256 in val_digests - train_digests for image in dataset.images)
     decisions = _decisions(predictor, answered)
     notes = (*_trained_on_note(trained_on, n_held_out, len(dataset.images), chosen), *dataset.notes, *_doubts(decisions))
-    counts = {"train": 0, "val": 0, "test": 0, "skipped": len(dataset.skipped), "trained_on": trained_on}
-    metrics = EvaluationMetrics(
+    images = {"train": 0, "val": 0, "test": 0, "skipped": len(dataset.skipped), "trained_on": trained_on}
+    images[chosen] = len(dataset.images)
+    metrics = _metrics(manifest, evaluation, decisions, images, notes, Path(model))
+    return Evaluated(evaluation, dataset, answered.probabilities, metrics.as_json(), notes)
+
+
+def _metrics(
+    manifest: Manifest,
+    evaluation: Evaluation,
+    decisions: KeptPromises,
+    images: dict[str, int],
+    notes: tuple[str, ...],
+    model: Path,
+) -> EvaluationMetrics:
+    """What `evaluate --json` prints."""
+    return EvaluationMetrics(
         strategy=manifest.strategy,
         requested=manifest.requested or manifest.strategy,
         recipe=manifest.recipe,
         backbone=BackboneName(name=manifest.backbone.name, weights_sha256=manifest.backbone.weights_sha256),
-        classes=predictor.classes,
-        images=counts | {chosen: len(dataset.images)},
+        classes=manifest.classes,
+        images=images,
         evaluation=evaluation,
         decisions=decisions,
         notes=notes,
@@ -132,9 +146,8 @@ def evaluate_model(
         peak_rss_mb=round(peak_rss_mb(), 1),
         interrupted=False,
         run=None,
-        model=Path(model).as_posix(),
+        model=model.as_posix(),
     )
-    return Evaluated(evaluation, dataset, answered.probabilities, metrics.as_json(), notes)
 
 
 def _trained_on_note(trained_on: int, n_held_out: int, n: int, chosen: EvaluatedSplit) -> tuple[str, ...]:

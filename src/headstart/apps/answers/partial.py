@@ -50,9 +50,8 @@ def answer_file(
     """Yields a log that writes answers to FILE.partial, which survives a crash and becomes `output` when the block ends.
 
     `resume` continues FILE.partial if there is one, else a finished file, and else starts anew. `overwrite` discards
-    FILE.partial. `made_by` is everything that
-    changes an answer. Raises SettingsError if an existing file is from another model or other options, or if another process
-    is writing it.
+    FILE.partial. `made_by` is everything that changes an answer. Raises SettingsError if an existing file is from another model
+    or other options, or if another process is writing it.
     """
     place = _beside(output, "")
     output.parent.mkdir(parents=True, exist_ok=True)
