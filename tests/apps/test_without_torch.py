@@ -47,6 +47,29 @@ def test_a_warm_probe_loads_no_torch_and_no_engine(
     assert (tmp_path / "a/model/weights.safetensors").read_bytes() == (tmp_path / "b/model/weights.safetensors").read_bytes()
 
 
+@pytest.mark.slow
+def test_the_first_probe_of_an_installation(
+    without: Callable[..., Result], draw_classes: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With nothing compiled and nothing stored, the default backbone trains, predicts and exports without torch."""
+    monkeypatch.setenv("HEADSTART_HOME", str(tmp_path / "home"))
+    data, run = draw_classes({"circles": 8, "squares": 8}), tmp_path / "run"
+    missing = "torch,timm,torchvision,onnxscript"
+    for size, output in (([], run), (["--image-size", "96"], tmp_path / "small")):
+        trained = without(missing, "train", data, *size, "--strategy", "probe", "--output", output)
+        assert trained.code == 0, trained.err
+        answered = without(missing, "predict", output, data / "circles", "--format", "jsonl")
+        assert answered.code == 0, answered.err
+        assert {json.loads(line)["predicted"] for line in answered.out.splitlines()} == {"circles"}
+        exported = without(missing, "export", output, "--output", tmp_path / f"{output.name}.onnx")
+        assert exported.code == 0, exported.err
+    assert len(list((tmp_path / "home" / "compiled").iterdir())) == 2
+    monkeypatch.setenv("HEADSTART_HOME", str(tmp_path / "another machine"))
+    moved = without(missing, "predict", run, data / "circles", "--format", "jsonl")
+    assert moved.code == 0, moved.err
+    assert (without(missing, "verify", run)).code == 0
+
+
 def test_new_images_need_an_engine_but_no_torch(
     headstart: Callable[..., Result],
     without: Callable[..., Result],

@@ -24,8 +24,9 @@ from headstart.model.engines import OUTPUT, is_installed
 from headstart.model.exported import FILES, HEAD, exported_engine, read_exported_head
 from headstart.model.extractor import ONNX_RUNTIME, Engine, Extractor, NetworkId
 from headstart.model.familiarity import Familiarity
-from headstart.model.frozen import NotCompilable, compile_network, compiled_extractor, read_head
+from headstart.model.frozen import NotCompilable, compile_lite, compile_network, compiled_extractor, read_head
 from headstart.model.head import Head
+from headstart.model.lite_networks import LITES
 from headstart.model.pipeline import Opened, Pipeline
 from headstart.model.specs import find_backbone
 from headstart.progress import Progress, silent
@@ -293,14 +294,18 @@ def compiled_form(bundle: Bundle, progress: Progress = silent) -> tuple[Compiled
     Raises HeadstartError, including NotCompilable.
     """
     manifest = bundle.manifest
-    timm_name = find_backbone(manifest.backbone.name).timm_name
+    spec = find_backbone(manifest.backbone.name)
+    timm_name = spec.timm_name
     if manifest.has_pretrained_body:
         pretrained = manifest.backbone.weights_sha256
         shared = find_compiled(compiled_folder(timm_name, pretrained, manifest.settings.image_size))
         if shared is not None and shared.record.preprocess.digest() == manifest.preprocess.digest():
             return shared, NetworkId(timm_name, pretrained)
     folder = compiled_folder(timm_name, manifest.weights_sha256, manifest.preprocess.digest())
-    return find_compiled(folder) or compile_network(_network_of(bundle, "cpu"), folder, progress=progress), None
+    compiled = find_compiled(folder)
+    if compiled is None and spec.name in LITES:
+        compiled = compile_lite(spec, manifest.preprocess, bundle.weights, folder, progress=progress)
+    return compiled or compile_network(_network_of(bundle, "cpu"), folder, progress=progress), None
 
 
 def _exported_parts(bundle: Bundle, file: str, device: str) -> tuple[Extractor, Head]:

@@ -27,7 +27,8 @@ from headstart.model.extractor import GPU_BATCH, ONNX_RUNTIME, TORCH_BATCH, Engi
 from headstart.model.head import Head
 from headstart.model.precision import full_float32
 from headstart.model.specs import BackboneSpec, find_backbone
-from headstart.model.states import check_state, read_state, to_timm_names
+from headstart.model.states import check_state, read_state
+from headstart.model.tensor_names import to_timm_names
 from headstart.model.weights import WeightsFile
 from headstart.storage import atomic_write
 from headstart.threads import cores
@@ -235,7 +236,7 @@ def pretrained_network(spec: BackboneSpec, weights: WeightsFile, device: str = "
     """The network with its pretrained weights and ImageNet head. Raises BackboneError if the file does not fit."""
     spec = complete_spec(spec)
     module = _build(spec)
-    state = to_timm_names(read_state(weights.path), module)
+    state = to_timm_names(read_state(weights.path), module.state_dict())
     check_state(module, state, _last_layer_prefix(module), weights.path)
     _load_body_and_head(module, state)
     return Network(spec, module, _preprocess_of(spec, module), device)

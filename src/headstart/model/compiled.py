@@ -4,8 +4,11 @@ Each network has a folder under home()/compiled with the graph, a backbone's own
 the network.
 """
 
+import atexit
 import json
+import tempfile
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -15,8 +18,9 @@ from pydantic import Field
 from headstart.data.preprocess import Preprocess
 from headstart.errors import HeadstartWarning
 from headstart.model.specs import BackboneSpec
+from headstart.progress import Progress, silent
 from headstart.schema import Count, Name, Positive, Schema, Sha256, parse_json
-from headstart.storage import home, sha256_of_bytes, sha256_of_file, write_json
+from headstart.storage import atomic_folder, home, sha256_of_bytes, sha256_of_file, write_json
 
 FORMAT: Literal[2] = 2  # format 1 named the engine that was fastest when it was built
 GRAPH, STATE, RECORD = "graph.onnx", "weights.safetensors", "compiled.json"
@@ -77,6 +81,27 @@ def find_compiled(folder: Path) -> Compiled | None:
         if not file.is_file() or sha256_of_file(file) != digest:
             warnings.warn(f"{file} is damaged and will be rebuilt", HeadstartWarning, stacklevel=2)
             return None
+    return Compiled(folder, record)
+
+
+def build_compiled(folder: Path, fill: Callable[[Path], CompiledRecord], progress: Progress = silent) -> Compiled:
+    """The compiled form whose files `fill` writes to the folder that it is given; it describes them in the record.
+
+    If home() cannot be written to, the form is kept only for this process.
+    """
+    progress("compiling", 0, 1)
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".writable-"):
+            pass
+    except OSError as error:
+        warnings.warn(f"the compiled network cannot be kept: {folder.parent}: {error.strerror}", HeadstartWarning, stacklevel=2)
+        aside = tempfile.TemporaryDirectory(prefix="headstart-")
+        atexit.register(aside.cleanup)
+        folder = Path(aside.name) / folder.name
+    with atomic_folder(folder) as new:
+        record = write_record(fill(new), new)
+    progress("compiling", 1, 1)
     return Compiled(folder, record)
 
 

@@ -1,12 +1,10 @@
 """The pretrained backbone for a probe: features from the compiled form, and the tensors to save with a new head.
 
-Torch is loaded only to compile a backbone the first time it is used on this machine.
+Torch is loaded only to compile a backbone the first time it is used on this machine; for an EfficientNet-Lite not even then.
 """
 
-import atexit
-import tempfile
-import warnings
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,15 +12,18 @@ import numpy as np
 import safetensors
 import safetensors.numpy
 
-from headstart.errors import BackboneError, HeadstartWarning, SettingsError
-from headstart.model.compiled import GRAPH, STATE, Compiled, CompiledRecord, compiled_folder, find_compiled, write_record
+from headstart.data.preprocess import Preprocess
+from headstart.errors import BackboneError, SettingsError
+from headstart.model.compiled import GRAPH, STATE, Compiled, CompiledRecord, build_compiled, compiled_folder, find_compiled
 from headstart.model.engines import OPENING, Compute, load_engine
 from headstart.model.extractor import ONNX_RUNTIME, Engine, Extractor, Frozen, Model, NetworkId
 from headstart.model.head import Head
+from headstart.model.lite_graph import n_features, write_lite_graph
+from headstart.model.lite_networks import LAST_LAYER, LITES, read_lite_state, tensor_shapes
 from headstart.model.specs import BackboneSpec
 from headstart.model.weights import WeightsFile, check_shapes
 from headstart.progress import Progress, silent
-from headstart.storage import atomic_folder, atomic_write
+from headstart.storage import atomic_write
 from headstart.threads import cores
 
 if TYPE_CHECKING:
@@ -57,8 +58,7 @@ def frozen_backbone(
         def save(file: Path) -> None:
             tensors = safetensors.numpy.load_file(compiled.state)
             tensors |= {f"{record.last_layer}.weight": head.weight, f"{record.last_layer}.bias": head.bias}
-            with atomic_write(file) as aside:
-                safetensors.numpy.save_file(tensors, aside)
+            _save(tensors, file)
 
         return Model(record.spec, preprocess, extractor, head, save, engine)
 
@@ -78,6 +78,11 @@ def with_engine(frozen: Frozen, engine: Engine, compute: Compute, batch_images: 
 def compiled_extractor(compiled: Compiled, engine: Engine, kept_as: NetworkId | None = None) -> Extractor:
     """An extractor from a compiled form; the engine is loaded on first use."""
     return Extractor(Deferred(engine, compiled.graph), engine, kept_as=kept_as)
+
+
+def _save(tensors: dict[str, np.ndarray], file: Path) -> None:
+    with atomic_write(file) as aside:
+        safetensors.numpy.save_file(tensors, aside)
 
 
 def read_head(file: Path, compiled: Compiled) -> Head:
@@ -119,26 +124,28 @@ class Deferred:
 def compile_network(network: "Network", folder: Path, *, with_state: bool = False, progress: Progress = silent) -> Compiled:
     """Builds the compiled form of a torch network in `folder`, after checking that it reproduces torch's features.
 
-    If home() cannot be written to, it is kept only for this process. Raises NotCompilable if the features differ, or if the
-    network cannot be exported.
+    Raises NotCompilable if the features differ, or if the network cannot be exported.
     """
-    progress("compiling", 0, 1)
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".writable-"):
-            pass
-    except OSError as error:
-        warnings.warn(f"the compiled network cannot be kept: {folder.parent}: {error.strerror}", HeadstartWarning, stacklevel=2)
-        aside = tempfile.TemporaryDirectory(prefix="headstart-")
-        atexit.register(aside.cleanup)
-        folder = Path(aside.name) / folder.name
-    with atomic_folder(folder) as new:
-        compiled = _compile(network, folder, new, with_state)
-    progress("compiling", 1, 1)
-    return compiled
+    return build_compiled(folder, partial(_compile, network, with_state), progress)
 
 
-def _compile(network: "Network", folder: Path, new: Path, with_state: bool) -> Compiled:
+def compile_lite(
+    spec: BackboneSpec,
+    preprocess: Preprocess,
+    weights: Path,
+    folder: Path,
+    *,
+    with_state: bool = False,
+    progress: Progress = silent,
+) -> Compiled:
+    """Builds the same of an EfficientNet-Lite without torch, whose import and exporter take most of a first run's time.
+
+    Raises BackboneError if the weights do not fit.
+    """
+    return build_compiled(folder, partial(_compile_lite, spec, preprocess, weights, with_state), progress)
+
+
+def _compile(network: "Network", with_state: bool, new: Path) -> CompiledRecord:
     head = network.last_layer_name
     try:
         network.export_graph(new / GRAPH)
@@ -152,19 +159,38 @@ def _compile(network: "Network", folder: Path, new: Path, with_state: bool) -> C
     if with_state:
         network.save(new / STATE)
     tensors = {name: shape for name, shape in network.shapes().items() if not name.startswith(f"{head}.")}
-    record = CompiledRecord(
+    return CompiledRecord(
         spec=network.spec,
         preprocess=network.preprocess,
         last_layer=head,
         tensors=tensors,
         n_features=network.n_features,
     )
-    return Compiled(folder, write_record(record, new))
+
+
+def _compile_lite(spec: BackboneSpec, preprocess: Preprocess, weights: Path, with_state: bool, new: Path) -> CompiledRecord:
+    lite = LITES[spec.name]
+    state = read_lite_state(weights, lite)
+    write_lite_graph(lite, state, preprocess, new / GRAPH)
+    # Whether such a graph agrees with torch does not depend on the weights, and is tested for each network of the family on its
+    # real ones. Here remains what depends on this machine: that its engine runs the graph.
+    width, size = n_features(lite), preprocess.size_px
+    found = load_engine(ONNX_RUNTIME, new / GRAPH, cores())(np.zeros((1, size, size, 3), np.uint8))
+    if found.shape != (1, width) or not np.isfinite(found).all():
+        raise NotCompilable(f"the compiled form of {spec.name} gives no features", hint="use another backbone")
+    if with_state:
+        _save(state, new / STATE)
+    tensors = {name: shape for name, shape in tensor_shapes(lite).items() if not name.startswith(f"{LAST_LAYER}.")}
+    return CompiledRecord(spec=spec, preprocess=preprocess, last_layer=LAST_LAYER, tensors=tensors, n_features=width)
 
 
 def _compile_backbone(
     spec: BackboneSpec, weights: WeightsFile, image_size: int | None, folder: Path, progress: Progress
 ) -> Compiled:
+    if spec.name in LITES:
+        assert spec.preprocess is not None  # every named backbone has one
+        preprocess = spec.preprocess if image_size is None else spec.preprocess.at_size(image_size)
+        return compile_lite(spec, preprocess, weights.path, folder, with_state=True, progress=progress)
     from headstart.model.backbones import pretrained_network
 
     network = pretrained_network(spec, weights)
