@@ -80,7 +80,7 @@ ROOMS = {  # outside package -> the only modules that may import it
     "onnxruntime": ("model.engines", "model.exported"),
     "openvino": ("model.engines", "model.exported"),
     "psutil": ("machine",),
-    "pyarrow": ("data.tables", "model.feature_store", "artifact.feature_file", "apps.answers.parquet"),
+    "pyarrow": ("data.tables", "model.arrow_columns", "model.feature_store", "artifact.feature_file", "apps.answers.parquet"),
     "rich": ("apps.",),
     "safetensors": (
         "model.backbones",

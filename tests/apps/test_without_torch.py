@@ -70,6 +70,42 @@ def test_the_first_probe_of_an_installation(
     assert (without(missing, "verify", run)).code == 0
 
 
+WHAT_IS_LOADED = """
+import sys
+from headstart.apps.main import run
+try:
+    run(sys.argv[1:])
+finally:
+    print(*(name for name in %r if name in sys.modules), file=sys.stderr)
+"""
+# Each takes 0.03 to 4 s to import, and a probe of stored features does without.
+NOT_NEEDED = (
+    "torch",
+    "timm",
+    "onnx",
+    "onnxruntime",
+    "openvino",
+    "pandas",
+    "pyarrow.compute",
+    "scipy",
+    "sklearn",
+    "huggingface_hub",
+)
+
+
+@pytest.mark.process
+def test_what_a_warm_probe_loads(
+    headstart: Callable[..., Result], draw_classes: Callable[..., Path], tiny_weights: Path, tmp_path: Path
+) -> None:
+    """Seconds are kept by not importing: nothing but what a probe uses is loaded, whatever else is installed."""
+    data = draw_classes({"circles": 8, "squares": 8})
+    arguments = ["train", data, "--backbone", TINY, "--weights", tiny_weights, "--strategy", "probe", "--output"]
+    assert headstart(*arguments, tmp_path / "a").code == 0
+    command = [sys.executable, "-c", WHAT_IS_LOADED % (NOT_NEEDED,), *map(str, arguments), str(tmp_path / "b")]
+    ran = subprocess.run(command, capture_output=True, encoding="utf-8", check=True)
+    assert ran.stderr.splitlines()[-1] == ""
+
+
 def test_new_images_need_an_engine_but_no_torch(
     headstart: Callable[..., Result],
     without: Callable[..., Result],

@@ -23,6 +23,7 @@ from headstart.data.facts import FACTS_VERSION, ImageFacts
 from headstart.data.images import pixels_version
 from headstart.data.preprocess import Preprocess
 from headstart.errors import HeadstartWarning, SettingsError
+from headstart.model.arrow_columns import cells, constant, lists, numbers, texts
 from headstart.model.digest_index import DigestIndex, as_digests
 from headstart.model.extractor import Extractor
 from headstart.storage import atomic_write, home, sha256_of_bytes
@@ -30,6 +31,7 @@ from headstart.storage import atomic_write, home, sha256_of_bytes
 FEATURES, FACTS = "features", "facts"
 ROW_BITS = 32  # of a place, for the row within a part; the higher bits are the part's number
 DEFAULT_LIMIT = "10 GB"
+NUMBERS = {int: np.uint64, float: np.float64}
 COLUMN_TYPES = {"image": pyarrow.string()} | {
     field.name: {int: pyarrow.uint64(), float: pyarrow.float64(), str: pyarrow.string()}[type(field.default)]
     for field in fields(ImageFacts)
@@ -68,7 +70,7 @@ class Table:
 
     def __init__(self, folder: Path, space: FeatureSpace | FactSpace) -> None:
         self._folder = folder
-        self._space = {name: pyarrow.scalar(value) for name, value in asdict(space).items()}
+        self._space: dict[str, str | int] = asdict(space)
         self._key = sha256_of_bytes(json.dumps(asdict(space), sort_keys=True).encode())[:16]
         self._index = DigestIndex()
         self._parts: list[Path] = []
@@ -88,11 +90,11 @@ class Table:
         found[asked] = self._index.find(as_digests([digests[i] for i in asked.tolist()]))
         return found
 
-    def read(self, found: np.ndarray, columns: Sequence[str]) -> tuple[np.ndarray, pyarrow.Table]:
-        """The rows at the places `found`: (which of them could be read, their columns in that order)."""
+    def read(self, found: np.ndarray, columns: Sequence[str]) -> tuple[np.ndarray, list[np.ndarray]]:
+        """The rows at the places `found`: (which of them could be read, the cells of their columns in that order)."""
         part_of, row_of = found >> ROW_BITS, found & ((1 << ROW_BITS) - 1)
         readable = np.zeros(len(found), dtype=bool)
-        tables, order, lost = [], [], []
+        parts, order, lost = [], [], []
         for part in np.unique(part_of).tolist():
             wanted = np.flatnonzero(part_of == part)
             rows = self._read_part(self._parts[part], columns)
@@ -101,34 +103,29 @@ class Table:
                 continue
             with suppress(OSError):  # another process has freed space, or home() is read-only
                 os.utime(self._parts[part])  # marks it as used: the oldest is removed first when the store is full
-            tables.append(rows.take(pyarrow.array(row_of[wanted])))
+            parts.append([cells(rows.column(name))[row_of[wanted]] for name in columns])
             order.append(wanted)
             readable[wanted] = True
         if lost:
             self._index.keep(np.setdiff1d(np.arange(len(self._parts)), lost), ROW_BITS)
-        if not tables:
-            return readable, pyarrow.table({name: [] for name in columns})
+        if not parts:
+            return readable, [np.empty(0, object) for _ in columns]
         back = np.argsort(np.concatenate(order), kind="stable")
-        return readable, pyarrow.concat_tables(tables).take(pyarrow.array(back))
+        return readable, [np.concatenate(column)[back] for column in zip(*parts, strict=True)]
 
     def add(self, digests: Sequence[str], columns: dict[str, pyarrow.Array]) -> int:
         """Writes a part with new rows; returns its size in bytes."""
-        content = {"image": pyarrow.array(digests, pyarrow.string())} | columns
-        constant = {
-            name: pyarrow.DictionaryArray.from_arrays(
-                pyarrow.array(np.zeros(len(digests), np.int32)), pyarrow.array([value.as_py()], value.type)
-            )
-            for name, value in self._space.items()
-        }
+        content = {"image": texts(digests)} | columns
+        of_space = {name: constant(value, len(digests)) for name, value in self._space.items()}
         # A unique name for each writer.
         stamp = sha256_of_bytes("".join(digests).encode() + os.urandom(8))[:12]
         part = self._folder / f"{self._key}-{stamp}.parquet"
         with atomic_write(part, durable=False) as aside:  # a damaged part is recomputed
             pyarrow.parquet.write_table(
-                pyarrow.table(content | constant),
+                pyarrow.table(content | of_space),
                 aside,
                 compression="none",  # features hardly shrink
-                use_dictionary=list(constant),
+                use_dictionary=list(of_space),
                 write_page_checksum=True,
                 write_statistics=False,
             )
@@ -256,7 +253,7 @@ class FeatureStore:
 
     def vectors(self, space: FeatureSpace, digests: Sequence[str]) -> dict[str, np.ndarray]:
         """The stored vectors among `digests`: digest -> (n_features,) float32."""
-        return self._stored(space, digests, ["vector"], lambda rows: _matrix(rows.column("vector")))
+        return self._stored(space, digests, ["vector"], lambda columns: columns[0])
 
     def facts(self, space: FactSpace, digests: Sequence[str]) -> dict[str, ImageFacts]:
         """The stored facts among `digests`."""
@@ -265,14 +262,12 @@ class FeatureStore:
             space,
             digests,
             names,
-            lambda rows: [ImageFacts(*cells) for cells in zip(*(rows.column(name).to_pylist() for name in names), strict=True)],
+            lambda columns: [ImageFacts(*row) for row in zip(*(column.tolist() for column in columns), strict=True)],
         )
 
     def add_vectors(self, space: FeatureSpace, digests: Sequence[str], vectors: np.ndarray) -> None:
         """Stores (n, n_features) float32 vectors."""
-        flat = pyarrow.array(np.ascontiguousarray(vectors, np.float32).ravel())
-        column = pyarrow.FixedSizeListArray.from_arrays(flat, vectors.shape[1])
-        self._unlisted += self._table(space).add(digests, {"vector": column})
+        self._unlisted += self._table(space).add(digests, {"vector": lists(vectors)})
         if self._listed is None or self._listed + self._unlisted > self.limit or self._unlisted > LISTED_SHARE * self.limit:
             self._make_room()
 
@@ -282,8 +277,10 @@ class FeatureStore:
         self._unlisted += self._table(space).add(
             digests,
             {
-                field.name: pyarrow.array(cells, COLUMN_TYPES[field.name])
-                for field, cells in zip(fields(ImageFacts), columns, strict=True)
+                field.name: texts(values)
+                if isinstance(field.default, str)
+                else numbers(np.array(values, NUMBERS[type(field.default)]))
+                for field, values in zip(fields(ImageFacts), columns, strict=True)
             },
         )
 
@@ -292,13 +289,13 @@ class FeatureStore:
         space: FeatureSpace | FactSpace,
         digests: Sequence[str],
         columns: Sequence[str],
-        values_of: Callable[[pyarrow.Table], Iterable[Any]],
+        values_of: Callable[[list[np.ndarray]], Iterable[Any]],
     ) -> dict[str, Any]:
         table = self._table(space)
         found = table.find(digests)
         wanted = np.flatnonzero(found >= 0)
-        readable, rows = table.read(found[wanted], columns)
-        return dict(zip((digests[i] for i in wanted[readable]), values_of(rows), strict=True))
+        readable, cells_of = table.read(found[wanted], columns)
+        return dict(zip((digests[i] for i in wanted[readable]), values_of(cells_of), strict=True))
 
     def _table(self, space: FeatureSpace | FactSpace) -> Table:
         if space not in self._tables:
@@ -358,11 +355,3 @@ def _files(folder: Path) -> Sequence[tuple[Path, float, int]]:
             continue
         found.append((file, status.st_mtime, status.st_size))
     return found
-
-
-def _matrix(column: pyarrow.ChunkedArray) -> np.ndarray:
-    """(n, n_features) float32 copy of a column of fixed-size lists; pyarrow does not release its memory once taken."""
-    if len(column) == 0:
-        return np.empty((0, 0), np.float32)
-    lists = column.combine_chunks()
-    return np.array(lists.flatten().to_numpy(zero_copy_only=False)).reshape(len(lists), -1)
