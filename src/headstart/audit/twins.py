@@ -2,7 +2,6 @@
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -16,7 +15,6 @@ from headstart.data.splits import linked
 from headstart.threads import one_blas_thread
 
 TREES = 16  # a pair of twins that one tree separates shares a leaf in another
-MANY = 8_000  # images above which products are left to one thread: the rounding, and so the last bits, depend on it
 ROWS, COLUMNS = 4096, 128  # that are standardised together: limits the memory
 # Twins differ in few bits of their hashes; the more bits differ, the more similar their features must be. Hashes alone pair
 # plain backgrounds; features alone pair two shots of one scene. If everything looks similar, as with solar cells, twins are
@@ -98,7 +96,7 @@ def _alike(
 ) -> tuple[list[tuple[int, int, int, float]], np.ndarray]:
     """(first, second, bits, similarity) of twins and of frames of one scene, each pair once; and the crowd of each picture."""
     standard = points[:, :-LOOKS]
-    with one_blas_thread() if len(standard) > MANY else nullcontext():
+    with one_blas_thread():  # the products are small, and a warm probe imports Matplotlib in another thread meanwhile
         twins = twin_pairs(hashes, standard)
         *frames, crowd = frame_pairs(images, facts, points)
         first, second = (np.concatenate(both) for both in zip(twins, frames, strict=True))
