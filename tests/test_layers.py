@@ -20,6 +20,7 @@ ROOT = PROJECT / "src" / "headstart"
 STEPS = [  # lowest first
     {
         "errors",
+        "deadline",
         "schema",
         "settings",
         "storage",
@@ -49,6 +50,7 @@ TORCH = (
     "model.optimizer",
     "model.checkpoint",
     "model.distributed",
+    "model.epoch_sums",
     "model.folding",
     "model.precision",
     "model.states",

@@ -8,14 +8,17 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from clocks import WorkClock
 from conftest import COLOURS, TINY, draw_shape
 
+from headstart.deadline import Deadline
 from headstart.errors import SettingsError, TrainingError
 from headstart.evaluation.probabilities import cross_entropy, softmax
 from headstart.model.backbones import Network, pretrained_network
 from headstart.model.finetune import HeldOutImages, TrainedEpochs, TrainingImages, fine_tune
-from headstart.model.history import Epoch
+from headstart.model.history import Cut, Epoch
 from headstart.model.optimizer import frozen_parameters
+from headstart.model.pace import TimeLimit
 from headstart.model.probe import fit_probe
 from headstart.model.specs import find_backbone
 from headstart.model.weights import WeightsFile
@@ -433,3 +436,106 @@ def test_every_image_once_an_epoch(new_network: Callable[[], Network]) -> None:
     first, second = asked[:N_TRAIN], asked[N_TRAIN:]
     assert sorted(first) == sorted(second) == list(range(N_TRAIN))
     assert first != second
+
+
+# Limited time: a step takes a second, a validation three
+
+
+def limited(seconds: float, **more: Any) -> tuple[WorkClock, dict[str, Any]]:
+    clock = WorkClock({"epoch ": 1.0, "validating": 1.0})
+    return clock, {"limit": TimeLimit(Deadline(seconds, 0.0, clock), **more), "progress": clock.progress}
+
+
+def test_a_limit_that_does_not_bind_changes_nothing(new_network: Callable[[], Network]) -> None:
+    """With just enough time the weights and the history are those of a run without a limit."""
+    free, bound = new_network(), new_network()
+    expected = fine_tune(free, TRAIN, VAL, default_plan(epochs=3))
+    clock, given = limited(18.5, shortens=True)
+    found = fine_tune(bound, TRAIN, VAL, default_plan(epochs=3), **given)
+    assert (found.cut, clock.now) == (None, 18.0)
+    assert same_weights(free, bound)
+    assert without_seconds(found.history) == without_seconds(expected.history)
+
+
+@pytest.mark.parametrize("schedule", [*SCHEDULES, "one-cycle"])
+@pytest.mark.parametrize("seconds", [9, 10.5, 14.5, 17, 26])
+def test_training_is_shortened_to_what_fits(seconds: float, schedule: str, new_network: Callable[[], Network]) -> None:
+    """A run that has time for fewer steps makes these, ends with the schedule's last rate, validates, and is in time."""
+    plan, network = default_plan(schedule=schedule, learning_rate=HIGHEST, epochs=10), new_network()
+    clock, given = limited(seconds, shortens=True)
+    tuned = fine_tune(network, TRAIN, VAL, plan, start=fit_start(network), **given)
+    assert clock.now <= seconds and seconds - clock.now < 4  # another step and its validation would not have fitted
+    assert tuned.cut is not None and tuned.cut.of == N_STEPS
+    assert [row.epoch for row in tuned.history] == list(range(tuned.cut.epoch + (tuned.cut.steps > 0)))
+    assert clock.stages[-1] == "validating"
+    whole = fine_tune(new_network(), TRAIN, None, plan).history[-1].lr
+    n_made = (tuned.cut.epoch - 1) * N_STEPS + tuned.cut.steps
+    # The last step begins that much before the schedule ends: the fewer steps there are, the more.
+    assert tuned.history[-1].lr == pytest.approx(whole, abs=HIGHEST * min(1, 5 / (n_made - 1) ** 2))
+    n_seen = (tuned.cut.steps or N_STEPS) * BATCH
+    assert tuned.history[-1].train_accuracy * n_seen == pytest.approx(round(tuned.history[-1].train_accuracy * n_seen))
+
+
+def test_a_slower_machine(new_network: Callable[[], Network]) -> None:
+    """A load that sets in later is seen: training is at most a tenth late, and the best epoch is kept."""
+    network = new_network()
+    clock = WorkClock({"epoch ": 1.0, "validating": 1.0})
+
+    def progress(stage: str, done: int, total: int) -> None:
+        clock.progress(stage, done, total)
+        clock.seconds["epoch "] = 5.0 if stage.startswith("epoch 3") else clock.seconds["epoch "]
+
+    limit = TimeLimit(Deadline(42.0, 0.0, clock), shortens=True)
+    tuned = fine_tune(network, TRAIN, VAL, default_plan(epochs=7), limit=limit, progress=progress)
+    assert clock.now <= 1.1 * 42.0
+    assert tuned.cut is not None and 3 <= tuned.cut.epoch < 7
+    np.testing.assert_allclose(softmax(network.logits(VAL.views)), tuned.probabilities, atol=1e-6)
+
+
+def test_time_for_what_follows_is_left(new_network: Callable[[], Network]) -> None:
+    """Images predicted after training take what val's took; a second training takes a multiple of the first."""
+    clock, given = limited(40, shortens=True, later=4 * N_VAL)
+    fine_tune(new_network(), TRAIN, VAL, default_plan(epochs=10), **given)
+    assert 40 - 12 - 4 < clock.now <= 40 - 12
+    clock, given = limited(40, shortens=True, again=1.5)
+    tuned = fine_tune(new_network(), TRAIN, VAL, default_plan(epochs=10), **given)
+    n_steps = clock.now - 3 * len(tuned.history)
+    assert 40 - 5.5 < clock.now + 1.5 * n_steps <= 40
+
+
+def test_no_time_at_all(new_network: Callable[[], Network]) -> None:
+    """The fitted head stays as it was; a random one gets a single step, because there must be something to keep."""
+    network = new_network()
+    start = fit_start(network)
+    before = network.state()
+    _, given = limited(2.0, shortens=True)
+    tuned = fine_tune(network, TRAIN, VAL, default_plan(), start=start, **given)
+    assert (tuned.best_epoch, tuned.history, tuned.interrupted) == (0, (start,), False)
+    assert tuned.cut == Cut(epoch=1, steps=0, of=N_STEPS)
+    assert changed(before, network) == set()
+    _, given = limited(0.0, shortens=True)
+    tuned = fine_tune(new_network(), TRAIN, VAL, classic_plan(), **given)
+    assert ([row.epoch for row in tuned.history], tuned.cut) == ([1], Cut(epoch=1, steps=1, of=N_STEPS))
+
+
+def test_all_or_nothing(new_network: Callable[[], Network]) -> None:
+    """Training that is not to be shortened keeps its schedule and is ended by the deadline."""
+    rates = [row.lr for row in fine_tune(new_network(), TRAIN, None, default_plan(epochs=4)).history]
+    _, given = limited(7.5)
+    tuned = fine_tune(new_network(), TRAIN, None, default_plan(epochs=4), **given)
+    assert tuned.cut == Cut(epoch=3, steps=2, of=N_STEPS)
+    assert [row.lr for row in tuned.history][:2] == rates[:2]
+
+
+def test_a_cut_is_final(new_network: Callable[[], Network], tmp_path: Path) -> None:
+    """A run that was killed after its time was over makes no more steps when it is resumed, and ends with the same bits."""
+    first, second = new_network(), new_network()
+    _, given = limited(11, shortens=True)
+    expected = fine_tune(first, TRAIN, VAL, default_plan(epochs=9), checkpoints=tmp_path, **given)
+    assert expected.cut is not None
+    seen: list[str] = []
+    plan = default_plan(epochs=9)
+    found = fine_tune(second, TRAIN, VAL, plan, checkpoints=tmp_path, progress=lambda stage, *_: seen.append(stage))
+    assert seen == []
+    assert (found.history, found.best_epoch, found.cut) == (expected.history, expected.best_epoch, expected.cut)
+    assert same_weights(first, second)

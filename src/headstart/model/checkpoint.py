@@ -12,7 +12,7 @@ import safetensors.torch
 import torch
 
 from headstart.errors import TrainingError
-from headstart.model.history import Epoch
+from headstart.model.history import Cut, Epoch
 from headstart.storage import atomic_write, write_json
 
 RETIRED = {"small_size", "small_epochs"}  # keys in plans of earlier versions; they had no effect
@@ -27,6 +27,7 @@ class Checkpoint:
     best_state: dict[str, torch.Tensor]
     best_probabilities: torch.Tensor  # (n_val, n_classes) float64, of the best epoch
     predicted: torch.Tensor  # (n_epochs, n_val) int64: each epoch's predictions for val
+    cut: Cut | None = None  # set if the time was over: training does not continue
 
     @property
     def best(self) -> Epoch:
@@ -71,6 +72,7 @@ def save_checkpoint(
             "files": files,
             "history": [row.as_json() for row in checkpoint.history],
             "best_epoch": checkpoint.best_epoch,
+            "cut": checkpoint.cut.as_json() if checkpoint.cut else None,
             "optimizer": {"param_groups": state["param_groups"], "numbers": numbers},
             "scheduler": scheduler.state_dict(),
             "scaler": scaler.state_dict(),
@@ -119,6 +121,7 @@ def load_checkpoint(
             best_state=_below("network.", best),
             best_probabilities=best["probabilities"],
             predicted=last["predicted"],
+            cut=Cut.from_json(saved["cut"]) if saved.get("cut") else None,
         )
     except (OSError, ValueError, KeyError, TypeError, RuntimeError, safetensors.SafetensorError) as error:
         raise TrainingError(f"the checkpoint in {folder} is damaged: {error}", hint="start a new run") from error

@@ -17,9 +17,11 @@ from headstart.model.augmentation import apply_view, draw_view, rng_for
 from headstart.model.backbones import Network
 from headstart.model.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from headstart.model.distributed import World, joined_world
+from headstart.model.epoch_sums import EpochSums
 from headstart.model.folding import Folded, fold_batch_norms, plain_state, unfold
-from headstart.model.history import Epoch
+from headstart.model.history import Cut, Epoch
 from headstart.model.optimizer import frozen_parameters, make_optimizer, make_scheduler
+from headstart.model.pace import UNLIMITED, Pace, TimeLimit
 from headstart.model.precision import full_float32, repeatable
 from headstart.model.probe import log_shares
 from headstart.progress import Progress, silent
@@ -27,7 +29,6 @@ from headstart.recipes import TrainingPlan
 from headstart.threads import map_in_threads
 
 CHECK_STEPS = 20  # number of steps between checks that the loss is finite
-NO_STEP = 2**62
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +56,7 @@ class TrainedEpochs:
     probabilities: np.ndarray  # (n_val, n_classes) float64 of the best epoch; n_val is 0 without val
     predicted: np.ndarray  # (n_epochs, n_val) int64: predictions of each epoch in `history`
     interrupted: bool
+    cut: Cut | None = None  # set if the time was over before the last epoch was finished
 
 
 def fine_tune(
@@ -66,6 +68,7 @@ def fine_tune(
     start: Epoch | None = None,
     checkpoints: Path | None = None,
     stop_after: int | None = None,
+    limit: TimeLimit = UNLIMITED,
     progress: Progress = silent,
 ) -> TrainedEpochs:
     """Trains `network` in place as `plan` says and leaves it with the weights of the best validation epoch.
@@ -75,13 +78,18 @@ def fine_tune(
     saved there, and training resumes from what is saved there. Ctrl-C ends training with the best epoch so far and sets
     `interrupted`; if there is no finished epoch, KeyboardInterrupt is raised. Raises TrainingError if the loss is not finite.
 
+    Steps that do not fit into `limit` are not made, and `cut` says where training ended. If the limit `shortens` training, the
+    schedule is spread over the steps that fit, by what steps took so far, and an epoch cut short is validated like the others.
+    There is always a result: the fitted head, or what a single step makes of a random one. A cut is final: it is saved with the
+    state, and a resumed run makes no more steps.
+
     Under torchrun, every process calls it with the same arguments, computes its share of each batch and gets the same result.
     """
     with joined_world(network.device) as world, repeatable(network.device), full_float32():
-        return _fine_tune(_Loop(network, train, val, plan, world, progress), start, checkpoints, stop_after)
+        return _fine_tune(_Loop(network, train, val, plan, world, limit, stop_after, progress), start, checkpoints)
 
 
-def _fine_tune(loop: "_Loop", start: Epoch | None, checkpoints: Path | None, stop_after: int | None) -> TrainedEpochs:
+def _fine_tune(loop: "_Loop", start: Epoch | None, checkpoints: Path | None) -> TrainedEpochs:
     network, plan = loop.network, loop.plan
     kept = loop.load(checkpoints) if checkpoints else None
     if kept is None and start is not None:
@@ -92,17 +100,11 @@ def _fine_tune(loop: "_Loop", start: Epoch | None, checkpoints: Path | None, sto
         kept = Checkpoint((start,), 0, loop.start_state, probabilities, probabilities.argmax(dim=1)[None])
     interrupted = False
     try:
-        last = plan.steps.epochs if stop_after is None else stop_after
-        for epoch in range(kept.history[-1].epoch + 1 if kept else 1, last + 1):
-            row, probabilities = loop.run_epoch(epoch)
-            history: tuple[Epoch, ...] = (row,)
-            predicted = probabilities.argmax(dim=1)[None]
-            if kept is not None:
-                history, predicted = (*kept.history, row), torch.cat([kept.predicted, predicted])
-            if kept is None or _is_better(row, kept.best, plan):
-                kept = Checkpoint(history, epoch, loop.state(), probabilities, predicted)
-            else:
-                kept = replace(kept, history=history, predicted=predicted)
+        next_epoch = kept.history[-1].epoch + 1 if kept else 1
+        for epoch in range(next_epoch, loop.last_epoch + 1):
+            if kept is not None and kept.cut:
+                break
+            kept = replace(_with_epoch(kept, epoch, loop), cut=loop.cut)
             if checkpoints and loop.world.rank == 0:
                 loop.save(checkpoints, kept)
     except KeyboardInterrupt:
@@ -114,7 +116,24 @@ def _fine_tune(loop: "_Loop", start: Epoch | None, checkpoints: Path | None, sto
     unfold(loop.folded)
     network.module.load_state_dict(kept.best_state)
     network.module.requires_grad_(True).eval()
-    return TrainedEpochs(kept.history, kept.best_epoch, kept.best_probabilities.numpy(), kept.predicted.numpy(), interrupted)
+    of_val, predicted = kept.best_probabilities.numpy(), kept.predicted.numpy()
+    return TrainedEpochs(kept.history, kept.best_epoch, of_val, predicted, interrupted, kept.cut)
+
+
+def _with_epoch(kept: Checkpoint | None, epoch: int, loop: "_Loop") -> Checkpoint:
+    """What is kept after an epoch; unchanged if there was no time for a step of it."""
+    found = loop.run_epoch(epoch, must_begin=kept is None)
+    if found is None:
+        assert kept is not None
+        return kept
+    row, probabilities = found
+    predicted = probabilities.argmax(dim=1)[None]
+    if kept is None:
+        return Checkpoint((row,), epoch, loop.state(), probabilities, predicted)
+    history, predicted = (*kept.history, row), torch.cat([kept.predicted, predicted])
+    if _is_better(row, kept.best, loop.plan):
+        return Checkpoint(history, epoch, loop.state(), probabilities, predicted)
+    return replace(kept, history=history, predicted=predicted)
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +155,8 @@ class _Loop:
         val: HeldOutImages | None,
         plan: TrainingPlan,
         world: World,
+        limit: TimeLimit,
+        stop_after: int | None,
         progress: Progress,
     ) -> None:
         if world.size > 1 and plan.network.batch_norm == "train":
@@ -162,6 +183,10 @@ class _Loop:
         self.optimizer = make_optimizer(network, plan)
         self.scheduler = make_scheduler(self.optimizer, plan, self.n_steps)
         self.scaler = torch.amp.GradScaler(network.device.type, enabled=plan.steps.precision == "fp16")
+        self.last_epoch = plan.steps.epochs if stop_after is None else stop_after
+        n_val = len(val.labels) if val else 0
+        self.pace = Pace(limit, n_steps=self.n_steps, batch_size=plan.steps.batch_size, n_val=n_val)
+        self.cut: Cut | None = None
         self.signature = plan.as_json() | {
             "n_train": len(train.labels),
             "torch": torch.__version__,
@@ -183,10 +208,15 @@ class _Loop:
         module = self.network.module
         save_checkpoint(folder, module, self.optimizer, self.scheduler, self.scaler, checkpoint, signature=self.signature)
 
-    def run_epoch(self, epoch: int) -> tuple[Epoch, torch.Tensor]:
-        """Runs one training and one validation phase; returns the history row and the probabilities for val."""
+    def run_epoch(self, epoch: int, *, must_begin: bool) -> tuple[Epoch, torch.Tensor] | None:
+        """Runs one training and one validation phase; returns the history row and the probabilities for val.
+
+        None if there was no time for a single step, which is made nevertheless if the epoch `must_begin`.
+        """
         began = time.perf_counter()
-        lr, train_loss, train_accuracy = self._train_phase(epoch)
+        lr, train_loss, train_accuracy = self._train_phase(epoch, must_begin=must_begin)
+        if self.cut and not self.cut.steps:
+            return None
         probabilities, val_loss, val_accuracy = self.validate(epoch)
         row = Epoch(
             epoch=epoch,
@@ -207,11 +237,13 @@ class _Loop:
         if self.val is None:
             return np.empty((0, self.network.last_layer.out_features)), None, None
         views, labels, size = self.val.views, self.val.labels, self.plan.steps.micro_batch
+        self.pace.start()
         parts = []
         for begin in range(0, len(labels), size):
             parts.append(self.network.forward(views[begin : begin + size]))
             self.progress("validating", min(begin + size, len(labels)), len(labels))
         logits = torch.cat(parts).cpu().numpy()
+        self.pace.validated()
         if not np.isfinite(logits).all():
             raise TrainingError(
                 f"the network's outputs on val are no longer finite after epoch {epoch}, step {self.n_steps}",
@@ -221,8 +253,11 @@ class _Loop:
         right = np.average(logits.argmax(axis=1) == labels, weights=1 / counted)
         return softmax(logits), float(np.average(cross_entropies(logits, labels), weights=1 / counted)), float(right)
 
-    def _train_phase(self, epoch: int) -> tuple[float, float, float]:
-        """Runs one pass over train; returns the last learning rate, and mean loss and accuracy on the augmented images."""
+    def _train_phase(self, epoch: int, *, must_begin: bool) -> tuple[float, float, float]:
+        """Runs one pass over train; returns the last learning rate, and mean loss and accuracy on the augmented images.
+
+        Sets `cut` if the time is over before the pass is.
+        """
         module, plan, n = self.network.module, self.plan, len(self.train.labels)
         torch.manual_seed(plan.seed * 100_003 + epoch)  # for dropout; views have their own generators
         module.train()
@@ -230,19 +265,35 @@ class _Loop:
             for part in module.modules():
                 if isinstance(part, torch.nn.modules.batchnorm._BatchNorm):
                     part.eval()
-        sums, lr = _Sums(self.network.device), 0.0
+        sums, lr = EpochSums(self.network.device), 0.0
+        self.pace.start()
         for step, share in enumerate(self._shares(epoch), start=1):
+            ticks = self._ticks(epoch, step, must_fit=must_begin and step == 1)
+            if ticks is None:
+                self.cut = Cut(epoch=epoch, steps=step - 1, of=self.n_steps)
+                self._check(sums, epoch)
+                n = min(self.cut.steps * plan.steps.batch_size, n)
+                break
             lr = self.optimizer.param_groups[0]["lr"]
             self.optimizer.zero_grad(set_to_none=True)
             self._add_gradients(share, step, sums)
-            self._step()
+            self._step(ticks)
             if step % CHECK_STEPS == 0 or step == self.n_steps:
                 self._check(sums, epoch)
             self.progress(f"epoch {epoch} of {plan.steps.epochs}", step, self.n_steps)
+            self.pace.stepped()
         total_loss, n_right = self.world.total(*sums.read())
-        return lr, total_loss / n, n_right / n
+        return lr, total_loss / max(n, 1), n_right / max(n, 1)
 
-    def _add_gradients(self, share: "_Share", step: int, sums: "_Sums") -> None:
+    def _ticks(self, epoch: int, step: int, *, must_fit: bool) -> int | None:
+        """How far the schedule advances with a step: by one, or by more if not all steps fit. None: no step fits."""
+        steps_made = (epoch - 1) * self.n_steps + step - 1
+        planned = self.last_epoch * self.n_steps
+        steps_left, ticks_left = planned - steps_made, planned - int(self.scheduler.last_epoch)
+        fitting = self.pace.fitting(steps_left, steps_made) or int(must_fit)
+        return round(ticks_left / fitting) if fitting and ticks_left > 0 else None
+
+    def _add_gradients(self, share: "_Share", step: int, sums: EpochSums) -> None:
         """Forward and backward passes by micro-batch; adds the losses and right answers to `sums`."""
         n, size, smoothing = len(share.labels), self.plan.steps.micro_batch, self.plan.steps.label_smoothing
         for begin in range(0, n, size):
@@ -259,7 +310,7 @@ class _Loop:
                 self.scaler.scale(loss * part).backward()
             sums.add(step, loss, plain, logits, targets, counts=share.weight > 0)
 
-    def _check(self, sums: "_Sums", epoch: int) -> None:
+    def _check(self, sums: EpochSums, epoch: int) -> None:
         """Raises TrainingError if the loss was not finite in a step since the last check."""
         step = sums.first_broken_step()
         if step is not None:
@@ -281,14 +332,15 @@ class _Loop:
                     hint="use a larger --batch-size or --image-size",
                 ) from error
 
-    def _step(self) -> None:
-        """Updates the weights and the learning rate."""
+    def _step(self, ticks: int) -> None:
+        """Updates the weights, and the learning rate by so many ticks of the schedule."""
         if self.plan.steps.clip_norm is not None:
             self.scaler.unscale_(self.optimizer)
             torch.nn.utils.clip_grad_norm_(self.network.module.parameters(), self.plan.steps.clip_norm)
         self.scaler.step(self.optimizer)
         self.scaler.update()
-        self.scheduler.step()
+        for _ in range(ticks):
+            self.scheduler.step()
 
     def _shares(self, epoch: int) -> Iterator["_Share"]:
         """Yields this process's share of each batch of augmented training images, in this epoch's order."""
@@ -324,34 +376,6 @@ class _Loop:
         rng = rng_for(self.plan.seed, epoch, image)
         view = draw_view(pixels.shape[1], pixels.shape[0], views.augment, views.crop_scale, rng)
         return apply_view(pixels, view, views.image_size, preprocess.interpolation)
-
-
-class _Sums:
-    """The sums of an epoch, kept on the device and rarely read: each read makes the CPU wait for the GPU."""
-
-    def __init__(self, device: torch.device) -> None:
-        self.loss = torch.zeros((), dtype=torch.float64 if device.type != "mps" else torch.float32, device=device)
-        self.n_right = torch.zeros((), dtype=torch.int64, device=device)
-        self.broken = torch.full((), NO_STEP, dtype=torch.int64, device=device)
-
-    def add(
-        self, step: int, loss: torch.Tensor, plain: torch.Tensor, logits: torch.Tensor, targets: torch.Tensor, *, counts: bool
-    ) -> None:
-        """Adds a micro-batch's losses and right answers if it `counts`; records the first step with a non-finite loss."""
-        with torch.no_grad():
-            self.broken = torch.where(torch.isfinite(loss), self.broken, torch.clamp(self.broken, max=step))
-            if counts:
-                self.loss += plain.detach().to(self.loss.dtype) * len(targets)
-                self.n_right += (logits.argmax(dim=1) == targets).sum()
-
-    def first_broken_step(self) -> int | None:
-        """The first step whose loss was not finite."""
-        step = int(self.broken)
-        return None if step == NO_STEP else step
-
-    def read(self) -> tuple[float, float]:
-        """The sum of the losses and the number of right answers."""
-        return float(self.loss), float(self.n_right)
 
 
 def _is_better(row: Epoch, best: Epoch, plan: TrainingPlan) -> bool:

@@ -1,6 +1,6 @@
-"""The record of an epoch."""
+"""The record of an epoch, and of where training was ended by its deadline."""
 
-from headstart.schema import Count, NotNegative, Schema, Share
+from headstart.schema import Count, NotNegative, Positive, Schema, Share
 
 
 class Epoch(Schema):
@@ -13,3 +13,11 @@ class Epoch(Schema):
     val_loss: NotNegative | None  # None: trained without a val split
     val_accuracy: Share | None
     seconds: NotNegative
+
+
+class Cut(Schema):
+    """Where training was ended because the time was over."""
+
+    epoch: Positive  # the epoch that was ended, or not begun
+    steps: Count  # of it that were made; if there are some, the epoch is in the history
+    of: Positive  # steps of a whole epoch
