@@ -81,6 +81,10 @@ class TrainingPlan(Schema):
     workers: Positive
     seed: Count
 
+    def with_epochs(self, epochs: int) -> "TrainingPlan":
+        """The same plan with another number of epochs."""
+        return self.model_copy(update={"steps": self.steps.model_copy(update={"epochs": epochs})})
+
     @model_serializer(mode="wrap")
     def _flat(self, as_nested: SerializerFunctionWrapHandler) -> dict[str, Any]:
         values: dict[str, Any] = as_nested(self)

@@ -1,5 +1,6 @@
 """The one list of training settings: names, defaults, limits and help texts. The command line and the estimator follow it."""
 
+import math
 import re
 from typing import Any, Literal
 
@@ -14,6 +15,7 @@ Augment = Literal["standard", "no-flip", "none"]
 Precision = Literal["fp32", "bf16"]
 EngineChoice = Literal["onnxruntime", "openvino"]
 Schedule = Literal["cosine", "one-cycle", "step", "constant"]
+AUTO_SECONDS = 300.0  # that --strategy auto may take by default
 
 
 class TrainSettings(Schema):
@@ -78,8 +80,11 @@ class TrainSettings(Schema):
         None,
         description="Cross-validate a probe: 5x4 is 5 folds, repeated 4 times. No validation images are needed then.",
     )
-    time_budget: float = Field(
-        300.0, gt=0, allow_inf_nan=False, description="Seconds that --strategy auto may use before it writes the run."
+    time_budget: float | None = Field(
+        None,
+        gt=0,
+        allow_inf_nan=False,
+        description="Seconds that the whole run may take; without it 300 for --strategy auto, and no limit for the others.",
     )
     target_precision: float | None = Field(
         None, gt=0, lt=1, description="Share of answers that must be right; the model says unsure if it is not certain enough."
@@ -117,6 +122,13 @@ class TrainSettings(Schema):
                 f"--{name.replace('_', '-')} cannot be {first['input']!r}",
                 hint=first["msg"].removeprefix("Value error, ").lower(),
             ) from error
+
+    @property
+    def seconds_allowed(self) -> float:
+        """Seconds that the run may take; infinity if there is no limit."""
+        if self.time_budget is None:
+            return AUTO_SECONDS if self.strategy == "auto" else math.inf
+        return self.time_budget
 
     @property
     def takes_steps(self) -> bool:

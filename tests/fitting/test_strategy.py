@@ -1,22 +1,29 @@
 """--strategy auto, --cv and --balance on drawn shapes and a tiny network."""
 
 import json
+import math
 from collections.abc import Callable
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from clocks import WorkClock
 from conftest import MakeOnce
 from PIL import Image
 from tints import LEARNS, draw_tints, quick_settings, write_blind_weights
 
 import headstart
 from headstart.data.given import open_given
+from headstart.deadline import Deadline
 from headstart.errors import DataError, SettingsError
+from headstart.fitting.choice import Choice
+from headstart.fitting.fit import fit
+from headstart.fitting.fitted import Fitted
 from headstart.fitting.scanned import Scanned, scan_given
 from headstart.fitting.strategy import choose
+from headstart.recipes import CarriedOutPlan
 from headstart.settings import TrainSettings
 
 
@@ -55,45 +62,153 @@ def test_auto_keeps_a_probe_that_cannot_be_beaten(
     assert any(note.startswith("auto chose the probe") for note in run.notes)
 
 
-def test_auto_without_time_says_how_much_it_needs(tints: Path, learning: Callable[..., TrainSettings], tmp_path: Path) -> None:
-    """A budget that is gone already keeps the probe and names one that would do."""
-    run = headstart.train(tints, learning(time_budget=0.01), output=tmp_path / "run")
-    assert run.metrics["strategy"] == "probe"
-    assert "--time-budget 0.01 is too short" in run.metrics["choice"]["why"]
+class StoppedError(Exception):
+    """The process ends here."""
 
 
 def scanned(data: Path, settings: TrainSettings) -> Scanned:
-    """The scan of a run that began at second 0 of a clock that is given."""
+    """The scan of a run."""
     with open_given(data, settings) as sources:
-        return replace(scan_given(sources, settings), began=0.0)
+        return scan_given(sources, settings)
 
 
-# What a clock says while a tenth of a second is measured for decoding an image and an eighth for a training step on it.
-MEASURING = [0.0, 2.4, 10.0, 10.0, 10.0, 11.0, 20.0, 23.0]
+# On this clock a training step takes a second, and so does decoding an image. A trial trains on 85 images in steps of 8 and
+# holds out 43; a run trains on 128 in steps of 16, with 32 images for val.
+SECONDS = {"timing": 1.0, "epoch": 1.0, "decoding": 1.0, "predicting": 1.0, "validating": 0.5, "measuring": 0.1}
 
 
-def test_the_budget_that_is_named_is_enough(tints: Path, learning: Callable[..., TrainSettings]) -> None:
+class Timed:
+    """Choices for the tints and the runs after them, on a clock that goes on with the work."""
+
+    def __init__(self, scan: Scanned, budget: float, **seconds: float) -> None:
+        self.clock = WorkClock(SECONDS | seconds)
+        self.scanned, self.deadline = scan, Deadline(budget, 0.0, self.clock)
+
+    def choose(self) -> Choice:
+        return choose(self.scanned, self.deadline, self.clock.progress)
+
+    def fit(self, choice: Choice, **given: Any) -> Fitted:
+        return fit(self.scanned, choice, self.clock.progress, deadline=self.deadline, **given)
+
+
+@pytest.fixture
+def timed(tints: Path, learning: Callable[..., TrainSettings]) -> Callable[..., Timed]:
+    return lambda budget, seconds={}, **values: Timed(scanned(tints, learning(**values)), budget, **seconds)
+
+
+def test_the_budget_that_is_named_is_enough(timed: Callable[..., Timed]) -> None:
     """With the budget that the refusal names a trial is made and compared; with a little less it is refused again."""
-
-    def why(budget: float) -> str:
-        clock = iter([*MEASURING, *[30.0] * 9])
-        return choose(scanned(tints, learning(time_budget=budget)), clock=lambda: next(clock)).why
-
-    refusal = why(100)
+    refusal = timed(100).choose().why
     assert refusal.startswith("the probe: --time-budget 100 is too short to try fine-tuning; try ")
     enough = int(refusal.rsplit(" ", 1)[1])
-    assert "too short" in why(enough - 20)
-    assert "points" in why(enough)
+    assert "too short" in timed(enough - 20).choose().why
+    assert "points" in timed(enough).choose().why
 
 
-def test_fewer_epochs_where_the_time_allows_no_more(tints: Path, learning: Callable[..., TrainSettings]) -> None:
-    """Fine-tuning that pays gets the epochs that fit into what is left after the trial, and says how many it would take."""
-    clock = iter([*MEASURING, 30.0, 30.0, 1927.0])
-    # An epoch takes 128 x 1/8 s and 32 x 1/24 s of answers, all else 22.7 s: two epochs fit into nine tenths of 73 s.
-    choice = choose(scanned(tints, learning(time_budget=2000)), clock=lambda: next(clock))
+def test_fewer_epochs_where_the_time_allows_no_more(timed: Callable[..., Timed]) -> None:
+    """Fine-tuning that pays gets the epochs that fit into what is left after the trial, makes them all, and is in time."""
+    run = timed(500, epochs=8)
+    choice = run.choose()
     assert choice.difference is not None and choice.difference.is_shown and choice.difference.gain > 0
-    assert (choice.strategy, choice.epochs) == ("finetune", 2)
-    assert "; 2 of 3 epochs fit into --time-budget 2000" in choice.why
+    assert choice.strategy == "finetune" and choice.epochs is not None and 1 <= choice.epochs < 8
+    assert f"; {choice.epochs} of 8 epochs fit into --time-budget 500" in choice.why
+    fitted = run.fit(choice)
+    assert [row.epoch for row in fitted.history] == list(range(choice.epochs + 1))
+    assert run.clock.now < 500
+    assert not any("--time-budget" in note for note in fitted.notes)
+
+
+def test_a_trial_that_takes_too_long(timed: Callable[..., Timed]) -> None:
+    """A machine that becomes slow during the trial ends it: the probe is kept, says why, and is in time."""
+    run = timed(600, {"epoch": 60.0})
+    choice = run.choose()
+    assert (choice.strategy, choice.difference) == ("probe", None)
+    assert choice.why.startswith("the probe: --time-budget 600 ended the trial of fine-tuning")
+    assert not any("--time-budget" in note for note in run.fit(choice).notes)
+    assert run.clock.now < 600
+
+
+def test_a_trial_after_which_no_time_is_left(timed: Callable[..., Timed]) -> None:
+    """Where the trial shows that fine-tuning pays, but also that an epoch of it will not fit, the budget for it is named."""
+    run = timed(500, {"epoch": 6.0})
+    choice = run.choose()
+    assert choice.strategy == "probe" and choice.difference is not None and choice.difference.gain > 0
+    assert "no epoch of it fits into what is left of --time-budget 500; try " in choice.why
+    assert run.clock.now < 500
+
+
+def test_an_epoch_that_does_not_fit(timed: Callable[..., Timed], tmp_path: Path) -> None:
+    """A machine that becomes slow after the trial gets fewer epochs than chosen; the run says so and is in time."""
+    run = timed(600, epochs=4)
+    choice = run.choose()
+    assert (choice.strategy, choice.epochs) == ("finetune", None)
+    run.clock.seconds["epoch"] = 12.0
+    fitted = run.fit(choice)
+    assert run.clock.now <= 600
+    (note,) = [note for note in fitted.notes if "--time-budget" in note]
+    assert note.startswith("--time-budget 600 ended fine-tuning in epoch ") and note.endswith("; the best so far is kept")
+    made = fitted.history[-1].epoch
+    assert 1 <= made < 4 and f"epoch {made} of 4, after " in note
+    assert isinstance(fitted.plan, CarriedOutPlan)
+    assert fitted.plan.steps.epochs == made >= fitted.best_epoch == fitted.plan.best_epoch
+    assert fitted.answers[0].by_epoch is not None and len(fitted.answers[0].by_epoch) == len(fitted.history)
+    assert not fitted.interrupted
+
+
+def test_a_refit_that_does_not_fit(timed: Callable[..., Timed]) -> None:
+    """A second training that the deadline ends is given up: the model is the one that val was answered by."""
+    run = timed(900, refit=True)
+    choice = run.choose()
+    assert choice.strategy == "finetune"
+
+    def progress(stage: str, done: int, total: int) -> None:
+        if stage == "epoch 1 of 3" and "epoch 3 of 3" in run.clock.stages[-3:]:
+            run.clock.seconds["epoch"] = 200.0
+        run.clock.progress(stage, done, total)
+
+    run.clock.stages.clear()
+    fitted = fit(run.scanned, choice, progress, deadline=run.deadline)
+    assert fitted.best_epoch > 0
+    assert "--time-budget 900 ended the refitting: the saved model is the one trained on train only" in fitted.notes
+    assert (fitted.refit, fitted.interrupted) == (False, False)
+    assert run.clock.now <= 1.1 * 900
+    in_time = timed(1500, refit=True)
+    assert in_time.fit(in_time.choose()).refit
+
+
+@pytest.mark.parametrize("strategy", ["auto", "probe", "finetune"])
+def test_a_budget_that_is_gone_at_once(
+    strategy: str, tints: Path, learning: Callable[..., TrainSettings], tmp_path: Path
+) -> None:
+    """The probe is finished all the same, and so is a network that was to be fine-tuned; the run says that it took longer."""
+    run = headstart.train(tints, learning(strategy=strategy, time_budget=0.01), output=tmp_path / "run")
+    assert (run.interrupted, run.metrics["best_epoch"]) == (False, 0)
+    assert any(note.startswith("the run took longer than --time-budget 0.01: fitting ended after ") for note in run.notes)
+    cut = "--time-budget 0.01 ended fine-tuning before epoch 1 of 3; the best so far is kept"
+    assert (cut in run.notes) == (strategy == "finetune")
+
+
+def test_a_resumed_run_keeps_what_was_cut(tints: Path, learning: Callable[..., TrainSettings], tmp_path: Path) -> None:
+    """A run that was killed after its time was over is completed with the same words, and takes no more steps."""
+
+    def stop(stage: str, done: int, total: int) -> None:
+        if stage == "writing the run":
+            raise StoppedError
+
+    settings = learning(strategy="finetune", time_budget=0.01)
+    with pytest.raises(StoppedError):
+        headstart.train(tints, settings, output=tmp_path / "run", progress=stop)
+    stages: set[str] = set()
+    run = headstart.train(None, resume=tmp_path / "run", progress=lambda stage, *_: stages.add(stage))
+    assert "--time-budget 0.01 ended fine-tuning before epoch 1 of 3; the best so far is kept" in run.notes
+    assert not any(stage.startswith("epoch") for stage in stages)
+
+
+def test_what_a_budget_is_for() -> None:
+    """Without a number, auto has 300 seconds and a strategy that is named has no limit; a number binds each of them."""
+    allowed = {strategy: TrainSettings.of(strategy=strategy).seconds_allowed for strategy in ("auto", "probe", "finetune")}
+    assert allowed == {"auto": 300.0, "probe": math.inf, "finetune": math.inf}
+    assert TrainSettings.of(strategy="finetune", time_budget=60).seconds_allowed == 60
 
 
 def test_a_named_strategy_is_no_choice(draw_classes: Callable[..., Path], settings: Callable[..., TrainSettings]) -> None:
@@ -115,10 +230,6 @@ def test_auto_finetunes_where_it_pays(tints: Path, learning: Callable[..., Train
     assert run.evaluation.accuracy > probe.evaluation.accuracy
     manifest = json.loads((run.model / "manifest.json").read_text(encoding="utf-8"))
     assert (manifest["strategy"], manifest["settings"]["strategy"]) == ("finetune", "finetune")
-
-
-class StoppedError(Exception):
-    """The process ends here."""
 
 
 def test_a_killed_run_keeps_what_was_chosen(
@@ -160,8 +271,9 @@ def test_auto_wants_one_process(
 ) -> None:
     """Processes under torchrun could choose differently."""
     monkeypatch.setenv("WORLD_SIZE", "2")
-    with pytest.raises(SettingsError, match="a single process"):
-        headstart.train(tints, settings(), output=tmp_path / "run")
+    for given in (settings(), settings(strategy="finetune", time_budget=60)):
+        with pytest.raises(SettingsError, match="a single process"):
+            headstart.train(tints, given, output=tmp_path / "run")
 
 
 def test_repeated_cross_validation(

@@ -29,7 +29,7 @@ def scanned_of(*digests: str) -> Scanned:
     dataset = Dataset("set", images, ("a",), ())
     nothing = np.empty((len(images), 0), np.float32)
     unused = cast("Any", None)
-    return Scanned(SETTINGS, unused, dataset, (), nothing, unused, np.arange(len(images)), unused, 0.0, {})
+    return Scanned(SETTINGS, unused, dataset, (), nothing, unused, np.arange(len(images)), unused, {})
 
 
 IMAGES = scanned_of("one", "two")

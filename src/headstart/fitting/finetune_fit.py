@@ -1,6 +1,5 @@
 """Fits with gradient steps: fine-tuning from the fitted head, and the classic tutorial procedure."""
 
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -9,10 +8,12 @@ import numpy as np
 
 from headstart.data.dataset import LabelledImage
 from headstart.data.splits import Split, spread_order
+from headstart.deadline import NEVER, Deadline, OutOfTimeError
 from headstart.errors import DataError
 from headstart.evaluation.calibration import cross_fitted, fit_temperature
 from headstart.evaluation.probabilities import as_logits, softmax
 from headstart.fitting.answers import SplitAnswers
+from headstart.fitting.costs import FINETUNED_REFERENCES, WRITING, ImagesAfter, Speed
 from headstart.fitting.fitted import Fitted
 from headstart.fitting.probe_fit import epoch_zero
 from headstart.fitting.scanned import Scanned
@@ -20,13 +21,13 @@ from headstart.fitting.training_pixels import KeptPixels, keep_pixels, keep_view
 from headstart.model.backbones import Network, find_hardware, pretrained_network
 from headstart.model.familiarity import Familiarity, familiarity_of
 from headstart.model.finetune import HeldOutImages, TrainedEpochs, TrainingImages, fine_tune
+from headstart.model.pace import UNLIMITED, TimeLimit
 from headstart.model.pipeline import Pipeline, features_of
 from headstart.model.probe import Probe
-from headstart.progress import Progress, silent
+from headstart.progress import Progress
 from headstart.recipes import CarriedOutPlan, RunFacts, TrainingPlan, plan_for
 from headstart.threads import map_in_threads
 
-FINETUNED_REFERENCES = 500  # images that pass through the trained network once more, to compare later images with
 FAMILIAR = "measuring familiarity"
 
 
@@ -93,8 +94,13 @@ def finetune_job(scanned: Scanned, split: Split, checkpoints: Path | None, progr
     return FinetuneJob(scanned, split, probe, plan_for(settings, facts), network, new_network, checkpoints)
 
 
-def fit_finetuned(scanned: Scanned, split: Split, checkpoints: Path | None, progress: Progress) -> Fitted:
-    """Trains, keeps the best validation epoch and predicts test and val. Raises DataError."""
+def fit_finetuned(
+    scanned: Scanned, split: Split, checkpoints: Path | None, progress: Progress, deadline: Deadline = NEVER
+) -> Fitted:
+    """Trains, keeps the best validation epoch and predicts test and val. Raises DataError.
+
+    Training is shortened to what fits before the deadline; refitting is done in full or not at all.
+    """
     if not split.val.size:
         raise DataError(
             "fine-tuning chooses its best epoch on val images, but there are none",
@@ -103,14 +109,19 @@ def fit_finetuned(scanned: Scanned, split: Split, checkpoints: Path | None, prog
     job = finetune_job(scanned, split, checkpoints, progress)
     both = np.sort(np.concatenate([split.train, split.val]))
     pixels = job.pixels(both if scanned.settings.refit else split.train, progress)
-    tuned = _train(job, job.network, pixels, split.train, job.held_out(progress), progress, "run")
-    final, notes, interrupted = job.network, [], tuned.interrupted
+    began = deadline.spent()
+    held_out = job.held_out(progress)
+    limit = _limit(split, deadline, decoding=(deadline.spent() - began) / len(split.val), refit=scanned.settings.refit)
+    tuned = _train(job, job.network, pixels, split.train, held_out, progress, "run", limit=limit)
+    final, notes, interrupted = job.network, _notes_on(tuned, job, deadline), tuned.interrupted
+    if tuned.cut:  # the schedule was carried out in the epochs made
+        job = replace(job, plan=job.plan.with_epochs(max(1, tuned.history[-1].epoch)))
     if scanned.settings.refit and not interrupted:
-        refitted = job.new_network()
-        anew = replace(job, probe=job.fit_probe(both, progress))
-        interrupted = _train(anew, refitted, pixels, both, None, progress, "refit", stop_after=tuned.best_epoch).interrupted
-        if interrupted:
-            notes.append("interrupted while refitting: the saved model is the one trained on train only")
+        refitted, second = _refit(job, pixels, both, progress, tuned.best_epoch, replace(limit, shortens=False))
+        interrupted = second.interrupted
+        if interrupted or second.cut:
+            ended = "interrupted while" if interrupted else f"--time-budget {deadline.seconds:g} ended the"
+            notes.append(f"{ended} refitting: the saved model is the one trained on train only")
         else:
             final = refitted
     answers, temperature = _answers_of_val(job, tuned)
@@ -118,8 +129,6 @@ def fit_finetuned(scanned: Scanned, split: Split, checkpoints: Path | None, prog
     familiarity = _familiarity(job, pixels, progress)
     if final is not job.network:  # the refitted network has seen val, so the threshold measured before is kept
         familiarity = familiarity.of_references(_features(final, pixels, _known(job), job, progress))
-    if tuned.best_epoch == 0 and not tuned.interrupted:
-        notes.append("no epoch of fine-tuning did better on val than the fitted head: the saved model is the probe")
     return Fitted(
         scanned,
         split,
@@ -137,32 +146,74 @@ def fit_finetuned(scanned: Scanned, split: Split, checkpoints: Path | None, prog
     )
 
 
-def answers_of_trial(job: FinetuneJob, rows: np.ndarray, progress: Progress) -> np.ndarray:
+def _limit(split: Split, deadline: Deadline, *, decoding: float, refit: bool) -> TimeLimit:
+    """The time for training, if an image is decoded in `decoding` seconds."""
+    after = ImagesAfter.of(split, refit=refit)
+    again = 1 + len(split.val) / len(split.train) if refit else 0.0
+    return TimeLimit(deadline.before(after.read * decoding + WRITING), later=after.answered, again=again, shortens=True)
+
+
+def _refit(
+    job: FinetuneJob, pixels: KeptPixels, rows: np.ndarray, progress: Progress, n_epochs: int, limit: TimeLimit
+) -> tuple[Network, TrainedEpochs]:
+    """A new network, trained on the rows for so many epochs of the plan."""
+    network, anew = job.new_network(), replace(job, probe=job.fit_probe(rows, progress))
+    return network, _train(anew, network, pixels, rows, None, progress, "refit", stop_after=n_epochs, limit=limit)
+
+
+def _notes_on(tuned: TrainedEpochs, job: FinetuneJob, deadline: Deadline) -> list[str]:
+    """Sentences on training that ended early or was in vain."""
+    notes = []
+    if tuned.cut:
+        of = f"epoch {tuned.cut.epoch} of {job.plan.steps.epochs}"
+        where = f"in {of}, after {tuned.cut.steps} of its {tuned.cut.of} steps" if tuned.cut.steps else f"before {of}"
+        notes.append(f"--time-budget {deadline.seconds:g} ended fine-tuning {where}; the best so far is kept")
+    if tuned.best_epoch == 0 and not tuned.interrupted:
+        better = "no epoch of fine-tuning did better on val than the fitted head"
+        notes.append(f"{better if len(tuned.history) > 1 else 'no epoch was carried out'}: the saved model is the probe")
+    return notes
+
+
+def answers_of_trial(job: FinetuneJob, rows: np.ndarray, progress: Progress, limit: TimeLimit = UNLIMITED) -> np.ndarray:
     """(n, n_classes) float64: probabilities for `rows` by a network trained on the job's train split, which is then discarded.
 
-    The best epoch is chosen on val if the split has one; otherwise the last epoch is used.
+    The best epoch is chosen on val if the split has one; otherwise the last epoch is used. Raises OutOfTimeError if training
+    does not fit into `limit`.
     """
     pixels = job.pixels(job.split.train, progress)
     val = job.held_out(progress) if job.split.val.size else None
-    if _train(job, job.network, pixels, job.split.train, val, progress, "trial").interrupted:
-        raise KeyboardInterrupt  # an unfinished trial says nothing
+    _check_whole(_train(job, job.network, pixels, job.split.train, val, progress, "trial", limit=limit))
     return softmax(job.network.head().logits(_vectors_of(job, job.network, rows, progress, "predicting the held-out part")))
 
 
-def seconds_per_image(job: FinetuneJob, clock: Callable[[], float] = time.perf_counter) -> tuple[float, float]:
-    """(decoding, training) seconds per image on this machine, measured with a few training steps."""
+def _check_whole(tuned: TrainedEpochs) -> None:
+    """Raises KeyboardInterrupt or OutOfTimeError if training ended early, where unfinished training says nothing."""
+    if tuned.interrupted:
+        raise KeyboardInterrupt
+    if tuned.cut:
+        raise OutOfTimeError("the time was over before training was", hint="give more time")
+
+
+def seconds_per_image(job: FinetuneJob, deadline: Deadline, progress: Progress) -> Speed:
+    """The speed of this machine, measured with a few training steps. Raises OutOfTimeError if they do not fit."""
+
+    def timing(stage: str, done: int, total: int) -> None:
+        progress("timing fine-tuning", done, total)
+
     size = job.plan.steps.batch_size
     rows = job.split.train[: 3 * size]
-    began = clock()
-    pixels = job.pixels(rows, silent)
-    decoding = (clock() - began) / len(rows)
+    began = deadline.spent()
+    pixels = job.pixels(rows, timing)
+    decoding = (deadline.spent() - began) / len(rows)
     seconds = {}
     for n in (1, 1, 3):  # batches; the first run is a warm-up
-        began = clock()
-        if _train(job, job.new_network(), pixels, rows[: n * size], None, silent, "timing", stop_after=1).interrupted:
-            raise KeyboardInterrupt
-        seconds[n] = clock() - began
-    return decoding, max(seconds[3] - seconds[1], 1e-3) / max(len(rows) - size, 1)
+        began = deadline.spent()
+        limit = TimeLimit(deadline)
+        _check_whole(
+            _train(job, job.new_network(), pixels, rows[: n * size], None, timing, "timing", stop_after=1, limit=limit)
+        )
+        seconds[n] = deadline.spent() - began
+    return Speed(decoding, max(seconds[3] - seconds[1], 1e-3) / max(len(rows) - size, 1))
 
 
 def _answers_of_val(job: FinetuneJob, tuned: TrainedEpochs) -> tuple[SplitAnswers, float]:
@@ -234,6 +285,7 @@ def _train(
     progress: Progress,
     stage: str,
     stop_after: int | None = None,
+    limit: TimeLimit = UNLIMITED,
 ) -> TrainedEpochs:
     start = None
     if job.probe is not None:
@@ -250,6 +302,7 @@ def _train(
         start=start,
         checkpoints=job.checkpoints / stage if job.checkpoints else None,
         stop_after=stop_after,
+        limit=limit,
         progress=progress,
     )
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from headstart.audit.checks import CHEAP_CHECKS, run_checks
 from headstart.audit.evidence import Evidence
 from headstart.data.splits import Split, split_dataset
+from headstart.deadline import NEVER, Deadline
 from headstart.fitting.choice import Choice
 from headstart.fitting.fitted import Fitted
 from headstart.fitting.probe_fit import fit_probe_run
@@ -21,24 +22,35 @@ def fit(
     *,
     checkpoints: Path | None = None,
     needs_answers: bool = True,
+    deadline: Deadline = NEVER,
 ) -> Fitted:
     """Fits the chosen strategy. Fine-tuning saves its state after each epoch in `checkpoints` and resumes from there.
 
-    If `needs_answers` is False, a probe without val or test uses every image and reports nothing. Raises HeadstartError.
+    If `needs_answers` is False, a probe without val or test uses every image and reports nothing. Fine-tuning is shortened to
+    what fits before the deadline. A probe is always finished; a run that takes longer says so. Raises HeadstartError.
     """
     began = time.perf_counter()
-    fitted = _fit(replace(scanned, settings=choice.resolve(scanned.settings)), progress, checkpoints, needs_answers)
+    resolved = replace(scanned, settings=choice.resolve(scanned.settings))
+    fitted = _fit(resolved, progress, checkpoints, needs_answers, deadline)
     evidence = Evidence(scanned.dataset, scanned.facts, scanned.vectors, scanned.twins, None)
+    checked = run_checks(evidence, CHEAP_CHECKS)
     return replace(
         fitted,
         scanned=scanned,
         choice=None if choice.is_users else choice,
-        checked=run_checks(evidence, CHEAP_CHECKS),
+        checked=checked,
+        notes=(*fitted.notes, *_late(deadline)),
         seconds=time.perf_counter() - began,
     )
 
 
-def _fit(scanned: Scanned, progress: Progress, checkpoints: Path | None, needs_answers: bool) -> Fitted:
+def _late(deadline: Deadline) -> tuple[str, ...]:
+    if deadline.left() >= 0:
+        return ()
+    return (f"the run took longer than --time-budget {deadline.seconds:g}: fitting ended after {deadline.spent():.0f} s",)
+
+
+def _fit(scanned: Scanned, progress: Progress, checkpoints: Path | None, needs_answers: bool, deadline: Deadline) -> Fitted:
     settings = scanned.settings
     if not settings.takes_steps:
         uses_all = bool(settings.cv) or not needs_answers
@@ -46,7 +58,7 @@ def _fit(scanned: Scanned, progress: Progress, checkpoints: Path | None, needs_a
         return fit_probe_run(scanned, split, needs_answers=needs_answers, progress=progress)
     from headstart.fitting.finetune_fit import fit_finetuned  # this imports torch
 
-    return fit_finetuned(scanned, split_for(scanned), checkpoints, progress)
+    return fit_finetuned(scanned, split_for(scanned), checkpoints, progress, deadline)
 
 
 def split_for(scanned: Scanned, *, val_fraction: float | None = None) -> Split:

@@ -33,7 +33,6 @@ class Scanned:
     twins: Twins  # splits made here keep twins together; a split that came with the data may not
     groups: np.ndarray  # (n_images,) int64: related images, including twins
     work: Work  # how much the pass had to compute
-    began: float  # time.perf_counter() at the start
     seconds: dict[str, float]  # stage -> seconds
 
     def table(self) -> FeatureTable:
@@ -67,4 +66,4 @@ def scan_given(
     twins = find_twins(dataset.images, found.facts, found.vectors)
     groups = groups_of(dataset.images, twins.pairs())
     seconds = {"load": loaded - began, "scan": time.perf_counter() - loaded}
-    return Scanned(settings, backbone, dataset, found.facts, found.vectors, twins, groups, found.work, began, seconds)
+    return Scanned(settings, backbone, dataset, found.facts, found.vectors, twins, groups, found.work, seconds)

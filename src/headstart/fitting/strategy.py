@@ -1,18 +1,19 @@
 """--strategy auto: the probe, or fine-tuning if there is time and a trial shows that it is better."""
 
 import math
-import time
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from headstart.data.splits import Split, fold_count, folds, spread_order
+from headstart.deadline import NEVER, Deadline, OutOfTimeError
 from headstart.errors import DataError
-from headstart.evaluation.paired import paired_difference, smallest_gain_shown
+from headstart.evaluation.paired import Difference, paired_difference, smallest_gain_shown
 from headstart.fitting.choice import Choice, keep_probe
+from headstart.fitting.costs import Costs
 from headstart.fitting.fit import split_for
 from headstart.fitting.scanned import Scanned
+from headstart.model.pace import TimeLimit
 from headstart.progress import Progress, silent
 
 TRIAL_FOLDS = 3  # one of them is held out
@@ -22,17 +23,18 @@ FIT_OF_CLASS, HELD_OF_CLASS = 20, 10  # ... unless that would leave each class w
 # epochs) the accuracy was 0.963 with 16, 0.990 with 8, and 0.865 with smaller images of 160 px; the probe reaches 0.938.
 TRIAL_BATCH = 8
 TRIAL_SHARE = 0.35  # of the remaining time, for the trial
-ANSWERING = 1 / 3  # time to predict an image, as a share of the time to train on it
 RESERVE = 0.9  # share of the remaining time that may be planned for
+# Seconds without which fine-tuning is not even measured: torch has to be imported, and some steps of training made.
+MEASURING = 15.0
 
 
-def choose(scanned: Scanned, progress: Progress = silent, *, clock: Callable[[], float] = time.perf_counter) -> Choice:
+def choose(scanned: Scanned, deadline: Deadline = NEVER, progress: Progress = silent) -> Choice:
     """The strategy that the settings name or, for --strategy auto, the one chosen by a trial.
 
-    `time_budget` seconds of `clock` are available, counted from `scanned.began`. A third of train is held out, at most 400
-    images. If the probe makes so few mistakes on them that even a perfect network could not be shown to be better, the probe is
-    kept without a trial. Otherwise both are trained on the other two thirds, at most 600 images, and fine-tuning is chosen if
-    it is better beyond chance on the held-out images.
+    A third of train is held out, at most 400 images. If the probe makes so few mistakes on them that even a perfect network
+    could not be shown to be better, the probe is kept without a trial. Otherwise both are trained on the other two thirds, at
+    most 600 images, and fine-tuning is chosen if it is better beyond chance on the held-out images and if an epoch of it fits
+    before the deadline. A trial that takes too long is ended, and the probe is kept.
     """
     settings = scanned.settings
     if settings.strategy != "auto":
@@ -55,7 +57,7 @@ def choose(scanned: Scanned, progress: Progress = silent, *, clock: Callable[[],
     n_wrong = int((~trial.probe_right).sum())
     if n_wrong < smallest_gain_shown(n):
         return keep_probe(f"it is right on {n - n_wrong} of {n} held-out images; with so few mistakes no gain can be shown")
-    return _try_finetuning(trial, progress, clock)
+    return _try_finetuning(trial, deadline, progress)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,28 +88,38 @@ class _Trial:
         return cls(scanned, split, fit, held, right)
 
 
-def _try_finetuning(trial: _Trial, progress: Progress, clock: Callable[[], float]) -> Choice:
+def _try_finetuning(trial: _Trial, deadline: Deadline, progress: Progress) -> Choice:
+    budget = f"--time-budget {deadline.seconds:g}"
+    too_short = f"{budget} is too short to try fine-tuning"
+    if deadline.left() < MEASURING:
+        return keep_probe(too_short)
     from headstart.fitting.finetune_fit import answers_of_trial, finetune_job, seconds_per_image
 
-    scanned, settings = trial.scanned, trial.scanned.settings
-
-    def left() -> float:
-        return settings.time_budget - (clock() - scanned.began)
-
-    nothing = np.empty(0, np.int64)
+    scanned, settings, n_held = trial.scanned, trial.scanned.settings, len(trial.held)
     small_steps = settings.model_copy(update={"batch_size": min(settings.batch_size or TRIAL_BATCH, TRIAL_BATCH)})
     n_epochs = finetune_job(scanned, trial.split, None, progress).plan.steps.epochs
-    parts = Split(trial.fit, nothing, trial.held, "none")
+    parts = Split(trial.fit, np.empty(0, np.int64), trial.held, "none")
     job = finetune_job(replace(scanned, settings=small_steps), parts, None, progress)
-    costs = _Costs.of(trial, *seconds_per_image(job, clock), refit=settings.refit)
-    needed = costs.once + costs.epoch + costs.trial_once + costs.trial_epoch
-    if needed > RESERVE * left():
-        enough = math.ceil((needed / RESERVE + settings.time_budget - left()) / 10) * 10
-        return keep_probe(f"--time-budget {settings.time_budget:g} is too short to try fine-tuning; try {enough}")
-    for_trial = TRIAL_SHARE * RESERVE * left() - costs.trial_once
-    trial_epochs = max(1, min(n_epochs, int(for_trial / costs.trial_epoch)))
-    steps = job.plan.steps.model_copy(update={"epochs": trial_epochs})
-    answers = answers_of_trial(replace(job, plan=job.plan.model_copy(update={"steps": steps})), trial.held, progress)
+    try:
+        speed = seconds_per_image(job, deadline, progress)
+    except OutOfTimeError:
+        return keep_probe(too_short)
+    costs = Costs.of(trial.split, len(trial.fit), n_held, speed, refit=settings.refit)
+    left, needed = deadline.left(), costs.trial(1) + costs.run(1)
+    if needed > RESERVE * left:
+        return keep_probe(f"{too_short}; try {_rounded_up(deadline.spent() + needed / RESERVE)}")
+    for_trial = min(TRIAL_SHARE * RESERVE * left, RESERVE * left - costs.run(1))
+    trial_epochs = max(1, min(n_epochs, int((for_trial - costs.trial_once) / costs.trial_epoch)))
+    job = replace(job, plan=job.plan.with_epochs(trial_epochs))
+    began = deadline.spent()
+    try:
+        limit = TimeLimit(deadline.before(costs.run(1) + n_held * speed.decoding), later=n_held)
+        answers = answers_of_trial(job, trial.held, progress, limit)
+    except OutOfTimeError:
+        return keep_probe(
+            f"{budget} ended the trial of fine-tuning, which took longer than planned; a longer one may do better"
+        )
+    costs = costs.scaled((deadline.spent() - began) / costs.trial(trial_epochs))
     finetuned_right = answers.argmax(axis=1) == scanned.dataset.labels[trial.held]
     difference = paired_difference(finetuned_right, trial.probe_right, scanned.groups[trial.held])
     if not (difference.is_shown and difference.gain > 0):
@@ -115,34 +127,24 @@ def _try_finetuning(trial: _Trial, progress: Progress, clock: Callable[[], float
         epochs = f"{trial_epochs} epoch{'s' * (trial_epochs > 1)}"
         by = f"{difference.signed()} on {difference.n} held-out images"
         return keep_probe(f"fine-tuning for {epochs} {verdict} ({by})", difference)
-    why = f"fine-tuning: better than the probe by {difference.in_points()} on {difference.n} images that neither was trained on"
-    affordable = max(1, int((RESERVE * left() - costs.once) / costs.epoch))
+    return _finetuned(difference, costs, n_epochs, deadline)
+
+
+def _finetuned(difference: Difference, costs: Costs, n_epochs: int, deadline: Deadline) -> Choice:
+    """Fine-tuning with as many epochs as fit, or the probe if none does."""
+    budget = f"--time-budget {deadline.seconds:g}"
+    of_images = f"by {difference.in_points()} on {difference.n} images that neither was trained on"
+    affordable = costs.epochs_within(RESERVE * deadline.left())
+    if affordable < 1:
+        enough = _rounded_up(deadline.spent() + costs.run(1) / RESERVE)
+        why = f"fine-tuning was better {of_images}, but no epoch of it fits into what is left of {budget}; try {enough}"
+        return keep_probe(why, difference)
+    why = f"fine-tuning: better than the probe {of_images}"
     if affordable >= n_epochs:
         return Choice(strategy="finetune", why=why, difference=difference)
-    why += f"; {affordable} of {n_epochs} epochs fit into --time-budget {settings.time_budget:g}; a longer one may do better"
+    why += f"; {affordable} of {n_epochs} epochs fit into {budget}; a longer one may do better"
     return Choice(strategy="finetune", epochs=affordable, why=why, difference=difference)
 
 
-@dataclass(frozen=True, slots=True)
-class _Costs:
-    """Estimated seconds of fine-tuning on this machine."""
-
-    once: float  # of the run, besides its epochs
-    epoch: float
-    trial_once: float
-    trial_epoch: float
-
-    @classmethod
-    def of(cls, trial: _Trial, decoding: float, step: float, *, refit: bool) -> "_Costs":
-        """The costs from the seconds for decoding an image and for a training step on it."""
-        from headstart.fitting.finetune_fit import FINETUNED_REFERENCES
-
-        n_train, n_val, n_test = (len(rows) for rows in trial.split.as_dict().values())
-        answer = ANSWERING * step
-        once = (n_train + n_val) * decoding + n_test * (decoding + answer)
-        once += (min(n_train, FINETUNED_REFERENCES) + min(n_val, FINETUNED_REFERENCES)) * answer
-        epoch = n_train * step + n_val * answer
-        if refit:  # everything once more, including val
-            once, epoch = once + n_val * decoding, epoch + (n_train + n_val) * step
-        held, fit = len(trial.held), len(trial.fit)
-        return cls(once, epoch, fit * decoding + held * (decoding + answer), fit * step)
+def _rounded_up(seconds: float) -> int:
+    return math.ceil(seconds / 10) * 10

@@ -1,6 +1,7 @@
 """ImageClassifier: a scikit-learn interface to training and prediction."""
 
 import os
+import time
 import warnings
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
@@ -26,6 +27,7 @@ from headstart.data.images import UnreadableImage
 from headstart.data.reading import Reading
 from headstart.data.sources import Candidate, Sources
 from headstart.data.spellings import join_spellings, spelled_as
+from headstart.deadline import Deadline
 from headstart.errors import DataError, HeadstartWarning, SettingsError
 from headstart.fitting.fit import fit
 from headstart.fitting.fitted import Fitted
@@ -76,7 +78,7 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         seed: int = 0,
         balance: bool = False,
         cv: str | None = None,
-        time_budget: float = 300.0,
+        time_budget: float | None = None,
         target_precision: float | None = None,
         conformal: float | None = None,
         refit: bool = False,
@@ -119,6 +121,7 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         their type. Raises HeadstartError, also for an image that cannot be read, because it was given explicitly.
         """
         settings = TrainSettings.of(**self.get_params())
+        deadline = Deadline(settings.seconds_allowed, time.perf_counter())
         with ExitStack() as stack:
             if y is None:
                 if not isinstance(X, str | os.PathLike):
@@ -140,7 +143,7 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             if y is not None and scanned.dataset.skipped:
                 first = scanned.dataset.skipped[0]
                 raise _unreadable(first.path, first.reason)
-            fitted = fit(scanned, choose(scanned), needs_answers=False)
+            fitted = fit(scanned, choose(scanned, deadline), needs_answers=False, deadline=deadline)
         _warn_of(fitted.dataset, fitted.notes)
         if fitted.interrupted:
             message = f"training was interrupted: epoch {fitted.best_epoch}, the best so far, is kept"

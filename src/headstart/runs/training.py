@@ -1,6 +1,7 @@
 """`train`: from DATA and settings to a finished run folder."""
 
 import os
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -8,6 +9,7 @@ from tempfile import TemporaryDirectory
 
 from headstart.data.class_counts import classes_found
 from headstart.data.given import open_given
+from headstart.deadline import Deadline
 from headstart.errors import SettingsError, explains_missing_packages
 from headstart.fitting.fit import fit
 from headstart.fitting.scanned import scan_given
@@ -35,12 +37,13 @@ def train(
 ) -> Trained:
     """Trains on DATA and writes a run folder, or resumes the unfinished run `resume` with its own DATA and settings.
 
-    Before anything is computed, `tell` gets a sentence on the classes that were found.
+    Before anything is computed, `tell` gets a sentence on the classes that were found. `time_budget` counts from this call; a
+    resumed run has it anew.
     Under torchrun each process computes its share of every batch, and only the first keeps its run folder. Raises
     HeadstartError if the data or settings do not allow it. Ctrl-C during fine-tuning finishes the folder with the best epoch
     so far and sets `Trained.interrupted`.
     """
-    settings = settings or TrainSettings()
+    began, settings = time.perf_counter(), settings or TrainSettings()
     data = None if data is None else os.fspath(data)
     place = None if output is None else Path(output)
     with ExitStack() as stack:
@@ -63,9 +66,10 @@ def train(
         with beside(_import_drawing, *([_import_torch] if settings.takes_steps else [])):
             scanned = scan_given(sources, settings, progress)
         folder.start(scanned)
-        choice = folder.choice or choose(scanned, progress)
+        deadline = Deadline(settings.seconds_allowed, began)
+        choice = folder.choice or choose(scanned, deadline, progress)
         folder.choose(choice)
-        fitted = fit(scanned, choice, progress, checkpoints=folder.checkpoints)
+        fitted = fit(scanned, choice, progress, checkpoints=folder.checkpoints, deadline=deadline)
         from headstart.record.run_files import write_run
 
         return write_run(folder, fitted, progress)
@@ -82,6 +86,8 @@ def _check_new(data: str, settings: TrainSettings, output: Path | None, *, overw
     """Raises SettingsError for what can be checked before any work is done."""
     if settings.strategy == "auto" and os.environ.get("WORLD_SIZE", "1") != "1":
         raise SettingsError("--strategy auto needs a single process", hint="under torchrun, name the strategy")
+    if settings.time_budget is not None and os.environ.get("WORLD_SIZE", "1") != "1":
+        raise SettingsError("--time-budget needs a single process", hint="under torchrun, leave it out")
     if output is not None and process_rank() == 0:
         check_output(output, overwrite=overwrite)
     check_outside(output or DEFAULT_PARENT, data, settings.val, settings.test)

@@ -71,7 +71,7 @@ def train(
     seed: Seed = DEFAULT.seed,
     balance: Balance = DEFAULT.balance,
     cv: Annotated[str | None, setting("cv", metavar="FOLDSxREPEATS")] = DEFAULT.cv,
-    time_budget: Annotated[float, setting("time_budget", metavar="SECONDS")] = DEFAULT.time_budget,
+    time_budget: Annotated[float | None, setting("time_budget", metavar="SECONDS")] = DEFAULT.time_budget,
     target_precision: Annotated[float | None, setting("target_precision")] = DEFAULT.target_precision,
     conformal: Annotated[float | None, setting("conformal", metavar="COVERAGE")] = DEFAULT.conformal,
     refit: Annotated[bool, setting("refit", "--refit")] = DEFAULT.refit,
