@@ -54,6 +54,7 @@ TORCH = (
     "model.folding",
     "model.precision",
     "model.states",
+    "model.timm_networks",
 )
 ROOMS = {  # outside package -> the only modules that may import it
     "cleanlab": ("audit.labels",),

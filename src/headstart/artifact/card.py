@@ -14,6 +14,7 @@ from headstart.artifact.numbers import interval_in_words, number_rows, share, su
 from headstart.artifact.story import weak_classes
 from headstart.evaluation.metrics import Evaluation
 from headstart.model.exported import HEAD
+from headstart.model.licences import restriction
 from headstart.storage import write_text
 
 SPLITS = {
@@ -255,8 +256,10 @@ def _licence(manifest: Manifest) -> str:
     known = (
         f"are under {plain(licence)}" if licence not in ("", "unknown") else "are under a licence that headstart does not know"
     )
+    restricted = restriction(manifest.backbone.name, licence)
+    warning = f"**{plain(restricted[:1].upper() + restricted[1:])}.** " if restricted else ""
     return (
-        f"The pretrained weights of {name} {known}; the weights in this folder are made from them. The licence of the "
+        f"{warning}The pretrained weights of {name} {known}; the weights in this folder are made from them. The licence of the "
         "training images may restrict the model as well; headstart does not know it."
     )
 

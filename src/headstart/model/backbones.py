@@ -29,6 +29,7 @@ from headstart.model.precision import full_float32
 from headstart.model.specs import BackboneSpec, find_backbone
 from headstart.model.states import check_state, read_state
 from headstart.model.tensor_names import to_timm_names
+from headstart.model.timm_networks import as_timm_loads, give_linear_head
 from headstart.model.weights import WeightsFile
 from headstart.storage import atomic_write
 from headstart.threads import cores
@@ -236,8 +237,9 @@ def pretrained_network(spec: BackboneSpec, weights: WeightsFile, device: str = "
     """The network with its pretrained weights and ImageNet head. Raises BackboneError if the file does not fit."""
     spec = complete_spec(spec)
     module = _build(spec)
-    state = to_timm_names(read_state(weights.path), module.state_dict())
-    check_state(module, state, _last_layer_prefix(module), weights.path)
+    head = _last_layer_prefix(module)
+    state = as_timm_loads(to_timm_names(read_state(weights.path), module.state_dict()), module, head)
+    check_state(module, state, head, weights.path)
     _load_body_and_head(module, state)
     return Network(spec, module, _preprocess_of(spec, module), device)
 
@@ -315,9 +317,7 @@ def _build(spec: BackboneSpec) -> torch.nn.Module:
         module: torch.nn.Module = timm.create_model(spec.timm_name, pretrained=False)
     except RuntimeError as error:
         raise BackboneError(f"timm cannot build {spec.timm_name!r}: {error}", hint="timm.list_models() lists all") from error
-    layer = _last_layer(module, spec.name)
-    if getattr(module, "head_hidden_size", layer.in_features) != layer.in_features:
-        raise BackboneError(f"{spec.name} has a head that is not a single linear layer", hint="use another backbone")
+    give_linear_head(module, spec.name)
     return module
 
 

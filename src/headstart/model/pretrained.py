@@ -12,6 +12,7 @@ from headstart.model.compiled import compiled_folder, find_compiled
 from headstart.model.engines import engine_for
 from headstart.model.extractor import GPU_BATCH, Engine, Frozen
 from headstart.model.frozen import NotCompilable, check_image_size, frozen_backbone, with_engine
+from headstart.model.licences import restriction
 from headstart.model.specs import BackboneSpec, find_backbone
 from headstart.model.weights import WeightsFile, locate_weights
 from headstart.progress import Progress
@@ -33,8 +34,16 @@ class Backbone:
 def open_backbone(settings: TrainSettings, progress: Progress) -> Backbone:
     """The backbone that the settings name. Torch is loaded only for a GPU or if nothing is compiled yet.
 
-    Raises HeadstartError.
+    Warns if the licence of its weights restricts what may be done with models made from them. Raises HeadstartError.
     """
+    backbone = _open(settings, progress)
+    restricted = restriction(backbone.spec.name, backbone.spec.licence)
+    if restricted:
+        warnings.warn(restricted, HeadstartWarning, stacklevel=2)
+    return backbone
+
+
+def _open(settings: TrainSettings, progress: Progress) -> Backbone:
     spec = find_backbone(settings.backbone)
     if spec.preprocess is None and settings.weights is None:  # only timm knows where the weights are
         from headstart.model.backbones import complete_spec

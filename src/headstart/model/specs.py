@@ -4,6 +4,8 @@ from headstart.data.preprocess import Preprocess
 from headstart.errors import BackboneError, did_you_mean
 from headstart.schema import Name, Schema
 
+Triple = tuple[float, float, float]
+
 HALF = (0.5, 0.5, 0.5)
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
@@ -26,7 +28,7 @@ class BackboneSpec(Schema):
     preprocess: Preprocess | None  # None: taken from timm when the network is built
     package: WeightsPackage | None = None
     hf_repo: str = ""  # on Hugging Face; contains model.safetensors
-    url: str = ""  # the file name ends in the first digits of its SHA-256, as in torch hub
+    url: str = ""  # only downloaded if the file's name ends in the first digits of its SHA-256; always looked for in torch hub
 
     @property
     def hub_file(self) -> str:
@@ -50,6 +52,28 @@ def _lite(number: int, size_px: int, resize_px: int, file: str, sha256: str) -> 
     )
 
 
+def _of_timm(
+    name: str,
+    timm_name: str,
+    size_px: int,
+    resize_px: int,
+    mean: Triple = IMAGENET_MEAN,
+    std: Triple = IMAGENET_STD,
+    url: str = "",
+) -> BackboneSpec:
+    """A network whose weights timm publishes under Apache-2.0, prepared as timm does."""
+    return BackboneSpec(
+        name=name,
+        timm_name=timm_name,
+        licence="Apache-2.0",
+        preprocess=Preprocess(size_px=size_px, resize_px=resize_px, interpolation="bicubic", mean=mean, std=std),
+        hf_repo=f"timm/{timm_name}",
+        url=url,
+    )
+
+
+# Which of timm's weights: the best on ImageNet in its table among those whose own input has at most 256 px. Where timm has no
+# such figure, the smallest input that it has. model/ladder.py holds the figures.
 NAMED = {
     spec.name: spec
     for spec in (
@@ -82,6 +106,22 @@ NAMED = {
             hf_repo="timm/resnet18.tv_in1k",
             url="https://download.pytorch.org/models/resnet18-f37072fd.pth",
         ),
+        _of_timm("mobilenetv4_conv_small", "mobilenetv4_conv_small.e3600_r256_in1k", 256, 269, HALF, HALF),
+        _of_timm("hgnetv2_b0", "hgnetv2_b0.ssld_stage2_ft_in1k", 224, 232),
+        _of_timm("levit_256", "levit_256.fb_dist_in1k", 224, 248),
+        _of_timm("hgnetv2_b2", "hgnetv2_b2.ssld_stage2_ft_in1k", 224, 232),
+        _of_timm("mobilenetv4_hybrid_medium", "mobilenetv4_hybrid_medium.e200_r256_in12k_ft_in1k", 256, 269),
+        _of_timm("convnext_nano", "convnext_nano.in12k_ft_in1k", 224, 235),
+        _of_timm("tiny_vit_11m", "tiny_vit_11m_224.dist_in22k_ft_in1k", 224, 235),
+        _of_timm("tiny_vit_21m", "tiny_vit_21m_224.dist_in22k_ft_in1k", 224, 235),
+        _of_timm(
+            "vit_small_dinov2",
+            "vit_small_patch14_dinov2.lvd142m",
+            518,
+            518,
+            url="https://dl.fbaipublicfiles.com/dinov2/dinov2_vits14/dinov2_vits14_pretrain.pth",
+        ),
+        _of_timm("vit_base_siglip2", "vit_base_patch16_siglip_224.v2_webli", 224, 248, HALF, HALF),
     )
 }
 DEFAULT = "efficientnet_lite0"
