@@ -21,6 +21,7 @@ from headstart.model.specs import DEFAULT, NAMED
 from headstart.settings import TrainSettings
 
 BUILT = [rung.name for rung in LADDER if NAMED[rung.name].package is None]  # the others are used in other tests
+SMALLER = {"vit_small_dinov2": 224}  # 518 px take seconds an image
 
 
 def test_the_ladder_holds_every_named_backbone() -> None:
@@ -76,15 +77,20 @@ def test_each_can_be_used(name: str, roomy_home: Path) -> None:
         torch.manual_seed(0)
         module = timm.create_model(spec.timm_name)
     safetensors.torch.save_file({n: t.contiguous() for n, t in module.state_dict().items()}, file)
-    backbone = open_backbone(TrainSettings(backbone=name, weights=file, device="cpu"), lambda *_: None)
-    assert backbone.frozen is not None and backbone.preprocess == spec.preprocess
+    size = SMALLER.get(name)
+    backbone = open_backbone(TrainSettings(backbone=name, weights=file, device="cpu", image_size=size), lambda *_: None)
+    assert backbone.frozen is not None and spec.preprocess is not None
+    assert backbone.preprocess == (spec.preprocess.at_size(size) if size else spec.preprocess)
     size = backbone.preprocess.size_px
     views = np.random.default_rng(0).integers(0, 256, (2, size, size, 3), dtype=np.uint8)
     network = pretrained_network(spec, backbone.weights)
+    network.preprocess = backbone.preprocess
     expected = network.features(views)
     found = np.concatenate([backbone.frozen.extractor.compute(view[None]) for view in views])
     assert found.shape == expected.shape == (2, backbone.frozen.n_features)
     assert np.abs(found - expected).max() <= TOLERANCE * expected.std()
+    if name in SMALLER:
+        module.set_input_size((size, size))
     with torch.inference_mode():  # the features are those of the file's own network
         inputs, module = network.to_input(views), module.eval()
         own = module.forward_head(module.forward_features(inputs), pre_logits=True).numpy()

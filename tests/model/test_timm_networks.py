@@ -110,7 +110,9 @@ def test_a_replaced_classifier_in_a_file_is_left_out(tmp_path: Path) -> None:
 
 def test_a_file_in_its_authors_layout(tmp_path: Path) -> None:
     """A file that timm converts when it loads it (DINOv2's own has a mask token that timm leaves out) is converted by timm."""
-    spec = spec_of("vit_tiny_patch14_dinov2").model_copy(update={"timm_name": "vit_small_patch14_dinov2.lvd142m"})
+    spec = spec_of("vit_tiny_patch14_dinov2").model_copy(
+        update={"timm_name": "vit_small_patch14_dinov2.lvd142m", "preprocess": SMALL.at_size(518)}
+    )
     module = timm.create_model(spec.timm_name)
     state = module.state_dict()
     network = pretrained_network(spec, file_of(state | {"mask_token": torch.zeros(1, 384)}, tmp_path, "dinov2.pth"))
@@ -146,6 +148,18 @@ def test_position_embeddings_are_resampled(size_px: int) -> None:
     pixels = torch.randn(2, 3, size_px, size_px)
     with torch.inference_mode():
         torch.testing.assert_close(module.eval()(pixels), other.eval()(pixels))
+
+
+def test_a_transformer_at_another_size(tmp_path: Path) -> None:
+    """Pretrained at one size, used at another, saved in a bundle and read again: the same answers, bit by bit."""
+    spec = spec_of("test_vit").model_copy(update={"preprocess": SMALL.at_size(160)})
+    network = pretrained_network(spec, file_of(timm.create_model("test_vit").state_dict(), tmp_path))
+    network.preprocess = SMALL.at_size(96)
+    network.set_random_head(3, seed=0)
+    network.save(tmp_path / "weights.safetensors")
+    again = bundled_network(spec, network.preprocess, 3, tmp_path / "weights.safetensors")
+    assert np.array_equal(again.logits(views(2, 96)), network.logits(views(2, 96)))
+    assert again.features(views(2, 96)).shape == (2, network.n_features)
 
 
 def test_a_size_that_patches_do_not_fill() -> None:

@@ -29,7 +29,7 @@ from headstart.model.precision import full_float32
 from headstart.model.specs import BackboneSpec, find_backbone
 from headstart.model.states import check_state, read_state
 from headstart.model.tensor_names import to_timm_names
-from headstart.model.timm_networks import as_timm_loads, give_linear_head
+from headstart.model.timm_networks import as_timm_loads, fit_input_size, give_linear_head
 from headstart.model.weights import WeightsFile
 from headstart.storage import atomic_write
 from headstart.threads import cores
@@ -52,8 +52,8 @@ class Network:
     def __init__(self, spec: BackboneSpec, module: torch.nn.Module, preprocess: Preprocess, device: str = "cpu") -> None:
         self.spec = spec
         self.device, self._fork = torch.device(device), forks()
-        self.preprocess = preprocess
         self.module = module.to(device=self.device).to(memory_format=torch.channels_last).eval()
+        self.preprocess = preprocess
 
     @property
     def preprocess(self) -> Preprocess:
@@ -62,6 +62,7 @@ class Network:
 
     @preprocess.setter
     def preprocess(self, preprocess: Preprocess) -> None:
+        fit_input_size(self.module, preprocess.size_px, self.spec.name)
         self._preprocess = preprocess
         # Copied to the device once, not with every batch.
         parts = (torch.from_numpy(part).to(self.device).view(1, 3, 1, 1) for part in preprocess.scale_and_shift())

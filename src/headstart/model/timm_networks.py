@@ -69,7 +69,10 @@ def fit_input_size(module: torch.nn.Module, size_px: int, name: str) -> None:
             f"{name} cannot take images of {size_px} px: it cuts them into patches of {patch[0]} px",
             hint=f"--image-size {max(fits, patch[0])}",
         )
-    network.set_input_size((size_px, size_px))
+    try:
+        network.set_input_size((size_px, size_px))
+    except (AssertionError, RuntimeError, ValueError) as error:
+        raise SettingsError(f"{name} cannot take images of {size_px} px: {error}", hint="leave out --image-size") from error
 
 
 def as_timm_loads(state: State, module: torch.nn.Module, head: str) -> State:
