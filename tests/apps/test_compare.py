@@ -13,7 +13,17 @@ from apps.conftest import Result, assert_explained
 
 Command = Callable[..., Result]
 Draw = Callable[..., Path]
-CONTENDER = {"strategy", "backbone", "accuracy", "accuracy_ci95", "difference", "difference_ci95", "seconds", "size_mb"}
+CONTENDER = {
+    "strategy",
+    "backbone",
+    "accuracy",
+    "accuracy_ci95",
+    "difference",
+    "difference_ci95",
+    "seconds",
+    "size_mb",
+    "ms_per_image",
+}
 
 
 @pytest.fixture

@@ -6,12 +6,13 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import pytest
-from conftest import MakeOnce
+from conftest import TINY, MakeOnce
 from tints import LEARNS, draw_tints, quick_settings, write_blind_weights
 
-from headstart.errors import DataError, SettingsError
-from headstart.runs.comparing import Comparison, compare_models
+from headstart.errors import BackboneError, DataError, SettingsError
+from headstart.runs.comparing import Comparison, _Measured, _what_pays, compare_models
 from headstart.settings import TrainSettings
 
 
@@ -69,6 +70,7 @@ def test_json_has_the_names_of_the_contract(draw_classes: Callable[..., Path], s
         "n",
         "folds",
         "contenders",
+        "pays",
         "sentences",
         "skipped",
         "seconds",
@@ -85,6 +87,7 @@ def test_json_has_the_names_of_the_contract(draw_classes: Callable[..., Path], s
         "difference_ci95",
         "seconds",
         "size_mb",
+        "ms_per_image",
     }
     assert contender["difference"] is contender["difference_ci95"] is None
     assert [Path(skipped.path).name for skipped in found.skipped_files] == ["broken.png"]
@@ -113,3 +116,56 @@ def test_too_few_images(
     """What folds, or fine-tuning within one, cannot be held out from is said before minutes have gone by."""
     with pytest.raises(DataError, match=r"is too small for folds|could not hold out val images"):
         compare_models(draw_classes({"circles": 1, "squares": 6}), settings(), strategies=strategies)
+
+
+def test_backbones(tmp_path: Path, blind: Path) -> None:
+    """Each backbone answers the same images in the same folds; what each costs an image is said, and which one pays."""
+    names = [TINY, f"{TINY}.r160_in1k"]  # the same network by two names: no difference can be shown
+    found = compare_models(
+        draw_tints(tmp_path / "tints"), quick_settings(blind), strategies="probe", backbones=names, n_folds=2
+    )
+    one, other = found.contenders
+    assert [one.backbone, other.backbone] == names
+    assert other.difference == 0 and other.difference_ci95 is not None
+    assert one.ms_per_image and other.ms_per_image
+    sentence, verdict = found.sentences
+    assert sentence.startswith(f"No difference between probe {names[1]} and probe {names[0]} can be shown with 160 images")
+    assert sentence.endswith(f"takes {other.ms_per_image:.1f} ms an image instead of {one.ms_per_image:.1f}.")
+    assert found.pays in (one.name, other.name)
+    assert verdict == f"{found.pays} pays: it is the fastest of those that no other is shown to be better than."
+
+
+def measured(backbone: str, n_right: int, ms: float | None, n: int = 1000) -> _Measured:
+    return _Measured("probe", backbone, np.arange(n) < n_right, 1.0, 10.0, ms)
+
+
+@pytest.mark.parametrize(
+    ("found", "expected"),
+    [
+        ([measured("small", 900, 2.0), measured("large", 950, 20.0)], "probe large"),
+        ([measured("small", 900, 2.0), measured("large", 903, 20.0)], "probe small"),
+        ([measured("large", 903, 20.0), measured("small", 900, 2.0)], "probe small"),
+        ([measured("small", 900, 2.0), measured("middle", 950, 5.0), measured("large", 952, 20.0)], "probe middle"),
+        ([measured("small", 950, 2.0), measured("large", 900, 20.0)], "probe small"),
+        ([measured("small", 900, None), measured("large", 950, 20.0)], None),
+        ([measured("small", 900, 2.0), measured("small", 950, 2.0)], None),
+    ],
+)
+def test_what_pays(found: list[_Measured], expected: str | None) -> None:
+    """The dearer backbone pays only where it is shown to be better; where speeds are not known, nothing is said."""
+    assert _what_pays(found, np.arange(1000)) == expected
+
+
+def test_every_backbone_is_there_before_anything_is_computed(
+    draw_classes: Callable[..., Path], settings: Callable[..., TrainSettings]
+) -> None:
+    """A misspelt name at the end of the list is said at once, and no image has been opened."""
+    stages: list[str] = []
+    with pytest.raises(BackboneError, match="there is no backbone called 'resnet81'"):
+        compare_models(
+            draw_classes({"circles": 6, "squares": 6}),
+            settings(),
+            backbones=[TINY, "resnet81"],
+            progress=lambda stage, done, total: stages.append(stage),
+        )
+    assert stages == []

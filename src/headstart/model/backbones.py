@@ -245,6 +245,13 @@ def pretrained_network(spec: BackboneSpec, weights: WeightsFile, device: str = "
     return Network(spec, module, _preprocess_of(spec, module), device)
 
 
+def untrained_network(spec: BackboneSpec) -> Network:
+    """The network with random weights, to measure it. Raises BackboneError."""
+    spec = complete_spec(spec)
+    module = _build(spec)
+    return Network(spec, module, _preprocess_of(spec, module))
+
+
 def bundled_network(spec: BackboneSpec, preprocess: Preprocess, n_classes: int, weights: Path, device: str = "cpu") -> Network:
     """The network of a bundle, with every tensor from the bundle's weights file. Raises BackboneError."""
     module = _build(spec)

@@ -14,6 +14,7 @@ from headstart.model.extractor import GPU_BATCH, Engine, Frozen
 from headstart.model.frozen import NotCompilable, check_image_size, frozen_backbone, with_engine
 from headstart.model.licences import restriction
 from headstart.model.specs import BackboneSpec, find_backbone
+from headstart.model.speed import speed_of
 from headstart.model.weights import WeightsFile, locate_weights
 from headstart.progress import Progress
 from headstart.settings import TrainSettings
@@ -43,13 +44,18 @@ def open_backbone(settings: TrainSettings, progress: Progress) -> Backbone:
     return backbone
 
 
-def _open(settings: TrainSettings, progress: Progress) -> Backbone:
+def weights_for(settings: TrainSettings, progress: Progress) -> tuple[BackboneSpec, WeightsFile]:
+    """The backbone that the settings name and its weights, downloaded if necessary. Raises BackboneError."""
     spec = find_backbone(settings.backbone)
     if spec.preprocess is None and settings.weights is None:  # only timm knows where the weights are
         from headstart.model.backbones import complete_spec
 
         spec = complete_spec(spec)
-    weights = locate_weights(spec, given=settings.weights, offline=settings.offline, progress=progress)
+    return spec, locate_weights(spec, given=settings.weights, offline=settings.offline, progress=progress)
+
+
+def _open(settings: TrainSettings, progress: Progress) -> Backbone:
+    spec, weights = weights_for(settings, progress)
     if settings.recipe == "tutorial":
         from headstart.model.backbones import pretrained_network
 
@@ -98,10 +104,12 @@ class _Late:
 
 def _frozen_on_cpu(spec: BackboneSpec, weights: WeightsFile, settings: TrainSettings, progress: Progress) -> Frozen:
     try:
-        return frozen_backbone(spec, weights, image_size=settings.image_size, engine=engine_for(settings), progress=progress)
+        frozen = frozen_backbone(spec, weights, image_size=settings.image_size, engine=engine_for(settings), progress=progress)
     except NotCompilable as error:
         warnings.warn(f"{error.message}: it runs in torch, which is slower", HeadstartWarning, stacklevel=2)
         return _frozen_in_torch(spec, weights, settings, "cpu")
+    speed_of(frozen)  # measured at first use, for `headstart backbones`
+    return frozen
 
 
 def _frozen_in_torch(spec: BackboneSpec, weights: WeightsFile, settings: TrainSettings, device: str) -> Frozen:

@@ -19,6 +19,8 @@ from headstart.evaluation.intervals import share_interval
 from headstart.evaluation.paired import Difference, paired_difference
 from headstart.fitting.scanned import Scanned, scan_given
 from headstart.machine import peak_rss_mb, seconds_since_start
+from headstart.model.pretrained import weights_for
+from headstart.model.speed import speed_of
 from headstart.progress import Progress, Tell, silent, untold
 from headstart.schema import NotNegative, Positive, Schema, Share, ShareInterval
 from headstart.settings import TrainSettings
@@ -38,6 +40,7 @@ class Contender(Schema):
     to_first: Difference | None = Field(exclude=True)  # None for the first contender itself
     seconds: NotNegative  # of one training run, with features already computed
     size_mb: NotNegative  # of the backbone's weights
+    ms_per_image: NotNegative | None  # of the backbone on this machine; None on a GPU or for a named engine
 
     @computed_field  # type: ignore[prop-decorator]
     @property
@@ -56,6 +59,15 @@ class Contender(Schema):
         """Strategy and backbone, such as "finetune efficientnet_lite0"."""
         return f"{self.strategy} {self.backbone}"
 
+    def cost(self, first: "Contender") -> str:
+        """What it costs next to the first, in words: milliseconds per image for another backbone, else seconds of training."""
+        if self.backbone != first.backbone and self.ms_per_image and first.ms_per_image:
+            return f"takes {self.ms_per_image:.1f} ms an image instead of {first.ms_per_image:.1f}"
+        ratio = self.seconds / max(first.seconds, 1e-9)
+        if ratio < 1.5:
+            return f"takes {self.seconds:.1f} s instead of {first.seconds:.1f}"
+        return f"takes {ratio:.0f} times as long"
+
 
 class Comparison(Schema):
     """The result of a comparison."""
@@ -66,6 +78,8 @@ class Comparison(Schema):
     n_groups: Positive = Field(exclude=True)  # unrelated groups among them
     n_folds: Positive = Field(alias="folds")
     contenders: tuple[Contender, ...]
+    # The fastest of those that no other is shown to be better than; None for a single backbone, or if speeds are not known.
+    pays: str | None
     skipped_files: tuple[Skipped, ...] = Field(exclude=True)  # files that were not used
     seconds: dict[str, NotNegative]
     peak_rss_mb: NotNegative
@@ -79,21 +93,21 @@ class Comparison(Schema):
     @computed_field  # type: ignore[prop-decorator]
     @property
     def sentences(self) -> list[str]:
-        """For each contender after the first, a sentence that says whether it is better."""
+        """For each contender after the first, a sentence that says whether it is better; then which backbone pays."""
         first, *others = self.contenders
-        return [_sentence(first, other, other.to_first) for other in others if other.to_first]
+        found = [_sentence(first, other, other.to_first) for other in others if other.to_first]
+        if self.pays:
+            found.append(f"{self.pays} pays: it is the fastest of those that no other is shown to be better than.")
+        return found
 
 
 def _sentence(first: Contender, other: Contender, difference: Difference) -> str:
     if not difference.is_shown:
         shown = f"can be shown with {difference.n} images ({difference.signed()})"
-        return f"No difference between {other.name} and {first.name} {shown}."
+        cost = f"; {other.name} {other.cost(first)}" if other.backbone != first.backbone else ""
+        return f"No difference between {other.name} and {first.name} {shown}{cost}."
     better = "better" if difference.gain > 0 else "worse"
-    ratio = other.seconds / max(first.seconds, 1e-9)
-    takes = f"takes {ratio:.0f} times as long"
-    if ratio < 1.5:
-        takes = f"takes {other.seconds:.1f} s instead of {first.seconds:.1f}"
-    return f"{other.name} is {better} than {first.name} by {difference.in_points()} and {takes}."
+    return f"{other.name} is {better} than {first.name} by {difference.in_points()} and {other.cost(first)}."
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +119,7 @@ class _Measured:
     right: np.ndarray  # (n,) bool, one for each compared row
     seconds: float
     size_mb: float
+    ms_per_image: float | None
 
 
 @explains_missing_packages("a comparison")
@@ -127,6 +142,8 @@ def compare_models(
     chosen = _chosen([strategies] if isinstance(strategies, str) else strategies, settings)
     names = tuple(dict.fromkeys([backbones] if isinstance(backbones, str) else backbones or (settings.backbone,)))
     found: list[_Measured] = []
+    for name in names:  # a name that does not exist, or weights that are not here, are said before anything is computed
+        weights_for(_with_backbone(settings, name), progress)
     with open_given(os.fspath(data), settings, progress) as sources:
         tell(classes_found(sources))
         scanned = scan_given(sources, _with_backbone(settings, names[0]), progress)
@@ -145,6 +162,7 @@ def compare_models(
         n_groups=len(np.unique(groups)),
         n_folds=len(task.parts),
         contenders=_contenders(found, groups),
+        pays=_what_pays(found, groups),
         skipped_files=scanned.dataset.skipped,
         seconds={"total": round(seconds_since_start(), 3)},
         peak_rss_mb=round(peak_rss_mb(), 1),
@@ -162,9 +180,23 @@ def _contenders(found: Sequence[_Measured], groups: np.ndarray) -> tuple[Contend
             to_first=paired_difference(one.right, found[0].right, groups) if i else None,
             seconds=round(one.seconds, 3),
             size_mb=round(one.size_mb, 1),
+            ms_per_image=None if one.ms_per_image is None else round(one.ms_per_image, 2),
         )
         for i, one in enumerate(found)
     )
+
+
+def _what_pays(found: Sequence[_Measured], groups: np.ndarray) -> str | None:
+    """The name of the fastest contender that no other is shown to be better than; None for one backbone or unknown speeds."""
+    if len({one.backbone for one in found}) == 1 or any(one.ms_per_image is None for one in found):
+        return None
+
+    def is_beaten(one: _Measured) -> bool:
+        differences = (paired_difference(other.right, one.right, groups) for other in found if other is not one)
+        return any(difference.is_shown and difference.gain > 0 for difference in differences)
+
+    best = min((one for one in found if not is_beaten(one)), key=lambda one: (one.ms_per_image, one.seconds))
+    return f"{best.strategy} {best.backbone}"
 
 
 def _with_backbone(settings: TrainSettings, name: str) -> TrainSettings:
@@ -214,7 +246,9 @@ def _measure(
         progress(STAGE, n_done + number, n_all)
     seconds = (time.perf_counter() - began) / len(task.parts)
     size_mb = scanned.backbone.weights.path.stat().st_size / 1e6
-    return _Measured(strategy, scanned.settings.backbone, right[task.rows], seconds, size_mb)
+    frozen = scanned.backbone.frozen
+    speed = speed_of(frozen) if frozen else None
+    return _Measured(strategy, scanned.settings.backbone, right[task.rows], seconds, size_mb, speed)
 
 
 def _folds(
