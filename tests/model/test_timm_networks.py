@@ -162,11 +162,14 @@ def test_a_transformer_at_another_size(tmp_path: Path) -> None:
     assert again.features(views(2, 96)).shape == (2, network.n_features)
 
 
-def test_a_size_that_patches_do_not_fill() -> None:
+@pytest.mark.parametrize(("size_px", "fits"), [(100, 96), (105, 112), (33, 32), (1023, 1024)])
+def test_a_size_that_patches_do_not_fill(size_px: int, fits: int) -> None:
     """Pixels at the border would be cut off unseen: such a size is refused with the nearest that fits."""
-    with pytest.raises(SettingsError, match="cannot take images of 100 px: it cuts them into patches of 16 px") as caught:
-        fit_input_size(timm.create_model("test_vit"), 100, "test_vit")
-    assert caught.value.hint == "--image-size 96"
+    with pytest.raises(
+        SettingsError, match=f"cannot take images of {size_px} px: it cuts them into patches of 16 px"
+    ) as caught:
+        fit_input_size(timm.create_model("test_vit"), size_px, "test_vit")
+    assert caught.value.hint == f"--image-size {fits}"
 
 
 def test_networks_of_any_size_stay_as_they_are() -> None:

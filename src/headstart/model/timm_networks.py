@@ -8,6 +8,7 @@ import torch
 from headstart.errors import BackboneError, SettingsError
 
 State = dict[str, torch.Tensor]
+LEAST_PX = 32  # of --image-size
 
 
 class _WithLinearHead(torch.nn.Module):
@@ -56,7 +57,8 @@ def give_linear_head(module: torch.nn.Module, name: str) -> None:
 def fit_input_size(module: torch.nn.Module, size_px: int, name: str) -> None:
     """Makes a transformer whose position embeddings belong to one size take images of another, by resampling them as timm does.
 
-    Networks that take every size, or only one, stay as they are. Raises SettingsError for a size that patches do not fill.
+    Networks that take every size, or only one, stay as they are. Resampling loses detail, so each size begins from pretrained
+    weights. Raises SettingsError for a size that patches do not fill.
     """
     network: Any = module  # timm's own methods
     embed = getattr(module, "patch_embed", None)
@@ -64,10 +66,10 @@ def fit_input_size(module: torch.nn.Module, size_px: int, name: str) -> None:
     if size is None or patch is None or not hasattr(module, "set_input_size") or tuple(size) == (size_px, size_px):
         return
     if size_px % patch[0]:
-        fits = round(size_px / patch[0]) * patch[0]
+        fits = max(round(size_px / patch[0]), -(-LEAST_PX // patch[0])) * patch[0]
         raise SettingsError(
             f"{name} cannot take images of {size_px} px: it cuts them into patches of {patch[0]} px",
-            hint=f"--image-size {max(fits, patch[0])}",
+            hint=f"--image-size {fits}",
         )
     try:
         network.set_input_size((size_px, size_px))
