@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from sklearn.linear_model import LogisticRegression
 
 from headstart.data.splits import fold_count, folds
 from headstart.evaluation.probabilities import cross_entropy
@@ -52,14 +53,12 @@ def test_held_out_log_loss_is_honest() -> None:
     vectors, labels = blobs(60, 30, 3, 0.5)
     probe = fit_probe(vectors, labels, alone(labels), 3, seed=4)
     strength, recorded = next(pair for pair in probe.log_losses if pair[0] == pytest.approx(1e-2))
-    from headstart.model.softmax_regression import fit_path, rotate
-
-    rotated = rotate(vectors)
+    standard = (vectors - vectors.mean(axis=0)) / vectors.std(axis=0)
     total = 0.0
     for fit, held in folds(labels, alone(labels), 5, 4):
-        *_, solution = fit_path(rotated.points[fit], labels[fit], 3, [s for s in STRENGTHS if s <= strength])
-        total += cross_entropy(solution.logits(rotated.points[held]), labels[held]) * len(held)
-    assert recorded == pytest.approx(total / len(labels), rel=1e-4)
+        model = LogisticRegression(C=strength, max_iter=20_000, tol=1e-8).fit(standard[fit], labels[fit])
+        total += cross_entropy(model.decision_function(standard[held]), labels[held]) * len(held)
+    assert recorded == pytest.approx(total / len(labels), rel=2e-3)
     assert recorded > cross_entropy(probe.head.logits(vectors), labels)
 
 
@@ -177,7 +176,36 @@ def test_some_rows(many: int, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(module, "MANY", many)
     vectors, labels = blobs(90, 10, 3, 0.5)
     rows = np.arange(0, 90, 2)
-    of_rows = fit_probe(vectors, labels[rows], alone(labels)[rows], 3, rows=rows)
-    wanted = fit_probe(vectors[rows], labels[rows], alone(labels)[rows], 3)
-    assert np.array_equal(of_rows.head.weight, wanted.head.weight)
-    assert of_rows.log_losses == wanted.log_losses
+    of_rows, wanted = (
+        [fit(v, labels[rows], alone(labels)[rows], 3, rows=r) for fit in (fit_probe, cross_validate)]
+        for v, r in ((vectors, rows), (vectors[rows], None))
+    )
+    assert np.array_equal(of_rows[0].head.weight, wanted[0].head.weight)
+    assert of_rows[0].log_losses == wanted[0].log_losses
+    assert np.array_equal(of_rows[1].probabilities, wanted[1].probabilities)
+
+
+@pytest.mark.parametrize("many", [40, 1000])
+def test_cores_change_no_bit(many: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One core and four find the same probe, and say the same in cross-validation."""
+    for module in (probe_module, softmax_regression):
+        monkeypatch.setattr(module, "MANY", many)
+    monkeypatch.setattr(softmax_regression, "AT_ONCE", 16)
+    vectors, labels = blobs(150, 10, 3, 0.5)
+    found = []
+    for n_cores in (1, 4):
+        monkeypatch.setattr(probe_module, "cores", lambda n_cores=n_cores: n_cores)
+        probe = fit_probe(vectors, labels, alone(labels), 3)
+        found.append((probe.head.weight, probe.held_out, cross_validate(vectors, labels, alone(labels), 3).probabilities))
+    for one, other in zip(*found, strict=True):
+        assert np.array_equal(one, other)
+
+
+def test_a_given_strength_is_fitted_as_a_chosen_one() -> None:
+    """The head at the strength that was chosen is the head that the choice ended with; a strength off the path is kept."""
+    vectors, labels = blobs(90, 60, 3, 0.3)
+    chosen = fit_probe(vectors, labels, alone(labels), 3)
+    given = fit_probe(vectors, labels, alone(labels), 3, strength=chosen.strength)
+    np.testing.assert_allclose(given.head.weight, chosen.uncalibrated.weight, atol=1e-4)
+    for strength in (1e-6, 0.02):
+        assert fit_probe(vectors, labels, alone(labels), 3, strength=strength).strength == strength

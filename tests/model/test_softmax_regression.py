@@ -12,7 +12,7 @@ from sklearn.preprocessing import StandardScaler
 from headstart.evaluation.probabilities import cross_entropy, softmax
 from headstart.model import softmax_regression
 from headstart.model.head import Head
-from headstart.model.softmax_regression import TOLERANCE, fit_path, minimise, rotate
+from headstart.model.softmax_regression import TOLERANCE, Regression, Standardised, fit_path, standardise
 
 
 def problem(n: int, n_features: int, n_classes: int, noise: float, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -24,10 +24,25 @@ def problem(n: int, n_features: int, n_classes: int, noise: float, seed: int = 0
     return (vectors * 10.0 ** rng.uniform(-2, 2, n_features) + 5).astype(np.float32), labels
 
 
+def without_folds(points: Standardised, labels: np.ndarray, n_classes: int) -> Regression:
+    return Regression(points, labels, n_classes, np.full(len(labels), -1), n_folds=0)
+
+
+def in_folds(vectors: np.ndarray, labels: np.ndarray, n_classes: int, n_folds: int, workers: int = 1) -> Regression:
+    """Image i is held out of fold i % n_folds; every seventh image is in no fold."""
+    fold_of = np.arange(len(labels)) % n_folds
+    fold_of[::7] = -1
+    return Regression(standardise(vectors), labels, n_classes, fold_of, n_folds, workers)
+
+
+def all_points(points: Standardised) -> np.ndarray:
+    return points.part(slice(0, points.n))
+
+
 def fit_head(vectors: np.ndarray, labels: np.ndarray, n_classes: int, strength: float) -> Head:
-    rotated = rotate(vectors)
-    (solution,) = fit_path(rotated.points, labels, n_classes, [strength])
-    return rotated.to_head(solution)
+    points = standardise(vectors)
+    (found,) = fit_path(without_folds(points, labels, n_classes), [strength])
+    return points.to_head(found.weight[0], found.bias[0])
 
 
 def reference(vectors: np.ndarray, labels: np.ndarray, strength: float) -> tuple[np.ndarray, np.ndarray]:
@@ -81,14 +96,15 @@ def test_the_whole_path_is_minimal(shape: str) -> None:
     """At every strength of a path the objective is within a thousandth of scikit-learn's minimum."""
     arguments: Any = SHAPES[shape]
     vectors, labels = problem(**arguments)
-    rotated = rotate(vectors)
+    points = standardise(vectors)
     strengths = [1e-4, 1e-3, 1e-2, 1e-1, 1.0]
-    for strength, solution in zip(strengths, fit_path(rotated.points, labels, arguments["n_classes"], strengths), strict=True):
+    path = fit_path(without_folds(points, labels, arguments["n_classes"]), strengths)
+    for strength, found in zip(strengths, path, strict=True):
         standard = StandardScaler().fit_transform(vectors.astype(np.float64))
         model = LogisticRegression(C=strength, max_iter=20_000, tol=1e-8).fit(standard, labels)
         best = objective(model.coef_, model.intercept_, standard, labels, strength)
-        found = objective(solution.weight, solution.bias, rotated.points, labels, strength)
-        assert found <= best * (1 + 10 * TOLERANCE)
+        assert found.strength == strength
+        assert objective(found.weight[0], found.bias[0], all_points(points), labels, strength) <= best * (1 + 10 * TOLERANCE)
 
 
 @settings(max_examples=60)
@@ -145,27 +161,77 @@ def test_an_absent_class_is_never_the_answer() -> None:
 
 
 @pytest.mark.parametrize(("n", "n_features"), [(80, 10), (10, 80), (1, 5)])
-def test_rotation_loses_nothing(n: int, n_features: int) -> None:
+def test_standardising_loses_nothing(n: int, n_features: int) -> None:
     """Distances between standardised rows are those between the points, and a head on raw vectors gives the points' logits."""
     vectors = np.random.default_rng(0).normal(size=(n, n_features)).astype(np.float32) * 3 + 1
-    rotated = rotate(vectors)
-    standard = (vectors - rotated.mean) / rotated.scale
-    np.testing.assert_allclose(rotated.points @ rotated.points.T, standard @ standard.T, atol=1e-3)
-    labels = np.arange(n) % 2
-    (solution,) = fit_path(rotated.points, labels, 2, [1.0])
-    np.testing.assert_allclose(rotated.to_head(solution).logits(vectors), solution.logits(rotated.points), atol=1e-4)
+    points = standardise(vectors)
+    found, standard = all_points(points), (vectors - points.mean) / points.scale
+    assert found.shape[1] == min(n, n_features)
+    np.testing.assert_allclose(found @ found.T, standard @ standard.T, atol=1e-3)
+    weight = np.random.default_rng(1).normal(size=(2, points.n_columns)).astype(np.float32)
+    bias = np.array([1, -2], np.float32)
+    np.testing.assert_allclose(points.to_head(weight, bias).logits(vectors), found @ weight.T + bias, atol=1e-4)
 
 
-def test_minimise_finds_the_bottom_of_a_valley() -> None:
-    """A quadratic whose curvatures differ a thousandfold is minimised, from far away."""
-    curvature = np.logspace(0, 3, 12).astype(np.float32)
-    target = np.arange(12, dtype=np.float32)
+@pytest.mark.parametrize("n_features", [20, 400])
+def test_folds_together_are_as_alone(n_features: int) -> None:
+    """Fits of several folds at once are those of each fold by itself, and answer for the images that the fold holds out."""
+    vectors, labels = problem(n=120, n_features=n_features, n_classes=3, noise=2.0)
+    together = in_folds(vectors, labels, 3, 4)
+    points = all_points(together.points)
+    for found in fit_path(together, [1e-3, 1e-2, 1e-1]):
+        for fit in range(5):
+            fitted = together.fold_of != fit
+            best = objective(found.weight[fit], found.bias[fit], points[fitted], labels[fitted], found.strength)
+            standard = StandardScaler().fit_transform(vectors.astype(np.float64))
+            model = LogisticRegression(C=found.strength, max_iter=20_000, tol=1e-8).fit(standard[fitted], labels[fitted])
+            wanted = objective(model.coef_, model.intercept_, standard[fitted], labels[fitted], found.strength)
+            assert best <= wanted * (1 + 10 * TOLERANCE)
+            held = together.fold_of == fit
+            np.testing.assert_allclose(found.held_out[held], points[held] @ found.weight[fit].T + found.bias[fit], atol=1e-4)
+        assert not found.held_out[together.fold_of < 0].any()
 
-    def valley(place: np.ndarray) -> tuple[float, np.ndarray]:
-        return float(0.5 * (curvature * (place - target) ** 2).sum()) + 1.0, curvature * (place - target)
 
-    found = minimise(valley, np.full(12, 50.0, np.float32))
-    assert valley(found)[0] <= 1.0 * (1 + 100 * TOLERANCE)
+@pytest.mark.parametrize("columns", [1, 7, 256])
+def test_the_number_of_fits_at_once_changes_rounding_only(columns: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many classes and folds are searched for together, for the sake of memory: the fits are the same."""
+    vectors, labels = problem(n=120, n_features=20, n_classes=3, noise=2.0)
+    (wanted,) = fit_path(in_folds(vectors, labels, 3, 4), [1e-2])
+    monkeypatch.setattr(softmax_regression, "COLUMNS", columns)
+    (found,) = fit_path(in_folds(vectors, labels, 3, 4), [1e-2])
+    np.testing.assert_allclose(found.weight, wanted.weight, atol=1e-4)
+
+
+def test_the_number_of_threads_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One thread and three find the same bits."""
+    monkeypatch.setattr(softmax_regression, "AT_ONCE", 32)
+    vectors, labels = problem(n=200, n_features=20, n_classes=3, noise=2.0)
+    found = [list(fit_path(in_folds(vectors, labels, 3, 4, workers), [1e-3, 1e-2, 1e-1])) for workers in (1, 3)]
+    for one, other in zip(*found, strict=True):
+        assert np.array_equal(one.weight, other.weight)
+        assert np.array_equal(one.held_out, other.held_out)
+
+
+@pytest.mark.parametrize("n", [1, 31, 32, 33, 100, 1000])
+def test_parts_cover_all_points_once(n: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Parts follow each other, are none of them too large, and are of even number, so that two threads end together."""
+    monkeypatch.setattr(softmax_regression, "AT_ONCE", 32)
+    parts = standardise(np.zeros((n, 2), np.float32)).parts()
+    assert np.array_equal(np.concatenate([np.arange(n)[part] for part in parts]), np.arange(n))
+    assert max(part.stop - part.start for part in parts) <= 32
+    assert len(parts) == 1 or len(parts) % 2 == 0
+
+
+@pytest.mark.parametrize("many", [50, 1000])
+def test_some_of_the_points(many: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A part of the points keeps the scale of all, whether the points are kept or made when they are needed."""
+    monkeypatch.setattr(softmax_regression, "MANY", many)
+    vectors, _ = problem(n=100, n_features=20, n_classes=3, noise=2.0)
+    points, which = standardise(vectors), np.array([1, 5, 70])
+    some = points.of(which)
+    assert some.n == 3
+    assert np.array_equal(all_points(some), all_points(points)[which])
+    assert some.scale is points.scale
 
 
 def test_softmax_is_safe_and_sums_to_one() -> None:
@@ -180,18 +246,18 @@ def test_softmax_is_safe_and_sums_to_one() -> None:
 
 @pytest.mark.parametrize("n", [100, 300])
 def test_some_rows_of_many(n: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Above MANY images the points are made in parts, of the rows wanted; the fits are the same but for rounding."""
+    """Above MANY images points are made when they are needed, of the rows wanted; the fits are the same but for rounding."""
     vectors, labels = problem(400, 30, 4, 2.0)
     rows = np.sort(np.random.default_rng(0).permutation(400)[:n])
-    few = rotate(vectors[rows])
+    few = standardise(vectors[rows])
+    (wanted,) = fit_path(without_folds(few, labels[rows], 4), [0.1])
     monkeypatch.setattr(softmax_regression, "MANY", 90)
     monkeypatch.setattr(softmax_regression, "AT_ONCE", 64)
-    many = rotate(vectors, rows)
+    many = standardise(vectors, rows)
+    assert many.vectors is vectors  # no copy
     np.testing.assert_allclose(many.mean, few.mean, rtol=1e-6)
     np.testing.assert_allclose(many.scale, few.scale, rtol=1e-6)
-    np.testing.assert_allclose(many.points @ many.points.T, few.points @ few.points.T, atol=0.02)
-    (solution,) = fit_path(many.points, labels[rows], 4, [0.1])
-    monkeypatch.undo()
-    (wanted,) = fit_path(few.points, labels[rows], 4, [0.1])
-    probabilities = [softmax(r.to_head(s).logits(vectors)) for r, s in ((many, solution), (few, wanted))]
-    np.testing.assert_allclose(*probabilities, atol=0.01)
+    np.testing.assert_allclose(all_points(many), all_points(few), atol=1e-5)
+    (found,) = fit_path(without_folds(many, labels[rows], 4), [0.1])
+    heads = [points.to_head(fits.weight[0], fits.bias[0]) for points, fits in ((many, found), (few, wanted))]
+    np.testing.assert_allclose(*(softmax(head.logits(vectors)) for head in heads), atol=0.01)

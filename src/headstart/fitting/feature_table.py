@@ -1,6 +1,5 @@
 """The features of a data set, one row per image, for fitting and predicting."""
 
-from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Literal
 
@@ -10,11 +9,6 @@ from headstart.evaluation.probabilities import softmax
 from headstart.fitting.answers import SplitAnswers
 from headstart.model.probe import CrossValidated, Probe, cross_validate, fit_probe
 from headstart.progress import Progress, silent
-from headstart.threads import one_blas_thread
-
-# Images up to which a fit uses one thread: its matrices are small. On a busy machine, two threads took 0.3 to 4.9 s for ants
-# and bees, and one took 0.13 to 0.2.
-FEW = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,24 +23,30 @@ class FeatureTable:
 
     def fit(self, rows: np.ndarray, seed: int, progress: Progress = silent, strength: float | None = None) -> Probe:
         """The probe fitted on some rows, with a given strength or one chosen by cross-validation."""
-        with one_blas_thread() if len(rows) <= FEW else nullcontext():
-            return fit_probe(
-                self.vectors,
-                self.labels[rows],
-                self.groups[rows],
-                self.n_classes,
-                rows=rows,
-                balance=self.balance,
-                strength=strength,
-                seed=seed,
-                progress=progress,
-            )
+        return fit_probe(
+            self.vectors,
+            self.labels[rows],
+            self.groups[rows],
+            self.n_classes,
+            rows=rows,
+            balance=self.balance,
+            strength=strength,
+            seed=seed,
+            progress=progress,
+        )
 
     def cross_validate(self, rows: np.ndarray, n_folds: int, seed: int, progress: Progress = silent) -> CrossValidated:
         """Predictions for some rows by probes that never saw them."""
-        vectors, labels, groups = self.vectors[rows], self.labels[rows], self.groups[rows]
         return cross_validate(
-            vectors, labels, groups, self.n_classes, n_folds=n_folds, balance=self.balance, seed=seed, progress=progress
+            self.vectors,
+            self.labels[rows],
+            self.groups[rows],
+            self.n_classes,
+            rows=rows,
+            n_folds=n_folds,
+            balance=self.balance,
+            seed=seed,
+            progress=progress,
         )
 
     def answer(self, probe: Probe, rows: np.ndarray, split: Literal["val", "test"]) -> SplitAnswers:

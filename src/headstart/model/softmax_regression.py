@@ -1,187 +1,277 @@
-"""Fast softmax (multinomial logistic) regression with an L2 penalty for a path of strengths."""
+"""Fast softmax (multinomial logistic) regression with an L2 penalty, for a path of strengths and several folds at once."""
 
-from collections import deque
+import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
+from itertools import pairwise
 
 import numpy as np
 
 from headstart.model.head import Head
+from headstart.model.lbfgs import Answer, Precondition, minimise_together, search
+from headstart.threads import map_in_threads
 
 TOLERANCE = 1e-4  # relative decrease of the objective at which a fit ends; changes the held-out log loss by less than 0.002
-MEMORY = 10  # number of (step, gradient change) pairs that L-BFGS keeps
-MAX_STEPS = 300
-# Above this number of images, products use single precision and the order that is fastest for tall matrices, and no full copy
-# is made. The fits are the same except for rounding.
-MANY = 8_000
-AT_ONCE = 4096  # rows that are standardised together above MANY images
+MANY = 8_000  # above this number of images no standardised copy is kept: rows are standardised whenever they are needed
+AT_ONCE = 2_048  # rows that are worked on together
+SEEN = 2_048  # points that the principal axes are found from, or somewhat more
+AXES = 64  # principal axes along which the curvature is known before the first step
+COLUMNS = 256  # classes times fits that are searched for together
+LEAST_SPREAD = 1e-3  # of that at uniform probabilities: where every point is certain, the curvature would be 0
+FEW = 3  # with less than a third as many images as features, the images' own span replaces the features
 
 
 @dataclass(frozen=True, slots=True)
-class Rotated:
-    """Standardised features rotated to their principal axes: the same fits at lower cost and better conditioned.
+class Standardised:
+    """Features with mean 0 and standard deviation 1, in float32; of few images, in coordinates of the space they span.
 
-    An L2 penalty is invariant to rotation, and n images span at most n dimensions.
+    An L2 penalty is invariant to rotation, and n images span at most n dimensions: the fits are the same at lower cost.
     """
 
+    vectors: np.ndarray  # (n, n_columns) float32: the points; or, with `rows`, (n_all, n_features) as they were given
+    rows: np.ndarray | None  # (n,) int64: which of the given vectors; they are standardised whenever they are needed
     mean: np.ndarray  # (n_features,) float64
     scale: np.ndarray  # (n_features,) float64: standard deviation, or 1 if a feature is constant
-    axes: np.ndarray  # (n_features, rank) float64, orthonormal columns
-    points: np.ndarray  # (n, rank) float32
+    axes: np.ndarray | None  # (n_features, n_columns) float32, orthonormal columns; None: the features themselves
 
-    def to_head(self, solution: "Solution") -> Head:
-        """The head on raw features with the same logits as `solution` on the points."""
-        raw = (solution.weight @ self.axes.T) / self.scale
-        return Head(raw.astype(np.float32), (solution.bias - raw @ self.mean).astype(np.float32))
+    @property
+    def n(self) -> int:
+        """The number of points."""
+        return len(self.vectors if self.rows is None else self.rows)
+
+    @property
+    def n_columns(self) -> int:
+        """The number of coordinates of a point."""
+        return self.vectors.shape[1]
+
+    def part(self, part: slice) -> np.ndarray:
+        """(n_part, n_columns) float32: some of the points."""
+        if self.rows is None:
+            return self.vectors[part]
+        return _scaled(self.vectors[self.rows[part]], self.mean, self.scale)
+
+    def of(self, which: np.ndarray) -> "Standardised":
+        """Only some of the points, by number; on the scale of all."""
+        if self.rows is None:
+            return replace(self, vectors=self.vectors[which])
+        return replace(self, rows=self.rows[which])
+
+    def parts(self) -> list[slice]:
+        """The points in an even number of parts of the same size, at most AT_ONCE."""
+        n_parts = 2 * math.ceil(self.n / AT_ONCE / 2) if self.n > AT_ONCE else 1
+        edges = [self.n * number // n_parts for number in range(n_parts + 1)]
+        return [slice(start, stop) for start, stop in pairwise(edges)]
+
+    def to_head(self, weight: np.ndarray, bias: np.ndarray) -> Head:
+        """The head on raw features with the same logits as (n_classes, n_columns) weight and (n_classes,) bias on points."""
+        raw = (weight if self.axes is None else weight @ self.axes.T) / self.scale
+        return Head(raw.astype(np.float32), (bias - raw @ self.mean).astype(np.float32))
+
+
+def _scaled(vectors: np.ndarray, mean: np.ndarray, scale: np.ndarray) -> np.ndarray:
+    points = vectors - mean.astype(np.float32)
+    points *= (1 / scale).astype(np.float32)
+    return points
+
+
+def standardise(vectors: np.ndarray, rows: np.ndarray | None = None) -> Standardised:
+    """(n, n_features) vectors, or only `rows` of them, standardised. No information is lost."""
+    rows = np.arange(len(vectors)) if rows is None else rows
+    n, n_features = len(rows), vectors.shape[1]
+    parts = [rows[start : start + AT_ONCE] for start in range(0, n, AT_ONCE)]
+    mean = sum(vectors[part].sum(axis=0, dtype=np.float64) for part in parts) / n
+    scale = np.sqrt(sum(((vectors[part] - mean) ** 2).sum(axis=0) for part in parts) / n)
+    scale[scale < 1e-8] = 1.0
+    if n > MANY:
+        return Standardised(vectors, rows, mean, scale, None)
+    points = _scaled(vectors[rows], mean, scale)
+    axes = None
+    if FEW * n < n_features:
+        axes, coordinates = np.linalg.qr(points.T)
+        points = np.ascontiguousarray(coordinates.T)
+    return Standardised(points, None, mean, scale, axes)
 
 
 @dataclass(frozen=True, slots=True)
-class Solution:
-    """A fit in the coordinates of the points."""
+class Solutions:
+    """Fits at one strength: without each of the folds, and the last one to all points."""
 
-    weight: np.ndarray  # (n_classes, rank) float32
-    bias: np.ndarray  # (n_classes,) float32
+    strength: float  # inverse of the L2 penalty, like scikit-learn's C
+    weight: np.ndarray  # (n_fits, n_classes, n_columns) float32
+    bias: np.ndarray  # (n_fits, n_classes) float32
+    held_out: np.ndarray  # (n, n_classes) float32: logits by the fit without the point's fold; 0 if the point is in no fold
+    spread: np.ndarray  # (n_fits, n_classes) float64: mean of p * (1 - p) over the points fitted to
 
-    def logits(self, points: np.ndarray) -> np.ndarray:
-        """(n, rank) -> (n, n_classes)."""
-        return points @ self.weight.T + self.bias
+
+@dataclass(frozen=True, slots=True)
+class Regression:
+    """What is fitted to what."""
+
+    points: Standardised
+    labels: np.ndarray  # (n,) int64
+    n_classes: int
+    fold_of: np.ndarray  # (n,) int64: the fold of each point, from 0; -1 if it is in no fold
+    n_folds: int
+    workers: int = 1  # threads; the results do not depend on their number
+
+    @property
+    def n_fits(self) -> int:
+        """One fit without each fold, and one to all points."""
+        return self.n_folds + 1
+
+    def of(self, which: np.ndarray) -> "Regression":
+        """The regression with only some of the points, by number."""
+        return replace(self, points=self.points.of(which), labels=self.labels[which], fold_of=self.fold_of[which])
+
+    def fitted(self, fit: int, part: slice = slice(None)) -> np.ndarray:
+        """(n_part,) bool: which points of a part a fit is fitted to."""
+        return self.fold_of[part] != fit  # the last fit's number is no fold's
+
+    def over_parts(self, function: Callable[[slice], tuple[np.ndarray, ...]]) -> Iterator[tuple[np.ndarray, ...]]:
+        """What `function` says of each part of the points, in order."""
+        parts = self.points.parts()
+        workers = min(self.workers, len(parts))
+        return map(function, parts) if workers == 1 else map_in_threads(function, parts, workers)
 
 
-def rotate(vectors: np.ndarray, rows: np.ndarray | None = None) -> Rotated:
-    """Standardises (n, n_features) vectors, or only `rows` of them, and rotates them to their principal axes.
+def fit_path(regression: Regression, strengths: Sequence[float], start: Solutions | None = None) -> Iterator[Solutions]:
+    """Yields the fits at each of the increasing `strengths`.
 
-    No information is lost.
+    Each minimises strength * (sum of cross-entropies) + |weight|^2 / 2; the bias is not penalised. The first fits begin at
+    `start`, each of the others where the path of the ones before leads: along a path of strengths, the minima lie on a smooth
+    curve of the logarithm of the strength. That saves more than half of the steps.
     """
-    n, n_features = len(vectors) if rows is None else len(rows), vectors.shape[1]
-    if n > max(MANY, n_features):
-        return _rotate_many(vectors, np.arange(n) if rows is None else rows)
-    vectors = vectors if rows is None else vectors[rows]
-    mean = vectors.mean(axis=0, dtype=np.float64)
-    scale = vectors.std(axis=0, dtype=np.float64)
-    scale[scale < 1e-8] = 1.0
-    standard = (vectors - mean) / scale
-    if n >= n_features:
-        axes = np.linalg.eigh(standard.T @ standard)[1]
-        return Rotated(mean, scale, axes, (standard @ axes).astype(np.float32))
-    eigenvalues, left = np.linalg.eigh(standard @ standard.T)
-    kept = eigenvalues > max(eigenvalues[-1], 1e-12) * 1e-10
-    singular = np.sqrt(eigenvalues[kept])
-    return Rotated(mean, scale, standard.T @ (left[:, kept] / singular), (left[:, kept] * singular).astype(np.float32))
-
-
-def _rotate_many(vectors: np.ndarray, rows: np.ndarray) -> Rotated:
-    """The same in parts: besides the points, only a few thousand rows are in memory. Axes may be only roughly principal."""
-    n, n_features = len(rows), vectors.shape[1]
-    parts = [slice(start, start + AT_ONCE) for start in range(0, n, AT_ONCE)]
-    mean, variance, products = np.zeros(n_features), np.zeros(n_features), np.zeros((n_features, n_features))
-    for part in parts:
-        mean += vectors[rows[part]].sum(axis=0, dtype=np.float64) / n
-    for part in parts:
-        variance += ((vectors[rows[part]] - mean) ** 2).sum(axis=0) / n
-    scale = np.sqrt(variance)
-    scale[scale < 1e-8] = 1.0
-
-    def standard(part: slice) -> np.ndarray:
-        return (vectors[rows[part]] - mean.astype(np.float32)) * (1 / scale).astype(np.float32)
-
-    for part in parts:
-        points = standard(part)
-        products += points.T @ points
-    axes = np.linalg.eigh(products)[1]
-    points = np.empty((n, n_features), np.float32)
-    for part in parts:
-        points[part] = standard(part) @ axes.astype(np.float32)
-    return Rotated(mean, scale, axes, points)
-
-
-def fit_path(points: np.ndarray, labels: np.ndarray, n_classes: int, strengths: Sequence[float]) -> Iterator[Solution]:
-    """Yields a fit for each of the increasing `strengths` (like scikit-learn's C), each started from the previous one.
-
-    Minimises strength * (sum of cross-entropies) + |weight|^2 / 2; the bias is not penalised. Points are (n, rank) float32 in
-    principal axes, where the curvature at uniform probabilities is diagonal. Dividing by its square root makes a few steps of
-    L-BFGS sufficient; raw features need hundreds.
-    """
-    n, rank = points.shape
-    targets = np.zeros((n, n_classes), np.float32)
-    targets[np.arange(n), labels] = 1
-    parts = range(0, n, n if n <= MANY else AT_ONCE)
-    energy = np.append(sum((points[at : at + parts.step] ** 2).sum(axis=0, dtype=np.float64) for at in parts), n)
-    spread = 1 / n_classes  # of diag(p) - p p^T at uniform p; its diagonal would make steps for two classes too long
-    parameters = np.zeros((n_classes, rank + 1), np.float32)  # the last column is the bias
+    curvature = _Curvature.of(regression.points)
+    earlier, last = None, start
     for strength in strengths:
-        penalty = np.append(np.ones(rank), 0.0)
-        stretch = (1 / np.sqrt(strength * spread * energy + penalty)).astype(np.float32)
-        objective = _objective(points, targets, strength, stretch)
-        parameters = minimise(objective, parameters / stretch) * stretch
-        yield Solution(parameters[:, :-1], parameters[:, -1])
+        places = _beginning(regression, strength, earlier, last)
+        spread = np.full(places.shape[:2], _uniform(regression.n_classes)) if last is None else last.spread
+        found: list[np.ndarray] = []
+        at_once = max(1, COLUMNS // regression.n_classes)
+        for first in range(0, regression.n_fits, at_once):
+            searches = {}
+            for fit in range(first, min(first + at_once, regression.n_fits)):
+                precondition = curvature.preconditioner(strength, regression.fitted(fit).sum(), spread[fit])
+                searches[fit] = search(places[fit], precondition, TOLERANCE)
+            found += minimise_together(searches, partial(_evaluate, regression, strength)).values()
+        earlier, last = last, _solutions(regression, strength, np.stack(found))
+        yield last
 
 
-def _objective(
-    points: np.ndarray, targets: np.ndarray, strength: float, stretch: np.ndarray
-) -> Callable[[np.ndarray], tuple[float, np.ndarray]]:
-    def objective(stretched: np.ndarray) -> tuple[float, np.ndarray]:
-        parameters = stretched * stretch
-        weight = parameters[:, :-1]
-        logits = points @ weight.T + parameters[:, -1]
-        logits -= logits.max(axis=1, keepdims=True)
-        loss = -np.einsum("nc,nc->", logits, targets, dtype=np.float64)
-        np.exp(logits, out=logits)
-        sums = logits.sum(axis=1, keepdims=True)
-        loss += np.log(sums).sum(dtype=np.float64)
-        residual = (logits / sums - targets) * np.float32(strength)
-        gradient = np.empty_like(parameters)
-        gradient[:, :-1] = (residual.T @ points if len(points) <= MANY else (points.T @ residual).T) + weight
-        gradient[:, -1] = residual.sum(axis=0)
-        return strength * loss + 0.5 * float(np.vdot(weight, weight)), gradient * stretch
-
-    return objective
+def _uniform(n_classes: int) -> float:
+    """p * (1 - p) where all classes are as likely."""
+    return (1 - 1 / n_classes) / n_classes
 
 
-def minimise(objective: Callable[[np.ndarray], tuple[float, np.ndarray]], start: np.ndarray) -> np.ndarray:
-    """The minimum of a smooth convex function by L-BFGS (Nocedal 1980) with backtracking.
-
-    `objective` returns value and gradient. scipy has the same method, but its BLAS threads compete with numpy's, which takes
-    ten times as long for these small steps.
-    """
-    place = start
-    value, gradient = objective(place)
-    pairs: deque[tuple[np.ndarray, np.ndarray, float]] = deque(maxlen=MEMORY)
-    for _ in range(MAX_STEPS):
-        direction = _two_loops(gradient, pairs)
-        slope = float(np.vdot(direction, gradient))
-        if slope >= 0:  # rounding has destroyed the curvature: fall back to the gradient
-            pairs.clear()
-            direction, slope = -gradient, -float(np.vdot(gradient, gradient))
-        length = 1.0
-        while True:
-            next_place = place + np.float32(length) * direction
-            next_value, next_gradient = objective(next_place)
-            if next_value <= value + 1e-4 * length * slope or length < 1e-6:
-                break
-            length /= 2
-        step, change = next_place - place, next_gradient - gradient
-        curvature = float(np.vdot(step, change))
-        if curvature > 1e-10 * float(np.vdot(change, change)):
-            pairs.append((step, change, curvature))
-        decrease = value - next_value
-        if next_value <= value:
-            place, value, gradient = next_place, next_value, next_gradient
-        if decrease <= TOLERANCE * max(abs(value), 1e-12):
-            return place
+def _beginning(regression: Regression, strength: float, earlier: Solutions | None, last: Solutions | None) -> np.ndarray:
+    """(n_fits, n_classes, n_columns + 1) float32: where the fits begin; the last column is the bias."""
+    if last is None:
+        return np.zeros((regression.n_fits, regression.n_classes, regression.points.n_columns + 1), np.float32)
+    place = np.concatenate([last.weight, last.bias[:, :, None]], axis=2)
+    if earlier is not None:
+        before = np.concatenate([earlier.weight, earlier.bias[:, :, None]], axis=2)
+        ratio = math.log(strength / last.strength) / math.log(last.strength / earlier.strength)
+        place += np.float32(ratio) * (place - before)
     return place
 
 
-def _two_loops(gradient: np.ndarray, pairs: deque[tuple[np.ndarray, np.ndarray, float]]) -> np.ndarray:
-    """The quasi-Newton direction: minus the inverse curvature estimated from the pairs, times the gradient."""
-    direction = -gradient
-    factors = []
-    for step, change, curvature in reversed(pairs):
-        factor = float(np.vdot(step, direction)) / curvature
-        direction = direction - np.float32(factor) * change
-        factors.append(factor)
-    if pairs:
-        _, change, curvature = pairs[-1]
-        direction = direction * np.float32(curvature / float(np.vdot(change, change)))
-    for (step, change, curvature), factor in zip(pairs, reversed(factors), strict=True):
-        direction = direction + np.float32(factor - float(np.vdot(change, direction)) / curvature) * step
-    return direction
+def _evaluate(regression: Regression, strength: float, places: dict[int, np.ndarray]) -> dict[int, Answer]:
+    """The objective and its gradient for some fits at their places."""
+    fits, stacked = list(places), np.stack(list(places.values()))
+    weight, bias = stacked[:, :, :-1], stacked[:, :, -1]
+    flat = weight.reshape(-1, weight.shape[2])
+
+    def of_part(part: slice) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        points, labels = regression.points.part(part), regression.labels[part]
+        logits = (flat @ points.T).reshape(*bias.shape, len(points)) + bias[:, :, None]
+        fitted = np.stack([regression.fitted(fit, part) for fit in fits])
+        at = np.arange(len(points))
+        logits -= logits.max(axis=1, keepdims=True)
+        right = logits[:, labels, at]
+        np.exp(logits, out=logits)
+        sums = logits.sum(axis=1)
+        losses = ((np.log(sums) - right) * fitted).sum(axis=1, dtype=np.float64)
+        factor = fitted * np.float32(strength)
+        logits *= (factor / sums)[:, None]
+        logits[:, labels, at] -= factor
+        return losses, (logits.reshape(-1, len(points)) @ points).reshape(weight.shape), logits.sum(axis=2)
+
+    losses, gradient, of_bias = np.zeros(len(fits)), weight.copy(), np.zeros_like(bias)
+    for loss, slope, slope_of_bias in regression.over_parts(of_part):
+        losses += loss
+        gradient += slope
+        of_bias += slope_of_bias
+    gradients = np.concatenate([gradient, of_bias[:, :, None]], axis=2)
+    values = strength * losses + 0.5 * np.einsum("fcp,fcp->f", weight, weight, dtype=np.float64)
+    return {fit: (float(value), gradient) for fit, value, gradient in zip(fits, values, gradients, strict=True)}
+
+
+def _solutions(regression: Regression, strength: float, places: np.ndarray) -> Solutions:
+    """The fits that were found, with what they say of the points."""
+    weight, bias = np.ascontiguousarray(places[:, :, :-1]), np.ascontiguousarray(places[:, :, -1])
+    flat = weight.reshape(-1, weight.shape[2])
+
+    def of_part(part: slice) -> tuple[np.ndarray, np.ndarray]:
+        points, fold = regression.points.part(part), regression.fold_of[part]
+        logits = (flat @ points.T).reshape(*bias.shape, len(points)) + bias[:, :, None]
+        held_out = logits[fold, :, np.arange(len(points))]
+        held_out[fold < 0] = 0
+        logits -= logits.max(axis=1, keepdims=True)
+        np.exp(logits, out=logits)
+        logits /= logits.sum(axis=1, keepdims=True)
+        logits *= 1 - logits
+        fitted = np.stack([regression.fitted(fit, part) for fit in range(regression.n_fits)])
+        return held_out, (logits * fitted[:, None]).sum(axis=2, dtype=np.float64)
+
+    held_out, spread = [], np.zeros(bias.shape)
+    for answers, sums in regression.over_parts(of_part):
+        held_out.append(answers)
+        spread += sums
+    spread /= np.array([regression.fitted(fit).sum() for fit in range(regression.n_fits)])[:, None]
+    return Solutions(strength, weight, bias, np.concatenate(held_out), spread)
+
+
+@dataclass(frozen=True, slots=True)
+class _Curvature:
+    """The eigenvalues of points' second moments along their principal axes: the curvature of the loss, but for a factor.
+
+    Found with random directions (Halko, Martinsson and Tropp 2011); as a preconditioner of few axes and a constant for the rest
+    it is that of Frangella, Tropp and Udell 2021. All axes would make the fits no faster, and take longer than they do.
+    """
+
+    axes: np.ndarray  # (n_columns, n_axes) float32
+    moments: np.ndarray  # (n_axes,) float64: mean square of a point's coordinate along an axis
+    rest: float  # the same, on average over all other directions
+
+    @classmethod
+    def of(cls, points: Standardised) -> "_Curvature":
+        """Of SEEN points or somewhat more, spread evenly."""
+        every = slice(None, None, max(1, points.n // SEEN))
+        sample = points.part(every)
+        n_axes = min(AXES, *sample.shape)
+        random = np.random.default_rng(0).normal(size=(sample.shape[1], n_axes)).astype(np.float32)
+        basis = np.linalg.qr(sample.T @ (sample @ random))[0]
+        within = sample @ basis
+        moments, turn = np.linalg.eigh((within.T @ within).astype(np.float64) / len(sample))
+        left = float(np.square(sample).mean(dtype=np.float64)) * sample.shape[1] - moments.sum()
+        rest = min(max(left, 0.0) / max(sample.shape[1] - n_axes, 1), float(moments[0]))
+        return cls(basis @ turn.astype(np.float32), np.maximum(moments, 0), max(rest, 0.0))
+
+    def preconditioner(self, strength: float, n: int, spread: np.ndarray) -> Precondition:
+        """Divides a gradient by the curvature of a fit to `n` points whose certainty (n_classes,) `spread` says."""
+        n_classes = len(spread)
+        # The curvature is that of diag(p) - p p^T: more than its diagonal; at uniform p, 1 / n_classes across the classes.
+        factor = strength * n * np.maximum(spread, LEAST_SPREAD * _uniform(n_classes)) * (n_classes / (n_classes - 1))
+        rest = 1 / (factor * self.rest + 1)
+        along = (1 / (factor[:, None] * self.moments + 1) - rest[:, None]).astype(np.float32)
+        rest, of_bias = rest.astype(np.float32)[:, None], (1 / factor).astype(np.float32)
+
+        def precondition(gradient: np.ndarray) -> np.ndarray:
+            of_weight = gradient[:, :-1]
+            found = np.empty_like(gradient)
+            found[:, :-1] = rest * of_weight + ((of_weight @ self.axes) * along) @ self.axes.T
+            found[:, -1] = of_bias * gradient[:, -1]
+            return found
+
+        return precondition
