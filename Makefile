@@ -13,6 +13,7 @@ install: $(VENV)/.installed
 $(VENV)/.installed: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[train,openvino,backbones,audit,demo,serve,heic,dev]'
+	$(BIN)/headstart backbones --prepare
 	touch $@
 
 demo: install

@@ -320,7 +320,7 @@ def write_saved_run(root: Path, weights: Path, compiled_forms: Path) -> None:
     (data / "train" / "circles" / "notes.jpg").write_text("not an image")
     (data / "train" / "squares" / "empty.png").touch()
     with home_of(root / "home", compiled_forms):
-        train(data, TrainSettings.of(backbone=TINY, weights=weights, seed=0), output=root / "run")
+        train(data, TrainSettings.of(backbone=TINY, weights=weights, seed=0, effort="quick"), output=root / "run")
 
 
 @contextmanager

@@ -11,7 +11,7 @@ import torch
 from headstart.artifact.bundle import read_bundle
 from headstart.artifact.card import card_of
 from headstart.artifact.export import export_model
-from headstart.artifact.manifest import FORMAT
+from headstart.artifact.manifest import FORMAT, read_manifest, save_manifest
 from headstart.artifact.predictor import Predictor
 from headstart.artifact.verification import verify_model
 from headstart.runs.evaluating import evaluate_model
@@ -23,9 +23,31 @@ NAMES = [f"{path.parent.name}/{path.name}" for path in FOLDERS]
 
 
 def test_there_is_a_bundle_of_every_format() -> None:
-    """FORMAT rises only together with a bundle of the new format that is kept here."""
-    assert NAMES == ["format-1/first", "format-1/second"]
-    assert {read_bundle(folder).manifest.format for folder in FOLDERS} == set(range(1, FORMAT + 1))
+    """FORMAT rises only where a bundle of each format before it is kept here."""
+    assert {"format-1/first", "format-1/second"} <= set(NAMES)
+    assert {read_bundle(folder).manifest.format for folder in FOLDERS} >= set(range(1, FORMAT))
+
+
+@pytest.mark.parametrize("name", ["first", "second", "run/model", "export"])
+def test_an_old_model_has_one_view_and_no_stages(name: str) -> None:
+    """What format 1 did not say is what it did: the central square, and the features of the last layer alone."""
+    manifest = read_bundle(BUNDLES / "format-1" / name).manifest
+    assert (manifest.format, manifest.preprocess.view_name, manifest.backbone.stages) == (1, "crop", ())
+    assert (manifest.preprocess.decoding, manifest.settings.stages) == (1, False)
+
+
+def test_an_old_model_written_again_is_of_todays_format(tmp_path: Path) -> None:
+    """Saved by this version, a manifest of format 1 says all that one of today says, and the model answers as before."""
+    model = Path(shutil.copytree(BUNDLES / "format-1" / "second", tmp_path / "model"))
+    before = read_manifest(model)
+    save_manifest(model, before)
+    values = json.loads((model / "manifest.json").read_text(encoding="utf-8"))
+    assert values["format"] == FORMAT and values["preprocess"]["cuts"] == ["crop"] and "crop" not in values["preprocess"]
+    again = read_manifest(model)
+    assert again.model_dump(exclude={"format", "manifest_sha256"}) == before.model_dump(exclude={"format", "manifest_sha256"})
+    image = BUNDLES / "format-1" / "images" / "circles.png"
+    answers = [next(iter(Predictor.load(place).predict([image]))) for place in (model, BUNDLES / "format-1" / "second")]
+    assert (answers[0].probabilities == answers[1].probabilities).all()
 
 
 @pytest.mark.parametrize("folder", FOLDERS, ids=NAMES)
@@ -79,7 +101,10 @@ def test_an_old_run_that_was_killed_goes_on(old_run: Path) -> None:
     saved = json.loads(state.read_text(encoding="utf-8"))
     saved["signature"] |= {"torch": torch.__version__, "threads": torch.get_num_threads()}  # of the machine it was begun on
     state.write_text(json.dumps(saved), encoding="utf-8")
-    train(None, resume=old_run / "killed")
+    trained = train(None, resume=old_run / "killed")
+    manifest = read_bundle(trained.model).manifest
+    assert (manifest.format, manifest.preprocess.view_name, manifest.backbone.stages) == (FORMAT, "crop", ())
+    assert (trained.metrics["views"]["view"], trained.metrics["views"]["trials"]) == ("crop", [])
     expected = json.loads((old_run / "expected-of-run.json").read_text(encoding="utf-8"))["killed"]
     for answer in Predictor.load("killed").predict(list(expected)):
         assert answer.probabilities is not None

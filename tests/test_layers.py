@@ -53,6 +53,7 @@ TORCH = (
     "model.epoch_sums",
     "model.folding",
     "model.precision",
+    "model.stages",
     "model.states",
     "model.timm_networks",
 )

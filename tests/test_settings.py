@@ -8,7 +8,9 @@ import pytest
 from pydantic import ValidationError
 
 from headstart.errors import SettingsError
-from headstart.settings import RecordedSettings, TrainSettings
+from headstart.settings import RecordedSettings, TrainSettings, upgraded_settings
+
+NEW = ("view", "effort", "stages")  # settings that earlier versions did not have
 
 
 def test_defaults() -> None:
@@ -16,6 +18,7 @@ def test_defaults() -> None:
     settings = TrainSettings.of()
     assert (settings.strategy, settings.recipe, settings.backbone) == ("auto", "default", "efficientnet_lite0")
     assert (settings.seed, settings.val_fraction, settings.refit, settings.offline) == (0, 0.2, False, False)
+    assert (settings.effort, settings.view, settings.stages) == ("normal", None, True)
     open_ones = ("augment", "schedule", "epochs", "learning_rate", "batch_size", "image_size", "workers")
     assert all(getattr(settings, name) is None for name in open_ones)
 
@@ -45,6 +48,8 @@ def test_defaults() -> None:
         ("backbone", ""),
         ("device", ""),
         ("engine", "tensorrt"),
+        ("effort", "much"),
+        ("stages", "often"),
     ],
 )
 def test_wrong_value(name: str, value: Any) -> None:
@@ -53,6 +58,22 @@ def test_wrong_value(name: str, value: Any) -> None:
         TrainSettings.of(**{name: value})
     assert caught.value.message == f"--{name.replace('_', '-')} cannot be {value!r}"
     assert caught.value.hint.startswith(("input should be", "string should have"))
+
+
+@pytest.mark.parametrize(
+    "view", ["", "mirrored", "centre", "crop+crop", "crop+mirrored+mirrored", "crop,whole", "crop+", "CROP"]
+)
+def test_views_that_are_none(view: str) -> None:
+    """A view that there is not, or one named twice, is refused with those that there are."""
+    with pytest.raises(SettingsError, match="--view cannot be") as caught:
+        TrainSettings.of(view=view)
+    assert all(word in caught.value.hint for word in ("crop", "whole", "pad", "mirrored"))
+
+
+@pytest.mark.parametrize("view", [None, "crop", "whole", "pad", "whole+crop", "crop+whole+pad+mirrored", "mirrored+crop"])
+def test_views(view: str | None) -> None:
+    """One view, several, each with its mirror image, or none: then it is found out."""
+    assert TrainSettings.of(view=view).view == view
 
 
 def test_unknown_names_are_told_together() -> None:
@@ -87,6 +108,17 @@ def test_recorded_settings_are_read_by_other_versions() -> None:
         TrainSettings.of(**values)
     with pytest.raises(ValueError, match="image_size"):
         RecordedSettings.from_json(values | {"image_size": "../../x"})
+
+
+def test_settings_of_earlier_versions() -> None:
+    """They had one view and the last layer's features: their settings are read so, and never as today's defaults."""
+    old = {name: value for name, value in TrainSettings.of(epochs=3).as_json().items() if name not in NEW}
+    read = RecordedSettings.from_json(upgraded_settings(old))
+    assert not read.stages and (read.view is not None or read.effort == "quick")
+    assert dict(read) | {"view": None, "effort": "normal", "stages": True} == dict(TrainSettings.of(epochs=3))
+    for today in (TrainSettings.of(), TrainSettings.of(view="whole+pad", effort="thorough"), TrainSettings.of(stages=False)):
+        assert upgraded_settings(today.as_json()) == today.as_json()
+    assert [upgraded_settings(values) for values in (None, [], "x")] == [None, [], "x"]
 
 
 @pytest.mark.parametrize("name", TrainSettings.model_fields)

@@ -13,9 +13,11 @@ Strategy = Literal["probe", "finetune", "auto"]
 Recipe = Literal["default", "tutorial"]
 Augment = Literal["standard", "no-flip", "none"]
 Precision = Literal["fp32", "bf16"]
+Effort = Literal["quick", "normal", "thorough"]
 EngineChoice = Literal["onnxruntime", "openvino"]
 Schedule = Literal["cosine", "one-cycle", "step", "constant"]
 AUTO_SECONDS = 300.0  # that --strategy auto may take by default
+CUTS = ("crop", "whole", "pad")
 
 
 class TrainSettings(Schema):
@@ -58,6 +60,19 @@ class TrainSettings(Schema):
     epochs: int | None = Field(None, ge=1, le=10_000, description="Passes over the training images (finetune, tutorial).")
     learning_rate: float | None = Field(None, gt=0, le=100, description="The peak learning rate.")
     batch_size: int | None = Field(None, ge=1, le=4096, description="Images per training step.")
+    effort: Effort = Field(
+        "normal",
+        description="How many passes through the network an image may take: quick: one; normal: about two, if that pays; "
+        "thorough: four, unless fewer are better. More passes make training and predictions slower.",
+    )
+    view: str | None = Field(
+        None,
+        description="What the network sees of an image: crop, whole, pad, or several of these as in crop+whole+mirrored; "
+        "if not given, it is found out on some training images.",
+    )
+    stages: bool = Field(
+        True, description="Use the outputs of the network's later stages as features too, besides those of its last layer."
+    )
     image_size: int | None = Field(None, ge=32, le=1024, description="Side of the network's input in pixels.")
     freeze: int | None = Field(
         None, ge=0, le=1000, description="Freeze the stem and the first N blocks; 0: train everything (finetune)."
@@ -104,6 +119,15 @@ class TrainSettings(Schema):
             raise ValueError("write it as 5x4: 5 folds, repeated 4 times; at least 2 folds")
         return cv
 
+    @field_validator("view")
+    @classmethod
+    def _views(cls, view: str | None) -> str | None:
+        parts = ("crop" if view is None else view).split("+")
+        cuts = [part for part in parts if part != "mirrored"]
+        if not cuts or set(cuts) - set(CUTS) or len(set(parts)) < len(parts):
+            raise ValueError("one of crop, whole and pad, or several with + between them; mirrored adds their mirror images")
+        return view
+
     @classmethod
     def of(cls, **values: Any) -> "TrainSettings":
         """Settings from plain values. Raises SettingsError, which names all unknown settings or the first wrong value."""
@@ -146,3 +170,8 @@ class RecordedSettings(TrainSettings):
     """Settings as recorded in a file; settings of other versions that this one does not know are ignored."""
 
     model_config = ConfigDict(extra="ignore")
+
+
+def upgraded_settings(values: Any) -> Any:
+    """The JSON values of settings; earlier versions had the backbone's own view and the features of the last layer alone."""
+    return {"effort": "quick", "stages": False, **values} if isinstance(values, dict) and "stages" not in values else values

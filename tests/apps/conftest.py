@@ -128,7 +128,15 @@ def doubting_run(made_once: MakeOnce, saved_run: SavedRun, tiny_weights: Path, c
     from headstart.settings import TrainSettings
 
     settings = TrainSettings.of(
-        strategy="probe", backbone=TINY, weights=tiny_weights, image_size=64, target_precision=0.97, conformal=0.9, device="cpu"
+        strategy="probe",
+        backbone=TINY,
+        weights=tiny_weights,
+        image_size=64,
+        view="crop",
+        stages=False,
+        target_precision=0.97,
+        conformal=0.9,
+        device="cpu",
     )
 
     def make(folder: Path) -> None:

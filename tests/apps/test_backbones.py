@@ -142,3 +142,39 @@ def test_training_on_what_is_restricted(process: Command, draw_classes: Callable
     manifest = json.loads((tmp_path / "run" / "model" / "manifest.json").read_text(encoding="utf-8"))
     assert manifest["backbone"]["licence"] == "cc-by-nc-4.0"
     assert "non-commercial use only" in (tmp_path / "run" / "model" / "README.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.slow
+def test_preparing(headstart: Command, own_home: Path) -> None:
+    """--prepare builds what the first training would, once, and says so; without a name it is the default backbone."""
+    (own_home / "compiled").unlink()  # shared with other tests
+    first, again, named = (headstart("backbones", "--prepare", *name) for name in ([], [], [DEFAULT]))
+    assert (first.code, again.code, named.code) == (0, 0, 0), first.err
+    assert first.out.startswith(f"{DEFAULT}: compiled once for this installation")
+    assert again.out == named.out and "was compiled before" in again.out
+    (folder,) = (own_home / "compiled").iterdir()
+    assert {file.name for file in folder.iterdir()} == {"compiled.json", "graph.onnx", "weights.safetensors"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["resnet18"], ["resnet18 is either prepared or fetched"]),
+        (["--prepare", "--fetch", DEFAULT], ["give one option"]),
+        (["--prepare", "resnet19"], ["no backbone called 'resnet19'", "did you mean resnet18?"]),
+    ],
+)
+def test_what_cannot_be_prepared(headstart: Command, arguments: list[str], words: list[str]) -> None:
+    """A name without an option, two options, or an unknown backbone: a sentence and a hint."""
+    assert_explained(headstart("backbones", *arguments), *words)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("default:the compiled network cannot be kept")
+def test_preparing_where_nothing_can_be_kept(headstart: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A home that cannot be written to is an error here: nothing would be there for the first training."""
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("HEADSTART_HOME", str(tmp_path / "file"))
+    result = headstart("backbones", "--prepare")
+    assert result.code == 1
+    assert "is not prepared" in result.err and "set HEADSTART_HOME" in result.err

@@ -10,7 +10,7 @@ from apps.conftest import Result
 from headstart.apps.answers.rows import Format
 from headstart.apps.main import COMMANDS, build_app
 from headstart.model.exported import ExportFormat, ExportPrecision
-from headstart.settings import Augment, EngineChoice, Precision, Recipe, Schedule, Strategy, TrainSettings
+from headstart.settings import Augment, Effort, EngineChoice, Precision, Recipe, Schedule, Strategy, TrainSettings
 
 # What design.md names, and behind the bar what was added since.
 OPTIONS = {
@@ -18,10 +18,11 @@ OPTIONS = {
     "train": "--strategy --recipe --backbone --weights --offline --val --test --val-fraction --augment --schedule --epochs "
     "--learning-rate --batch-size --image-size --freeze --device --workers --seed --output --overwrite --resume --refit "
     "--json --quiet --exclude --cv --time-budget --target-precision --conformal --balance | --precision --engine "
-    "--path-column --label-column --join-case",
+    "--path-column --label-column --join-case --effort --view --stages",
     "audit": "--output --fail-on | --overwrite --val --test --exclude --backbone --weights --offline --device --workers --seed "
     "--json --quiet --path-column --label-column --join-case",
-    "compare": "| --strategies --backbones --folds --output --val --exclude --epochs --augment --image-size --balance "
+    "compare": "| --strategies --backbones --folds --output --val --exclude --epochs --augment --effort --view --stages "
+    "--image-size --balance "
     "--offline --device --workers --seed --json --quiet --path-column --label-column --join-case --overwrite",
     "preview": "--augment --output | --overwrite --recipe --images --seed --path-column --label-column",
     "predict": "--format --top-k --grid --output --min-confidence | --device --files-from --null -0 --resume --overwrite",
@@ -31,9 +32,9 @@ OPTIONS = {
     "--max-megapixels --max-request-mb --timeout",
     "evaluate": "--split --json | --device --path-column --label-column --join-case",
     "embed": "--output | --backbone --weights --offline --image-size --precision --engine --device --workers --quiet "
-    "--path-column --label-column --overwrite",
+    "--path-column --label-column --overwrite --view --stages",
     "cache": "--clear --all |",
-    "backbones": "--fetch |",
+    "backbones": "--fetch | --measure | --prepare",
 }
 ARGUMENTS = {
     "demo": {},
@@ -48,7 +49,7 @@ ARGUMENTS = {
     "evaluate": {"MODEL": True, "DATA": True},
     "embed": {"DATA": True},
     "cache": {},
-    "backbones": {},
+    "backbones": {"NAME": False},  # for --prepare, which has a default
 }
 NOT_SETTINGS = {"output", "overwrite", "resume", "json", "quiet"}  # of train: where and how, not what
 DEFAULTS: dict[tuple[str, str], Any] = {
@@ -88,6 +89,8 @@ CHOICES = {
     ("train", "strategy"): get_args(Strategy),
     ("train", "recipe"): get_args(Recipe),
     ("train", "augment"): get_args(Augment),
+    ("train", "effort"): get_args(Effort),
+    ("compare", "effort"): get_args(Effort),
     ("train", "precision"): get_args(Precision),
     ("embed", "precision"): get_args(Precision),
     ("train", "engine"): get_args(EngineChoice),
@@ -125,7 +128,8 @@ def test_option_names(name: str) -> None:
     """A command has exactly the options of the contract, under these very names."""
     wanted = sorted(OPTIONS[name].replace("|", "").split())
     assert sorted(flag for option in options_of(name).values() for flag in option.opts) == wanted
-    assert not [option.name for option in options_of(name).values() if option.secondary_opts], "a --no- form was not agreed on"
+    negated = {flag for option in options_of(name).values() for flag in option.secondary_opts}
+    assert negated == ({"--no-stages"} if "--stages" in wanted else set()), "no other --no- form was agreed on"
 
 
 @pytest.mark.parametrize("name", ARGUMENTS)

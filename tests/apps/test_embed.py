@@ -49,6 +49,27 @@ def test_a_table_of_features(embed: Command, draw_classes: Draw, here: Path) -> 
     assert len(set(map(len, one["vector"]))) == 1
 
 
+def test_views_and_stages(embed: Command, draw_classes: Draw, here: Path) -> None:
+    """--no-stages leaves the last layer's features, which come first; of several views the table has the mean."""
+    data = draw_classes({"circles": 3, "squares": 2})
+    found = {}
+    for name, options in {
+        "plain": ["--no-stages"],
+        "crop": [],
+        "whole": ["--view", "whole"],
+        "both": ["--view", "crop+whole"],
+    }.items():
+        assert embed(data, "--output", f"{name}.parquet", *options).code == 0
+        found[name] = np.array(table_of(here / f"{name}.parquet")["vector"], np.float32)
+    assert (found["plain"].shape, found["crop"].shape) == ((5, 96), (5, 464))
+    np.testing.assert_allclose(found["crop"][:, :96], found["plain"], rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(found["both"], (found["crop"] + found["whole"]) / 2, rtol=1e-5, atol=1e-6)
+    assert np.abs(found["crop"] - found["whole"]).max() > 1e-3
+    assert_explained(
+        embed(data, "--output", "x.parquet", "--view", "centre"), "--view cannot be 'centre'", "crop, whole and pad"
+    )
+
+
 def test_features_are_those_of_a_probe(embed: Command, headstart: Command, tiny_weights: Path, draw_classes: Draw) -> None:
     """What embed computed, train need not compute again."""
     data = draw_classes({"circles": 6, "squares": 6})

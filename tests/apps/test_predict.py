@@ -15,6 +15,7 @@ from conftest import SavedRun
 from PIL import Image
 
 from apps.conftest import Result, assert_explained, snapshot
+from headstart.artifact.manifest import FORMAT
 
 Command = Callable[..., Result]
 CLASSES = ["circles", "squares", "triangles"]
@@ -228,7 +229,7 @@ def test_it_never_writes_over_its_images(headstart: Command, saved_run: SavedRun
         ("killed.partial", ["contains no model", "--resume"]),
         ("a.png", ["contains no model"]),
         ("truncated", ["cannot be read"]),
-        ("newer", ["format 2", "upgrade"]),
+        ("newer", [f"format {FORMAT + 1}", "upgrade"]),
         ("flipped", ["not the file the manifest was written for"]),
         ("x" * 300, ["name too long"]),
     ],
@@ -241,8 +242,8 @@ def test_not_a_model(headstart: Command, saved_run: SavedRun, here: Path, model:
     (here / "killed.partial").mkdir()
     for name in ("truncated", "newer", "flipped"):
         shutil.copytree(saved_run.model, here / name)
-    (here / "truncated" / "manifest.json").write_text('{"format": 1, "cla')
-    (here / "newer" / "manifest.json").write_text('{"format": 2}')
+    (here / "truncated" / "manifest.json").write_text(f'{{"format": {FORMAT}, "cla')
+    (here / "newer" / "manifest.json").write_text(f'{{"format": {FORMAT + 1}}}')
     content = bytearray((here / "flipped" / "weights.safetensors").read_bytes())
     content[-5] ^= 4
     (here / "flipped" / "weights.safetensors").write_bytes(content)

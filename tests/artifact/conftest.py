@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import SavedRun
+from conftest import TINY, MakeOnce, SavedRun, home_of
 
 from headstart.artifact.manifest import DIGEST, MANIFEST, digest_of_manifest
 
@@ -18,6 +18,23 @@ Change = Callable[[dict[str, Any]], object]
 def model(saved_run: SavedRun, tmp_path: Path) -> Path:
     """A copy of a bundle, to be changed."""
     return Path(shutil.copytree(saved_run.model, tmp_path / "model"))
+
+
+@pytest.fixture(scope="session")
+def run_of_views(made_once: MakeOnce, saved_run: SavedRun, tiny_weights: Path, compiled_forms: Path) -> Path:
+    """A probe that sees every view that there is of each image, with its mirror image: six passes through the network."""
+    from headstart.runs.training import train
+    from headstart.settings import TrainSettings
+
+    settings = TrainSettings.of(
+        strategy="probe", backbone=TINY, weights=tiny_weights, image_size=64, view="crop+whole+pad+mirrored", device="cpu"
+    )
+
+    def make(folder: Path) -> None:
+        with home_of(folder / "home", compiled_forms):
+            train(saved_run.data, settings, output=folder / "run")
+
+    return made_once("views", make) / "run"
 
 
 def edit(model: Path, change: Change) -> None:

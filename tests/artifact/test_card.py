@@ -14,6 +14,7 @@ from markdown_it import MarkdownIt
 from markdown_it.token import Token
 from PIL import Image, ImageCms
 
+from artifact.conftest import edit
 from headstart.artifact.bundle import CARD, FAMILIARITY, WEIGHTS, read_bundle
 from headstart.artifact.card import card_of, classifying_program, plain
 from headstart.artifact.export import export_model
@@ -145,6 +146,12 @@ def test_plain_text_survives_markdown() -> None:
     assert plain("a\u202eb\x00c\ud800") == r"a\\u202eb\\x00c\\ud800"
 
 
+def inputs_of(card: str) -> str:
+    """What the card says of the network's input."""
+    cells = cells_of(card)
+    return cells[cells.index("input") + 1]
+
+
 def program_of(folder: Path) -> str:
     """The program in a folder's card."""
     (program,) = (
@@ -215,13 +222,41 @@ def test_the_program_on_photographs(saved_run: SavedRun, tmp_path: Path, shared:
     assert_program_agrees(tmp_path / "out", photos)
 
 
-def test_the_program_of_a_squashing_model(saved_run: SavedRun) -> None:
-    """A model that sees the whole image as a square has a program that does so."""
-    manifest = read_bundle(saved_run.model).manifest
-    squashing = manifest.model_copy(update={"preprocess": manifest.preprocess.model_copy(update={"crop": "squash"})})
-    program = classifying_program(squashing)
-    compile(program, CARD, "exec")
-    assert "image.resize((SIZE, SIZE), FILTER)" in program and "crop" not in program
+@pytest.mark.process
+@pytest.mark.parametrize("cut", ["whole", "pad"])
+def test_the_program_of_another_view(saved_run: SavedRun, tmp_path: Path, difficult_images: list[Path], cut: str) -> None:
+    """A model that sees the whole image, squeezed or padded to a square, has a program that does so and nothing else."""
+    export_model(saved_run.run, tmp_path / "out")
+    edit(tmp_path / "out", lambda values: values["preprocess"].update(cuts=[cut]))
+    manifest = read_bundle(tmp_path / "out").manifest
+    program, card = classifying_program(manifest), card_of(manifest)
+    assert f"def {cut}(image)" in program and "crop" not in program
+    (tmp_path / "out" / CARD).write_text(card, encoding="utf-8")
+    assert_program_agrees(tmp_path / "out", difficult_images)
+    assert {"whole": "squeezed to a square", "pad": "padded to a square"}[cut] in card and "views" not in inputs_of(card)
+
+
+@pytest.mark.process
+@pytest.mark.parametrize("format", ["onnx", "openvino"])
+def test_the_program_of_several_views(
+    run_of_views: Path, tmp_path: Path, difficult_images: list[Path], format: ExportFormat
+) -> None:
+    """A model that takes the mean of six views of an image has a program that does the same."""
+    export_model(run_of_views, tmp_path / "out", format=format)
+    assert_program_agrees(tmp_path / "out", difficult_images)
+
+
+def test_the_card_names_views_and_features(run_of_views: Path, saved_run: SavedRun) -> None:
+    """What the network sees of an image, how often, and which of its outputs are features."""
+    card = card_of(read_bundle(run_of_views).manifest)
+    said = inputs_of(card)
+    assert "the mean of 6 views" in said and "each also mirrored" in said
+    assert all(word in said for word in ("central square", "squeezed to a square", "padded to a square"))
+    cells = cells_of(card)
+    assert cells[cells.index("features") + 1] == (
+        "last pooled layer, mean of layer1, mean of layer2, mean of layer3, mean of layer4"
+    )
+    assert "mean of" not in inputs_of(card_of(read_bundle(saved_run.model).manifest))
 
 
 def test_the_card_of_an_export(saved_run: SavedRun, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -130,8 +131,8 @@ def test_an_export_that_parts_from_the_original_is_not_kept(
     """A last layer that was written wrong is noticed, the image is named, and no folder is left."""
     right = export_module.write_onnx
 
-    def turned(body: Path, head: Head, file: Path, facts: dict[str, str]) -> None:
-        right(body, Head(head.weight[::-1].copy(), head.bias[::-1].copy()), file, facts)
+    def turned(body: Path, head: Head, *rest: Any) -> None:
+        right(body, Head(head.weight[::-1].copy(), head.bias[::-1].copy()), *rest)
 
     monkeypatch.setattr(export_module, "write_onnx", turned)
     with pytest.raises(BundleError, match="gives another answer than the original for"):

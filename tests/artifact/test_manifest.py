@@ -32,7 +32,7 @@ KEPT_RUN = Path(__file__).parents[1] / "kept" / "format-1" / "run" / "model"  # 
 def test_what_is_written_is_read(saved_run: SavedRun) -> None:
     """The manifest says which classes, backbone, preprocessing, settings, seed and versions a model was made with."""
     manifest = read_bundle(saved_run.run).manifest
-    assert manifest.format == FORMAT == 1
+    assert manifest.format == FORMAT == 2
     assert manifest.classes == ("circles", "squares", "triangles")
     assert (manifest.strategy, manifest.recipe, manifest.seed) == ("probe", "default", 0)
     assert (manifest.backbone.name, manifest.backbone.timm_name) == (TINY, TINY.removeprefix("timm/"))
@@ -107,7 +107,19 @@ def test_json_that_is_no_manifest(model: Path, content: str) -> None:
         read_bundle(model)
 
 
-@pytest.mark.parametrize("found", [2, 3, 10**9])
+@pytest.mark.parametrize(("crop", "view"), [("center", "crop"), ("squash", "whole")])
+def test_format_1(crop: str, view: str, tmp_path: Path) -> None:
+    """A manifest of format 1 has one view of each image, by the name that it had then; a view that never was is refused."""
+    model = Path(shutil.copytree(KEPT_RUN, tmp_path / "model"))
+    edit(model, lambda values: values["preprocess"].update(crop=crop))
+    manifest = read_bundle(model).manifest
+    assert (manifest.preprocess.cuts, manifest.preprocess.mirrored, manifest.backbone.stages) == ((view,), False, ())
+    edit(model, lambda values: values["preprocess"].update(crop="random"))
+    with pytest.raises(BundleError, match=r"damaged at preprocess\.cuts"):
+        read_bundle(model)
+
+
+@pytest.mark.parametrize("found", [FORMAT + 1, FORMAT + 2, 10**9])
 def test_newer_format(model: Path, found: int) -> None:
     """A newer format is refused before anything else is looked at, and the hint is to upgrade."""
 
@@ -116,7 +128,7 @@ def test_newer_format(model: Path, found: int) -> None:
         values.update(format=found, something="else")
 
     edit(model, make_newer)
-    with pytest.raises(BundleError, match=f"format {found}; this version of headstart reads up to 1") as caught:
+    with pytest.raises(BundleError, match=f"format {found}; this version of headstart reads up to {FORMAT}") as caught:
         read_bundle(model)
     assert "upgrade" in caught.value.hint
 
@@ -169,7 +181,13 @@ def test_newer_format(model: Path, found: int) -> None:
         (lambda v: v["preprocess"].update(size_px=0), "preprocess.size_px"),
         (lambda v: v["preprocess"].update(size_px=10**9), "preprocess.size_px"),
         (lambda v: v["preprocess"].update(interpolation="lanczos"), "preprocess.interpolation"),
-        (lambda v: v["preprocess"].update(crop="random"), "preprocess.crop"),
+        (lambda v: v["preprocess"].update(cuts=["random"]), "preprocess.cuts"),
+        (lambda v: v["preprocess"].update(cuts=[]), "preprocess.cuts"),
+        (lambda v: v["preprocess"].update(cuts=["crop", "crop"]), "preprocess.cuts"),
+        (lambda v: v["preprocess"].update(cuts="crop"), "preprocess.cuts"),
+        (lambda v: v["preprocess"].update(mirrored=1), "preprocess.mirrored"),
+        (lambda v: v["backbone"].update(stages="layer1"), "backbone.stages"),
+        (lambda v: v["backbone"].update(stages=[3]), "backbone.stages"),
         (lambda v: v["preprocess"].update(mean=[0.5, 0.5]), "preprocess.mean"),
         (lambda v: v["preprocess"].update(mean=[0.5, 0.5, float("nan")]), "cannot be read: NaN is not valid JSON"),
         (lambda v: v["preprocess"].update(std=[0.5, 0.5, 0]), "preprocess.std"),

@@ -12,10 +12,11 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from headstart.data.images import pixels_version
-from headstart.data.preprocess import WHOLE_PIXELS, Preprocess, centre_offset, resized_size
+from headstart.data.preprocess import WHOLE_PIXELS, Preprocess, centre_offset, resized_size, upgraded_preprocess
 from headstart.model.specs import NAMED
 
 LITE0 = Preprocess(size_px=224, resize_px=256, interpolation="bicubic", mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
+NORMAL = LITE0.model_copy(update={"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)})
 SIZES = [
     (500, 375),
     (375, 500),
@@ -56,6 +57,9 @@ def test_equal_to_timm(name: str, size: tuple[int, int]) -> None:
     """Decoded in full, an image becomes what timm's evaluation transform makes of it, to within one of 255 levels."""
     spec = NAMED[name]
     assert spec.preprocess is not None
+    width, height = resized_size(*size, spec.preprocess.resize_px)
+    if width * height > WHOLE_PIXELS:
+        pytest.skip("such a strip is not resized as a whole: it would take gigabytes")
     image = noise(*size)
     *steps, normalise = timm_transform(spec.timm_name).transforms
     assert type(normalise).__name__ == "Normalize"
@@ -103,15 +107,108 @@ def test_reduced_decoding_changes_little() -> None:
     assert 0 < np.abs(reduced - whole).mean() < 1
 
 
-def test_squash_shows_the_whole_image() -> None:
-    """With crop "squash" nothing is cut off: the corners of the image are the corners of the view."""
+def test_whole_shows_the_whole_image() -> None:
+    """Nothing is cut off: the corners of the image are the corners of the view."""
     image = Image.new("RGB", (400, 100), "white")
     image.paste("black", (0, 0, 40, 100))
-    view = LITE0.model_copy(update={"crop": "squash"}).view(image)
+    view = LITE0.seen_as("whole").view(image)
     assert view.shape == (224, 224, 3)
     assert (view[:, :10] == 0).all()
     assert (view[:, 60:] == 255).all()
     assert (LITE0.view(image) == 255).all()
+
+
+@pytest.mark.parametrize(
+    ("size", "inner"),
+    [((400, 100), (224, 56)), ((100, 400), (56, 224)), ((90, 90), (224, 224)), ((1000, 333), (224, 75)), ((5000, 1), (224, 1))],
+    ids=str,
+)
+def test_pad_keeps_the_proportions(size: tuple[int, int], inner: tuple[int, int]) -> None:
+    """The whole image stands in the middle at its own proportions, around it the mean colour, which is 0 to the network."""
+    preprocess = NORMAL.seen_as("pad")
+    view = preprocess.view(Image.new("RGB", size, (9, 200, 30)))
+    width, height = inner
+    left, top = (224 - width) // 2, (224 - height) // 2
+    assert (view[top : top + height, left : left + width] == (9, 200, 30)).all()
+    around = np.ones((224, 224), bool)
+    around[top : top + height, left : left + width] = False
+    assert (view[around] == (124, 116, 104)).all()
+    scale, shift = preprocess.scale_and_shift()
+    assert np.abs(view[around] * scale + shift).max(initial=0) <= 0.5 * scale.max() + 1e-6
+
+
+def test_pad_shows_what_whole_shows() -> None:
+    """A picture that is square already needs no padding."""
+    image = noise(333, 333)
+    assert (LITE0.seen_as("pad").view(image) == LITE0.seen_as("whole").view(image)).all()
+
+
+# Several views
+
+
+@pytest.mark.parametrize(
+    "view", ["crop", "whole", "pad", "crop+whole", "pad+crop+whole", "crop+mirrored", "whole+pad+mirrored"]
+)
+@pytest.mark.parametrize("size", [(300, 200), (40, 90), (1, 1), (3000, 40)], ids=str)
+def test_views_are_the_single_views_in_order(view: str, size: tuple[int, int]) -> None:
+    """Each view is what a preprocessing for it alone makes of the image; the first is the one that people are shown."""
+    preprocess, image = LITE0.seen_as(view), noise(*size)
+    views, single = preprocess.views(image), preprocess.one_by_one()
+    assert views.shape == (preprocess.n_views, 224, 224, 3) and views.dtype == np.uint8
+    assert len(single) == preprocess.n_views
+    for one, found in zip(single, views, strict=True):
+        assert one.n_views == 1 or one.mirrored
+        assert (found == one.views(image)[-1]).all()
+    assert (views[0] == preprocess.view(image)).all()
+    assert (preprocess.view_of_pixels(np.asarray(image)) == views[0]).all()
+    assert (preprocess.views_of_pixels(np.asarray(image)) == views).all()
+    assert (preprocess.views_of_file(encode(image, "PNG")) == views).all()
+
+
+def test_each_view_is_followed_by_its_mirror_image() -> None:
+    """Mirrored doubles the views; every second one is the one before it, seen in a mirror."""
+    plain, mirrored = LITE0.seen_as("crop+whole"), LITE0.seen_as("crop+whole+mirrored")
+    image = noise(300, 200)
+    found = mirrored.views(image)
+    assert (plain.n_views, mirrored.n_views) == (2, 4)
+    assert (found[::2] == plain.views(image)).all()
+    assert (found[1::2] == found[::2, :, ::-1]).all()
+
+
+@pytest.mark.parametrize("size", [(1, 200_000), (200_000, 1), (100_000, 10)], ids=str)
+@pytest.mark.parametrize("cut", ["whole", "pad"])
+def test_a_strip_has_every_view(cut: str, size: tuple[int, int]) -> None:
+    """Whatever the proportions, every cut gives a full square at no cost of memory."""
+    view = LITE0.seen_as(cut).view(Image.new("RGB", size, (128, 128, 128)))
+    assert view.shape == (224, 224, 3) and (view == 128).all()
+
+
+@pytest.mark.parametrize("view", ["crop", "whole", "pad", "pad+whole", "whole+crop+mirrored", "crop+mirrored"])
+def test_views_by_name(view: str) -> None:
+    """A view's name leads to it and back; all else of the preprocessing stays, and the network fits."""
+    seen = NORMAL.seen_as(view)
+    assert seen.view_name == view
+    assert seen.model_copy(update={"cuts": NORMAL.cuts, "mirrored": False}) == NORMAL
+    assert seen.fits_network_of(NORMAL) and NORMAL.fits_network_of(seen)
+    assert seen.at_size(96).view_name == view
+    assert Preprocess.from_json(json.loads(json.dumps(seen.as_json()))) == seen
+
+
+@pytest.mark.parametrize("view", ["", "mirrored", "centre", "crop+crop", "crop,whole", "crop+", "Crop", "crop whole"])
+def test_views_that_are_none(view: str) -> None:
+    """A name that is no view, one given twice, or none at all is refused."""
+    with pytest.raises(ValueError, match="cuts"):
+        LITE0.seen_as(view)
+
+
+@pytest.mark.parametrize(
+    "change", [{"size_px": 225, "resize_px": 256}, {"mean": (0.5, 0.5, 0.4)}, {"std": (0.5, 0.5, 0.4)}], ids=str
+)
+def test_a_network_is_for_its_size_and_normalisation(change: dict[str, Any]) -> None:
+    """What is computed inside the compiled network may not differ; how the pixels are cut and resized may."""
+    assert not LITE0.model_copy(update=change).fits_network_of(LITE0)
+    free = {"resize_px": 300, "interpolation": "bilinear", "decode_margin": 1.0, "decoding": 1}
+    assert LITE0.model_copy(update=free).fits_network_of(LITE0)
 
 
 @pytest.mark.parametrize("size", [(1, 200_000), (200_000, 1), (100_000, 10), (3, 60_000)], ids=str)
@@ -160,7 +257,7 @@ def test_at_size_keeps_the_share(size_px: int, resize_px: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "spec", [*(spec.preprocess for spec in NAMED.values()), LITE0.model_copy(update={"crop": "squash", "decode_margin": 0.0})]
+    "spec", [*(spec.preprocess for spec in NAMED.values()), LITE0.model_copy(update={"cuts": ("whole",), "decode_margin": 0.0})]
 )
 def test_json_round_trip(spec: Preprocess) -> None:
     """A spec written to JSON comes back equal, with the same digest."""
@@ -184,7 +281,8 @@ CHANGES: dict[str, Any] = {
     "interpolation": "bilinear",
     "mean": (0.5, 0.5, 0.4),
     "std": (0.5, 0.5, 0.4),
-    "crop": "squash",
+    "cuts": ("whole",),
+    "mirrored": True,
     "decode_margin": 0.0,
 }
 
@@ -198,6 +296,71 @@ def test_digest_covers_every_field(name: str) -> None:
     earlier = LITE0.model_copy(update={"decoding": 1})
     assert earlier.digest() == LITE0.digest()
     assert pixels_version(earlier.decoding) != pixels_version(LITE0.decoding) == pixels_version()
+
+
+# As written and named by the version before there were several views.
+OF_BEFORE = [
+    (
+        {
+            "size_px": 224,
+            "resize_px": 256,
+            "interpolation": "bicubic",
+            "mean": [0.5, 0.5, 0.5],
+            "std": [0.5, 0.5, 0.5],
+            "crop": "center",
+            "decode_margin": 2.0,
+            "decoding": 2,
+        },
+        "747ee53847625de7",
+        "crop",
+    ),
+    (
+        {
+            "size_px": 160,
+            "resize_px": 168,
+            "interpolation": "bilinear",
+            "mean": [0.485, 0.456, 0.406],
+            "std": [0.229, 0.224, 0.225],
+            "crop": "squash",
+            "decode_margin": 0.0,
+            "decoding": 2,
+        },
+        "6084e46b35e6045c",
+        "whole",
+    ),
+]
+
+
+@pytest.mark.parametrize(("values", "digest", "view"), OF_BEFORE, ids=["center", "squash"])
+def test_what_earlier_versions_wrote(values: dict[str, Any], digest: str, view: str) -> None:
+    """Their JSON is read as the one view that they had, under the name that their stored features have."""
+    upgraded = upgraded_preprocess(values)
+    read = Preprocess.from_json(upgraded)
+    assert (read.view_name, read.digest()) == (view, digest)
+    assert upgraded_preprocess(upgraded) == upgraded
+    assert upgraded_preprocess(read.as_json()) == read.as_json()
+
+
+@pytest.mark.parametrize("crop", ["random", 3, ["center"], None])
+def test_a_crop_that_no_version_wrote(crop: Any) -> None:
+    """A crop that there never was is not taken for one: it is refused where it is read."""
+    with pytest.raises(ValueError, match="cuts"):
+        Preprocess.from_json(upgraded_preprocess(OF_BEFORE[0][0] | {"crop": crop}))
+
+
+@pytest.mark.parametrize("values", [None, [], "crop", {}])
+def test_what_is_no_preprocess(values: Any) -> None:
+    """Anything else passes through unchanged."""
+    assert upgraded_preprocess(values) == values
+
+
+def test_every_set_of_views_has_a_name_of_its_own() -> None:
+    """No two ways to look at an image share features: not the order, the mirror images nor the cuts."""
+    names = ["crop", "whole", "pad", "crop+whole", "whole+crop", "crop+mirrored", "crop+whole+mirrored", "crop+whole+pad"]
+    assert len({LITE0.seen_as(name).digest() for name in names}) == len(names)
+    mirrored = [one.digest() for one in LITE0.seen_as("crop+whole+mirrored").one_by_one()]
+    assert len(set(mirrored)) == 4
+    assert mirrored[::2] == [LITE0.digest(), LITE0.seen_as("whole").digest()]
 
 
 @pytest.mark.parametrize(

@@ -48,6 +48,32 @@ def test_seeded() -> None:
     assert (first != other).any()
 
 
+def test_what_was_looked_at_stays_in_train() -> None:
+    """Images that something was chosen on are held out last: not as long as there are others of their class."""
+    labels, rng = np.repeat([0, 1], 50), np.random.default_rng(0)
+    for seed in range(10):
+        looked_at = rng.random(100) < 0.5
+        held = hold_out(labels, alone(labels), 0.2, seed, "ab", looked_at)
+        assert np.bincount(labels[held]).tolist() == [10, 10] and not (held & looked_at).any()
+    everything = hold_out(labels, alone(labels), 0.2, 3, "ab", np.ones(100, bool))
+    assert (everything == hold_out(labels, alone(labels), 0.2, 3, "ab")).all()
+    assert (everything == hold_out(labels, alone(labels), 0.2, 3, "ab", np.zeros(100, bool))).all()
+
+
+def test_a_group_with_an_image_that_was_looked_at_stays_in_train() -> None:
+    """Looking at one picture of a scene is looking at the scene; where all of a class were looked at, some are held out."""
+    labels, groups = np.repeat([0, 1], 40), np.arange(80) // 4
+    looked_at = np.zeros(80, bool)
+    looked_at[[0, 4, 8, 12, 16]] = True  # half of the groups of the first class
+    looked_at[40:] = True
+    held = hold_out(labels, groups, 0.2, 0, "ab", looked_at)
+    assert np.bincount(labels[held]).tolist() == [8, 8]
+    assert not held[:20].any()
+    images = [image(i, "ab"[label], group=str(group)) for i, (label, group) in enumerate(zip(labels, groups, strict=True))]
+    split = split_dataset(dataset(*images), groups, val_fraction=0.2, needs_val=True, seed=0, looked_at=looked_at)
+    assert (np.sort(split.val) == np.flatnonzero(held)).all() and len(split.train) == 64
+
+
 def test_every_image_has_its_chance() -> None:
     """No image is always or never held out: the choice is random, not by position."""
     labels = np.repeat([0, 1], 10)

@@ -22,7 +22,9 @@ def scanned(tiny_weights: Path) -> Callable[..., Scanned]:
     """Scans DATA with the tiny network; `refuse` is what to make of it in place of a data set."""
 
     def scan(data: Path, make_dataset: Any = None, **values: Any) -> Scanned:
-        settings = TrainSettings.of(backbone=TINY, weights=tiny_weights, image_size=48, device="cpu", **values)
+        settings = TrainSettings.of(
+            **{"backbone": TINY, "weights": tiny_weights, "image_size": 48, "device": "cpu", "effort": "quick"} | values
+        )
         with open_given(data, settings) as sources:
             return scan_given(sources, settings, **({"make_dataset": make_dataset} if make_dataset else {}))
 
@@ -43,7 +45,7 @@ def test_everything_is_in_the_order_of_the_images(draw_classes: Callable[..., Pa
     table = found.table()
     assert table.vectors is found.vectors and table.groups is found.groups and table.n_classes == 2
     assert table.labels.tolist() == [0, 0, 0, 0, 1, 1, 1, 0, 0, 1, 1]
-    assert set(found.seconds) == {"load", "scan"} and found.work.computed == 11
+    assert {"load", "scan"} <= set(found.seconds) <= {"load", "views", "scan"} and found.work.computed == 11
 
 
 def test_twins_belong_together(draw_classes: Callable[..., Path], scanned: Callable[..., Scanned]) -> None:

@@ -98,8 +98,8 @@ def timed(tints: Path, learning: Callable[..., TrainSettings]) -> Callable[..., 
 
 def test_the_budget_that_is_named_is_enough(timed: Callable[..., Timed]) -> None:
     """With the budget that the refusal names a trial is made and compared; with a little less it is refused again."""
-    refusal = timed(100).choose().why
-    assert refusal.startswith("the probe: --time-budget 100 is too short to try fine-tuning; try ")
+    refusal = timed(200).choose().why
+    assert refusal.startswith("the probe: --time-budget 200 is too short to try fine-tuning; try ")
     enough = int(refusal.rsplit(" ", 1)[1])
     assert "too short" in timed(enough - 20).choose().why
     assert "points" in timed(enough).choose().why
@@ -116,6 +116,13 @@ def test_fewer_epochs_where_the_time_allows_no_more(timed: Callable[..., Timed])
     assert [row.epoch for row in fitted.history] == list(range(choice.epochs + 1))
     assert run.clock.now < 500
     assert not any("--time-budget" in note for note in fitted.notes)
+
+
+def test_measuring_that_takes_too_long(timed: Callable[..., Timed]) -> None:
+    """On a machine so busy that a few steps take a large part of the time, measuring them is given up early."""
+    run = timed(600, {"timing": 8.0})
+    assert run.choose().why == "the probe: --time-budget 600 is too short to try fine-tuning"
+    assert run.clock.now < 200
 
 
 def test_a_trial_that_takes_too_long(timed: Callable[..., Timed]) -> None:

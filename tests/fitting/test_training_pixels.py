@@ -60,12 +60,14 @@ def test_some_of_the_rows(images: list[LabelledImage]) -> None:
     assert np.array_equal(some[1], np.asarray(Image.open(images[1].file)))
 
 
-def test_views_are_what_prediction_sees(images: list[LabelledImage]) -> None:
-    """Val images are kept as the very pixels that prediction makes of their files."""
-    views = keep_views(images, SMALL, 2, silent)
-    assert (views.shape, views.dtype) == ((5, 32, 32, 3), np.uint8)
-    for image, view in zip(images, views, strict=True):
-        assert np.array_equal(view, SMALL.view(SMALL.decode(image.file.read_bytes()).rgb))
+@pytest.mark.parametrize("view", ["crop", "crop+whole+mirrored"])
+def test_views_are_what_prediction_sees(view: str, images: list[LabelledImage]) -> None:
+    """Val images are kept as the very pixels that prediction makes of their files, every view of them."""
+    preprocess = SMALL.seen_as(view)
+    views = keep_views(images, preprocess, 2, silent)
+    assert (views.shape, views.dtype) == ((5, preprocess.n_views, 32, 32, 3), np.uint8)
+    for image, found in zip(images, views, strict=True):
+        assert np.array_equal(found, preprocess.views_of_file(image.file.read_bytes()))
 
 
 @pytest.mark.parametrize("change", ["removed", "damaged"])

@@ -38,6 +38,7 @@ from headstart.model.weights import WeightsFile, locate_weights
 from headstart.storage import sha256_of_file
 
 ANT, BEE = 310, 309  # ImageNet's classes
+STAGES, WIDTHS = ("layer1", "layer2", "layer3", "layer4"), (32, 48, 192, 96)  # of TINY, and their channels
 LITES = ["efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2"]
 SQUARE = Preprocess(size_px=64, resize_px=64, interpolation="bilinear", mean=(0.5,) * 3, std=(0.5,) * 3)
 
@@ -267,11 +268,12 @@ def test_other_weights_are_not_mixed_up(tmp_path: Path, tiny_weights: Path) -> N
 def test_a_bundles_network_is_the_saved_one(tiny: Network, tmp_path: Path) -> None:
     """What `save` writes and `bundled_network` reads answers alike, bit by bit; another number of classes does not fit."""
     rng = np.random.default_rng(0)
-    tiny.set_head(Head(rng.normal(size=(3, 96)).astype(np.float32), rng.normal(size=3).astype(np.float32)))
+    tiny.set_head(Head(rng.normal(size=(3, tiny.n_features)).astype(np.float32), rng.normal(size=3).astype(np.float32)))
     tiny.save(tmp_path / "weights.safetensors")
     again = bundled_network(tiny.spec, tiny.preprocess, 3, tmp_path / "weights.safetensors")
     assert np.array_equal(again.logits(some_views()), tiny.logits(some_views()))
-    with pytest.raises(BackboneError, match=r"fc.weight is \(3, 96\), not \(4, 96\)"):
+    wrong = rf"fc.weight is \(3, {tiny.n_features}\), not \(4, {tiny.n_features}\)"
+    with pytest.raises(BackboneError, match=wrong):
         bundled_network(tiny.spec, tiny.preprocess, 4, tmp_path / "weights.safetensors")
 
 
@@ -318,7 +320,7 @@ def test_batch_statistics_are_untouched(method: str, tiny: Network) -> None:
 def test_set_head(tiny: Network) -> None:
     """A fitted head takes the last layer's place; the body stays."""
     rng = np.random.default_rng(0)
-    head = Head(rng.normal(size=(3, 96)).astype(np.float32), rng.normal(size=3).astype(np.float32))
+    head = Head(rng.normal(size=(3, tiny.n_features)).astype(np.float32), rng.normal(size=3).astype(np.float32))
     features = tiny.features(some_views())
     tiny.set_head(head)
     assert (tiny.last_layer_name, tiny.last_layer.out_features) == ("fc", 3)
@@ -387,7 +389,9 @@ def test_timm_completes_the_spec() -> None:
 def test_timm_says_how_images_are_prepared(tiny: Network) -> None:
     """A timm/<name> backbone gets the preprocessing that timm's own evaluation has for it."""
     assert tiny.preprocess == Preprocess(size_px=160, resize_px=168, interpolation="bilinear", mean=(0.5,) * 3, std=(0.5,) * 3)
-    assert tiny.features(some_views(2, 160)).shape == (2, 96)
+    assert tiny.features(some_views(2, 160)).shape == (2, tiny.n_features)
+    assert (tiny.n_last, tiny.n_features) == (96, 96 + sum(WIDTHS))
+    assert tiny.spec.stages == STAGES
 
 
 def test_cpu() -> None:

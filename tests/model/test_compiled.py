@@ -10,7 +10,12 @@ from headstart.model.compiled import GRAPH, RECORD, STATE, CompiledRecord, compi
 from headstart.model.specs import DEFAULT, NAMED, default_preprocess
 
 FOUND = CompiledRecord(
-    spec=NAMED[DEFAULT], preprocess=default_preprocess(), last_layer="fc", tensors={"conv.weight": (2, 3)}, n_features=7
+    spec=NAMED[DEFAULT],
+    preprocess=default_preprocess(),
+    last_layer="fc",
+    tensors={"conv.weight": (2, 3)},
+    n_features=7,
+    n_last=5,
 )
 
 
@@ -23,9 +28,10 @@ def test_no_name_is_a_place(name: str, own_home: Path) -> None:
 
 
 def test_each_ingredient_has_a_folder_of_its_own() -> None:
-    """Another network, other weights or another size never share a compiled form."""
+    """Another network, other weights, another size, or with stages or without: none shares a compiled form."""
     identities = [("a", "b", None), ("b", "b", None), ("a", "c", None), ("a", "b", 224), ("a", "b", 96), ("ab", "", None)]
-    assert len({compiled_folder(*identity) for identity in identities}) == len(identities)
+    folders = {compiled_folder(*identity, with_stages=stages) for identity in identities for stages in (False, True)}
+    assert len(folders) == 2 * len(identities)
 
 
 def test_a_record_is_read_as_it_was_written(tmp_path: Path) -> None:
@@ -41,7 +47,8 @@ def test_a_record_is_read_as_it_was_written(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("key", "value"), [("format", 1), ("format", 3), ("n_features", "7"), ("tensors", {"conv.weight": [-1]}), ("spec", None)]
+    ("key", "value"),
+    [("format", 2), ("format", 4), ("n_features", "7"), ("n_last", None), ("tensors", {"a": [-1]}), ("spec", None)],
 )
 def test_a_record_that_cannot_be_used_counts_as_none(key: str, value: object, tmp_path: Path) -> None:
     """A record of another version, or one that says what cannot be, is no error: the network is compiled anew."""

@@ -38,7 +38,7 @@ pixels = rng.integers(0, 256, (21, 72, 72, 3), dtype=np.uint8)  # batches of 4, 
 labels = np.arange(21) % 3
 settings = TrainSettings(strategy="finetune", epochs=2, batch_size=4, learning_rate=1e-4, image_size=64, freeze=0)
 plan = plan_for(settings, RunFacts(21, 3, 64, "cpu", False, 2))
-tuned = fine_tune(network, TrainingImages(pixels, labels), HeldOutImages(pixels[:6, :64, :64], labels[:6]), plan)
+tuned = fine_tune(network, TrainingImages(pixels, labels), HeldOutImages(pixels[:6, None, :64, :64], labels[:6]), plan)
 if current_world().rank == 0:
     network.save(Path(target))
     print(json.dumps([row.as_json() for row in tuned.history]))

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import warnings
 from collections.abc import Callable
-from dataclasses import fields, replace
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -312,6 +312,76 @@ def test_nothing_is_computed_twice(batch_images: int, draw_classes: Callable[...
     assert second.n == 3
     assert np.array_equal(three.vectors, plain.vectors)
     assert three.images == plain.images
+
+
+def rows_of(home: Path) -> list[tuple[str, str]]:
+    """(image, preprocessing) of every row of features in the store."""
+    table = pyarrow.parquet.read_table(home / FEATURES, columns=["image", "preprocess"])
+    return list(zip(table.column("image").to_pylist(), table.column("preprocess").to_pylist(), strict=True))
+
+
+@pytest.mark.parametrize("batch_images", [1, 4])
+@pytest.mark.parametrize("first", ["crop", "whole", "crop+whole", "crop+whole+mirrored"])
+@pytest.mark.parametrize("second", ["whole", "whole+crop", "crop+whole+mirrored"])
+def test_each_view_is_kept_for_itself(
+    first: str, second: str, batch_images: int, draw_classes: Callable[..., Path], own_home: Path
+) -> None:
+    """What one run has stored of an image serves every run that sees the same view; the numbers are those of a cold run."""
+    one, two = SQUARE.seen_as(first), SQUARE.seen_as(second)
+    before, after, cold = Counting(), Counting(), Counting()
+    with open_sources(draw_classes({"circles": 3, "squares": 3})) as sources:
+        scan(sources.candidates, one, extractor(before, batch_images), store=FeatureStore())
+        warm = scan(sources.candidates, two, extractor(after, batch_images), store=FeatureStore())
+        again = scan(sources.candidates, two, extractor(after, batch_images), store=FeatureStore())
+        expected = scan(sources.candidates, two, extractor(cold, batch_images))
+    assert np.array_equal(warm.vectors, expected.vectors) and np.array_equal(again.vectors, expected.vectors)
+    assert (before.n, cold.n) == (6 * one.n_views, 6 * two.n_views)
+    names = [{part.digest() for part in preprocess.one_by_one()} for preprocess in (one, two)]
+    assert after.n == 0 if names[1] <= names[0] else 6 <= after.n <= 6 * two.n_views
+    rows = rows_of(own_home)
+    assert len(rows) == len(set(rows)) == 6 * len(names[0] | names[1])
+
+
+def test_the_features_of_an_image_are_the_mean_of_its_views(draw_classes: Callable[..., Path]) -> None:
+    """A scan gives one vector an image: the plain mean, whatever came from the store."""
+    views = SQUARE.seen_as("crop+whole+mirrored")
+    with open_sources(draw_classes({"circles": 3, "squares": 3})) as sources:
+        for _ in range(2):
+            found = scan(sources.candidates, views, extractor(Counting()), store=FeatureStore())
+            for candidate, vector in zip(sources.candidates, found.vectors, strict=True):
+                of_views = mean_colour(views.views_of_file(candidate.read()))
+                np.testing.assert_allclose(vector, of_views.mean(axis=0), rtol=1e-6)
+
+
+def test_features_with_stages_are_kept_apart(draw_classes: Callable[..., Path]) -> None:
+    """The same network with other stages, or with none, is computed anew: its vectors have another length."""
+    counting = Counting()
+    with open_sources(draw_classes({"circles": 3, "squares": 3})) as sources:
+        for stages in ((), ("layer1",), ("layer1", "layer2"), ("layer2", "layer1")):
+            kept_as = NetworkId("colours", "c" * 64, stages)
+            for _ in range(2):
+                scan(sources.candidates, SQUARE, Extractor(counting, Engine(), kept_as=kept_as), store=FeatureStore())
+    assert counting.n == 4 * 6
+
+
+def test_a_part_of_an_earlier_version_is_used(own_home: Path) -> None:
+    """Versions that knew no stages named their parts by a key without them: what they stored is still found."""
+    space = {name: value for name, value in asdict(SPACE).items() if name != "stages"}
+    table = {"image": digests(3), "vector": pyarrow.FixedSizeListArray.from_arrays(vectors(3).ravel(), 7)}
+    constant = {name: pyarrow.array([value] * 3) for name, value in space.items()}
+    (own_home / FEATURES).mkdir()
+    pyarrow.parquet.write_table(
+        pyarrow.table(table | constant),
+        own_home / FEATURES / "b03e7966f22b3fac-0123456789ab.parquet",  # as the version before named a part of SPACE
+        write_page_checksum=True,
+    )
+    found = FeatureStore().vectors(SPACE, digests(3))
+    assert np.array_equal(np.stack([found[digest] for digest in digests(3)]), vectors(3))
+    assert FeatureStore().vectors(replace(SPACE, stages="layer1"), digests(3)) == {}
+    FeatureStore().add_vectors(SPACE, digests(1, first=3), vectors(1))
+    (own,) = set((own_home / FEATURES).iterdir()) - {own_home / FEATURES / "b03e7966f22b3fac-0123456789ab.parquet"}
+    assert own.name.startswith("b03e7966f22b3fac-")  # and an earlier version finds what this one stores
+    assert "stages" not in pyarrow.parquet.read_schema(own).names
 
 
 def test_what_is_not_kept(draw_classes: Callable[..., Path], own_home: Path) -> None:

@@ -39,7 +39,8 @@ def drawn(n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 TRAIN = TrainingImages(*drawn(N_TRAIN, 1))
-VAL = HeldOutImages(*drawn(N_VAL, 2))
+VAL_PIXELS, VAL_LABELS = drawn(N_VAL, 2)
+VAL = HeldOutImages(VAL_PIXELS[:, None], VAL_LABELS)  # one view of each
 
 
 def default_plan(**settings: Any) -> TrainingPlan:
@@ -73,7 +74,7 @@ def fit_start(network: Network) -> Epoch:
     vectors = network.features(views)
     head = fit_probe(vectors, TRAIN.labels, np.arange(N_TRAIN), 2).head
     network.set_head(head)
-    train, val = head.logits(vectors), network.logits(VAL.views)
+    train, val = head.logits(vectors), network.logits(VAL_PIXELS)
 
     def accuracy(logits: np.ndarray, labels: np.ndarray) -> float:
         return float((logits.argmax(axis=1) == labels).mean())
@@ -234,11 +235,21 @@ def test_best_epoch_is_kept_and_restored(noisy: tuple[Network, TrainedEpochs]) -
     accuracies = [row.val_accuracy for row in tuned.history]
     assert tuned.best_epoch == 1 + accuracies.index(max(a for a in accuracies if a is not None))  # the first of equals
     assert tuned.best_epoch != 6, "choose another seed: this run does not tell the best epoch from the last"
-    logits = network.logits(VAL.views)
+    logits = network.logits(VAL_PIXELS)
     np.testing.assert_allclose(softmax(logits), tuned.probabilities, atol=1e-6)
     best = tuned.history[tuned.best_epoch - 1]
     assert cross_entropy(logits, VAL.labels) == pytest.approx(best.val_loss, rel=1e-5)
     assert (logits.argmax(axis=1) == VAL.labels).mean() == best.val_accuracy
+
+
+def test_val_is_judged_by_all_its_views(new_network: Callable[[], Network]) -> None:
+    """Where an image has several views its answer is the mean of their logits, as in prediction."""
+    mirrored = np.stack([VAL_PIXELS, VAL_PIXELS[:, :, ::-1]], axis=1)
+    network = new_network()
+    tuned = fine_tune(network, TRAIN, HeldOutImages(mirrored, VAL_LABELS), default_plan())
+    logits = (network.logits(VAL_PIXELS) + network.logits(mirrored[:, 1])) / 2
+    np.testing.assert_allclose(softmax(logits), tuned.probabilities, atol=1e-5)
+    assert cross_entropy(logits, VAL_LABELS) == pytest.approx(tuned.history[tuned.best_epoch - 1].val_loss, rel=1e-4)
 
 
 def test_ties_go_to_the_lower_loss(new_network: Callable[[], Network]) -> None:
@@ -378,7 +389,7 @@ def test_interrupt_keeps_the_best_so_far(new_network: Callable[[], Network]) -> 
     assert tuned.interrupted
     assert len(tuned.history) == 2
     assert tuned.best_epoch in (1, 2)
-    np.testing.assert_allclose(softmax(network.logits(VAL.views)), tuned.probabilities, atol=1e-6)
+    np.testing.assert_allclose(softmax(network.logits(VAL_PIXELS)), tuned.probabilities, atol=1e-6)
 
 
 def test_interrupt_before_any_epoch(new_network: Callable[[], Network]) -> None:
@@ -489,7 +500,7 @@ def test_a_slower_machine(new_network: Callable[[], Network]) -> None:
     tuned = fine_tune(network, TRAIN, VAL, default_plan(epochs=7), limit=limit, progress=progress)
     assert clock.now <= 1.1 * 42.0
     assert tuned.cut is not None and 3 <= tuned.cut.epoch < 7
-    np.testing.assert_allclose(softmax(network.logits(VAL.views)), tuned.probabilities, atol=1e-6)
+    np.testing.assert_allclose(softmax(network.logits(VAL.views[:, 0])), tuned.probabilities, atol=1e-6)
 
 
 def test_time_for_what_follows_is_left(new_network: Callable[[], Network]) -> None:

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import safetensors.numpy
 from conftest import TINY
 
 from headstart.data.preprocess import Preprocess
@@ -16,7 +15,7 @@ from headstart.model.backbones import bundled_network, pretrained_network
 from headstart.model.compiled import GRAPH, RECORD, STATE, compiled_folder, find_compiled
 from headstart.model.engines import load_engine
 from headstart.model.extractor import Engine, Frozen
-from headstart.model.frozen import frozen_backbone, read_head
+from headstart.model.frozen import frozen_backbone, read_head, with_preprocess
 from headstart.model.head import Head
 from headstart.model.specs import find_backbone
 from headstart.model.weights import WeightsFile, locate_weights
@@ -66,7 +65,7 @@ def test_alone_or_among_others(tiny: Frozen) -> None:
 def test_engines_agree(engine: str, tiny: Frozen, weights: WeightsFile) -> None:
     """Each engine gives the same features in full precision."""
     pytest.importorskip(engine)
-    graph = compiled_folder(find_backbone(TINY).timm_name, weights.sha256, None) / GRAPH
+    graph = compiled_folder(find_backbone(TINY).timm_name, weights.sha256, None, with_stages=True) / GRAPH
     found = load_engine(Engine(name=engine), graph, threads=2)(views())
     expected = tiny.extractor.compute(views())
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5 * np.abs(expected).max())
@@ -107,7 +106,7 @@ def test_it_is_compiled_once(tiny: Frozen, weights: WeightsFile) -> None:
 @pytest.mark.parametrize("name", [GRAPH, STATE])
 def test_a_damaged_file_is_made_anew(name: str, tiny: Frozen, alone: Path, compiled_forms: Path, weights: WeightsFile) -> None:
     """A flipped bit in a kept file is found and told, and the form is compiled again."""
-    folder = compiled_folder(find_backbone(TINY).timm_name, weights.sha256, None)
+    folder = compiled_folder(find_backbone(TINY).timm_name, weights.sha256, None, with_stages=True)
     shutil.copytree(compiled_forms / folder.name, folder)
     content = bytearray((folder / name).read_bytes())
     content[len(content) // 2] ^= 1
@@ -164,13 +163,33 @@ def test_saved_with_a_head(tiny: Frozen, tmp_path: Path) -> None:
 
 def test_a_head_with_numbers_that_are_not_finite(tiny: Frozen, weights: WeightsFile, tmp_path: Path) -> None:
     """A last layer with a NaN is refused where it is read, not where it answers."""
-    compiled = find_compiled(compiled_folder(find_backbone(TINY).timm_name, weights.sha256, None))
+    compiled = find_compiled(compiled_folder(find_backbone(TINY).timm_name, weights.sha256, None, with_stages=True))
     assert compiled is not None
-    tensors = safetensors.numpy.load_file(compiled.state)
-    tensors[f"{compiled.record.last_layer}.bias"][0] = np.nan
-    safetensors.numpy.save_file(tensors, tmp_path / "w.safetensors")
+    head = Head(np.ones((3, tiny.n_features), np.float32), np.array([0, np.nan, 0], np.float32))
+    tiny.with_head(head).save(tmp_path / "w.safetensors")
     with pytest.raises(BackboneError, match="not finite"):
         read_head(tmp_path / "w.safetensors", compiled)
+
+
+def test_without_stages_it_is_a_form_of_its_own(tiny: Frozen, weights: WeightsFile) -> None:
+    """The last layer's features alone: the first of those with stages, in another compiled form and under another key."""
+    plain = frozen_backbone(find_backbone(TINY).model_copy(update={"stages": ()}), weights)
+    assert (plain.n_features, plain.n_last) == (tiny.n_last, tiny.n_last) == (96, 96)
+    assert tiny.n_features == 96 + 32 + 48 + 192 + 96
+    assert tiny.extractor.kept_as is not None and plain.extractor.kept_as is not None
+    assert tiny.extractor.kept_as.stages == ("layer1", "layer2", "layer3", "layer4")
+    assert plain.extractor.kept_as.stages == ()
+    found, expected = tiny.extractor.compute(views())[:, :96], plain.extractor.compute(views())
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5 * np.abs(expected).max())
+
+
+def test_other_views_of_the_same_network(tiny: Frozen) -> None:
+    """Seen another way, a backbone makes models that see that way; nothing is compiled for it."""
+    several = tiny.preprocess.seen_as("crop+pad")
+    model = with_preprocess(tiny, several).with_head(Head(np.ones((3, tiny.n_features), np.float32), np.ones(3, np.float32)))
+    assert model.preprocess == several and with_preprocess(tiny, several).preprocess == several
+    assert model.extractor is tiny.extractor
+    assert tiny.preprocess.n_views == 1
 
 
 @pytest.mark.slow
@@ -186,7 +205,8 @@ def test_real_images_on_every_engine(shared: Path) -> None:
     images = np.stack([preprocess.view(preprocess.decode(file.read_bytes()).rgb) for file in files])
     expected = softmax(network.logits(images))
     frozen_backbone(spec, found)
-    graph = compiled_folder(spec.timm_name, found.sha256, None) / GRAPH
+    graph = compiled_folder(spec.timm_name, found.sha256, None, with_stages=True) / GRAPH
     for engine in ("onnxruntime", "openvino"):
-        answers = softmax(network.head().logits(load_engine(Engine(name=engine), graph, threads=2)(images)))
+        features = load_engine(Engine(name=engine), graph, threads=2)(images)
+        answers = softmax(network.head().logits(features[:, : network.n_last]))
         assert np.abs(answers - expected).max() < 1e-4

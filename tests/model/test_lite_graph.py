@@ -66,7 +66,7 @@ def torchs_features(network: Network, views: np.ndarray, stages: Sequence[str]) 
         )
         for stage in stages
     ]
-    last = network.features(views)
+    last = network.features(views)[:, : network.n_last]
     for hook in hooks:
         hook.remove()
     return [last, *(seen[stage].numpy() for stage in stages)]

@@ -11,7 +11,7 @@ from headstart.data.facts import facts_of
 from headstart.data.opening import open_sources
 from headstart.data.preprocess import Preprocess
 from headstart.data.sources import Candidate
-from headstart.model.extractor import Engine, Extractor
+from headstart.model.extractor import Engine, Extractor, mean_of_views
 from headstart.model.pipeline import NO_FACTS, Pipeline, features_of
 from headstart.storage import sha256_of_bytes
 
@@ -54,6 +54,10 @@ def candidates(draw_classes: Callable[..., Path]) -> list[Candidate]:
 
 def view_of(candidate: Candidate) -> np.ndarray:
     return SQUARE.view(SQUARE.decode(candidate.read()).rgb)
+
+
+def views_of(candidate: Candidate, preprocess: Preprocess = SQUARE) -> np.ndarray:
+    return preprocess.views_of_file(candidate.read())
 
 
 PROBLEMS = {
@@ -112,13 +116,54 @@ def test_one_by_one_in_the_threads(candidates: list[Candidate]) -> None:
 
 
 def test_pixels_alone(candidates: list[Candidate]) -> None:
-    """Without an extractor the pixels are what is wanted: the view of prediction, or what `shape` makes."""
+    """Without an extractor the pixels are what is wanted: the views of prediction, or what `shape` makes."""
     for candidate, opened in Pipeline(SQUARE).run(candidates):
         if not opened.problem:
-            assert np.array_equal(opened.pixels, view_of(candidate))
+            assert np.array_equal(opened.pixels, views_of(candidate))
             assert opened.vector is None and opened.network_seconds == 0
     whole = Pipeline(SQUARE, shape=lambda decoded: np.asarray(decoded.rgb)).open(candidates[0].read)
     assert whole.pixels is not None and whole.pixels.shape == (80, 96, 3)
+
+
+@pytest.mark.parametrize("batch", [1, BATCH, 100])
+def test_several_views(batch: int, candidates: list[Candidate]) -> None:
+    """Each image has a vector of every view, in their order, and their mean; what is broken has none."""
+    several = SQUARE.seen_as("whole+crop+mirrored")
+    compute = Recording()
+    for candidate, opened in Pipeline(several, Extractor(compute, Engine(), batch)).run(candidates, 2):
+        if candidate.file.name in PROBLEMS:
+            assert opened.vectors is None and opened.vector is None
+        else:
+            of_views = mean_colour(views_of(candidate, several))
+            assert opened.vectors is not None and opened.vectors.shape == (4, 3)
+            np.testing.assert_allclose(opened.vectors, of_views)
+            np.testing.assert_allclose(opened.vector, of_views.mean(axis=0), rtol=1e-6)
+    assert sum(compute.sizes) == 11 * 4
+    assert compute.sizes == [1] * 44 if batch == 1 else max(compute.sizes) <= 4 * batch
+
+
+def test_one_view_is_not_averaged() -> None:
+    """The only view's vector is an image's vector to the bit, also where adding would round."""
+    vectors = np.random.default_rng(0).normal(size=(5, 1, 7)).astype(np.float32)
+    assert np.array_equal(mean_of_views(vectors), vectors[:, 0])
+    several = np.random.default_rng(0).normal(size=(5, 3, 7)).astype(np.float32)
+    assert mean_of_views(several).dtype == np.float32
+    assert np.array_equal(mean_of_views(several), np.stack([mean_of_views(one) for one in several]))  # alone or among others
+
+
+def test_a_model_that_joins_the_views_itself() -> None:
+    """An exported file takes an image's views at once, or the one view as before, and returns one vector an image."""
+    shapes = []
+
+    def joined(views: np.ndarray) -> np.ndarray:
+        shapes.append(views.shape)
+        return views.reshape(len(views), -1, 3).mean(axis=1, dtype=np.float32)
+
+    extractor = Extractor(joined, Engine(), joins_views=True)
+    views = np.random.default_rng(0).integers(0, 256, (2, 3, 8, 8, 3), dtype=np.uint8)
+    assert extractor.vectors(views).shape == (2, 1, 3) and extractor.features(views).shape == (2, 3)
+    assert extractor.vectors(views[:, :1]).shape == (2, 1, 3)
+    assert shapes == [(2, 3, 8, 8, 3), (2, 3, 8, 8, 3), (2, 8, 8, 3)]
 
 
 @pytest.mark.parametrize("identify", [False, True])
@@ -177,9 +222,9 @@ def test_an_error_of_the_network_is_raised(batch: int, candidates: list[Candidat
 
 def test_features_of_views() -> None:
     """Views that are there already are computed in batches, in order; none is no error."""
-    views = np.random.default_rng(0).integers(0, 256, (10, 8, 8, 3), dtype=np.uint8)
+    views = np.random.default_rng(0).integers(0, 256, (10, 1, 8, 8, 3), dtype=np.uint8)
     compute = Recording()
     found = list(features_of(together(compute), iter(views)))
     assert compute.sizes == [4, 4, 2]
-    np.testing.assert_array_equal(np.stack(found), mean_colour(views))
+    np.testing.assert_array_equal(np.stack(found), mean_colour(views[:, 0]))
     assert list(features_of(together(compute), [])) == []

@@ -26,7 +26,7 @@ def test_named_backbones(name: str, timm_name: str, size_px: int, resize_px: int
     assert (spec.name, spec.timm_name) == (name, timm_name)
     assert spec.preprocess is not None
     assert (spec.preprocess.size_px, spec.preprocess.resize_px) == (size_px, resize_px)
-    assert (spec.preprocess.interpolation, spec.preprocess.crop) == (interpolation, "center")
+    assert (spec.preprocess.interpolation, spec.preprocess.view_name) == (interpolation, "crop")
     assert (spec.preprocess.mean == HALF) == name.startswith("efficientnet")
 
 

@@ -18,7 +18,7 @@ def frozen_that_counts(calls: list[tuple[int, ...]], engine: Engine = ONNX_RUNTI
     def with_head(*_: object) -> None:
         raise NotImplementedError
 
-    return Frozen(NAMED[DEFAULT], default_preprocess(), Extractor(compute, engine), 4, with_head)  # type: ignore[arg-type]
+    return Frozen(NAMED[DEFAULT], default_preprocess(), Extractor(compute, engine), 4, 4, with_head)  # type: ignore[arg-type]
 
 
 def the_file(home: Path) -> Path:

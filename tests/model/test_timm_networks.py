@@ -98,7 +98,8 @@ def file_of(state: dict[str, torch.Tensor], folder: Path, name: str = "model.saf
 def test_a_replaced_classifier_in_a_file_is_left_out(tmp_path: Path) -> None:
     """A file of LeViT has two classifiers that headstart's network lacks; it loads, and all other tensors are the file's."""
     module = timm.create_model("levit_128s")
-    network = pretrained_network(spec_of("levit_128s"), file_of(module.state_dict(), tmp_path))
+    spec = spec_of("levit_128s").model_copy(update={"preprocess": SMALL.at_size(224)})  # it takes no other size
+    network = pretrained_network(spec, file_of(module.state_dict(), tmp_path))
     state, loaded = module.state_dict(), network.state()
     assert {n for n in state if n not in loaded} == {n for n in state if n.startswith(("head.", "head_dist."))}
     assert all(torch.equal(state[n], t) for n, t in loaded.items() if n in state)
@@ -157,7 +158,7 @@ def test_a_transformer_at_another_size(tmp_path: Path) -> None:
     network.preprocess = SMALL.at_size(96)
     network.set_random_head(3, seed=0)
     network.save(tmp_path / "weights.safetensors")
-    again = bundled_network(spec, network.preprocess, 3, tmp_path / "weights.safetensors")
+    again = bundled_network(network.spec, network.preprocess, 3, tmp_path / "weights.safetensors")
     assert np.array_equal(again.logits(views(2, 96)), network.logits(views(2, 96)))
     assert again.features(views(2, 96)).shape == (2, network.n_features)
 

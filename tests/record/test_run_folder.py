@@ -13,6 +13,7 @@ from headstart.errors import DataError, SettingsError
 from headstart.evaluation.paired import Difference
 from headstart.fitting.choice import Choice, keep_probe
 from headstart.fitting.scanned import Scanned
+from headstart.fitting.view_choice import ViewChoice
 from headstart.record.places import METRICS, STATE
 from headstart.record.run_folder import CHECKPOINTS, RunFolder, new_run, resumed_run
 from headstart.settings import TrainSettings
@@ -29,7 +30,8 @@ def scanned_of(*digests: str) -> Scanned:
     dataset = Dataset("set", images, ("a",), ())
     nothing = np.empty((len(images), 0), np.float32)
     unused = cast("Any", None)
-    return Scanned(SETTINGS, unused, dataset, (), nothing, unused, np.arange(len(images)), unused, {})
+    rows, views = np.arange(len(images)), ViewChoice(view="crop", why="there is no other")
+    return Scanned(SETTINGS, unused, dataset, (), nothing, unused, rows, unused, views, rows < 0, {})
 
 
 IMAGES = scanned_of("one", "two")
@@ -100,6 +102,7 @@ def test_from_new_to_finished(new: Callable[..., RunFolder], tmp_path: Path) -> 
     folder.start(IMAGES)
     assert state_of(folder.partial)["stage"] == "running"
     assert len(state_of(folder.partial)["images_sha256"]) == 64
+    assert state_of(folder.partial)["views"]["view"] == "crop"  # a resumed run sees as this one did
     folder.choose(FINETUNE)
     assert state_of(folder.partial)["stage"] == "chosen"
     assert state_of(folder.partial)["choice"]["finetune_minus_probe"]["gain_ci95"] == [0.05, 0.2]

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from headstart.settings import Augment, EngineChoice, Precision, TrainSettings
+from headstart.settings import Augment, Effort, EngineChoice, Precision, TrainSettings
 
 DEFAULT = TrainSettings()
 
@@ -27,6 +27,9 @@ Weights = Annotated[Path | None, setting("weights")]
 Offline = Annotated[bool, setting("offline", "--offline")]
 AugmentOption = Annotated[Augment | None, setting("augment")]
 Epochs = Annotated[int | None, setting("epochs")]
+View = Annotated[str | None, setting("view", metavar="VIEWS")]
+EffortOption = Annotated[Effort, setting("effort")]
+Stages = Annotated[bool, setting("stages", "--stages/--no-stages")]
 ImageSize = Annotated[int | None, setting("image_size")]
 PrecisionOption = Annotated[Precision, setting("precision")]
 EngineOption = Annotated[EngineChoice | None, setting("engine")]

@@ -12,6 +12,7 @@ from headstart.artifact.bundle import CARD, FAMILIARITY, WEIGHTS
 from headstart.artifact.manifest import MANIFEST, Manifest
 from headstart.artifact.numbers import interval_in_words, number_rows, share, summary_sentence, uneven_sentence
 from headstart.artifact.story import weak_classes
+from headstart.data.preprocess import Cut, Preprocess
 from headstart.evaluation.metrics import Evaluation
 from headstart.model.exported import HEAD
 from headstart.model.licences import restriction
@@ -27,14 +28,26 @@ METHODS = {
     "finetune": "a pretrained network was trained further, starting from a fitted last layer (fine-tuning).",
 }
 # The lines of classify.txt that differ from model to model.
-VIEWS = {
-    "squash": "    return image.resize((SIZE, SIZE), FILTER)",
-    "center": """    shorter = min(image.size)
+CUTS: dict[Cut, str] = {
+    "whole": """def whole(image):
+    return image.resize((SIZE, SIZE), FILTER)""",
+    "crop": """def crop(image):
+    shorter = min(image.size)
     width, height = (int(RESIZE * side / shorter) for side in image.size)
     if width * height > 1 << 24:
         raise ValueError("the image is too long and narrow for this program; headstart takes it")
     left, top = round((width - SIZE) / 2), round((height - SIZE) / 2)
     return image.resize((width, height), FILTER).crop((left, top, left + SIZE, top + SIZE))""",
+    "pad": """def pad(image):
+    width, height = (max(1, round(side * SIZE / max(image.size))) for side in image.size)
+    square = Image.new("RGB", (SIZE, SIZE), ${colour})
+    square.paste(image.resize((width, height), FILTER), ((SIZE - width) // 2, (SIZE - height) // 2))
+    return square""",
+}
+CUTS_IN_WORDS: dict[Cut, str] = {
+    "whole": "the whole picture squeezed to a square",
+    "crop": "the central square, after the shorter side was resized to {resize_px} px",
+    "pad": "the whole picture, padded to a square",
 }
 NOT_MEASURED = "Its accuracy was not measured: no images were held out for that."
 MARKS = str.maketrans({mark: f"\\{mark}" for mark in "\\`*_[]{}|~$"} | {"&": "&amp;", "<": "&lt;", ">": "&gt;"})
@@ -104,7 +117,7 @@ def classifying_program(manifest: Manifest) -> str:
         runtime=runtime.package,
         session=runtime.session,
         answer=runtime.answer,
-        view=VIEWS[preprocess.crop],
+        **_views(preprocess),
         size_px=preprocess.size_px,
         resize_px=preprocess.resize_px,
         decode_px=preprocess.decode_px,
@@ -112,6 +125,20 @@ def classifying_program(manifest: Manifest) -> str:
         filter=preprocess.interpolation.upper(),
     )
     return program.rstrip()
+
+
+def _views(preprocess: Preprocess) -> dict[str, str]:
+    """The parts of classify.txt that cut the views."""
+    colour = str(tuple(round(255 * level) for level in preprocess.mean))
+    views = ", ".join(f"np.asarray({cut}(image))" for cut in preprocess.cuts)
+    views = f"np.stack([{views}])"
+    if preprocess.mirrored:
+        views = f"np.stack([v for view in {views} for v in (view, view[:, ::-1])])"
+    shape, batch = "(1, SIZE, SIZE, 3)", views
+    if preprocess.n_views > 1:
+        shape, batch = f"(1, {preprocess.n_views}, SIZE, SIZE, 3)", f"{views}[None]"
+    functions = "\n\n\n".join(CUTS[cut].replace("${colour}", colour) for cut in preprocess.cuts)
+    return {"cuts": functions, "views": batch, "shape": shape}
 
 
 def plain(text: str) -> str:
@@ -222,17 +249,16 @@ def _unsure(manifest: Manifest) -> str:
 
 def _making(manifest: Manifest) -> str:
     backbone, preprocess = manifest.backbone, manifest.preprocess
-    way = (
-        "resized to a square without cropping"
-        if preprocess.crop == "squash"
-        else f"shorter side resized to {preprocess.resize_px} px, centre cropped"
-    )
+    way = "; ".join(CUTS_IN_WORDS[cut].format(resize_px=preprocess.resize_px) for cut in preprocess.cuts)
+    if preprocess.n_views > 1:
+        way = f"the mean of {preprocess.n_views} views: {way}{', each also mirrored' if preprocess.mirrored else ''}"
     asked = f", chosen by {manifest.requested}" if manifest.requested not in ("", manifest.strategy) else ""
     recipe = f", recipe {manifest.recipe}" if manifest.recipe != "default" else ""
     rows = [
         ("strategy", f"{manifest.strategy}{recipe}{asked}; seed {manifest.seed}"),
         ("pretrained network", f"{backbone.name} ({backbone.timm_name}), weights: {backbone.weights_origin}"),
         ("SHA-256 of these weights", backbone.weights_sha256),
+        ("features", ", ".join(("last pooled layer", *(f"mean of {plain(stage)}" for stage in backbone.stages)))),
         ("input", f"{preprocess.size_px} x {preprocess.size_px} px RGB, {preprocess.interpolation}, {way}"),
         ("versions", ", ".join(f"{name} {version}" for name, version in manifest.versions.items())),
     ]

@@ -26,6 +26,7 @@ from headstart.model.exported import (
     ExportFormat,
     ExportPrecision,
     as_half_precision,
+    as_input,
     as_int8,
     exported_engine,
     write_head,
@@ -54,7 +55,7 @@ class _Proof:
     """An image that both models answer."""
 
     name: str
-    view: np.ndarray  # (1, size, size, 3) uint8
+    views: np.ndarray  # (1, n_views, size, size, 3) uint8
     label: int  # -1: not known
     is_odd: bool = False
 
@@ -97,7 +98,7 @@ def export_model(
         if format == "onnx" and precision == "fp16":
             as_half_precision(file)
         elif precision == "int8":
-            as_int8(file, [proof.view for proof in real[:n_ranges]])
+            as_int8(file, [as_input(proof.views) for proof in real[:n_ranges]])
         write_head(folder / HEAD, predictor.head)
         if bundle.manifest.decisions.familiarity:
             shutil.copyfile(bundle.familiarity, folder / FAMILIARITY)
@@ -122,7 +123,7 @@ def _bundle_to_export(model: Path, format: ExportFormat, precision: ExportPrecis
 
 def _write_onnx(bundle: Bundle, predictor: Predictor, file: Path, progress: Progress) -> None:
     compiled, _ = compiled_form(bundle, progress)
-    write_onnx(compiled.graph, predictor.head, file, _facts(bundle.manifest))
+    write_onnx(compiled.graph, predictor.head, file, _facts(bundle.manifest), predictor.preprocess)
 
 
 def _check_output(output: Path, *, overwrite: bool) -> None:
@@ -145,19 +146,19 @@ def _real_proofs(model: Path, bundle: Bundle, predictor: Predictor) -> Iterator[
     run = model if (model / PREDICTIONS).is_file() else bundle.folder.parent
     for image in islice(evaluated_images(run, known), MAX_PROOFS):
         label = classes.index(image.label) if image.label in classes else -1
-        yield _Proof(image.path, preprocess.view_of_file(image.data)[None], label)
+        yield _Proof(image.path, preprocess.views_of_file(image.data)[None], label)
 
 
 def _odd_proofs(preprocess: Preprocess) -> Iterator[_Proof]:
     for name, data in odd_images().items():
-        yield _Proof(f"a generated image ({name})", preprocess.view_of_file(data)[None], -1, is_odd=True)
+        yield _Proof(f"a generated image ({name})", preprocess.views_of_file(data)[None], -1, is_odd=True)
 
 
 def _compare(predictor: Predictor, file: Path, proofs: Sequence[_Proof], precision: ExportPrecision) -> ParityEntry:
     """Both models on every proof. Raises BundleError if a full-precision export gives another answer."""
-    run = exported_engine(file, PROBABILITIES, predictor.preprocess.size_px, len(predictor.classes))
-    before = np.concatenate([predictor.answer(proof.view) for proof in proofs])
-    after = np.concatenate([run(proof.view) for proof in proofs]).astype(np.float64)
+    run = exported_engine(file, PROBABILITIES, predictor.preprocess, len(predictor.classes))
+    before = np.concatenate([predictor.answer(proof.views) for proof in proofs])
+    after = np.concatenate([run(as_input(proof.views)) for proof in proofs]).astype(np.float64)
     differences = np.abs(after - before).max(axis=1)
     same = before.argmax(axis=1) == after.argmax(axis=1)
     if precision == "fp32" and not (np.isfinite(after).all() and same.all() and differences.max() <= TOLERANCE):

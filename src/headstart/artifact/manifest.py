@@ -1,6 +1,7 @@
 """manifest.json: all that is known about a model. It is read strictly, because a model may come from anybody.
 
-Format 1. To change it: raise FORMAT, teach `_upgraded` the older formats, and keep a model of each in tests/kept.
+Format 2; format 1 has one view of each image, called `crop`, and no stages. To change it: raise FORMAT, teach `_upgraded` the
+older formats, and keep a model of each in tests/kept.
 """
 
 import json
@@ -12,7 +13,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Discriminator, Field, Tag, field_serializer, field_validator, model_validator
 
 from headstart.data.images import DECODING
-from headstart.data.preprocess import Preprocess
+from headstart.data.preprocess import Preprocess, upgraded_preprocess
 from headstart.errors import BackboneError, BundleError
 from headstart.evaluation.metrics import Evaluation
 from headstart.evaluation.thresholds import ConformalThreshold, PrecisionThreshold
@@ -21,10 +22,10 @@ from headstart.model.extractor import ONNX_RUNTIME, Engine
 from headstart.model.specs import find_backbone
 from headstart.recipes import CarriedOutPlan, ProbePlan, Temperature, grouped
 from headstart.schema import Count, Name, NotNegative, Schema, Sha256, Share, parse_json
-from headstart.settings import RecordedSettings
+from headstart.settings import RecordedSettings, upgraded_settings
 from headstart.storage import sha256_of_bytes, write_json
 
-FORMAT = 1
+FORMAT: Literal[2] = 2
 MANIFEST = "manifest.json"
 DIGEST = "manifest_sha256"  # the key in manifest.json whose value is the digest of all others
 RECORDED_PACKAGES = (
@@ -52,6 +53,7 @@ class BackboneEntry(Schema):
     weights_sha256: Sha256
     weights_origin: str
     licence: str
+    stages: tuple[Name, ...] = ()  # whose outputs are features too, besides the last layer; format 1 has none
 
 
 class FamiliarityEntry(Schema):
@@ -122,7 +124,7 @@ Plan = Annotated[
 class Manifest(Schema):
     """manifest.json."""
 
-    format: Literal[1] = 1
+    format: Literal[1, 2] = FORMAT
     strategy: Literal["probe", "finetune"]
     requested: Literal["probe", "finetune", "auto", ""] = ""  # the strategy that the user asked for
     recipe: Literal["default", "tutorial"]
@@ -179,10 +181,10 @@ def new_manifest(**values: Any) -> Manifest:
 
 def save_manifest(folder: Path, manifest: Manifest) -> Manifest:
     """Writes manifest.json with its own digest, and returns the manifest."""
-    values = manifest.as_json()
+    values = manifest.model_copy(update={"format": FORMAT}).as_json()
     values[DIGEST] = digest_of_manifest(values)
     write_json(folder / MANIFEST, values)
-    return manifest.model_copy(update={DIGEST: values[DIGEST]})
+    return manifest.model_copy(update={"format": FORMAT, DIGEST: values[DIGEST]})
 
 
 def digest_of_manifest(values: dict[str, Any]) -> str:
@@ -248,7 +250,9 @@ def _upgraded(values: dict[str, Any]) -> dict[str, Any]:
     if isinstance(evaluation, dict):
         new["evaluation"] = {"n_groups": evaluation.get("n"), **evaluation} if evaluation else None
     if isinstance(new.get("preprocess"), dict):
-        new["preprocess"] = {"decoding": 1, **new["preprocess"]}
+        new["preprocess"] = upgraded_preprocess({"decoding": 1, **new["preprocess"]})
+    if "settings" in values:
+        new["settings"] = upgraded_settings(settings)
     if "engine" not in values and isinstance(settings, dict) and settings.get("precision") == "bf16":
         is_probe = (values.get("strategy"), values.get("recipe")) == ("probe", "default")
         new["engine"] = {"name": "openvino", "precision": "bf16"} if is_probe else ONNX_RUNTIME.as_json()

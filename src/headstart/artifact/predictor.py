@@ -190,8 +190,8 @@ class Predictor:
         return self.__copy__()  # its parts are never changed
 
     def answer(self, views: np.ndarray) -> np.ndarray:
-        """(n, size, size, 3) uint8 views -> (n, n_classes) float64 probabilities."""
-        return softmax(self.head.logits(self.extractor.compute(views)))
+        """(n, n_views, size, size, 3) uint8 views -> (n, n_classes) float64 probabilities."""
+        return softmax(self.head.logits(self.extractor.features(views)))
 
     def predict(self, images: GivenImages, workers: int | None = None) -> Iterator[Prediction]:
         """A Prediction for each image, in order, one by one; memory holds a few batches. One image gives one Prediction.
@@ -294,16 +294,20 @@ def compiled_form(bundle: Bundle, progress: Progress = silent) -> tuple[Compiled
     Raises HeadstartError, including NotCompilable.
     """
     manifest = bundle.manifest
-    spec = find_backbone(manifest.backbone.name)
+    spec, stages = find_backbone(manifest.backbone.name), manifest.backbone.stages
     timm_name = spec.timm_name
     if manifest.has_pretrained_body:
         pretrained = manifest.backbone.weights_sha256
-        shared = find_compiled(compiled_folder(timm_name, pretrained, manifest.settings.image_size))
-        if shared is not None and shared.record.preprocess.digest() == manifest.preprocess.digest():
-            return shared, NetworkId(timm_name, pretrained)
-    folder = compiled_folder(timm_name, manifest.weights_sha256, manifest.preprocess.digest())
+        for with_stages in (True, False):
+            shared = find_compiled(
+                compiled_folder(timm_name, pretrained, manifest.settings.image_size, with_stages=with_stages)
+            )
+            if shared is not None and shared.record.fits(manifest.preprocess, stages):
+                return shared, NetworkId(timm_name, pretrained, stages)
+    folder = compiled_folder(timm_name, manifest.weights_sha256, manifest.preprocess.digest(), with_stages=bool(stages))
     compiled = find_compiled(folder)
     if compiled is None and spec.name in LITES:
+        spec = spec.model_copy(update={"stages": stages})
         compiled = compile_lite(spec, manifest.preprocess, bundle.weights, folder, progress=progress)
     return compiled or compile_network(_network_of(bundle, "cpu"), folder, progress=progress), None
 
@@ -313,9 +317,9 @@ def _exported_parts(bundle: Bundle, file: str, device: str) -> tuple[Extractor, 
         raise BundleError(f"an exported model runs on the CPU, not on {device}", hint="use the model it was made from")
     head = read_exported_head(bundle.folder / HEAD)
     _check_classes(head, bundle, bundle.folder / HEAD)
-    compute = exported_engine(bundle.folder / file, OUTPUT, bundle.manifest.preprocess.size_px, head.weight.shape[1])
+    compute = exported_engine(bundle.folder / file, OUTPUT, bundle.manifest.preprocess, head.weight.shape[1])
     engine = ONNX_RUNTIME if file == FILES["onnx"] else Engine(name="openvino")
-    return Extractor(compute, engine), head
+    return Extractor(compute, engine, joins_views=True), head
 
 
 def _check_classes(head: Head, bundle: Bundle, file: Path) -> None:
@@ -330,5 +334,5 @@ def _network_of(bundle: Bundle, device: str) -> "Network":
     from headstart.model.backbones import bundled_network, find_hardware, named_or_timm
 
     manifest = bundle.manifest
-    spec = named_or_timm(manifest.backbone.name)
+    spec = named_or_timm(manifest.backbone.name).model_copy(update={"stages": manifest.backbone.stages})
     return bundled_network(spec, manifest.preprocess, len(manifest.classes), bundle.weights, find_hardware(device).device)

@@ -1,6 +1,6 @@
 """Whether a model on disk is intact and works: the checks of `headstart verify`."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,8 +11,8 @@ from headstart.artifact.manifest import MANIFEST, Manifest, read_manifest
 from headstart.artifact.predictor import Predictor
 from headstart.data.odd_images import odd_images
 from headstart.errors import BundleError
-from headstart.model.engines import PROBABILITIES, Compute
-from headstart.model.exported import exported_engine
+from headstart.model.engines import PROBABILITIES
+from headstart.model.exported import as_input, exported_engine
 from headstart.storage import AnyPath
 
 SUM_TOLERANCE = 1e-3  # of the sum of probabilities; in half precision it is off by 5e-4 at most
@@ -66,15 +66,16 @@ def extra_files(model: AnyPath, files: Iterable[str]) -> tuple[str, ...]:
 def _check_answers(bundle: Bundle, predictor: Predictor) -> int:
     """The number of images classified; an exported file must give both features and probabilities. Raises BundleError."""
     export, preprocess = bundle.manifest.export, predictor.preprocess
-    ways: list[Compute] = [predictor.answer]
+    ways: list[Callable[[np.ndarray], np.ndarray]] = [predictor.answer]
     if export is not None:
         file = bundle.folder / export.file
-        ways.append(exported_engine(file, PROBABILITIES, preprocess.size_px, len(predictor.classes)))
+        run = exported_engine(file, PROBABILITIES, preprocess, len(predictor.classes))
+        ways.append(lambda views: run(as_input(views)))
     images = odd_images()
     for name, data in images.items():
-        view = preprocess.view_of_file(data)[None]
+        views = preprocess.views_of_file(data)[None]
         for answer in ways:
-            probabilities = answer(view)
+            probabilities = answer(views)
             if not (np.isfinite(probabilities).all() and abs(probabilities.sum() - 1) <= SUM_TOLERANCE):
                 raise BundleError(
                     f"{bundle.folder} answers a generated image ({name}) with numbers that are not probabilities",

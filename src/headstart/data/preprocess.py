@@ -2,11 +2,12 @@
 
 import json
 import math
-from typing import Annotated, Literal
+from collections.abc import Callable
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from PIL import Image
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, field_validator
 
 from headstart.data.images import DECODING, MAX_PIXELS, DecodedImage, decode
 from headstart.schema import Schema
@@ -18,10 +19,17 @@ Deviation = Annotated[float, Field(ge=1e-4, le=100)]
 WHOLE_PIXELS = 1 << 24  # an image is resized as a whole up to this many pixels, 50 MB; only strips come out larger
 FILTERS = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
 
+Cut = Literal["crop", "whole", "pad"]
+EARLIER_NAMES: dict[Cut, str] = {"crop": "center", "whole": "squash", "pad": "pad"}  # of the first two in files and digests
+
 
 class Preprocess(Schema):
-    """How an image becomes network input: shorter side resized to `resize_px`, the central square of `size_px` cut out,
-    scaled to 0 .. 1, minus `mean`, divided by `std`. With crop "squash" the whole image is resized to the square instead.
+    """How an image becomes network input: one or more square views of `size_px`, scaled to 0 .. 1, minus `mean`, divided by
+    `std`. The image's features are the mean of those of its views.
+
+    `crop` is the central square after the shorter side was resized to `resize_px`; `whole` is the whole image, squeezed to the
+    square; `pad` is the whole image at its own proportions, with the mean colour around it. If `mirrored`, each view is
+    followed by its mirror image.
     """
 
     model_config = ConfigDict(extra="forbid")  # a part that this version does not know would change the pixels
@@ -31,13 +39,26 @@ class Preprocess(Schema):
     interpolation: Literal["bilinear", "bicubic"]
     mean: tuple[Level, Level, Level]
     std: tuple[Deviation, Deviation, Deviation]
-    crop: Literal["center", "squash"] = "center"
+    cuts: Annotated[tuple[Cut, ...], Field(min_length=1, max_length=len(EARLIER_NAMES))] = ("crop",)
+    mirrored: bool = False
     # A JPEG may be decoded at 1/2, 1/4 or 1/8 of its size while its shorter side stays at least this many times
     # `resize_px`; 0: always decoded in full. Twice the target keeps what the resize filter can still see.
     decode_margin: Annotated[float, Field(ge=0, le=100)] = 2.0
     decoding: Annotated[int, Field(ge=1, le=DECODING)] = (
         DECODING  # how files become pixels; a model keeps the way it was made with
     )
+
+    @field_validator("cuts")
+    @classmethod
+    def _distinct(cls, cuts: tuple[Cut, ...]) -> tuple[Cut, ...]:
+        if len(set(cuts)) < len(cuts):
+            raise ValueError("a view is named twice")
+        return cuts
+
+    @property
+    def n_views(self) -> int:
+        """How many views of each image the network sees."""
+        return len(self.cuts) * (2 if self.mirrored else 1)
 
     @property
     def decode_px(self) -> int:
@@ -48,32 +69,25 @@ class Preprocess(Schema):
         """The image in a file's bytes, at the scale this preprocessing wants. Raises UnreadableImage."""
         return decode(data, shorter_side_px=self.decode_px, max_pixels=max_pixels, decoding=self.decoding)
 
+    def views(self, image: Image.Image) -> np.ndarray:
+        """The pixels the network sees: (n_views, size_px, size_px, 3) uint8."""
+        plain = [CUTTERS[cut](self, image) for cut in self.cuts]
+        return np.stack([view for one in plain for view in ((one, one[:, ::-1]) if self.mirrored else (one,))])
+
     def view(self, image: Image.Image) -> np.ndarray:
-        """The pixels the network sees: (size_px, size_px, 3) uint8.
+        """The first of the views, for people to look at: (size_px, size_px, 3) uint8."""
+        return CUTTERS[self.cuts[0]](self, image)
 
-        The whole image is resized and then cut, which gives exactly timm's pixels: if only the cut-out is resized, Pillow may
-        take rows and columns in the other order, which changes single pixels of hard contrast by up to 20 levels. Only strips
-        such as 100,000 x 10 pixels, which would take gigabytes as a whole, are resized that way.
-        """
-        size = (self.size_px, self.size_px)
-        if self.crop == "squash":
-            return np.asarray(image.resize(size, FILTERS[self.interpolation]))
-        width, height = resized_size(image.width, image.height, self.resize_px)
-        left, top = centre_offset(width, self.size_px), centre_offset(height, self.size_px)
-        if width * height <= WHOLE_PIXELS:
-            whole = image.resize((width, height), FILTERS[self.interpolation])
-            return np.asarray(whole.crop((left, top, left + self.size_px, top + self.size_px)))
-        scale_x, scale_y = image.width / width, image.height / height
-        box = (left * scale_x, top * scale_y, (left + self.size_px) * scale_x, (top + self.size_px) * scale_y)
-        box = (box[0], box[1], min(box[2], image.width), min(box[3], image.height))  # rounding must not leave the image
-        return np.asarray(image.resize(size, FILTERS[self.interpolation], box=box))
+    def views_of_file(self, data: bytes) -> np.ndarray:
+        """The views of an image in the bytes of a file. Raises UnreadableImage."""
+        return self.views(self.decode(data).rgb)
 
-    def view_of_file(self, data: bytes) -> np.ndarray:
-        """The same from the bytes of an image file. Raises UnreadableImage."""
-        return self.view(self.decode(data).rgb)
+    def views_of_pixels(self, pixels: np.ndarray) -> np.ndarray:
+        """The views of (height, width, 3) uint8 pixels of an image that is decoded already."""
+        return self.views(Image.fromarray(pixels))
 
     def view_of_pixels(self, pixels: np.ndarray) -> np.ndarray:
-        """The same from (height, width, 3) uint8 pixels of an image that is decoded already."""
+        """The first of these views."""
         return self.view(Image.fromarray(pixels))
 
     def scale_and_shift(self) -> tuple[np.ndarray, np.ndarray]:
@@ -86,17 +100,90 @@ class Preprocess(Schema):
         resize_px = math.floor(size_px * self.resize_px / self.size_px)
         return self.model_copy(update={"size_px": size_px, "resize_px": resize_px})
 
+    @property
+    def view_name(self) -> str:
+        """The views in words, as `seen_as` takes them."""
+        return "+".join((*self.cuts, "mirrored") if self.mirrored else self.cuts)
+
+    def seen_as(self, view: str) -> "Preprocess":
+        """The same preprocessing for other views, given as in `crop+whole+mirrored`."""
+        parts = view.split("+")
+        return self.model_validate(
+            dict(self) | {"cuts": tuple(part for part in parts if part != "mirrored"), "mirrored": "mirrored" in parts}
+        )
+
     def newest(self) -> "Preprocess":
         """The same preprocessing for a new model: files are decoded as this version does."""
         return self.model_copy(update={"decoding": DECODING})
 
-    def digest(self) -> str:
-        """A name for the way from decoded pixels to a view: 16 hexadecimal digits, different where any part of it differs.
+    def one_by_one(self) -> tuple["Preprocess", ...]:
+        """The preprocessing of each view alone, in the order of `views`."""
+        both = (False, True) if self.mirrored else (False,)
+        return tuple(self.model_copy(update={"cuts": (cut,), "mirrored": flip}) for cut in self.cuts for flip in both)
 
-        How files become pixels is not in it, because networks are compiled for views: see `pixels_version`.
+    def fits_network_of(self, other: "Preprocess") -> bool:
+        """Whether a network that was compiled for the views of `other` takes these too."""
+        return (self.size_px, self.mean, self.std) == (other.size_px, other.mean, other.std)
+
+    def digest(self) -> str:
+        """A name for the way from decoded pixels to the views: 16 hexadecimal digits, different where any part of it differs.
+
+        How files become pixels is not in it, because networks are compiled for views: see `pixels_version`. The name of a
+        single view is that of earlier versions, whose stored features are used.
         """
         values = {name: value for name, value in self.as_json().items() if name != "decoding"}
+        if self.n_views == 1:
+            del values["mirrored"]
+            values["crop"] = EARLIER_NAMES[values.pop("cuts")[0]]
         return sha256_of_bytes(json.dumps(values, sort_keys=True).encode())[:16]
+
+
+def upgraded_preprocess(values: Any) -> Any:
+    """The JSON values of a Preprocess; earlier versions had a single view, which they called `crop`."""
+    if not isinstance(values, dict) or "crop" not in values or "cuts" in values:
+        return values
+    names = {earlier: name for name, earlier in EARLIER_NAMES.items()}
+    rest, crop = {name: value for name, value in values.items() if name != "crop"}, values["crop"]
+    return rest | {"cuts": [names.get(crop, crop) if isinstance(crop, str) else crop]}
+
+
+def _central_crop(preprocess: Preprocess, image: Image.Image) -> np.ndarray:
+    """The central square.
+
+    The whole image is resized and then cut, which gives exactly timm's pixels: if only the cut-out is resized, Pillow may take
+    rows and columns in the other order, which changes single pixels of hard contrast by up to 20 levels. Only strips such as
+    100,000 x 10 pixels, which would take gigabytes as a whole, are resized that way.
+    """
+    side, interpolation = preprocess.size_px, FILTERS[preprocess.interpolation]
+    width, height = resized_size(image.width, image.height, preprocess.resize_px)
+    left, top = centre_offset(width, side), centre_offset(height, side)
+    if width * height <= WHOLE_PIXELS:
+        whole = image.resize((width, height), interpolation)
+        return np.asarray(whole.crop((left, top, left + side, top + side)))
+    scale_x, scale_y = image.width / width, image.height / height
+    box = (left * scale_x, top * scale_y, (left + side) * scale_x, (top + side) * scale_y)
+    box = (box[0], box[1], min(box[2], image.width), min(box[3], image.height))  # rounding must not leave the image
+    return np.asarray(image.resize((side, side), interpolation, box=box))
+
+
+def _squeezed(preprocess: Preprocess, image: Image.Image) -> np.ndarray:
+    return np.asarray(image.resize((preprocess.size_px,) * 2, FILTERS[preprocess.interpolation]))
+
+
+def _padded(preprocess: Preprocess, image: Image.Image) -> np.ndarray:
+    side = preprocess.size_px
+    scale = side / max(image.size)
+    width, height = max(1, round(image.width * scale)), max(1, round(image.height * scale))
+    square = Image.new("RGB", (side, side), tuple(round(255 * level) for level in preprocess.mean))
+    square.paste(image.resize((width, height), FILTERS[preprocess.interpolation]), ((side - width) // 2, (side - height) // 2))
+    return np.asarray(square)
+
+
+CUTTERS: dict[Cut, Callable[[Preprocess, Image.Image], np.ndarray]] = {
+    "crop": _central_crop,
+    "whole": _squeezed,
+    "pad": _padded,
+}
 
 
 def resized_size(width: int, height: int, shorter_side_px: int) -> tuple[int, int]:

@@ -27,12 +27,21 @@ class Split:
         return {"train": self.train, "val": self.val, "test": self.test}
 
 
-def split_dataset(dataset: Dataset, groups: np.ndarray, *, val_fraction: float, needs_val: bool, seed: int) -> Split:
+def split_dataset(
+    dataset: Dataset,
+    groups: np.ndarray,
+    *,
+    val_fraction: float,
+    needs_val: bool,
+    seed: int,
+    looked_at: np.ndarray | None = None,
+) -> Split:
     """The splits the data came with. A val is split off train if there is none and one is needed, or if nothing else could be
     reported.
 
     `groups` (n_images,) int64 are not divided, except where `parted` must. `needs_val`: something will be selected on val, so a
-    test split does not replace it. Raises DataError if a class is too small.
+    test split does not replace it. Images that were `looked_at`, (n_images,) bool, and their groups stay in train as far as
+    possible. Raises DataError if a class is too small.
     """
     train, val, test = (dataset.indices_of(name) for name in ("train", "val", "test"))
     if not dataset.splits:
@@ -42,7 +51,8 @@ def split_dataset(dataset: Dataset, groups: np.ndarray, *, val_fraction: float, 
     if val_fraction == 0 or (test.size and not needs_val):
         return Split(train, val, test, "none")
     labels = dataset.labels[train]
-    held = hold_out(labels, parted(labels, groups[train]), val_fraction, seed, dataset.classes)
+    seen = None if looked_at is None else looked_at[train]
+    held = hold_out(labels, parted(labels, groups[train]), val_fraction, seed, dataset.classes, seen)
     return Split(train[~held], train[held], test, "train")
 
 
@@ -76,24 +86,28 @@ def root_of(parent: list[int], i: int) -> int:
     return i
 
 
-def hold_out(labels: np.ndarray, groups: np.ndarray, fraction: float, seed: int, classes: Sequence[str]) -> np.ndarray:
+def hold_out(
+    labels: np.ndarray,
+    groups: np.ndarray,
+    fraction: float,
+    seed: int,
+    classes: Sequence[str],
+    looked_at: np.ndarray | None = None,
+) -> np.ndarray:
     """(n,) bool: about `fraction` of each class, at least one image of each, no group divided.
+
+    Groups with an image that was `looked_at`, (n,) bool, come last.
 
     Nothing of a class that is all one group is held out (see `can_be_held`). Raises DataError if a class has fewer than two
     images, or if nothing can be held out.
     """
-    counts = np.bincount(labels[labels >= 0], minlength=len(classes)).tolist()
-    n_judged = len(np.unique(labels[can_be_held(labels, groups)]))
-    for count, label in zip(counts, classes, strict=False):
-        if count < 2:
-            raise DataError(
-                f"class {label!r} has {count} image{'s' * (count != 1)}; 2 are needed to hold one out",
-                hint="add images, or " + ("pass --val-fraction 0" if n_judged > 1 else "give --val or --test"),
-            )
+    counts = _enough_to_hold(labels, groups, classes)
     rng = np.random.default_rng(seed)
     group_of, shares = _shares(labels, groups)
     left = dict(Counter(labels.tolist()))  # class -> images that are not held out
     is_held = [False] * (len(shares.starts) - 1)  # by group
+    is_seen = np.zeros(len(is_held), bool)
+    is_seen[group_of[looked_at if looked_at is not None else slice(0)]] = True
 
     def try_to_hold(group: int) -> bool:
         """Holds a group out, unless it is held out already or a class would keep no image to train on."""
@@ -109,7 +123,7 @@ def hold_out(labels: np.ndarray, groups: np.ndarray, fraction: float, seed: int,
     for index in range(len(classes)):
         wanted = max(1, round(fraction * counts[index]))
         done = counts[index] - left[index]  # groups of several classes may have brought some already
-        order = rng.permutation(by_class[index]).tolist()
+        order = sorted(rng.permutation(by_class[index]).tolist(), key=lambda part: is_seen[shares.groups[part]])
         for part in order:
             if done >= wanted:
                 break
@@ -125,6 +139,19 @@ def hold_out(labels: np.ndarray, groups: np.ndarray, fraction: float, seed: int,
             hint="give --val or --test",
         )
     return np.array(is_held)[group_of]
+
+
+def _enough_to_hold(labels: np.ndarray, groups: np.ndarray, classes: Sequence[str]) -> list[int]:
+    """The number of images of each class. Raises DataError if one has fewer than two."""
+    counts: list[int] = np.bincount(labels[labels >= 0], minlength=len(classes)).tolist()
+    n_judged = len(np.unique(labels[can_be_held(labels, groups)]))
+    for count, label in zip(counts, classes, strict=False):
+        if count < 2:
+            raise DataError(
+                f"class {label!r} has {count} image{'s' * (count != 1)}; 2 are needed to hold one out",
+                hint="add images, or " + ("pass --val-fraction 0" if n_judged > 1 else "give --val or --test"),
+            )
+    return counts
 
 
 def can_be_held(labels: np.ndarray, groups: np.ndarray) -> np.ndarray:

@@ -26,7 +26,7 @@ class ImagesAfter:
 
 
 @dataclass(frozen=True, slots=True)
-class Speed:
+class SecondsPerImage:
     """Seconds per image."""
 
     decoding: float
@@ -48,7 +48,7 @@ class Costs:
     trial_epoch: float
 
     @classmethod
-    def of(cls, split: Split, n_fit: int, n_held: int, speed: Speed, *, refit: bool) -> "Costs":
+    def of(cls, split: Split, n_fit: int, n_held: int, speed: SecondsPerImage, *, refit: bool) -> "Costs":
         """The costs of a run with this split, after a trial that trains on `n_fit` images and predicts `n_held`."""
         n_train, n_val, after = len(split.train), len(split.val), ImagesAfter.of(split, refit=refit)
         # Val is predicted once before the first epoch too.

@@ -13,7 +13,7 @@ from headstart.errors import DataError
 from headstart.evaluation.calibration import cross_fitted, fit_temperature
 from headstart.evaluation.probabilities import as_logits, softmax
 from headstart.fitting.answers import SplitAnswers
-from headstart.fitting.costs import FINETUNED_REFERENCES, WRITING, ImagesAfter, Speed
+from headstart.fitting.costs import FINETUNED_REFERENCES, WRITING, ImagesAfter, SecondsPerImage
 from headstart.fitting.fitted import Fitted
 from headstart.fitting.probe_fit import epoch_zero
 from headstart.fitting.scanned import Scanned
@@ -194,7 +194,7 @@ def _check_whole(tuned: TrainedEpochs) -> None:
         raise OutOfTimeError("the time was over before training was", hint="give more time")
 
 
-def seconds_per_image(job: FinetuneJob, deadline: Deadline, progress: Progress) -> Speed:
+def seconds_per_image(job: FinetuneJob, deadline: Deadline, progress: Progress) -> SecondsPerImage:
     """The speed of this machine, measured with a few training steps. Raises OutOfTimeError if they do not fit."""
 
     def timing(stage: str, done: int, total: int) -> None:
@@ -213,7 +213,7 @@ def seconds_per_image(job: FinetuneJob, deadline: Deadline, progress: Progress) 
             _train(job, job.new_network(), pixels, rows[: n * size], None, timing, "timing", stop_after=1, limit=limit)
         )
         seconds[n] = deadline.spent() - began
-    return Speed(decoding, max(seconds[3] - seconds[1], 1e-3) / max(len(rows) - size, 1))
+    return SecondsPerImage(decoding, max(seconds[3] - seconds[1], 1e-3) / max(len(rows) - size, 1))
 
 
 def _answers_of_val(job: FinetuneJob, tuned: TrainedEpochs) -> tuple[SplitAnswers, float]:
@@ -256,6 +256,7 @@ def _familiarity(job: FinetuneJob, pixels: KeptPixels, progress: Progress) -> Fa
         job.scanned.groups[known],
         _vectors_of(job, job.network, unseen, progress, FAMILIAR),
         seed=seed,
+        n_last=job.network.n_last,
     )
 
 
@@ -268,7 +269,7 @@ def _known(job: FinetuneJob) -> np.ndarray:
 def _features(network: Network, pixels: KeptPixels, rows: np.ndarray, job: FinetuneJob, progress: Progress) -> np.ndarray:
     """(n, n_features) float32: features of training images, preprocessed as for prediction from the kept pixels."""
     source = pixels.only(rows)
-    views = map_in_threads(lambda i: network.preprocess.view_of_pixels(source[i]), range(len(rows)), job.plan.workers)
+    views = map_in_threads(lambda i: network.preprocess.views_of_pixels(source[i]), range(len(rows)), job.plan.workers)
     found = np.empty((len(rows), network.n_features), np.float32)
     for i, vector in enumerate(features_of(network.extractor(), views)):
         found[i] = vector

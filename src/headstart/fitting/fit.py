@@ -70,4 +70,5 @@ def split_for(scanned: Scanned, *, val_fraction: float | None = None) -> Split:
         val_fraction=settings.val_fraction if val_fraction is None else val_fraction,
         needs_val=settings.takes_steps,
         seed=settings.seed,
+        looked_at=scanned.compared_on,
     )

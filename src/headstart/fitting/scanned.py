@@ -12,6 +12,7 @@ from headstart.data.facts import ImageFacts, notes_on
 from headstart.data.sources import Skipped, Sources
 from headstart.data.splits import groups_of
 from headstart.fitting.feature_table import FeatureTable
+from headstart.fitting.view_choice import ViewChoice, choose_views, own_views
 from headstart.model.feature_store import FeatureStore
 from headstart.model.features import Work, scan
 from headstart.model.pretrained import Backbone, open_backbone
@@ -33,6 +34,8 @@ class Scanned:
     twins: Twins  # splits made here keep twins together; a split that came with the data may not
     groups: np.ndarray  # (n_images,) int64: related images, including twins
     work: Work  # how much the pass had to compute
+    views: ViewChoice  # what the network sees of each image
+    compared_on: np.ndarray  # (n_images,) bool: the images that views were compared on
     seconds: dict[str, float]  # stage -> seconds
 
     def table(self) -> FeatureTable:
@@ -47,11 +50,20 @@ def scan_given(
     progress: Progress = silent,
     *,
     make_dataset: MakeDataset = training_dataset,
+    compare_views: bool = True,
+    known_views: ViewChoice | None = None,
 ) -> Scanned:
-    """Opens the backbone and every candidate once. Raises DataError if `make_dataset` refuses the images found."""
+    """Opens the backbone and every candidate once, with the views that the settings name.
+
+    If they name none, they are those found to be best, unless `compare_views` is False, or those found before, `known_views`.
+    Raises DataError if `make_dataset` refuses the images found.
+    """
     began = time.perf_counter()
     backbone = open_backbone(settings, progress)
-    loaded = time.perf_counter()
+    opened = time.perf_counter()
+    chosen = choose_views(backbone, sources, settings, progress, known_views) if compare_views else own_views(backbone)
+    backbone, settings = chosen.backbone, settings.model_copy(update={"view": chosen.choice.view})
+    compared = time.perf_counter()
     found = scan(
         [candidate for source in sources for candidate in source.candidates],
         backbone.preprocess,
@@ -63,7 +75,20 @@ def scan_given(
     skipped = (*(entry for source in sources for entry in source.skipped), *found.skipped)
     dataset = make_dataset(sources[0].name, found.images, skipped, sources)
     dataset = replace(dataset, notes=(*dataset.notes, *notes_on(found.facts)))
-    twins = find_twins(dataset.images, found.facts, found.vectors)
+    n_last = backbone.frozen.n_last if backbone.frozen else 0
+    twins = find_twins(dataset.images, found.facts, found.vectors[:, :n_last])
     groups = groups_of(dataset.images, twins.pairs())
-    seconds = {"load": loaded - began, "scan": time.perf_counter() - loaded}
-    return Scanned(settings, backbone, dataset, found.facts, found.vectors, twins, groups, found.work, seconds)
+    seconds = {"load": opened - began, "views": compared - opened, "scan": time.perf_counter() - compared}
+    return Scanned(
+        settings,
+        backbone,
+        dataset,
+        found.facts,
+        found.vectors,
+        twins,
+        groups,
+        found.work.after(chosen.work),
+        chosen.choice,
+        np.array([image.path in chosen.seen for image in dataset.images], bool),
+        seconds,
+    )

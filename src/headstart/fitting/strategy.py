@@ -10,7 +10,7 @@ from headstart.deadline import NEVER, Deadline, OutOfTimeError
 from headstart.errors import DataError
 from headstart.evaluation.paired import Difference, paired_difference, smallest_gain_shown
 from headstart.fitting.choice import Choice, keep_probe
-from headstart.fitting.costs import Costs
+from headstart.fitting.costs import WRITING, Costs
 from headstart.fitting.fit import split_for
 from headstart.fitting.scanned import Scanned
 from headstart.model.pace import TimeLimit
@@ -24,8 +24,13 @@ FIT_OF_CLASS, HELD_OF_CLASS = 20, 10  # ... unless that would leave each class w
 TRIAL_BATCH = 8
 TRIAL_SHARE = 0.35  # of the remaining time, for the trial
 RESERVE = 0.9  # share of the remaining time that may be planned for
-# Seconds without which fine-tuning is not even measured: torch has to be imported, and some steps of training made.
-MEASURING = 15.0
+# Seconds without which fine-tuning is not even measured: importing torch and building the network took 4 s on two free cores
+# and 11 s on cores with three times the work they can do.
+STARTING = 20.0
+# Of the remaining time, for measuring a few steps. Torch's threads wait for each other, so that on busy cores a step of
+# training can take fifty times as long as on free ones, and these steps a minute.
+MEASURING_SHARE = 0.2
+PROBE_RUN = 5  # how long a probe's run takes, learning curve and checks included, as a multiple of the trial's fit
 
 
 def choose(scanned: Scanned, deadline: Deadline = NEVER, progress: Progress = silent) -> Choice:
@@ -50,7 +55,7 @@ def choose(scanned: Scanned, deadline: Deadline = NEVER, progress: Progress = si
             return keep_probe("fine-tuning chooses its best epoch on val images, but there are none")
     except DataError as refusal:
         return keep_probe(f"fine-tuning needs val images, but {refusal.message}")
-    trial = _Trial.of(finetuning, split, progress)
+    trial = _Trial.of(finetuning, split, deadline, progress)
     if trial is None:
         return keep_probe("a class is too small to hold out images for a comparison")
     n = len(trial.held)
@@ -69,9 +74,10 @@ class _Trial:
     fit: np.ndarray  # (n_fit,) int64
     held: np.ndarray  # (n_held,) int64
     probe_right: np.ndarray  # (n_held,) bool
+    probe_seconds: float  # that fitting the probe took
 
     @classmethod
-    def of(cls, scanned: Scanned, split: Split, progress: Progress) -> "_Trial | None":
+    def of(cls, scanned: Scanned, split: Split, deadline: Deadline, progress: Progress) -> "_Trial | None":
         """The trial that the split allows; None if a class has too few groups to hold any out."""
         table, seed = scanned.table(), scanned.settings.seed
         labels, groups = table.labels[split.train], table.groups[split.train]
@@ -83,15 +89,17 @@ class _Trial:
             np.sort(split.train[part[spread_order(labels[part], seed)[:most]]])
             for part, most in zip(parts, (most_fit, most_held), strict=True)
         )
+        began = deadline.spent()
         head = table.fit(fit, seed, progress).head
         right = head.logits(table.vectors[held]).argmax(axis=1) == table.labels[held]
-        return cls(scanned, split, fit, held, right)
+        return cls(scanned, split, fit, held, right, deadline.spent() - began)
 
 
 def _try_finetuning(trial: _Trial, deadline: Deadline, progress: Progress) -> Choice:
     budget = f"--time-budget {deadline.seconds:g}"
     too_short = f"{budget} is too short to try fine-tuning"
-    if deadline.left() < MEASURING:
+    probe_run = PROBE_RUN * trial.probe_seconds + WRITING  # if the probe is kept in the end
+    if deadline.left() < STARTING + probe_run:
         return keep_probe(too_short)
     from headstart.fitting.finetune_fit import answers_of_trial, finetune_job, seconds_per_image
 
@@ -101,7 +109,8 @@ def _try_finetuning(trial: _Trial, deadline: Deadline, progress: Progress) -> Ch
     parts = Split(trial.fit, np.empty(0, np.int64), trial.held, "none")
     job = finetune_job(replace(scanned, settings=small_steps), parts, None, progress)
     try:
-        speed = seconds_per_image(job, deadline, progress)
+        kept_free = max(probe_run, (1 - MEASURING_SHARE) * deadline.left())
+        speed = seconds_per_image(job, deadline.before(kept_free), progress)
     except OutOfTimeError:
         return keep_probe(too_short)
     costs = Costs.of(trial.split, len(trial.fit), n_held, speed, refit=settings.refit)
@@ -113,7 +122,7 @@ def _try_finetuning(trial: _Trial, deadline: Deadline, progress: Progress) -> Ch
     job = replace(job, plan=job.plan.with_epochs(trial_epochs))
     began = deadline.spent()
     try:
-        limit = TimeLimit(deadline.before(costs.run(1) + n_held * speed.decoding), later=n_held)
+        limit = TimeLimit(deadline.before(max(costs.run(1), probe_run) + n_held * speed.decoding), later=n_held)
         answers = answers_of_trial(job, trial.held, progress, limit)
     except OutOfTimeError:
         return keep_probe(

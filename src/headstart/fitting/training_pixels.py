@@ -65,8 +65,8 @@ def keep_pixels(images: Sequence[LabelledImage], preprocess: Preprocess, workers
 
 
 def keep_views(images: Sequence[LabelledImage], preprocess: Preprocess, workers: int, progress: Progress) -> np.ndarray:
-    """(n, size, size, 3) uint8: the images, preprocessed as for prediction. Raises DataError."""
-    views = allocate((len(images), preprocess.size_px, preprocess.size_px, 3))
+    """(n, n_views, size, size, 3) uint8: the images, preprocessed as for prediction. Raises DataError."""
+    views = allocate((len(images), preprocess.n_views, preprocess.size_px, preprocess.size_px, 3))
     for i, opened in enumerate(open_again(Pipeline(preprocess), images, workers, progress, "decoding val")):
         views[i] = opened.pixels
     return views

@@ -27,6 +27,7 @@ from headstart.model.extractor import GPU_BATCH, ONNX_RUNTIME, TORCH_BATCH, Engi
 from headstart.model.head import Head
 from headstart.model.precision import full_float32
 from headstart.model.specs import BackboneSpec, find_backbone
+from headstart.model.stages import StagedNetwork, reported_stages
 from headstart.model.states import check_state, read_state
 from headstart.model.tensor_names import to_timm_names
 from headstart.model.timm_networks import as_timm_loads, fit_input_size, give_linear_head
@@ -51,9 +52,12 @@ class Network:
 
     def __init__(self, spec: BackboneSpec, module: torch.nn.Module, preprocess: Preprocess, device: str = "cpu") -> None:
         self.spec = spec
+        self._n_features: int | None = None
+        self._n_last = _last_layer(module, spec.name).in_features  # of the network as timm builds it
         self.device, self._fork = torch.device(device), forks()
         self.module = module.to(device=self.device).to(memory_format=torch.channels_last).eval()
         self.preprocess = preprocess
+        self.classifier = StagedNetwork(self.module, spec.stages or (), self.last_layer_name)  # shares the module's parameters
 
     @property
     def preprocess(self) -> Preprocess:
@@ -81,17 +85,23 @@ class Network:
     @property
     def n_features(self) -> int:
         """Length of a feature vector."""
-        return self.last_layer.in_features
+        if self._n_features is None:
+            blank = np.zeros((1, self.preprocess.size_px, self.preprocess.size_px, 3), np.uint8)
+            self._n_features = self.features(blank).shape[1] if self.spec.stages else self.last_layer.in_features
+        return self._n_features
+
+    @property
+    def n_last(self) -> int:
+        """How many features, the first, are the last pooled layer's."""
+        return self._n_last
 
     @torch.inference_mode()
     def features(self, views: np.ndarray) -> np.ndarray:
-        """(n, size, size, 3) uint8 views -> (n, n_features) float32: the input of the last layer."""
+        """(n, size, size, 3) uint8 views -> (n, n_features) float32: the last pooled layer, then the mean of each stage."""
         self._survive_fork()
         self.module.eval()
-        module: Any = self.module  # timm's own methods
         with full_float32():
-            outputs = module.forward_head(module.forward_features(self.to_input(views)), pre_logits=True)
-            return outputs.float().cpu().numpy()
+            return self.classifier.features(self.to_input(views)).float().cpu().numpy()
 
     def extractor(self, kept_as: NetworkId | None = None) -> Extractor:
         """The network in its current state without its last layer, in torch and full precision."""
@@ -109,8 +119,8 @@ class Network:
             self.set_head(head)
             return self.model(extractor.engine)
 
-        extractor = self.extractor(NetworkId(self.spec.timm_name, weights_sha256))
-        return Frozen(self.spec, self.preprocess, extractor, self.n_features, with_head)
+        extractor = self.extractor(NetworkId(self.spec.timm_name, weights_sha256, self.spec.stages or ()))
+        return Frozen(self.spec, self.preprocess, extractor, self.n_features, self.n_last, with_head)
 
     def head(self) -> Head:
         """A copy of the last layer."""
@@ -140,7 +150,8 @@ class Network:
         self._survive_fork()
         self.module.eval()
         with full_float32():
-            return self.module(self.to_input(views)).float()
+            logits: torch.Tensor = self.classifier(self.to_input(views)).float()
+            return logits
 
     def logits(self, views: np.ndarray) -> np.ndarray:
         """(n, size, size, 3) uint8 views -> (n, n_classes) float32."""
@@ -210,16 +221,14 @@ class _Body(torch.nn.Module):
 
     def __init__(self, network: Network) -> None:
         super().__init__()
-        self.network = network.module
+        self.classifier = network.classifier
         for name, part in zip(("scale", "shift"), network.preprocess.scale_and_shift(), strict=True):
             self.register_buffer(name, torch.from_numpy(part).view(1, 3, 1, 1))
 
     def forward(self, views: torch.Tensor) -> torch.Tensor:
-        network: Any = self.network
         scale, shift = self.get_buffer("scale"), self.get_buffer("shift")
         inputs = views.permute(0, 3, 1, 2).float() * scale + shift
-        outputs: torch.Tensor = network.forward_head(network.forward_features(inputs), pre_logits=True)
-        return outputs
+        return self.classifier.features(inputs)
 
 
 @contextmanager
@@ -242,7 +251,12 @@ def pretrained_network(spec: BackboneSpec, weights: WeightsFile, device: str = "
     state = as_timm_loads(to_timm_names(read_state(weights.path), module.state_dict()), module, head)
     check_state(module, state, head, weights.path)
     _load_body_and_head(module, state)
-    return Network(spec, module, _preprocess_of(spec, module), device)
+    preprocess = _preprocess_of(spec, module)
+    if spec.stages is None:
+        spec = spec.model_copy(
+            update={"stages": reported_stages(module, resolve_data_config({}, model=module)["input_size"][-1])}
+        )
+    return Network(spec, module, preprocess, device)
 
 
 def untrained_network(spec: BackboneSpec) -> Network:
@@ -364,5 +378,5 @@ def _preprocess_of(spec: BackboneSpec, module: torch.nn.Module) -> Preprocess:
         interpolation=interpolation,
         mean=wanted["mean"],
         std=wanted["std"],
-        crop=crop,
+        cuts=("crop" if crop == "center" else "whole",),
     )

@@ -22,20 +22,25 @@ from headstart.progress import Progress, silent
 from headstart.schema import Count, Name, Positive, Schema, Sha256, parse_json
 from headstart.storage import atomic_folder, home, sha256_of_bytes, sha256_of_file, write_json
 
-FORMAT: Literal[2] = 2  # format 1 named the engine that was fastest when it was built
+FORMAT: Literal[3] = 3  # format 2 had no stages; format 1 named the engine that was fastest when it was built
 GRAPH, STATE, RECORD = "graph.onnx", "weights.safetensors", "compiled.json"
 
 
 class CompiledRecord(Schema):
     """The content of compiled.json."""
 
-    format: Literal[2] = FORMAT
+    format: Literal[3] = FORMAT
     spec: BackboneSpec  # completed if it is one of timm's
     preprocess: Preprocess
     last_layer: Name  # the prefix of its tensors, such as "classifier"
     tensors: dict[str, tuple[Count, ...]]  # every tensor but the last layer's: name -> shape
     n_features: Positive
+    n_last: Positive  # how many of them, the first, are the last pooled layer's
     sha256: dict[str, Sha256] = Field(default_factory=dict)  # file in the folder -> digest
+
+    def fits(self, preprocess: Preprocess, stages: tuple[str, ...]) -> bool:
+        """Whether the compiled form takes the views of `preprocess` and gives the features of these stages."""
+        return self.preprocess.fits_network_of(preprocess) and (self.spec.stages or ()) == stages
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,15 +61,16 @@ class Compiled:
         return self.folder / STATE
 
 
-def compiled_folder(timm_name: str, weights_sha256: str, view: int | str | None) -> Path:
+def compiled_folder(timm_name: str, weights_sha256: str, view: int | str | None, with_stages: bool = False) -> Path:
     """The folder of a network's compiled form, whether or not it exists.
 
     `view` identifies the input: None for the pretrained input, a size in pixels for the same at another size, or the digest of
-    its Preprocess for the network of a bundle.
+    its Preprocess for the network of a bundle. `with_stages` says whether the outputs of
+    its stages are features too.
 
     The folder's name is a digest, so a foreign manifest can never choose the path.
     """
-    identity = json.dumps([timm_name, weights_sha256, view]).encode()
+    identity = json.dumps([timm_name, weights_sha256, view, *(["stages"] if with_stages else [])]).encode()
     return home() / "compiled" / sha256_of_bytes(identity)[:32]
 
 

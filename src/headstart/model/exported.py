@@ -10,6 +10,7 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
+from headstart.data.preprocess import Preprocess
 from headstart.errors import BundleError
 from headstart.model.engines import INPUT, OUTPUT, PROBABILITIES, Compute, onnxruntime_engine, openvino_engine
 from headstart.model.head import Head
@@ -23,11 +24,12 @@ HEAD = "head.safetensors"
 FLOAT_CONVOLUTIONS = 8  # at the start of a quantised network: the stem and two blocks
 
 
-def write_onnx(body: Path, head: Head, file: Path, facts: Mapping[str, str]) -> None:
+def write_onnx(body: Path, head: Head, file: Path, facts: Mapping[str, str], preprocess: Preprocess) -> None:
     """Writes the compiled network `body` followed by the last layer and softmax; `facts` become the file's metadata.
 
-    The input is `views` (n, size, size, 3) uint8; the outputs are `features` (n, n_features) and `probabilities`
-    (n, n_classes), both float32. The exporter's notes on nodes are left out: they name files on this machine.
+    The input is `views` (n, size, size, 3) uint8, or (n, n_views, size, size, 3) if the model sees several views of an image;
+    the outputs are `features` (n, n_features) and `probabilities` (n, n_classes), both float32. The exporter's notes on nodes
+    are left out: they name files on this machine.
     """
     import onnx
     from onnx import TensorProto, helper, numpy_helper
@@ -38,6 +40,8 @@ def write_onnx(body: Path, head: Head, file: Path, facts: Mapping[str, str]) -> 
         part.ClearField("metadata_props")
     for name, values in (("head.weight", head.weight), ("head.bias", head.bias)):
         graph.initializer.append(numpy_helper.from_array(values, name))
+    if preprocess.n_views > 1:
+        _join_views(graph, preprocess)
     graph.node.append(helper.make_node("Gemm", [OUTPUT, "head.weight", "head.bias"], ["logits"], transB=1))
     graph.node.append(helper.make_node("Softmax", ["logits"], [PROBABILITIES], axis=-1))
     n = graph.input[0].type.tensor_type.shape.dim[0].dim_param or "n"
@@ -46,6 +50,25 @@ def write_onnx(body: Path, head: Head, file: Path, facts: Mapping[str, str]) -> 
     onnx.checker.check_model(model)
     with atomic_write(file) as aside:
         onnx.save(model, str(aside))
+
+
+def _join_views(graph: Any, preprocess: Preprocess) -> None:
+    """Changes a graph for single views into one for (n, n_views, size, size, 3) images, whose features are the mean."""
+    from onnx import TensorProto, helper, numpy_helper
+
+    side, n_views = preprocess.size_px, preprocess.n_views
+    n_features = graph.output[0].type.tensor_type.shape.dim[1].dim_value
+    n = graph.input[0].type.tensor_type.shape.dim[0].dim_param or "n"
+    for node in graph.node:
+        for names, old, new in ((node.input, INPUT, "single_views"), (node.output, OUTPUT, "single_features")):
+            names[:] = [new if name == old else name for name in names]
+    for name, shape in (("single_shape", (-1, side, side, 3)), ("joint_shape", (-1, n_views, n_features))):
+        graph.initializer.append(numpy_helper.from_array(np.array(shape, np.int64), name))
+    graph.initializer.append(numpy_helper.from_array(np.array([1], np.int64), "views_axis"))
+    graph.node.insert(0, helper.make_node("Reshape", [INPUT, "single_shape"], ["single_views"]))
+    graph.node.append(helper.make_node("Reshape", ["single_features", "joint_shape"], ["features_of_views"]))
+    graph.node.append(helper.make_node("ReduceMean", ["features_of_views", "views_axis"], [OUTPUT], keepdims=0))
+    graph.input[0].CopyFrom(helper.make_tensor_value_info(INPUT, TensorProto.UINT8, [n, n_views, side, side, 3]))
 
 
 def as_half_precision(file: Path) -> None:
@@ -59,7 +82,7 @@ def as_half_precision(file: Path) -> None:
 
 
 def as_int8(file: Path, views: Sequence[np.ndarray]) -> None:
-    """Quantises an ONNX file's convolutions to eight bits, with ranges measured on `views`, (1, size, size, 3) uint8 each.
+    """Quantises an ONNX file's convolutions to eight bits, with ranges measured on `views`, one input of the file each.
 
     The first convolutions and the last layer stay in float32: they are small, and their errors would affect everything that
     follows. Weights use seven of the eight bits: processors without VNNI add 8-bit products in 16 bits, which would overflow.
@@ -115,8 +138,13 @@ def write_openvino(onnx_file: Path, file: Path, *, half: bool) -> None:
         raise OSError(f"{file.name} cannot be written ({error})") from error
 
 
-def exported_engine(file: Path, output: str, size_px: int, width: int) -> Compute:
-    """A function that runs an exported file: (n, size_px, size_px, 3) uint8 -> (n, width), the named output.
+def as_input(views: np.ndarray) -> np.ndarray:
+    """(n, n_views, size, size, 3) views as an exported file takes them: without the second axis if there is only one view."""
+    return views[:, 0] if views.shape[1] == 1 else views
+
+
+def exported_engine(file: Path, output: str, preprocess: Preprocess, width: int) -> Compute:
+    """A function that runs an exported file on what `as_input` returns: uint8 -> (n, width), the named output.
 
     It is tried on a blank view first, since a file need not be the one that its manifest describes. Raises BundleError.
     """
@@ -125,7 +153,7 @@ def exported_engine(file: Path, output: str, size_px: int, width: int) -> Comput
             compute = onnxruntime_engine(file, output)
         else:
             compute = openvino_engine(file, "fp32", cores(), output, keep=False)
-        found = compute(np.zeros((1, size_px, size_px, 3), np.uint8)).shape
+        found = compute(as_input(np.zeros((1, preprocess.n_views, *[preprocess.size_px] * 2, 3), np.uint8))).shape
     except ModuleNotFoundError:  # reported as a missing package
         raise
     except Exception as error:  # engines raise all kinds of errors on an invalid file or view

@@ -32,22 +32,47 @@ class NetworkId:
 
     backbone: str  # timm's name
     weights_sha256: str
+    stages: tuple[str, ...] = ()  # whose outputs are features too
 
 
 @dataclass(frozen=True, slots=True)
 class Extractor:
-    """A frozen network without its last layer."""
+    """A frozen network without its last layer.
+
+    The features of a view are the last pooled layer, followed by the mean over the view of the output of each stage.
+    """
 
     compute: Callable[[np.ndarray], np.ndarray]  # (n, size, size, 3) uint8 -> (n, n_features) float32; thread-safe
     engine: Engine
     # 1: the thread that decodes an image also computes its features. No thread waits, and no result depends on other images.
     batch_images: int = 1
     kept_as: NetworkId | None = None  # None: its features are not stored
+    joins_views: bool = False  # an exported model: takes (n, n_views, size, size, 3) if there are several, returns their mean
 
     @property
     def takes_batches(self) -> bool:
         """Whether several images are computed together, as on a GPU."""
         return self.batch_images > 1
+
+    def vectors(self, views: np.ndarray) -> np.ndarray:
+        """(n, n_views, size, size, 3) uint8 -> (n, n_views, n_features) float32; (n, 1, n_features) if it joins the views."""
+        n, n_views = views.shape[:2]
+        if self.joins_views:
+            return self.compute(views[:, 0] if n_views == 1 else views)[:, None]
+        single = views.reshape(-1, *views.shape[2:])
+        if self.takes_batches:
+            return self.compute(single).reshape(n, n_views, -1)
+        # One by one: a view's features have the same bits whatever is computed with it, so they can be stored.
+        return np.concatenate([self.compute(view[None]) for view in single]).reshape(n, n_views, -1)
+
+    def features(self, views: np.ndarray) -> np.ndarray:
+        """(n, n_views, size, size, 3) uint8 -> (n, n_features) float32, the input of a head."""
+        return mean_of_views(self.vectors(views))
+
+
+def mean_of_views(vectors: np.ndarray) -> np.ndarray:
+    """(..., n_views, n_features) -> (..., n_features) float32: the mean, which a linear layer turns into the mean logits."""
+    return vectors[..., 0, :] if vectors.shape[-2] == 1 else vectors.mean(axis=-2, dtype=np.float32)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,4 +95,5 @@ class Frozen:
     preprocess: Preprocess
     extractor: Extractor
     n_features: int
+    n_last: int  # how many of them, the first, are the last pooled layer's
     with_head: Callable[[Head], Model]  # returns the classifier with a fitted head

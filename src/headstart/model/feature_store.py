@@ -50,6 +50,7 @@ class FeatureSpace:
     engine: str
     precision: str
     pixels_version: str
+    stages: str = ""  # besides the last layer, separated by spaces; earlier versions have none
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +71,9 @@ class Table:
 
     def __init__(self, folder: Path, space: FeatureSpace | FactSpace) -> None:
         self._folder = folder
-        self._space: dict[str, str | int] = asdict(space)
-        self._key = sha256_of_bytes(json.dumps(asdict(space), sort_keys=True).encode())[:16]
+        named = {name: value for name, value in asdict(space).items() if name != "stages" or value}
+        self._space: dict[str, str | int] = named
+        self._key = sha256_of_bytes(json.dumps(named, sort_keys=True).encode())[:16]
         self._index = DigestIndex()
         self._parts: list[Path] = []
         self._told = False  # whether an unreadable part was reported: if one is unreadable, most are
@@ -200,15 +202,20 @@ class Shelf:
     def __init__(self, store: "FeatureStore", preprocess: Preprocess, extractor: Extractor | None) -> None:
         self._store = store
         self._fact_space = FactSpace(FACTS_VERSION, preprocess.decode_px, pixels_version(preprocess.decoding))
-        self._feature_space: FeatureSpace | None = None
+        self._feature_spaces: tuple[FeatureSpace, ...] = ()  # one for each view
         if extractor is not None and extractor.kept_as is not None:
-            self._feature_space = FeatureSpace(
-                backbone=extractor.kept_as.backbone,
-                weights_sha256=extractor.kept_as.weights_sha256,
-                preprocess=preprocess.digest(),
-                engine=extractor.engine.name,
-                precision=extractor.engine.precision,
-                pixels_version=pixels_version(preprocess.decoding),
+            network = extractor.kept_as
+            self._feature_spaces = tuple(
+                FeatureSpace(
+                    backbone=network.backbone,
+                    weights_sha256=network.weights_sha256,
+                    preprocess=view.digest(),
+                    engine=extractor.engine.name,
+                    precision=extractor.engine.precision,
+                    pixels_version=pixels_version(preprocess.decoding),
+                    stages=" ".join(network.stages),
+                )
+                for view in preprocess.one_by_one()
             )
         self._can_write = True
 
@@ -217,11 +224,18 @@ class Shelf:
         return self._store.facts(self._fact_space, digests)
 
     def vectors(self, digests: Sequence[str]) -> dict[str, np.ndarray]:
-        """The stored vectors among `digests`."""
-        return self._store.vectors(self._feature_space, digests) if self._feature_space else {}
+        """The vectors of all views, (n_views, n_features) float32, of each of `digests` for which all are stored."""
+        if not self._feature_spaces:
+            return {}
+        first, *more = (self._store.vectors(space, digests) for space in self._feature_spaces)
+        known = [digest for digest in first if all(digest in others for others in more)]
+        return {digest: np.stack([first[digest], *(others[digest] for others in more)]) for digest in known}
 
     def keep(self, facts: dict[str, ImageFacts], vectors: dict[str, np.ndarray]) -> None:
-        """Stores new facts and vectors. If home() cannot be written to, warns once and stores nothing."""
+        """Stores new facts, and the vectors of all views of each image.
+
+        If home() cannot be written to, warns once and stores nothing.
+        """
         if not self._can_write:
             return
         try:
@@ -229,12 +243,18 @@ class Shelf:
             new = [digest for digest in facts if digest not in known]
             if new:
                 self._store.add_facts(self._fact_space, new, [facts[digest] for digest in new])
-            if vectors and self._feature_space:
-                self._store.add_vectors(self._feature_space, list(vectors), np.stack(list(vectors.values())))
+            for number, space in enumerate(self._feature_spaces):
+                self._keep_view(space, {digest: of_views[number] for digest, of_views in vectors.items()})
         except OSError as error:
             self._can_write = False
             message = f"features are not stored, because {self._store.root} cannot be written to: {error.strerror or error}"
             warnings.warn(message, HeadstartWarning, stacklevel=2)
+
+    def _keep_view(self, space: FeatureSpace, vectors: dict[str, np.ndarray]) -> None:
+        known = self._store.vectors(space, list(vectors)) if len(self._feature_spaces) > 1 else {}  # from a run with one view
+        new = [digest for digest in vectors if digest not in known]
+        if new:
+            self._store.add_vectors(space, new, np.stack([vectors[digest] for digest in new]))
 
 
 class FeatureStore:

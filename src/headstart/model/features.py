@@ -12,7 +12,7 @@ from headstart.data.facts import ImageFacts
 from headstart.data.images import UnreadableImage
 from headstart.data.preprocess import Preprocess
 from headstart.data.sources import Candidate, Skipped
-from headstart.model.extractor import Extractor
+from headstart.model.extractor import Extractor, mean_of_views
 from headstart.model.pipeline import Opened, Pipeline
 from headstart.progress import Progress, silent
 from headstart.storage import sha256_of_bytes
@@ -46,6 +46,16 @@ class Work:
     network_seconds: float = 0.0
     wall_seconds: float = 0.0
 
+    def after(self, earlier: "Work") -> "Work":
+        """Both together, where what the earlier pass computed was in the store for this one."""
+        return Work(
+            self.computed + earlier.computed,
+            max(0, self.stored - earlier.computed),
+            self.decode_seconds + earlier.decode_seconds,
+            self.network_seconds + earlier.network_seconds,
+            self.wall_seconds + earlier.wall_seconds,
+        )
+
     def sentence(self) -> str:
         """A sentence on how fast the pass was and what limited it."""
         if not self.computed:
@@ -64,7 +74,12 @@ class ScannedImage:
 
     image: LabelledImage
     facts: ImageFacts
-    vector: np.ndarray  # (n_features,) float32; empty without an extractor
+    vectors: np.ndarray  # (n_views, n_features) float32; (1, 0) without an extractor
+
+    @property
+    def vector(self) -> np.ndarray:
+        """(n_features,) float32: the mean of the views' vectors."""
+        return mean_of_views(self.vectors)
 
 
 def scan(
@@ -155,10 +170,10 @@ def _known(chunk: Sequence[Candidate], shelf: "Shelf", workers: int | None, *, n
     vectors = shelf.vectors(digests)
 
     def known(digest: str) -> Opened | None:
-        fact, vector = facts.get(digest), vectors.get(digest)
-        if fact is None or (needs_vector and vector is None and not fact.problem):
+        fact, of_views = facts.get(digest), vectors.get(digest)
+        if fact is None or (needs_vector and of_views is None and not fact.problem):
             return None
-        return Opened(fact.problem, sha256=digest, facts=fact, vector=vector)
+        return Opened(fact.problem, sha256=digest, facts=fact, vectors=of_views)
 
     return [known(digest) for digest in digests]
 
@@ -167,7 +182,7 @@ def _keep(fresh: Sequence[Opened], shelf: "Shelf") -> None:
     by_digest = {opened.sha256: opened for opened in fresh if opened.sha256}
     shelf.keep(
         {digest: ImageFacts(problem=one.problem) if one.problem else one.facts for digest, one in by_digest.items()},
-        {digest: one.vector for digest, one in by_digest.items() if one.vector is not None},
+        {digest: one.vectors for digest, one in by_digest.items() if one.vectors is not None},
     )
 
 
@@ -184,7 +199,7 @@ def _row(candidate: Candidate, opened: Opened) -> ScannedImage | Skipped:
         width=opened.facts.width,
         height=opened.facts.height,
     )
-    return ScannedImage(image, opened.facts, opened.vector if opened.vector is not None else np.empty(0, np.float32))
+    return ScannedImage(image, opened.facts, np.empty((1, 0), np.float32) if opened.vectors is None else opened.vectors)
 
 
 def _digests(candidates: Sequence[Candidate]) -> list[str]:

@@ -4,6 +4,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -43,7 +44,7 @@ class TrainingImages:
 class HeldOutImages:
     """The images for validation, preprocessed as for prediction."""
 
-    views: np.ndarray  # (n, size, size, 3) uint8
+    views: np.ndarray  # (n, n_views, size, size, 3) uint8
     labels: np.ndarray  # (n,) int64
 
 
@@ -170,10 +171,10 @@ class _Loop:
         if plan.network.batch_norm == "frozen":
             size = network.preprocess.size_px
             noise = np.random.default_rng(0).integers(0, 256, (2, size, size, 3), dtype=np.uint8)
-            self.folded = fold_batch_norms(network.module, network.to_input(noise))
-        self.parallel: torch.nn.Module = network.module
+            self.folded = fold_batch_norms(network.module, partial(network.classifier, network.to_input(noise)))
+        self.parallel: torch.nn.Module = network.classifier
         if world.size > 1:
-            self.parallel = DistributedDataParallel(network.module)
+            self.parallel = DistributedDataParallel(network.classifier)
         n_classes = network.last_layer.out_features
         # Balanced: training adds the classes' log shares to the logits, so the network does not learn them (logit adjustment,
         # Menon et al. 2021); val weights all classes equally.
@@ -240,7 +241,9 @@ class _Loop:
         self.pace.start()
         parts = []
         for begin in range(0, len(labels), size):
-            parts.append(self.network.forward(views[begin : begin + size]))
+            part = views[begin : begin + size]
+            logits_of_views = self.network.forward(part.reshape(-1, *part.shape[2:]))
+            parts.append(logits_of_views.view(len(part), part.shape[1], -1).mean(dim=1))
             self.progress("validating", min(begin + size, len(labels)), len(labels))
         logits = torch.cat(parts).cpu().numpy()
         self.pace.validated()

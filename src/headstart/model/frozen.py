@@ -19,7 +19,7 @@ from headstart.model.engines import OPENING, Compute, load_engine
 from headstart.model.extractor import ONNX_RUNTIME, Engine, Extractor, Frozen, Model, NetworkId
 from headstart.model.head import Head
 from headstart.model.lite_graph import n_features, write_lite_graph
-from headstart.model.lite_networks import LAST_LAYER, LITES, read_lite_state, tensor_shapes
+from headstart.model.lite_networks import LAST_LAYER, LITES, N_FEATURES, read_lite_state, tensor_shapes
 from headstart.model.specs import BackboneSpec
 from headstart.model.weights import WeightsFile, check_shapes
 from headstart.progress import Progress, silent
@@ -46,13 +46,13 @@ def frozen_backbone(
     progress: Progress = silent,
 ) -> Frozen:
     """The backbone in its compiled form, which is built if this machine does not have it yet. Raises HeadstartError."""
-    folder = compiled_folder(spec.timm_name, weights.sha256, image_size)
+    folder = compiled_folder(spec.timm_name, weights.sha256, image_size, with_stages=spec.stages != ())
     compiled = find_compiled(folder)
     if compiled is None or not compiled.state.is_file():
         compiled = _compile_backbone(spec, weights, image_size, folder, progress)
     record = compiled.record  # its spec was completed by timm during compilation
     preprocess = record.preprocess.newest()  # an earlier version may have compiled it
-    extractor = compiled_extractor(compiled, engine, NetworkId(record.spec.timm_name, weights.sha256))
+    extractor = compiled_extractor(compiled, engine, NetworkId(record.spec.timm_name, weights.sha256, record.spec.stages or ()))
 
     def with_head(head: Head) -> Model:
         def save(file: Path) -> None:
@@ -62,7 +62,7 @@ def frozen_backbone(
 
         return Model(record.spec, preprocess, extractor, head, save, engine)
 
-    return Frozen(record.spec, preprocess, extractor, record.n_features, with_head)
+    return Frozen(record.spec, preprocess, extractor, record.n_features, record.n_last, with_head)
 
 
 def with_engine(frozen: Frozen, engine: Engine, compute: Compute, batch_images: int) -> Frozen:
@@ -73,6 +73,15 @@ def with_engine(frozen: Frozen, engine: Engine, compute: Compute, batch_images: 
         return replace(frozen.with_head(head), extractor=extractor, answers_with=engine)
 
     return replace(frozen, extractor=extractor, with_head=with_head)
+
+
+def with_preprocess(frozen: Frozen, preprocess: Preprocess) -> Frozen:
+    """The same backbone for other views, of the same size."""
+
+    def with_head(head: Head) -> Model:
+        return replace(frozen.with_head(head), preprocess=preprocess)
+
+    return replace(frozen, preprocess=preprocess, with_head=with_head)
 
 
 def compiled_extractor(compiled: Compiled, engine: Engine, kept_as: NetworkId | None = None) -> Extractor:
@@ -165,23 +174,27 @@ def _compile(network: "Network", with_state: bool, new: Path) -> CompiledRecord:
         last_layer=head,
         tensors=tensors,
         n_features=network.n_features,
+        n_last=network.n_last,
     )
 
 
 def _compile_lite(spec: BackboneSpec, preprocess: Preprocess, weights: Path, with_state: bool, new: Path) -> CompiledRecord:
     lite = LITES[spec.name]
     state = read_lite_state(weights, lite)
-    write_lite_graph(lite, state, preprocess, new / GRAPH)
+    stages = spec.stages or ()
+    write_lite_graph(lite, state, preprocess, new / GRAPH, stages)
     # Whether such a graph agrees with torch does not depend on the weights, and is tested for each network of the family on its
     # real ones. Here remains what depends on this machine: that its engine runs the graph.
-    width, size = n_features(lite), preprocess.size_px
+    width, size = n_features(lite, stages), preprocess.size_px
     found = load_engine(ONNX_RUNTIME, new / GRAPH, cores())(np.zeros((1, size, size, 3), np.uint8))
     if found.shape != (1, width) or not np.isfinite(found).all():
         raise NotCompilable(f"the compiled form of {spec.name} gives no features", hint="use another backbone")
     if with_state:
         _save(state, new / STATE)
     tensors = {name: shape for name, shape in tensor_shapes(lite).items() if not name.startswith(f"{LAST_LAYER}.")}
-    return CompiledRecord(spec=spec, preprocess=preprocess, last_layer=LAST_LAYER, tensors=tensors, n_features=width)
+    return CompiledRecord(
+        spec=spec, preprocess=preprocess, last_layer=LAST_LAYER, tensors=tensors, n_features=width, n_last=N_FEATURES
+    )
 
 
 def _compile_backbone(

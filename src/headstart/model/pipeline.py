@@ -12,7 +12,7 @@ import numpy as np
 from headstart.data.facts import ImageFacts, facts_of
 from headstart.data.images import MAX_PIXELS, DecodedImage, Fault, UnreadableImage
 from headstart.data.preprocess import Preprocess
-from headstart.model.extractor import Extractor
+from headstart.model.extractor import Extractor, mean_of_views
 from headstart.storage import sha256_of_bytes
 from headstart.threads import map_in_threads
 
@@ -39,10 +39,17 @@ class Opened:
     fault: Fault | None = None  # the kind of problem, if any
     sha256: str = ""  # of the file's bytes, if requested and readable
     facts: ImageFacts = NO_FACTS  # only the size if no more was requested
-    pixels: np.ndarray | None = None  # (height, width, 3) uint8; None once they have become a vector
-    vector: np.ndarray | None = None  # (n_features,) float32
+    pixels: np.ndarray | None = (
+        None  # (n_views, size, size, 3) uint8, or what `Pipeline.shape` makes; None once they are vectors
+    )
+    vectors: np.ndarray | None = None  # (n_views, n_features) float32
     decode_seconds: float = 0.0
     network_seconds: float = 0.0
+
+    @property
+    def vector(self) -> np.ndarray | None:
+        """(n_features,) float32: the image's features, the mean of those of its views."""
+        return None if self.vectors is None else mean_of_views(self.vectors)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +58,7 @@ class Pipeline:
 
     preprocess: Preprocess
     extractor: Extractor | None = None  # None: only pixels are needed
-    shape: Callable[[DecodedImage], np.ndarray] | None = None  # makes the pixels; None: the view used for prediction
+    shape: Callable[[DecodedImage], np.ndarray] | None = None  # makes the pixels; None: the views used for prediction
     identify: bool = False  # whether to compute the digest of each file
     describe: bool = False  # whether to compute all facts of each image
 
@@ -86,13 +93,13 @@ class Pipeline:
             seconds = time.perf_counter() - began
             return Opened(unreadable.reason, unreadable.fault, sha256, decode_seconds=seconds)
         facts = facts_of(decoded) if self.describe else ImageFacts(width=decoded.width, height=decoded.height)
-        pixels = self.shape(decoded) if self.shape else self.preprocess.view(decoded.rgb)
+        pixels = self.shape(decoded) if self.shape else self.preprocess.views(decoded.rgb)
         ended = time.perf_counter()
         opened = Opened(sha256=sha256, facts=facts, pixels=pixels, decode_seconds=ended - began)
         if self.extractor is None or self.extractor.takes_batches:
             return opened
-        vector = self.extractor.compute(pixels[None])[0]
-        return replace(opened, pixels=None, vector=vector, network_seconds=time.perf_counter() - ended)
+        vectors = self.extractor.vectors(pixels[None])[0]
+        return replace(opened, pixels=None, vectors=vectors, network_seconds=time.perf_counter() - ended)
 
     @property
     def _collects(self) -> bool:
@@ -105,17 +112,17 @@ class Pipeline:
             return
         began = time.perf_counter()
         views = [one.pixels for _, one in waiting if one.pixels is not None]
-        vectors = iter(self.extractor.compute(np.stack(views)) if views else ())
+        vectors = iter(self.extractor.vectors(np.stack(views)) if views else ())
         seconds = (time.perf_counter() - began) / max(len(views), 1)
         for key, one in waiting:
             if one.pixels is None:
                 yield key, one
             else:
-                yield key, replace(one, pixels=None, vector=next(vectors), network_seconds=seconds)
+                yield key, replace(one, pixels=None, vectors=next(vectors), network_seconds=seconds)
 
 
 def features_of(extractor: Extractor, views: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
-    """Yields the vector of each view, (size, size, 3) uint8, computed in batches of the extractor's size."""
+    """Yields the vector of each image's (n_views, size, size, 3) uint8 views, computed in batches of the extractor's size."""
     source = iter(views)
     while batch := list(islice(source, extractor.batch_images)):
-        yield from extractor.compute(np.stack(batch))
+        yield from extractor.features(np.stack(batch))

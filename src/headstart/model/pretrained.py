@@ -1,7 +1,7 @@
 """The backbone of a run: its weights, its preprocessing and the engine that computes its features."""
 
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -11,7 +11,7 @@ from headstart.machine import has_cuda
 from headstart.model.compiled import compiled_folder, find_compiled
 from headstart.model.engines import engine_for
 from headstart.model.extractor import GPU_BATCH, Engine, Frozen
-from headstart.model.frozen import NotCompilable, check_image_size, frozen_backbone, with_engine
+from headstart.model.frozen import NotCompilable, check_image_size, frozen_backbone, with_engine, with_preprocess
 from headstart.model.licences import restriction
 from headstart.model.specs import BackboneSpec, find_backbone
 from headstart.model.speed import speed_of
@@ -31,6 +31,11 @@ class Backbone:
     preprocess: Preprocess  # of this run
     frozen: Frozen | None  # None for the tutorial recipe, which does not use features
 
+    def seen_as(self, view: str) -> "Backbone":
+        """The same network with other views of the images."""
+        preprocess = self.preprocess.seen_as(view)
+        return replace(self, preprocess=preprocess, frozen=self.frozen and with_preprocess(self.frozen, preprocess))
+
 
 def open_backbone(settings: TrainSettings, progress: Progress) -> Backbone:
     """The backbone that the settings name. Torch is loaded only for a GPU or if nothing is compiled yet.
@@ -47,6 +52,8 @@ def open_backbone(settings: TrainSettings, progress: Progress) -> Backbone:
 def weights_for(settings: TrainSettings, progress: Progress) -> tuple[BackboneSpec, WeightsFile]:
     """The backbone that the settings name and its weights, downloaded if necessary. Raises BackboneError."""
     spec = find_backbone(settings.backbone)
+    if not settings.stages or settings.recipe == "tutorial":
+        spec = spec.model_copy(update={"stages": ()})
     if spec.preprocess is None and settings.weights is None:  # only timm knows where the weights are
         from headstart.model.backbones import complete_spec
 
@@ -57,6 +64,8 @@ def weights_for(settings: TrainSettings, progress: Progress) -> tuple[BackboneSp
 def _open(settings: TrainSettings, progress: Progress) -> Backbone:
     spec, weights = weights_for(settings, progress)
     if settings.recipe == "tutorial":
+        if settings.view is not None:
+            raise SettingsError("--recipe tutorial has its own view of the images", hint="leave out --view")
         from headstart.model.backbones import pretrained_network
 
         network = pretrained_network(spec, weights)
@@ -64,7 +73,8 @@ def _open(settings: TrainSettings, progress: Progress) -> Backbone:
         check_image_size(network)
         return Backbone(network.spec, weights, network.preprocess, None)
     frozen = _frozen_on_gpu(spec, weights, settings) or _frozen_on_cpu(spec, weights, settings, progress)
-    return Backbone(frozen.spec, weights, frozen.preprocess, frozen)
+    backbone = Backbone(frozen.spec, weights, frozen.preprocess, frozen)
+    return backbone if settings.view is None else backbone.seen_as(settings.view)
 
 
 def _frozen_on_gpu(spec: BackboneSpec, weights: WeightsFile, settings: TrainSettings) -> Frozen | None:
@@ -74,7 +84,8 @@ def _frozen_on_gpu(spec: BackboneSpec, weights: WeightsFile, settings: TrainSett
     """
     if settings.device == "cpu" or (settings.device == "auto" and not has_cuda()):
         return None
-    compiled = find_compiled(compiled_folder(spec.timm_name, weights.sha256, settings.image_size))
+    folder = compiled_folder(spec.timm_name, weights.sha256, settings.image_size, with_stages=spec.stages != ())
+    compiled = find_compiled(folder)
     on_cuda = settings.device.split(":")[0] in ("auto", "cuda")
     if on_cuda and settings.precision == "fp32" and compiled is not None and compiled.state.is_file():
         frozen = frozen_backbone(spec, weights, image_size=settings.image_size)
@@ -132,7 +143,8 @@ def preprocess_for(settings: TrainSettings, own: Preprocess) -> Preprocess:
                 "size_px": TUTORIAL_SIZE_PX,
                 "resize_px": TUTORIAL_RESIZE_PX,
                 "interpolation": "bilinear",
-                "crop": "center",
+                "cuts": ("crop",),
+                "mirrored": False,
                 "decode_margin": 0.0,
             }
         )

@@ -26,6 +26,9 @@ class BackboneSpec(Schema):
     timm_name: Name
     licence: str  # of the weights
     preprocess: Preprocess | None  # None: taken from timm when the network is built
+    # The parts of the network, by timm's names, whose outputs are features too, averaged over the picture, besides the last
+    # pooled layer. None: those that timm reports, found when the network is built.
+    stages: tuple[Name, ...] | None = None
     package: WeightsPackage | None = None
     hf_repo: str = ""  # on Hugging Face; contains model.safetensors
     url: str = ""  # only downloaded if the file's name ends in the first digits of its SHA-256; always looked for in torch hub
@@ -48,6 +51,7 @@ def _lite(number: int, size_px: int, resize_px: int, file: str, sha256: str) -> 
             sha256=sha256,
             extra="train" if number == 0 else "backbones",
         ),
+        stages=("blocks.3", "blocks.4", "blocks.5", "blocks.6"),
         hf_repo=f"timm/tf_efficientnet_lite{number}.in1k",
     )
 

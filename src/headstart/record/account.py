@@ -69,7 +69,7 @@ def _without_leaks(fitted: Fitted) -> Evaluation | None:
 
 
 def _remarks(fitted: Fitted, reported: Evaluation | None) -> tuple[str, ...]:
-    return _choice_notes(fitted) + fitted.dataset.notes + fitted.notes + _held_out_notes(fitted, reported)
+    return _choice_notes(fitted) + _view_notes(fitted) + fitted.dataset.notes + fitted.notes + _held_out_notes(fitted, reported)
 
 
 def _first_notes(fitted: Fitted, reported: Evaluation, clean: Evaluation | None) -> tuple[str, ...]:
@@ -146,6 +146,24 @@ def _held_out_notes(fitted: Fitted, reported: Evaluation | None) -> tuple[str, .
         notes.append(f"interrupted: epoch {fitted.best_epoch}, the best so far, is kept")
     if fitted.refit and reported and reported.split != "test":
         notes.append("refit: the saved model was trained on train and val; the accuracy is that of the model before refitting")
+    return tuple(notes)
+
+
+def _view_notes(fitted: Fitted) -> tuple[str, ...]:
+    """What the network sees of each image, what that costs, and whether held-out images had a part in the choice."""
+    views, n_views = fitted.scanned.views, fitted.model.preprocess.n_views
+    notes = []
+    if views.trials:
+        notes.append(f"views: {views.view}, by the answers on {views.n_images} training images ({views.why})")
+    if n_views > 1:
+        notes.append(f"each image passes through the network {n_views} times, in training and in every prediction")
+    if fitted.settings.stages and fitted.settings.recipe == "default" and not fitted.model.spec.stages:
+        notes.append(f"{fitted.model.spec.name} does not report its stages: the features are those of its last layer")
+    if views.trials and fitted.answers and fitted.answers[0].split == "cv":
+        notes.append(f"{views.n_images} of the cross-validated images had a part in the choice of the views")
+    looked_at = int(fitted.scanned.compared_on[fitted.split.val].sum())
+    if looked_at:
+        notes.append(f"{looked_at} of the {len(fitted.split.val)} val images had a part in the choice of the views")
     return tuple(notes)
 
 

@@ -20,9 +20,10 @@ from typing import Literal
 from headstart.errors import DataError, SettingsError
 from headstart.fitting.choice import Choice
 from headstart.fitting.scanned import Scanned
+from headstart.fitting.view_choice import ViewChoice
 from headstart.record.places import METRICS, STATE, check_output, is_empty, named, partial_of
 from headstart.schema import Schema, Sha256, parse_json
-from headstart.settings import RecordedSettings, TrainSettings
+from headstart.settings import RecordedSettings, TrainSettings, upgraded_settings
 from headstart.storage import atomic_folder, replace_folder, sha256_of_bytes, write_json
 
 DEFAULT_PARENT = Path("runs")
@@ -37,6 +38,7 @@ class RunState(Schema):
     settings: RecordedSettings
     images_sha256: Sha256 | None = None  # of the digests of all images in order; None before they are known
     choice: Choice | None = None  # what --strategy auto chose
+    views: ViewChoice | None = None  # None before they are known, and in runs of earlier versions
     numbered_as: str = ""  # the data's part of a generated name; "" if the user named the place
     overwrite: bool = False  # whether an earlier run in its place may be replaced
 
@@ -67,7 +69,7 @@ class RunFolder:
         """Records the images of the run, or checks that a resumed run has the same images. Raises DataError."""
         digest = sha256_of_bytes("\n".join(image.sha256 for image in scanned.dataset.images).encode())
         if self.state.images_sha256 is None:
-            self._become("running", images_sha256=digest)
+            self._become("running", images_sha256=digest, views=scanned.views)
         elif self.state.images_sha256 != digest:
             raise DataError("the images have changed since the run was started", hint="start a new run")
 
@@ -183,8 +185,8 @@ def _read_state(place: Path, partial: Path) -> RunState:
         )
     try:
         values = parse_json((folder / STATE).read_text(encoding="utf-8"))
-        state = RunState.from_json(values)
-    except (OSError, ValueError) as error:
+        state = RunState.from_json({**values, "settings": upgraded_settings(values["settings"])})
+    except (OSError, ValueError, TypeError, KeyError) as error:
         raise SettingsError(
             f"{partial} cannot be resumed: it had not progressed far enough, or it is damaged",
             hint="start again with --overwrite",

@@ -8,6 +8,7 @@ from headstart.evaluation.learning_curve import LearningCurve
 from headstart.evaluation.metrics import Evaluation
 from headstart.evaluation.thresholds import PromiseCheck
 from headstart.fitting.choice import Choice
+from headstart.fitting.view_choice import ViewChoice
 from headstart.record.decisions import DecisionsReport
 from headstart.schema import Count, Name, NotNegative, Schema, Sha256, Share
 from headstart.settings import Recipe, Strategy
@@ -43,6 +44,7 @@ class RunMetrics(MetricsFrame):
     """The content of metrics.json."""
 
     choice: Choice | None  # of --strategy auto
+    views: ViewChoice  # what the network sees of each image
     without_leaks: Evaluation | None
     other_evaluations: tuple[Evaluation, ...]
     calibration: Calibration | None

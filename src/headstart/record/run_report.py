@@ -26,6 +26,7 @@ from headstart.data.shown_paths import folder_of
 from headstart.evaluation.calibration import reliability
 from headstart.fitting.answers import SplitAnswers
 from headstart.fitting.fitted import Fitted
+from headstart.fitting.view_choice import ViewChoice
 from headstart.record.account import Account
 from headstart.threads import map_in_threads
 
@@ -77,10 +78,23 @@ def report_run(root: Path, fitted: Fitted, account: Account) -> None:
                 ("Training plan with all values resolved", tuple(shown.items())),
                 ("Settings as given", tuple(fitted.settings.as_json().items())),
                 ("Preprocessing", tuple(model.preprocess.as_json().items())),
+                *([("Views compared on training images", _compared(views))] if (views := fitted.scanned.views).trials else []),
                 ("Backbone", backbone),
                 ("Versions", tuple(installed_versions().items())),
             ),
         ),
+    )
+
+
+def _compared(views: ViewChoice) -> tuple[tuple[str, str], ...]:
+    """(view, what was measured) of each candidate."""
+    return tuple(
+        (
+            trial.view,
+            f"log loss {trial.log_loss:.4f} on {views.n_images} held-out images; {trial.worse:+.4f} (standard error "
+            f"{trial.worse_se:.4f}) beside the chosen one; passes through the network: {trial.n_views}",
+        )
+        for trial in views.trials
     )
 
 

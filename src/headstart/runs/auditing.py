@@ -72,7 +72,7 @@ def audit_images(
         check_outside(place, os.fspath(data), settings.val, settings.test)
     with open_given(os.fspath(data), settings, progress) as sources:
         tell(classes_found(sources))
-        scanned = scan_given(sources, settings, progress, make_dataset=_dataset_as_it_is)
+        scanned = scan_given(sources, settings, progress, make_dataset=_dataset_as_it_is, compare_views=False)
         checked = run_checks(gather_evidence(scanned, progress), progress=progress)
         dataset = scanned.dataset
         if place is not None:

