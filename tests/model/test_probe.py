@@ -149,21 +149,19 @@ def test_progress() -> None:
 
 
 def test_many_images(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Above MANY images the strength is a sample's; the head is fitted on all, and what was held out is answered without it."""
+    """Above MANY images the path ends at the first rise of the log loss; what was chosen and fitted is the same."""
     vectors, labels = blobs(600, 20, 4, 0.4)
     few = fit_probe(vectors, labels, alone(labels), 4)
     for module in (probe_module, softmax_regression):
         monkeypatch.setattr(module, "MANY", 300)
-    monkeypatch.setattr(probe_module, "SAMPLE", 200)
     many = fit_probe(vectors, labels, alone(labels), 4)
     assert many.held_out is not None
-    assert few.held_out is not None
-    assert many.strength == min(many.log_losses, key=lambda pair: pair[1])[0]
+    assert many.strength == few.strength == many.log_losses[-2][0]
+    assert [loss for _, loss in many.log_losses] == pytest.approx([loss for _, loss in few.log_losses[:-1]], rel=1e-4)
     at = dict(many.log_losses)[many.strength]
     assert at == pytest.approx(cross_entropy(many.held_out * np.float32(many.temperature), labels), rel=1e-4)
-    assert at == pytest.approx(min(loss for _, loss in few.log_losses), abs=0.01)
     assert at > cross_entropy(many.head.logits(vectors), labels)
-    assert (many.head.logits(vectors).argmax(axis=1) == few.head.logits(vectors).argmax(axis=1)).mean() > 0.97
+    np.testing.assert_allclose(many.head.weight, few.head.weight, atol=1e-3)
     again = fit_probe(vectors, labels, alone(labels), 4)
     assert np.array_equal(many.head.weight, again.head.weight)
     assert np.array_equal(many.held_out, again.held_out)

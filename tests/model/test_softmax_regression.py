@@ -222,18 +222,6 @@ def test_parts_cover_all_points_once(n: int, monkeypatch: pytest.MonkeyPatch) ->
     assert len(parts) == 1 or len(parts) % 2 == 0
 
 
-@pytest.mark.parametrize("many", [50, 1000])
-def test_some_of_the_points(many: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A part of the points keeps the scale of all, whether the points are kept or made when they are needed."""
-    monkeypatch.setattr(softmax_regression, "MANY", many)
-    vectors, _ = problem(n=100, n_features=20, n_classes=3, noise=2.0)
-    points, which = standardise(vectors), np.array([1, 5, 70])
-    some = points.of(which)
-    assert some.n == 3
-    assert np.array_equal(all_points(some), all_points(points)[which])
-    assert some.scale is points.scale
-
-
 def test_softmax_is_safe_and_sums_to_one() -> None:
     """Huge logits overflow nothing; rows sum to 1; cross-entropy is the mean of minus log probability."""
     logits = np.array([[1e4, -1e4, 0], [-1e4, -1e4, -1e4], [1, 2, 3]], np.float32)

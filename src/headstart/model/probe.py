@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from headstart.data.splits import can_be_held, fold_count, folds, spread_order
+from headstart.data.splits import can_be_held, fold_count, folds
 from headstart.evaluation.calibration import fit_temperature
 from headstart.evaluation.probabilities import cross_entropy, softmax
 from headstart.model.head import Head
@@ -18,9 +18,9 @@ from headstart.threads import cores, map_in_threads, one_blas_thread
 
 STRENGTHS = tuple(10.0 ** (exponent / 2) for exponent in range(-8, 5))  # 1e-4 .. 1e2, two per decade
 DEFAULT_STRENGTH = 1e-2  # if a class is too small for cross-validation
-# Above MANY images, the sample that the strength is chosen on: in total, and on average per class.
-SAMPLE, SAMPLE_OF_CLASS = 5_000, 20
-PATIENCE = 2  # after this many strengths in a row with a worse held-out log loss, the path is stopped
+# After this many strengths in a row with a worse held-out log loss, the path is stopped; the second is for above MANY images,
+# where the log loss has little noise and a strength takes long.
+PATIENCE, PATIENCE_OF_MANY = 2, 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,9 +31,7 @@ class Probe:
     temperature: float  # by which the logits were divided to calibrate the probabilities
     strength: float  # inverse of the L2 penalty, like scikit-learn's C
     n_folds: int  # 0: too few images for cross-validation
-    # (strength, held-out log loss) of each strength tried; above MANY images that of the chosen one is measured on all images,
-    # those of the others on the sample.
-    log_losses: tuple[tuple[float, float], ...]
+    log_losses: tuple[tuple[float, float], ...]  # (strength, held-out log loss) of each strength tried
     held_out: np.ndarray | None  # (n_held, n_classes) float32: logits by heads fitted without the image's fold; None: no folds
     held: np.ndarray  # (n_held,) int64: which of the images these are: all, except of a class that is all one group
     uncalibrated: Head  # `head` before temperature scaling
@@ -65,10 +63,9 @@ def fit_probe(
     classes are treated as equally frequent: the logarithms of the class shares are subtracted from the logits (logit
     adjustment, Menon et al. 2021).
 
-    All folds and the fit to all images follow the path of strengths together. Above MANY images, the strength is chosen on a
-    sample, and then each fold and all images are fitted at that strength, from where the sample's fits ended.
-    With 32,000 crops of photographs in 20 classes, the log loss on 10,000 others was 0.2189 this way and 0.2186 with the whole
-    path on all images, which chose the same strength; the accuracy was 0.9323 and 0.9319.
+    All folds and the fit to all images follow the path of strengths together. A sample of many images would choose too high a
+    strength: of 12,000 noisy vectors in 20 classes, one of 5,000 chose 0.3, where the held-out log loss of all is 0.236; at the
+    0.03 that all choose it is 0.220.
     """
     with one_blas_thread():
         return _fit_probe(vectors, labels, groups, n_classes, rows, balance, strength, seed, progress, cores())
@@ -98,12 +95,12 @@ def _fit_probe(
     log_losses: tuple[tuple[float, float], ...] = ()
     held_out, temperature = None, 1.0
     if by_folds:
-        log_losses, solutions = _best(regression, seed, progress)
+        log_losses, solutions = _best(regression, progress)
         held_out = solutions.held_out[held]
         temperature = fit_temperature(held_out, labels[held])
         held_out = held_out / np.float32(temperature)
     else:
-        solutions = _fit(regression, strength or DEFAULT_STRENGTH, seed)
+        solutions = _fit(regression, strength or DEFAULT_STRENGTH)
     uncalibrated = regression.points.to_head(solutions.weight[-1], solutions.bias[-1])
     head = uncalibrated.at_temperature(temperature)
     if balance:
@@ -167,37 +164,16 @@ def cross_validate(
     return CrossValidated(judged, probabilities[judged], uncalibrated[judged], fold_of[judged])
 
 
-def _fit(regression: Regression, strength: float, seed: int) -> Solutions:
-    """The fits at a strength. They follow the path as in the choice of the strength; above MANY images, that of a sample."""
-    path = [*(s for s in STRENGTHS if s < strength), strength]
-    if regression.points.n <= MANY:
-        *_, solutions = fit_path(regression, path)
-        return solutions
-    *_, of_sample = fit_path(_sample(regression, seed), path)
-    return next(fit_path(regression, [strength], of_sample))
+def _fit(regression: Regression, strength: float) -> Solutions:
+    """The fits at a strength. They follow the path as in the choice of the strength."""
+    *_, solutions = fit_path(regression, [*(s for s in STRENGTHS if s < strength), strength])
+    return solutions
 
 
-def _best(regression: Regression, seed: int, progress: Progress) -> tuple[tuple[tuple[float, float], ...], Solutions]:
-    """(strength, held-out log loss) of the strengths tried, and the fits at the best one."""
-    if regression.points.n <= MANY:
-        return _along_the_path(regression, progress)
-    log_losses, of_sample = _along_the_path(_sample(regression, seed), progress)
-    progress("fitting the folds", 0, 1)
-    (solutions,) = fit_path(regression, [of_sample.strength], of_sample)
-    progress("fitting the folds", 1, 1)
-    loss = _held_out_loss(regression, solutions)
-    return tuple((s, loss if s == solutions.strength else of_others) for s, of_others in log_losses), solutions
-
-
-def _sample(regression: Regression, seed: int) -> Regression:
-    """The regression on a part of the points that has the same shares of the classes."""
-    size = max(SAMPLE, SAMPLE_OF_CLASS * regression.n_classes)
-    return regression.of(np.sort(spread_order(regression.labels, seed)[:size]))
-
-
-def _along_the_path(regression: Regression, progress: Progress) -> tuple[tuple[tuple[float, float], ...], Solutions]:
+def _best(regression: Regression, progress: Progress) -> tuple[tuple[tuple[float, float], ...], Solutions]:
     """(strength, held-out log loss) along the path until the loss clearly rises, and the fits at the best strength."""
     found: list[tuple[float, float]] = []
+    patience = PATIENCE if regression.points.n <= MANY else PATIENCE_OF_MANY
     best: Solutions | None = None
     best_number, best_loss = 0, math.inf
     for number, solutions in enumerate(fit_path(regression, STRENGTHS), start=1):
@@ -206,7 +182,7 @@ def _along_the_path(regression: Regression, progress: Progress) -> tuple[tuple[t
         progress("choosing the strength", number, len(STRENGTHS))
         if best is None or loss < best_loss:
             best, best_number, best_loss = solutions, number, loss
-        if number - best_number >= PATIENCE:
+        if number - best_number >= patience:
             break
     assert best is not None  # there are strengths
     progress("choosing the strength", len(STRENGTHS), len(STRENGTHS))

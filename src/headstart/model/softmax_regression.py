@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
 
@@ -50,12 +50,6 @@ class Standardised:
         if self.rows is None:
             return self.vectors[part]
         return _scaled(self.vectors[self.rows[part]], self.mean, self.scale)
-
-    def of(self, which: np.ndarray) -> "Standardised":
-        """Only some of the points, by number; on the scale of all."""
-        if self.rows is None:
-            return replace(self, vectors=self.vectors[which])
-        return replace(self, rows=self.rows[which])
 
     def parts(self) -> list[slice]:
         """The points in an even number of parts of the same size, at most AT_ONCE."""
@@ -120,10 +114,6 @@ class Regression:
         """One fit without each fold, and one to all points."""
         return self.n_folds + 1
 
-    def of(self, which: np.ndarray) -> "Regression":
-        """The regression with only some of the points, by number."""
-        return replace(self, points=self.points.of(which), labels=self.labels[which], fold_of=self.fold_of[which])
-
     def fitted(self, fit: int, part: slice = slice(None)) -> np.ndarray:
         """(n_part,) bool: which points of a part a fit is fitted to."""
         return self.fold_of[part] != fit  # the last fit's number is no fold's
@@ -135,15 +125,16 @@ class Regression:
         return map(function, parts) if workers == 1 else map_in_threads(function, parts, workers)
 
 
-def fit_path(regression: Regression, strengths: Sequence[float], start: Solutions | None = None) -> Iterator[Solutions]:
+def fit_path(regression: Regression, strengths: Sequence[float]) -> Iterator[Solutions]:
     """Yields the fits at each of the increasing `strengths`.
 
-    Each minimises strength * (sum of cross-entropies) + |weight|^2 / 2; the bias is not penalised. The first fits begin at
-    `start`, each of the others where the path of the ones before leads: along a path of strengths, the minima lie on a smooth
-    curve of the logarithm of the strength. That saves more than half of the steps.
+    Each minimises strength * (sum of cross-entropies) + |weight|^2 / 2; the bias is not penalised. A fit begins where the two
+    before it lead: along a path of strengths, the minima lie on a smooth curve of the logarithm of the strength. That saves
+    more than half of the steps. A single strength without a path takes as many steps as the path that leads there.
     """
     curvature = _Curvature.of(regression.points)
-    earlier, last = None, start
+    earlier: Solutions | None = None
+    last: Solutions | None = None
     for strength in strengths:
         places = _beginning(regression, strength, earlier, last)
         spread = np.full(places.shape[:2], _uniform(regression.n_classes)) if last is None else last.spread
