@@ -16,7 +16,7 @@ def test_the_head_of_all_is_not_fitted_again() -> None:
     table = FeatureTable(vectors, labels, np.arange(300), 3)
     train, val = np.arange(200), np.arange(200, 300)
     probe = table.fit(train, 0)
-    given = (table, train, table.answer(probe, val, "val"), probe.strength, TrainSettings(), silent)
+    given = (table, train, table.answer(probe, val, "val"), probe, TrainSettings(), silent)
     curve = measure_learning_curve(*given, head_of_all=probe.uncalibrated)
     assert curve is not None
     assert curve == measure_learning_curve(*given)

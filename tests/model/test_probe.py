@@ -5,10 +5,10 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 
 from headstart.data.splits import fold_count, folds
-from headstart.evaluation.probabilities import cross_entropy
+from headstart.evaluation.probabilities import cross_entropy, softmax
 from headstart.model import probe as probe_module
 from headstart.model import softmax_regression
-from headstart.model.probe import DEFAULT_STRENGTH, STRENGTHS, Probe, cross_validate, fit_probe
+from headstart.model.probe import DEFAULT_STRENGTH, STAGE_SCALES, STRENGTHS, Probe, cross_validate, fit_probe
 
 
 def blobs(n: int, n_features: int, n_classes: int, distance: float, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -207,3 +207,47 @@ def test_a_given_strength_is_fitted_as_a_chosen_one() -> None:
     np.testing.assert_allclose(given.head.weight, chosen.uncalibrated.weight, atol=1e-4)
     for strength in (1e-6, 0.02):
         assert fit_probe(vectors, labels, alone(labels), 3, strength=strength).strength == strength
+
+
+def with_stages(*, telling: bool) -> tuple[np.ndarray, np.ndarray]:
+    """Many features of a last layer and a few of stages; only one kind of them tells the class."""
+    rng = np.random.default_rng(0)
+    last, labels = blobs(120, 200, 3, 0.0 if telling else 0.3)
+    stages, _ = blobs(120, 20, 3, 0.6 if telling else 0.0, seed=1)
+    return np.concatenate([last, stages + 0.1 * rng.normal(size=stages.shape)], axis=1).astype(np.float32), labels
+
+
+@pytest.mark.parametrize("telling", [True, False])
+def test_stages_count_as_much_as_they_tell(telling: bool) -> None:
+    """The features of stages get the larger scale if the held-out log loss is lower with it, and only then."""
+    vectors, labels = with_stages(telling=telling)
+    probe = fit_probe(vectors, labels, alone(labels), 3, n_stage_features=20)
+    plain = fit_probe(vectors, labels, alone(labels), 3)
+    losses = [min(loss for _, loss in one.log_losses) for one in (probe, plain)]
+    assert plain.stage_scale == 1.0
+    assert (probe.stage_scale, losses[0] < losses[1]) == ((STAGE_SCALES[-1], True) if telling else (1.0, False))
+    if not telling:
+        assert np.array_equal(probe.head.weight, plain.head.weight)
+
+
+def test_a_given_scale_is_fitted_as_a_chosen_one() -> None:
+    """With the strength and the scale that were chosen, the head is the one that the choice ended with."""
+    vectors, labels = with_stages(telling=True)
+    chosen = fit_probe(vectors, labels, alone(labels), 3, n_stage_features=20)
+    arguments = (vectors, labels, alone(labels), 3)
+    scale = chosen.stage_scale
+    given = fit_probe(*arguments, n_stage_features=20, strength=chosen.strength, stage_scale=scale)
+    assert given.stage_scale == scale == STAGE_SCALES[-1]
+    np.testing.assert_allclose(given.head.weight, chosen.uncalibrated.weight, atol=1e-4)
+    without = fit_probe(*arguments, n_stage_features=20, strength=chosen.strength)
+    assert not np.allclose(without.head.weight, chosen.uncalibrated.weight, atol=1e-2)
+
+
+def test_stages_in_cross_validation() -> None:
+    """Each probe of a cross-validation chooses the scale by itself: what it says is what a probe of its images says."""
+    vectors, labels = with_stages(telling=True)
+    found = cross_validate(vectors, labels, alone(labels), 3, n_stage_features=20)
+    fit, held = next(iter(folds(labels, alone(labels), 5, 0)))
+    probe = fit_probe(vectors, labels[fit], alone(labels)[fit], 3, rows=fit, n_stage_features=20)
+    assert probe.stage_scale == STAGE_SCALES[-1]
+    np.testing.assert_allclose(found.probabilities[held], softmax(probe.head.logits(vectors[held])), atol=1e-6)

@@ -173,6 +173,18 @@ def test_standardising_loses_nothing(n: int, n_features: int) -> None:
     np.testing.assert_allclose(points.to_head(weight, bias).logits(vectors), found @ weight.T + bias, atol=1e-4)
 
 
+@pytest.mark.parametrize("n", [80, 5])
+def test_emphasis_is_a_weaker_penalty(n: int) -> None:
+    """A feature with twice the emphasis has a standard deviation of 2, and heads on raw features take that into account."""
+    vectors = np.random.default_rng(0).normal(size=(n, 20)).astype(np.float32) * 3 + 1
+    emphasis = np.repeat([1.0, 2.0], 10)
+    points = standardise(vectors, emphasis=emphasis)
+    found, standard = all_points(points), (vectors - vectors.mean(axis=0)) / vectors.std(axis=0) * emphasis
+    np.testing.assert_allclose(found @ found.T, standard @ standard.T, atol=1e-3)
+    weight = np.random.default_rng(1).normal(size=(2, points.n_columns)).astype(np.float32)
+    np.testing.assert_allclose(points.to_head(weight, np.zeros(2)).logits(vectors), found @ weight.T, atol=1e-4)
+
+
 @pytest.mark.parametrize("n_features", [20, 400])
 def test_folds_together_are_as_alone(n_features: int) -> None:
     """Fits of several folds at once are those of each fold by itself, and answer for the images that the fold holds out."""

@@ -20,17 +20,20 @@ class FeatureTable:
     groups: np.ndarray  # (n_images,) int64
     n_classes: int
     balance: bool = False  # whether every class counts as equally frequent
+    n_stage_features: int = 0  # how many of the last features come from earlier stages of the network
 
-    def fit(self, rows: np.ndarray, seed: int, progress: Progress = silent, strength: float | None = None) -> Probe:
-        """The probe fitted on some rows, with a given strength or one chosen by cross-validation."""
+    def fit(self, rows: np.ndarray, seed: int, progress: Progress = silent, like: Probe | None = None) -> Probe:
+        """The probe fitted on some rows, at the strength and scale of another or at those chosen by cross-validation."""
         return fit_probe(
             self.vectors,
             self.labels[rows],
             self.groups[rows],
             self.n_classes,
             rows=rows,
+            n_stage_features=self.n_stage_features,
             balance=self.balance,
-            strength=strength,
+            strength=like.strength if like else None,
+            stage_scale=like.stage_scale if like else 1.0,
             seed=seed,
             progress=progress,
         )
@@ -43,6 +46,7 @@ class FeatureTable:
             self.groups[rows],
             self.n_classes,
             rows=rows,
+            n_stage_features=self.n_stage_features,
             n_folds=n_folds,
             balance=self.balance,
             seed=seed,

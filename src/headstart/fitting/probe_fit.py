@@ -43,7 +43,7 @@ def fit_probe_run(scanned: Scanned, split: Split, *, needs_answers: bool = True,
     curve = None
     if answers:
         of_train = None if refit else probe.uncalibrated
-        curve = measure_learning_curve(table, split.train, answers[0], probe.strength, settings, progress, head_of_all=of_train)
+        curve = measure_learning_curve(table, split.train, answers[0], probe, settings, progress, head_of_all=of_train)
     held_out = None
     if probe.held_out is not None:
         held_out = SplitAnswers("cv", rows[probe.held], softmax(probe.held_out), selected_on=False)

@@ -10,6 +10,7 @@ from headstart.evaluation.learning_curve import LearningCurve, learning_curve
 from headstart.fitting.answers import SplitAnswers
 from headstart.fitting.feature_table import FeatureTable
 from headstart.model.head import Head
+from headstart.model.probe import Probe
 from headstart.progress import Progress
 from headstart.settings import TrainSettings
 
@@ -51,7 +52,7 @@ def measure_learning_curve(
     table: FeatureTable,
     train: np.ndarray,
     reported: SplitAnswers,
-    strength: float,
+    probe: Probe,
     settings: TrainSettings,
     progress: Progress,
     *,
@@ -60,8 +61,8 @@ def measure_learning_curve(
     """The accuracy of probes fitted on 12, 25, 50, 75 and 100 % of train on the reported images; None if train is too small.
 
     Smaller parts are contained in larger ones, and each has the class shares of train. With cross-validation, the parts are
-    taken from the images that each fold is fitted on. All use the `strength` chosen on all of train: choosing it for each part
-    took six times as long. `head_of_all` is the head fitted on all of train at that strength, if it already exists.
+    taken from the images that each fold is fitted on. All use the strength of the `probe` of all of train: choosing it for each
+    part takes three times as long. `head_of_all` is the head fitted on all of train at that strength, if it already exists.
     """
     if len(train) < max(FEWEST_IMAGES, 2 * FEWEST_OF_CLASS * table.n_classes):
         return None
@@ -81,7 +82,7 @@ def measure_learning_curve(
             part = np.sort(fit[order[: max(table.n_classes, round(share * len(fit)))]])
             n_train[i] = len(part)  # with cross-validation, of the last fold: sizes differ by an image
             ready = head_of_all if len(part) == len(train) else None
-            head = ready or table.fit(part, settings.seed, strength=strength).head
+            head = ready or table.fit(part, settings.seed, like=probe).head
             right[i, place[held]] = head.logits(table.vectors[held]).argmax(axis=1) == table.labels[held]
             progress("learning curve", number * len(SHARES) + i + 1, len(pairs) * len(SHARES))
     return learning_curve(SHARES, tuple(n_train), right, table.groups[reported.indices])

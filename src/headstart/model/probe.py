@@ -4,7 +4,8 @@ The result is a plain linear layer, so a probe and a fine-tuned network are the 
 """
 
 import math
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -12,15 +13,17 @@ from headstart.data.splits import can_be_held, fold_count, folds
 from headstart.evaluation.calibration import fit_temperature
 from headstart.evaluation.probabilities import cross_entropy, softmax
 from headstart.model.head import Head
-from headstart.model.softmax_regression import MANY, Regression, Solutions, fit_path, standardise
+from headstart.model.softmax_regression import MANY, Regression, Solutions, Standardised, fit_path, standardise
 from headstart.progress import Progress, silent
 from headstart.threads import cores, map_in_threads, one_blas_thread
 
 STRENGTHS = tuple(10.0 ** (exponent / 2) for exponent in range(-8, 5))  # 1e-4 .. 1e2, two per decade
+LogLosses = tuple[tuple[float, float], ...]  # (strength, held-out log loss), in the order of strengths
 DEFAULT_STRENGTH = 1e-2  # if a class is too small for cross-validation
 # After this many strengths in a row with a worse held-out log loss, the path is stopped; the second is for above MANY images,
 # where the log loss has little noise and a strength takes long.
 PATIENCE, PATIENCE_OF_MANY = 2, 1
+STAGE_SCALES = (1.0, 2.0)  # of the features of earlier stages, up to MANY images; each of them takes as long as the first
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,10 +34,11 @@ class Probe:
     temperature: float  # by which the logits were divided to calibrate the probabilities
     strength: float  # inverse of the L2 penalty, like scikit-learn's C
     n_folds: int  # 0: too few images for cross-validation
-    log_losses: tuple[tuple[float, float], ...]  # (strength, held-out log loss) of each strength tried
+    log_losses: LogLosses  # of each strength tried
     held_out: np.ndarray | None  # (n_held, n_classes) float32: logits by heads fitted without the image's fold; None: no folds
     held: np.ndarray  # (n_held,) int64: which of the images these are: all, except of a class that is all one group
     uncalibrated: Head  # `head` before temperature scaling
+    stage_scale: float = 1.0  # standard deviation that the features of earlier stages were given
 
     def left_open(self, n_classes: int) -> float:
         """Log loss on held-out images relative to that of guessing; 0 if it was not measured."""
@@ -48,8 +52,10 @@ def fit_probe(
     n_classes: int,
     *,
     rows: np.ndarray | None = None,
+    n_stage_features: int = 0,
     balance: bool = False,
     strength: float | None = None,
+    stage_scale: float = 1.0,
     seed: int = 0,
     progress: Progress = silent,
 ) -> Probe:
@@ -59,7 +65,13 @@ def fit_probe(
 
     The strength is the one with the lowest log loss on held-out images. Log loss uses the full probabilities; accuracy on a few
     hundred images cannot distinguish neighbouring strengths. The temperature is fitted to the same held-out answers. A given
-    `strength` is used without cross-validation, in a third of the time; there is no temperature then. With `balance`, all
+    `strength` is used without cross-validation, in a third of the time, with a given `stage_scale`, and without a temperature.
+
+    The last `n_stage_features` come from earlier stages of the network. The penalty holds all features back alike if they have
+    the same standard deviation. Whether those of the stages get a larger one is chosen with the strength: for images unlike
+    ImageNet's they tell more (docs/performance.md has the figures).
+
+    With `balance`, all
     classes are treated as equally frequent: the logarithms of the class shares are subtracted from the logits (logit
     adjustment, Menon et al. 2021).
 
@@ -68,17 +80,37 @@ def fit_probe(
     0.03 that all choose it is 0.220.
     """
     with one_blas_thread():
-        return _fit_probe(vectors, labels, groups, n_classes, rows, balance, strength, seed, progress, cores())
+        features = _Features(vectors, np.arange(len(vectors)) if rows is None else rows, n_stage_features)
+        return _fit_probe(features, labels, groups, n_classes, balance, strength, stage_scale, seed, progress, cores())
+
+
+@dataclass(frozen=True, slots=True)
+class _Features:
+    """What probes are fitted on."""
+
+    vectors: np.ndarray  # (n_all, n_features) float32
+    rows: np.ndarray  # (n,) int64: which of the vectors
+    n_stage_features: int
+
+    def of(self, which: np.ndarray) -> "_Features":
+        """Only some of the rows, by number."""
+        return replace(self, rows=self.rows[which])
+
+    def standardised(self, stage_scale: float) -> Standardised:
+        """With a standard deviation of 1, but of `stage_scale` for the features of earlier stages."""
+        emphasis = np.ones(self.vectors.shape[1])
+        emphasis[len(emphasis) - self.n_stage_features :] = stage_scale
+        return standardise(self.vectors, self.rows, emphasis)
 
 
 def _fit_probe(
-    vectors: np.ndarray,
+    features: _Features,
     labels: np.ndarray,
     groups: np.ndarray,
     n_classes: int,
-    rows: np.ndarray | None,
     balance: bool,
     strength: float | None,
+    stage_scale: float,
     seed: int,
     progress: Progress,
     workers: int,
@@ -90,24 +122,30 @@ def _fit_probe(
     if by_folds:
         for number, (_, rows_held) in enumerate(folds(labels, groups, n_folds, seed)):
             fold_of[rows_held] = number
-    regression = Regression(standardise(vectors, rows), labels, n_classes, fold_of, n_folds if by_folds else 0, workers)
+
+    def regression(stage_scale: float) -> Regression:
+        points = features.standardised(stage_scale)
+        return Regression(points, labels, n_classes, fold_of, n_folds if by_folds else 0, workers)
+
     held = np.flatnonzero(can_be_held(labels, groups))
-    log_losses: tuple[tuple[float, float], ...] = ()
+    log_losses: LogLosses = ()
     held_out, temperature = None, 1.0
     if by_folds:
-        log_losses, solutions = _best(regression, progress)
+        stage_scale, points, log_losses, solutions = _at_best_scale(regression, features, progress)
         held_out = solutions.held_out[held]
         temperature = fit_temperature(held_out, labels[held])
         held_out = held_out / np.float32(temperature)
     else:
-        solutions = _fit(regression, strength or DEFAULT_STRENGTH)
-    uncalibrated = regression.points.to_head(solutions.weight[-1], solutions.bias[-1])
+        solutions = _fit(one := regression(stage_scale), strength or DEFAULT_STRENGTH)
+        points = one.points
+    uncalibrated = points.to_head(solutions.weight[-1], solutions.bias[-1])
     head = uncalibrated.at_temperature(temperature)
     if balance:
         shares = log_shares(labels, n_classes)
         head, uncalibrated = (Head(h.weight, h.bias - shares) for h in (head, uncalibrated))
         held_out = None if held_out is None else held_out - shares
-    return Probe(head, temperature, solutions.strength, regression.n_folds, log_losses, held_out, held, uncalibrated)
+    strength, n_folds = solutions.strength, n_folds if by_folds else 0
+    return Probe(head, temperature, strength, n_folds, log_losses, held_out, held, uncalibrated, stage_scale)
 
 
 def log_shares(labels: np.ndarray, n_classes: int) -> np.ndarray:
@@ -133,6 +171,7 @@ def cross_validate(
     n_classes: int,
     *,
     rows: np.ndarray | None = None,
+    n_stage_features: int = 0,
     n_folds: int = 5,
     balance: bool = False,
     seed: int = 0,
@@ -143,7 +182,7 @@ def cross_validate(
     With `rows`, only these rows of `vectors` are used; labels and groups are those of the rows. Each probe chooses its own
     strength. Probes of up to MANY images are fitted side by side; each of more images uses all cores by itself.
     """
-    rows = np.arange(len(vectors)) if rows is None else rows
+    features = _Features(vectors, np.arange(len(vectors)) if rows is None else rows, n_stage_features)
     probabilities, uncalibrated = np.zeros((2, len(labels), n_classes))
     fold_of = np.zeros(len(labels), np.int64)
     n_folds = fold_count(labels, groups, n_folds)
@@ -151,13 +190,13 @@ def cross_validate(
 
     def probe_without(part: tuple[np.ndarray, np.ndarray]) -> tuple[np.ndarray, Probe]:
         fit, held = part
-        return held, _fit_probe(vectors, labels[fit], groups[fit], n_classes, rows[fit], balance, None, seed, silent, each)
+        return held, _fit_probe(features.of(fit), labels[fit], groups[fit], n_classes, balance, None, 1.0, seed, silent, each)
 
     with one_blas_thread():
         found = map_in_threads(probe_without, folds(labels, groups, n_folds, seed), side_by_side)
         for number, (held, probe) in enumerate(found, start=1):
-            probabilities[held] = softmax(probe.head.logits(vectors[rows[held]]))
-            uncalibrated[held] = softmax(probe.uncalibrated.logits(vectors[rows[held]]))
+            probabilities[held] = softmax(probe.head.logits(vectors[features.rows[held]]))
+            uncalibrated[held] = softmax(probe.uncalibrated.logits(vectors[features.rows[held]]))
             fold_of[held] = number - 1
             progress("cross-validating", number, n_folds)
     judged = np.flatnonzero(can_be_held(labels, groups))
@@ -170,7 +209,25 @@ def _fit(regression: Regression, strength: float) -> Solutions:
     return solutions
 
 
-def _best(regression: Regression, progress: Progress) -> tuple[tuple[tuple[float, float], ...], Solutions]:
+def _at_best_scale(
+    regression: Callable[[float], Regression], features: _Features, progress: Progress
+) -> tuple[float, Standardised, LogLosses, Solutions]:
+    """The scale of the stages' features with the lowest held-out log loss; its points, log losses and best fits."""
+    scales = STAGE_SCALES if features.n_stage_features and len(features.rows) <= MANY else STAGE_SCALES[:1]
+    best: tuple[float, Standardised, LogLosses, Solutions] | None = None
+    best_loss = math.inf
+    for scale in scales:
+        one = regression(scale)
+        log_losses, solutions = _best(one, progress)
+        loss = dict(log_losses)[solutions.strength]
+        if best is not None and loss >= best_loss:
+            break
+        best, best_loss = (scale, one.points, log_losses, solutions), loss
+    assert best is not None  # there are scales
+    return best
+
+
+def _best(regression: Regression, progress: Progress) -> tuple[LogLosses, Solutions]:
     """(strength, held-out log loss) along the path until the loss clearly rises, and the fits at the best strength."""
     found: list[tuple[float, float]] = []
     patience = PATIENCE if regression.points.n <= MANY else PATIENCE_OF_MANY

@@ -32,7 +32,7 @@ class Standardised:
     vectors: np.ndarray  # (n, n_columns) float32: the points; or, with `rows`, (n_all, n_features) as they were given
     rows: np.ndarray | None  # (n,) int64: which of the given vectors; they are standardised whenever they are needed
     mean: np.ndarray  # (n_features,) float64
-    scale: np.ndarray  # (n_features,) float64: standard deviation, or 1 if a feature is constant
+    scale: np.ndarray  # (n_features,) float64: standard deviation, or 1 if a feature is constant; divided by its emphasis
     axes: np.ndarray | None  # (n_features, n_columns) float32, orthonormal columns; None: the features themselves
 
     @property
@@ -69,14 +69,19 @@ def _scaled(vectors: np.ndarray, mean: np.ndarray, scale: np.ndarray) -> np.ndar
     return points
 
 
-def standardise(vectors: np.ndarray, rows: np.ndarray | None = None) -> Standardised:
-    """(n, n_features) vectors, or only `rows` of them, standardised. No information is lost."""
+def standardise(vectors: np.ndarray, rows: np.ndarray | None = None, emphasis: np.ndarray | None = None) -> Standardised:
+    """(n, n_features) vectors, or only `rows` of them, standardised. No information is lost.
+
+    (n_features,) `emphasis` are standard deviations other than 1: a penalty holds features with a larger one back less.
+    """
     rows = np.arange(len(vectors)) if rows is None else rows
     n, n_features = len(rows), vectors.shape[1]
     parts = [rows[start : start + AT_ONCE] for start in range(0, n, AT_ONCE)]
     mean = sum(vectors[part].sum(axis=0, dtype=np.float64) for part in parts) / n
     scale = np.sqrt(sum(((vectors[part] - mean) ** 2).sum(axis=0) for part in parts) / n)
     scale[scale < 1e-8] = 1.0
+    if emphasis is not None:
+        scale /= emphasis
     if n > MANY:
         return Standardised(vectors, rows, mean, scale, None)
     points = _scaled(vectors[rows], mean, scale)
