@@ -106,6 +106,7 @@ class ProbePlan(Schema):
     strategy: Literal["probe"] = "probe"
     strength: Rate  # inverse of the L2 penalty, like scikit-learn's C
     folds: Count  # of the cross-validation that chose the strength; 0: too few images
+    stage_scale: Rate = 1.0  # standard deviation given to the features of earlier stages; that of the others is 1
     held_out_log_loss: tuple[tuple[Rate, NotNegative], ...]  # (strength, held-out log loss) of each strength tried
     temperature: Temperature = 1.0
     balance: bool = False

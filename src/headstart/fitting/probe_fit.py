@@ -49,6 +49,7 @@ def fit_probe_run(scanned: Scanned, split: Split, *, needs_answers: bool = True,
         held_out = SplitAnswers("cv", rows[probe.held], softmax(probe.held_out), selected_on=False)
     plan = ProbePlan(
         strength=probe.strength,
+        stage_scale=probe.stage_scale,
         folds=probe.n_folds,
         held_out_log_loss=probe.log_losses,
         temperature=probe.temperature,

@@ -41,7 +41,12 @@ class Scanned:
     def table(self) -> FeatureTable:
         """The features with labels and groups, as folds and fits need them."""
         labels, n_classes = self.dataset.labels, len(self.dataset.classes)
-        return FeatureTable(self.vectors, labels, self.groups, n_classes, self.settings.balance)
+        return FeatureTable(self.vectors, labels, self.groups, n_classes, self.settings.balance, self.n_stage_features)
+
+    @property
+    def n_stage_features(self) -> int:
+        """How many of the features, the last, come from earlier stages of the network."""
+        return self.vectors.shape[1] - self.backbone.frozen.n_last if self.backbone.frozen else 0
 
 
 def scan_given(

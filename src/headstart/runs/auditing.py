@@ -22,7 +22,6 @@ from headstart.evaluation.probabilities import softmax
 from headstart.fitting.scanned import Scanned, scan_given
 from headstart.machine import peak_rss_mb, seconds_since_start
 from headstart.model.features import Work
-from headstart.model.probe import fit_probe
 from headstart.progress import Progress, Tell, silent, untold
 from headstart.record.places import check_output, check_outside
 from headstart.settings import TrainSettings
@@ -86,7 +85,7 @@ def gather_evidence(scanned: Scanned, progress: Progress = silent) -> Evidence:
     labels, groups, n_classes = scanned.dataset.labels, scanned.groups, len(scanned.dataset.classes)
     out_of_fold = None
     if n_classes > 1 and fold_count(labels, groups) > 1:
-        probe = fit_probe(scanned.vectors, labels, groups, n_classes, seed=scanned.settings.seed, progress=progress)
+        probe = scanned.table().fit(np.arange(len(labels)), scanned.settings.seed, progress)
         if probe.held_out is not None:
             out_of_fold = np.full((len(labels), n_classes), np.nan)
             out_of_fold[probe.held] = softmax(probe.held_out)
