@@ -39,7 +39,7 @@ display(Image(folder / "preview.png"))
 # %% [markdown]
 # ## The network as a fixed feature extractor
 #
-# The backbone stays as it is. It turns each image into a vector of 1,280 numbers, once, and a logistic regression learns
+# The backbone stays as it is. It turns each image into a vector of 1,984 numbers, once, and a logistic regression learns
 # the classes from these. The accuracy comes with its interval; nothing was selected on the images it was measured on.
 
 # %%

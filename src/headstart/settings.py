@@ -2,7 +2,7 @@
 
 import math
 import re
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from pydantic import ConfigDict, Field, ValidationError, field_validator
 
@@ -17,7 +17,7 @@ Effort = Literal["quick", "normal", "thorough"]
 EngineChoice = Literal["onnxruntime", "openvino"]
 Schedule = Literal["cosine", "one-cycle", "step", "constant"]
 AUTO_SECONDS = 300.0  # that --strategy auto may take by default
-CUTS = ("crop", "whole", "pad")
+Cut = Literal["crop", "whole", "pad"]  # ways to make a square of a picture
 
 
 class TrainSettings(Schema):
@@ -124,7 +124,7 @@ class TrainSettings(Schema):
     def _views(cls, view: str | None) -> str | None:
         parts = ("crop" if view is None else view).split("+")
         cuts = [part for part in parts if part != "mirrored"]
-        if not cuts or set(cuts) - set(CUTS) or len(set(parts)) < len(parts):
+        if not cuts or set(cuts) - set(get_args(Cut)) or len(set(parts)) < len(parts):
             raise ValueError("one of crop, whole and pad, or several with + between them; mirrored adds their mirror images")
         return view
 

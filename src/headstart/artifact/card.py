@@ -12,10 +12,11 @@ from headstart.artifact.bundle import CARD, FAMILIARITY, WEIGHTS
 from headstart.artifact.manifest import MANIFEST, Manifest
 from headstart.artifact.numbers import interval_in_words, number_rows, share, summary_sentence, uneven_sentence
 from headstart.artifact.story import weak_classes
-from headstart.data.preprocess import Cut, Preprocess
+from headstart.data.preprocess import Preprocess
 from headstart.evaluation.metrics import Evaluation
 from headstart.model.exported import HEAD
 from headstart.model.licences import restriction
+from headstart.settings import Cut
 from headstart.storage import write_text
 
 SPLITS = {

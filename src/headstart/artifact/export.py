@@ -26,13 +26,13 @@ from headstart.model.exported import (
     ExportFormat,
     ExportPrecision,
     as_half_precision,
-    as_input,
     as_int8,
     exported_engine,
     write_head,
     write_onnx,
     write_openvino,
 )
+from headstart.model.extractor import as_input
 from headstart.progress import Progress, silent
 from headstart.storage import AnyPath, atomic_folder, sha256_of_file
 

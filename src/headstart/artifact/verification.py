@@ -12,7 +12,8 @@ from headstart.artifact.predictor import Predictor
 from headstart.data.odd_images import odd_images
 from headstart.errors import BundleError
 from headstart.model.engines import PROBABILITIES
-from headstart.model.exported import as_input, exported_engine
+from headstart.model.exported import exported_engine
+from headstart.model.extractor import as_input
 from headstart.storage import AnyPath
 
 SUM_TOLERANCE = 1e-3  # of the sum of probabilities; in half precision it is off by 5e-4 at most

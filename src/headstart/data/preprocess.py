@@ -11,6 +11,7 @@ from pydantic import ConfigDict, Field, field_validator
 
 from headstart.data.images import DECODING, MAX_PIXELS, DecodedImage, decode
 from headstart.schema import Schema
+from headstart.settings import Cut
 from headstart.storage import sha256_of_bytes
 
 Level = Annotated[float, Field(ge=-100, le=100)]  # of channels scaled to 0 .. 1
@@ -19,7 +20,6 @@ Deviation = Annotated[float, Field(ge=1e-4, le=100)]
 WHOLE_PIXELS = 1 << 24  # an image is resized as a whole up to this many pixels, 50 MB; only strips come out larger
 FILTERS = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
 
-Cut = Literal["crop", "whole", "pad"]
 EARLIER_NAMES: dict[Cut, str] = {"crop": "center", "whole": "squash", "pad": "pad"}  # of the first two in files and digests
 
 

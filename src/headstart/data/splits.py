@@ -96,10 +96,8 @@ def hold_out(
 ) -> np.ndarray:
     """(n,) bool: about `fraction` of each class, at least one image of each, no group divided.
 
-    Groups with an image that was `looked_at`, (n,) bool, come last.
-
-    Nothing of a class that is all one group is held out (see `can_be_held`). Raises DataError if a class has fewer than two
-    images, or if nothing can be held out.
+    Groups with an image that was `looked_at`, (n,) bool, come last. Nothing of a class that is all one group is held out (see
+    `can_be_held`). Raises DataError if a class has fewer than two images, or if nothing can be held out.
     """
     counts = _enough_to_hold(labels, groups, classes)
     rng = np.random.default_rng(seed)

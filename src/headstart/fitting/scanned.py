@@ -66,14 +66,16 @@ def scan_given(
     began = time.perf_counter()
     backbone = open_backbone(settings, progress)
     opened = time.perf_counter()
-    chosen = choose_views(backbone, sources, settings, progress, known_views) if compare_views else own_views(backbone)
+    chosen, store = own_views(backbone), FeatureStore()
+    if compare_views:
+        chosen = choose_views(backbone, sources, settings, progress, known_views, store)
     backbone, settings = chosen.backbone, settings.model_copy(update={"view": chosen.choice.view})
     compared = time.perf_counter()
     found = scan(
         [candidate for source in sources for candidate in source.candidates],
         backbone.preprocess,
         backbone.frozen.extractor if backbone.frozen else None,
-        store=FeatureStore(),
+        store=store,
         workers=settings.workers,
         progress=progress,
     )

@@ -77,6 +77,7 @@ def choose_views(
     settings: TrainSettings,
     progress: Progress,
     known: ViewChoice | None = None,
+    store: FeatureStore | None = None,
 ) -> ChosenViews:
     """The views that the settings name or, if they name none, those that do best on a few images.
 
@@ -96,7 +97,7 @@ def choose_views(
     if len(sample) < FEWEST:
         return own_views(backbone, "there are too few images to compare views on")
     work = Work()
-    choice = known or _compared(sample, backbone, settings, progress, work)
+    choice = known or _compared(sample, backbone, settings, progress, work, store or FeatureStore())
     seen = frozenset(candidate.path for candidate in sample) if choice.trials else frozenset()
     return ChosenViews(backbone.seen_as(choice.view), choice, seen, work)
 
@@ -119,12 +120,17 @@ def sample_of(candidates: Sequence[Candidate], seed: int) -> list[Candidate]:
 
 
 def _compared(
-    sample: Sequence[Candidate], backbone: Backbone, settings: TrainSettings, progress: Progress, work: Work
+    sample: Sequence[Candidate],
+    backbone: Backbone,
+    settings: TrainSettings,
+    progress: Progress,
+    work: Work,
+    store: FeatureStore,
 ) -> ViewChoice:
     assert backbone.frozen is not None
     own, views = backbone.preprocess.view_name, VIEWS[settings.effort]
     every = backbone.preprocess.seen_as(max(views, key=lambda view: backbone.preprocess.seen_as(view).n_views))
-    rows = _rows(sample, replace(backbone, preprocess=every), settings, progress, work)
+    rows = _rows(sample, replace(backbone, preprocess=every), settings, progress, work, store)
     names = sorted({row.image.label for row in rows})
     labels = np.array([names.index(row.image.label) for row in rows], np.int64)
     if len(rows) < FEWEST or len(names) < 2:
@@ -183,14 +189,19 @@ def _standard_error(differences: np.ndarray) -> float:
 
 
 def _rows(
-    sample: Sequence[Candidate], backbone: Backbone, settings: TrainSettings, progress: Progress, work: Work
+    sample: Sequence[Candidate],
+    backbone: Backbone,
+    settings: TrainSettings,
+    progress: Progress,
+    work: Work,
+    store: FeatureStore,
 ) -> list[ScannedImage]:
     assert backbone.frozen is not None
     found = scan_rows(
         sample,
         backbone.preprocess,
         backbone.frozen.extractor,
-        store=FeatureStore(),
+        store=store,
         workers=settings.workers,
         progress=progress,
         stage=STAGE,

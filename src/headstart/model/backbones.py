@@ -53,7 +53,8 @@ class Network:
     def __init__(self, spec: BackboneSpec, module: torch.nn.Module, preprocess: Preprocess, device: str = "cpu") -> None:
         self.spec = spec
         self._n_features: int | None = None
-        self._n_last = _last_layer(module, spec.name).in_features  # of the network as timm builds it
+        # How many features, the first, are the last pooled layer's: what its own classifier takes.
+        self.n_last = _last_layer(module, spec.name).in_features
         self.device, self._fork = torch.device(device), forks()
         self.module = module.to(device=self.device).to(memory_format=torch.channels_last).eval()
         self.preprocess = preprocess
@@ -89,11 +90,6 @@ class Network:
             blank = np.zeros((1, self.preprocess.size_px, self.preprocess.size_px, 3), np.uint8)
             self._n_features = self.features(blank).shape[1] if self.spec.stages else self.last_layer.in_features
         return self._n_features
-
-    @property
-    def n_last(self) -> int:
-        """How many features, the first, are the last pooled layer's."""
-        return self._n_last
 
     @torch.inference_mode()
     def features(self, views: np.ndarray) -> np.ndarray:

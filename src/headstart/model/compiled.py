@@ -65,8 +65,8 @@ def compiled_folder(timm_name: str, weights_sha256: str, view: int | str | None,
     """The folder of a network's compiled form, whether or not it exists.
 
     `view` identifies the input: None for the pretrained input, a size in pixels for the same at another size, or the digest of
-    its Preprocess for the network of a bundle. `with_stages` says whether the outputs of
-    its stages are features too.
+    its Preprocess for the network of a bundle. `with_stages`: whether the outputs of its stages
+    are features too.
 
     The folder's name is a digest, so a foreign manifest can never choose the path.
     """

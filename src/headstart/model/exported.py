@@ -13,6 +13,7 @@ from safetensors.numpy import load_file, save_file
 from headstart.data.preprocess import Preprocess
 from headstart.errors import BundleError
 from headstart.model.engines import INPUT, OUTPUT, PROBABILITIES, Compute, onnxruntime_engine, openvino_engine
+from headstart.model.extractor import as_input
 from headstart.model.head import Head
 from headstart.storage import atomic_write
 from headstart.threads import cores
@@ -136,11 +137,6 @@ def write_openvino(onnx_file: Path, file: Path, *, half: bool) -> None:
         openvino.save_model(model, str(file), compress_to_fp16=half)
     except RuntimeError as error:  # it does not say which error of the system
         raise OSError(f"{file.name} cannot be written ({error})") from error
-
-
-def as_input(views: np.ndarray) -> np.ndarray:
-    """(n, n_views, size, size, 3) views as an exported file takes them: without the second axis if there is only one view."""
-    return views[:, 0] if views.shape[1] == 1 else views
 
 
 def exported_engine(file: Path, output: str, preprocess: Preprocess, width: int) -> Compute:

@@ -58,7 +58,7 @@ class Extractor:
         """(n, n_views, size, size, 3) uint8 -> (n, n_views, n_features) float32; (n, 1, n_features) if it joins the views."""
         n, n_views = views.shape[:2]
         if self.joins_views:
-            return self.compute(views[:, 0] if n_views == 1 else views)[:, None]
+            return self.compute(as_input(views))[:, None]
         single = views.reshape(-1, *views.shape[2:])
         if self.takes_batches:
             return self.compute(single).reshape(n, n_views, -1)
@@ -68,6 +68,11 @@ class Extractor:
     def features(self, views: np.ndarray) -> np.ndarray:
         """(n, n_views, size, size, 3) uint8 -> (n, n_features) float32, the input of a head."""
         return mean_of_views(self.vectors(views))
+
+
+def as_input(views: np.ndarray) -> np.ndarray:
+    """(n, n_views, size, size, 3) views as an exported file takes them: without the second axis if there is only one view."""
+    return views[:, 0] if views.shape[1] == 1 else views
 
 
 def mean_of_views(vectors: np.ndarray) -> np.ndarray:

@@ -39,9 +39,8 @@ class Opened:
     fault: Fault | None = None  # the kind of problem, if any
     sha256: str = ""  # of the file's bytes, if requested and readable
     facts: ImageFacts = NO_FACTS  # only the size if no more was requested
-    pixels: np.ndarray | None = (
-        None  # (n_views, size, size, 3) uint8, or what `Pipeline.shape` makes; None once they are vectors
-    )
+    # (n_views, size, size, 3) uint8, or what `Pipeline.shape` makes; None once they are vectors
+    pixels: np.ndarray | None = None
     vectors: np.ndarray | None = None  # (n_views, n_features) float32
     decode_seconds: float = 0.0
     network_seconds: float = 0.0

@@ -71,9 +71,8 @@ def fit_probe(
     the same standard deviation. Whether those of the stages get a larger one is chosen with the strength: for images unlike
     ImageNet's they tell more (docs/performance.md has the figures).
 
-    With `balance`, all
-    classes are treated as equally frequent: the logarithms of the class shares are subtracted from the logits (logit
-    adjustment, Menon et al. 2021).
+    With `balance`, all classes are treated as equally frequent: the logarithms of the class shares are subtracted from the
+    logits (logit adjustment, Menon et al. 2021).
 
     All folds and the fit to all images follow the path of strengths together. A sample of many images would choose too high a
     strength: of 12,000 noisy vectors in 20 classes, one of 5,000 chose 0.3, where the held-out log loss of all is 0.236; at the
