@@ -14,11 +14,14 @@ from headstart.artifact.export import export_model
 from headstart.artifact.manifest import FORMAT, read_manifest, save_manifest
 from headstart.artifact.predictor import Predictor
 from headstart.artifact.verification import verify_model
+from headstart.recipes import CarriedOutPlan
+from headstart.record.trained import Trained
 from headstart.runs.evaluating import evaluate_model
 from headstart.runs.training import train
 
 BUNDLES = Path(__file__).with_name("kept")
 FOLDERS = [path.parent for path in sorted(BUNDLES.glob("format-*/*/manifest.json")) if path.parent.name != "export"]
+N_OF_CONVNEXT = 232  # features
 NAMES = [f"{path.parent.name}/{path.name}" for path in FOLDERS]
 
 
@@ -74,6 +77,16 @@ def old_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return Path()
 
 
+@pytest.fixture
+def run_of_format_2(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder in which runs of the first version with stages and views were made, to be worked in."""
+    folder = Path(shutil.copytree(BUNDLES / "format-2", tmp_path / "format-2"))
+    shutil.copytree(BUNDLES / "format-1" / "shapes", folder / "shapes")
+    shutil.copy(BUNDLES / "format-1" / "weights.safetensors", folder)
+    monkeypatch.chdir(folder)
+    return Path()
+
+
 @pytest.mark.parametrize("name", ["run", "export"])
 def test_an_old_run_and_an_old_export_answer_as_they_did(name: str, old_run: Path) -> None:
     """A fine-tuned run and what was exported from it give the probabilities of then; its files are whole."""
@@ -94,30 +107,64 @@ def test_an_old_run_is_evaluated_and_exported(old_run: Path) -> None:
     assert export_model("run", Path("again")).parity.images == 12
 
 
+@pytest.mark.parametrize("name", ["run", "export"])
+def test_a_probe_on_stages_and_two_views_answers_as_it_did(name: str, run_of_format_2: Path) -> None:
+    """What format 2 brought, several views and the features of stages, in a run and in what was exported from it."""
+    expected = json.loads((run_of_format_2 / "expected-of-run.json").read_text(encoding="utf-8"))[name]
+    predictor = Predictor.load(run_of_format_2 / name)
+    assert (predictor.preprocess.view_name, predictor.head.weight.shape) == ("crop+whole", (3, N_OF_CONVNEXT))
+    for answer in predictor.predict(list(expected)):
+        assert answer.probabilities is not None
+        assert answer.probabilities.tolist() == pytest.approx(expected[answer.path], abs=1e-4)
+    assert [passed.check for passed in verify_model(run_of_format_2 / name)] == [
+        "manifest",
+        "files",
+        "tensors",
+        "engine",
+        "answers",
+    ]
+
+
 @pytest.mark.slow
 def test_an_old_run_that_was_killed_goes_on(old_run: Path) -> None:
     """A run that an earlier version began, killed after three of four epochs, ends as it would have then."""
-    state = old_run / "killed.partial" / "checkpoints" / "run" / "state.json"
-    saved = json.loads(state.read_text(encoding="utf-8"))
-    saved["signature"] |= {"torch": torch.__version__, "threads": torch.get_num_threads()}  # of the machine it was begun on
-    state.write_text(json.dumps(saved), encoding="utf-8")
-    trained = train(None, resume=old_run / "killed")
+    trained = resumed_from(old_run)
     manifest = read_bundle(trained.model).manifest
     assert (manifest.format, manifest.preprocess.view_name, manifest.backbone.stages) == (FORMAT, "crop", ())
     assert (trained.metrics["views"]["view"], trained.metrics["views"]["trials"]) == ("crop", [])
-    expected = json.loads((old_run / "expected-of-run.json").read_text(encoding="utf-8"))["killed"]
+
+
+@pytest.mark.slow
+def test_a_killed_run_that_trained_a_head_on_stages_goes_on(run_of_format_2: Path) -> None:
+    """It keeps its plan, though today's would train the last layer's head alone, with another rate."""
+    trained = resumed_from(run_of_format_2)
+    assert read_bundle(trained.model).manifest.backbone.stages == tuple(f"stages.{i}" for i in range(4))
+    plan = read_bundle(trained.model).manifest.plan
+    assert isinstance(plan, CarriedOutPlan) and plan.network.head_on == "all features"
+    assert plan.steps.head_learning_rate == 5 * plan.steps.learning_rate
+
+
+def resumed_from(place: Path) -> Trained:
+    """The run `killed`, resumed, after a check that its history and answers are those it would have had."""
+    state = place / "killed.partial" / "checkpoints" / "run" / "state.json"
+    saved = json.loads(state.read_text(encoding="utf-8"))
+    saved["signature"] |= {"torch": torch.__version__, "threads": torch.get_num_threads()}  # of the machine it was begun on
+    state.write_text(json.dumps(saved), encoding="utf-8")
+    trained = train(None, resume=place / "killed")
+    expected = json.loads((place / "expected-of-run.json").read_text(encoding="utf-8"))["killed"]
     for answer in Predictor.load("killed").predict(list(expected)):
         assert answer.probabilities is not None
         assert answer.probabilities.tolist() == pytest.approx(
             expected[answer.path], abs=0.02
         )  # another processor rounds otherwise
     with (
-        (old_run / "killed-history.csv").open(newline="") as then,
-        (old_run / "killed" / "history.csv").open(newline="") as now,
+        (place / "killed-history.csv").open(newline="") as then,
+        (place / "killed" / "history.csv").open(newline="") as now,
     ):
         for before, after in zip(csv.DictReader(then), csv.DictReader(now), strict=True):
             numbers = [{name: float(row[name]) for name in before if name != "seconds"} for row in (before, after)]
             assert numbers[1] == pytest.approx(numbers[0], rel=0.02)
+    return trained
 
 
 @pytest.mark.parametrize("folder", FOLDERS, ids=NAMES)

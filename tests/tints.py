@@ -17,7 +17,6 @@ LEARNS: dict[str, Any] = {
     "learning_rate": 0.01,
     "augment": "none",
     "freeze": 0,
-    "stages": False,
     "time_budget": 86_400,
 }
 

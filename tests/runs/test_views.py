@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from conftest import COLOURS, TINY, draw_shape
+from tints import LEARNS, draw_tints, quick_settings, write_blind_weights
 
 from headstart import ImageClassifier
 from headstart.artifact.bundle import WEIGHTS, read_bundle
@@ -134,3 +135,32 @@ def test_an_audit_compares_nothing(data: Path, settings: Settings, tmp_path: Pat
     steps: list[str] = []
     audit_images(data, tmp_path / "audit", settings(), progress=lambda stage, done, total: steps.append(stage))
     assert steps and not any("view" in step for step in steps)
+
+
+def test_fine_tuning_trains_the_last_layers_head(tiny_weights: Path, tmp_path: Path) -> None:
+    """A fine-tuned model does without the stages, which training moves; where no epoch is better it is the probe with them."""
+    tints, blind = draw_tints(tmp_path / "tints"), write_blind_weights(tmp_path, tiny_weights)
+    given: dict[str, Any] = {**LEARNS, "effort": "quick", "refit": True}
+    tuned = train(tints, quick_settings(blind, strategy="finetune", **given), output=tmp_path / "tuned")
+    given |= {"learning_rate": 1e-9}  # which changes no answer, so that no epoch is better
+    kept = train(tints, quick_settings(tiny_weights, strategy="finetune", **given), output=tmp_path / "kept")
+    assert tuned.metrics["best_epoch"] > 0 and kept.metrics["best_epoch"] == 0
+    assert any("the saved model is the probe" in note for note in kept.metrics["notes"])
+    for trained, stages, n_features in ((tuned, (), 96), (kept, ("layer1", "layer2", "layer3", "layer4"), 464)):
+        manifest = read_bundle(trained.model).manifest
+        assert manifest.backbone.stages == stages and manifest.settings.stages
+        assert Predictor.load(trained.run).head.weight.shape == (2, n_features)
+        assert evaluate_model(trained.run, tints, split="all").evaluation.n == 160
+    probe = train(tints, quick_settings(tiny_weights, strategy="probe", effort="quick", refit=True), output=tmp_path / "probe")
+    answers = [Predictor.load(run.run).predict(sorted(tints.rglob("*.png"))[::9]) for run in (kept, probe)]
+    for one, other in zip(*answers, strict=True):
+        assert one.probabilities is not None and other.probabilities is not None
+        assert np.abs(one.probabilities - other.probabilities).max() < 0.3  # the temperatures are fitted on other images
+
+
+def test_fine_tuning_compares_single_views(data: Path, settings: Settings, tmp_path: Path) -> None:
+    """Crops teach it more than a second view would when predicting; four views are compared where they are asked for."""
+    trained = train(data, settings(strategy="finetune", epochs=1), output=tmp_path / "run")
+    assert [trial["view"] for trial in trained.metrics["views"]["trials"]] == ["crop", "whole"]
+    thorough = train(data, settings(strategy="finetune", epochs=1, effort="thorough"), output=tmp_path / "thorough")
+    assert len(thorough.metrics["views"]["trials"]) == 4

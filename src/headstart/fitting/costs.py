@@ -51,8 +51,7 @@ class Costs:
     def of(cls, split: Split, n_fit: int, n_held: int, speed: SecondsPerImage, *, refit: bool) -> "Costs":
         """The costs of a run with this split, after a trial that trains on `n_fit` images and predicts `n_held`."""
         n_train, n_val, after = len(split.train), len(split.val), ImagesAfter.of(split, refit=refit)
-        # Val is predicted once before the first epoch too.
-        once = (n_train + n_val + after.read) * speed.decoding + (after.answered + n_val) * speed.answer
+        once = (n_train + n_val + after.read) * speed.decoding + after.answered * speed.answer
         epoch = n_train * speed.step + n_val * speed.answer
         if refit:  # every step once more, on val too
             epoch += (n_train + n_val) * speed.step

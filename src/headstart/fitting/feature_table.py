@@ -1,6 +1,6 @@
 """The features of a data set, one row per image, for fitting and predicting."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -21,6 +21,11 @@ class FeatureTable:
     n_classes: int
     balance: bool = False  # whether every class counts as equally frequent
     n_stage_features: int = 0  # how many of the last features come from earlier stages of the network
+
+    def of_last_layer(self) -> "FeatureTable":
+        """The same without the features of earlier stages."""
+        n_last = self.vectors.shape[1] - self.n_stage_features
+        return replace(self, vectors=self.vectors[:, :n_last], n_stage_features=0)
 
     def fit(self, rows: np.ndarray, seed: int, progress: Progress = silent, like: Probe | None = None) -> Probe:
         """The probe fitted on some rows, at the strength and scale of another or at those chosen by cross-validation."""

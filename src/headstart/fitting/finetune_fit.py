@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -19,8 +20,11 @@ from headstart.fitting.probe_fit import epoch_zero
 from headstart.fitting.scanned import Scanned
 from headstart.fitting.training_pixels import KeptPixels, keep_pixels, keep_views, open_again, read_anew
 from headstart.model.backbones import Network, find_hardware, pretrained_network
+from headstart.model.batches import TrainingImages
+from headstart.model.checkpoint import plan_begun
 from headstart.model.familiarity import Familiarity, familiarity_of
-from headstart.model.finetune import HeldOutImages, TrainedEpochs, TrainingImages, fine_tune
+from headstart.model.finetune import HeldOutImages, Start, TrainedEpochs, fine_tune
+from headstart.model.head import Head
 from headstart.model.pace import UNLIMITED, TimeLimit
 from headstart.model.pipeline import Pipeline, features_of
 from headstart.model.probe import Probe
@@ -28,6 +32,7 @@ from headstart.progress import Progress
 from headstart.recipes import CarriedOutPlan, RunFacts, TrainingPlan, plan_for
 from headstart.threads import map_in_threads
 
+RUN = "run"  # the folder of its checkpoints
 FAMILIAR = "measuring familiarity"
 
 
@@ -52,6 +57,19 @@ class FinetuneJob:
         """The probe fitted on some rows; None if training starts with a random head."""
         return None if self.probe is None else self.scanned.table().fit(rows, self.plan.seed, progress)
 
+    def head_to_train(self, rows: np.ndarray, probe: Probe, progress: Progress) -> Head:
+        """The fitted head that training on some rows starts from; the probe's if that takes the same features."""
+        table = self.scanned.table()
+        if self.plan.network.head_on == "all features" or not table.n_stage_features:
+            return probe.head
+        return table.of_last_layer().fit(rows, self.plan.seed, progress).head
+
+    def network_of(self, probe: Probe) -> Network:
+        """The pretrained network with a probe's head, which takes all features."""
+        network = _network(self.scanned, with_stages=True)
+        network.set_head(probe.head)
+        return network
+
     def images(self, rows: np.ndarray) -> list[LabelledImage]:
         """The images of some rows."""
         return [self.scanned.dataset.images[i] for i in rows]
@@ -70,17 +88,11 @@ class FinetuneJob:
 
 
 def finetune_job(scanned: Scanned, split: Split, checkpoints: Path | None, progress: Progress) -> FinetuneJob:
-    """The job for the settings of `scanned` on this machine."""
+    """The job for the settings of `scanned` on this machine, or as it was begun if there are checkpoints of it."""
     settings, backbone, table = scanned.settings, scanned.backbone, scanned.table()
     probe = table.fit(split.train, settings.seed, progress) if table.vectors.shape[1] else None
-    hardware = find_hardware(settings.device)
-
-    def new_network() -> Network:
-        network = pretrained_network(backbone.spec, backbone.weights, hardware.device)
-        network.preprocess = backbone.preprocess
-        return network
-
-    network, n_classes = new_network(), len(scanned.dataset.classes)
+    hardware, n_classes = find_hardware(settings.device), len(scanned.dataset.classes)
+    network = _network(scanned, with_stages=False)
     facts = RunFacts(
         n_train=len(split.train),
         n_classes=n_classes,
@@ -91,7 +103,21 @@ def finetune_job(scanned: Scanned, split: Split, checkpoints: Path | None, progr
         n_blocks=len(network.blocks()) - 1,
         left_open=probe.left_open(n_classes) if probe else 0.0,
     )
-    return FinetuneJob(scanned, split, probe, plan_for(settings, facts), network, new_network, checkpoints)
+    begun = plan_begun(checkpoints / RUN) if checkpoints else None
+    plan = begun or plan_for(settings, facts)
+    new_network = partial(_network, scanned, with_stages=plan.network.head_on == "all features")
+    if plan.network.head_on == "all features":
+        network = new_network()
+    return FinetuneJob(scanned, split, probe, plan, network, new_network, checkpoints)
+
+
+def _network(scanned: Scanned, *, with_stages: bool) -> Network:
+    """The pretrained network, for the views of the run."""
+    backbone = scanned.backbone
+    spec = backbone.spec if with_stages else backbone.spec.model_copy(update={"stages": ()})
+    network = pretrained_network(spec, backbone.weights, find_hardware(scanned.settings.device).device)
+    network.preprocess = backbone.preprocess
+    return network
 
 
 def fit_finetuned(
@@ -112,7 +138,9 @@ def fit_finetuned(
     began = deadline.spent()
     held_out = job.held_out(progress)
     limit = _limit(split, deadline, decoding=(deadline.spent() - began) / len(split.val), refit=scanned.settings.refit)
-    tuned = _train(job, job.network, pixels, split.train, held_out, progress, "run", limit=limit)
+    tuned = _train(job, job.network, pixels, split.train, held_out, progress, RUN, limit=limit)
+    if tuned.best_epoch == 0 and job.probe is not None:  # its head takes features that the trained one does without
+        job = replace(job, network=job.network_of(job.probe))
     final, notes, interrupted = job.network, _notes_on(tuned, job, deadline), tuned.interrupted
     if tuned.cut:  # the schedule was carried out in the epochs made
         job = replace(job, plan=job.plan.with_epochs(max(1, tuned.history[-1].epoch)))
@@ -156,9 +184,10 @@ def _limit(split: Split, deadline: Deadline, *, decoding: float, refit: bool) ->
 def _refit(
     job: FinetuneJob, pixels: KeptPixels, rows: np.ndarray, progress: Progress, n_epochs: int, limit: TimeLimit
 ) -> tuple[Network, TrainedEpochs]:
-    """A new network, trained on the rows for so many epochs of the plan."""
+    """A new network, trained on the rows for so many epochs of the plan; for none of them the probe fitted on the rows."""
     network, anew = job.new_network(), replace(job, probe=job.fit_probe(rows, progress))
-    return network, _train(anew, network, pixels, rows, None, progress, "refit", stop_after=n_epochs, limit=limit)
+    tuned = _train(anew, network, pixels, rows, None, progress, "refit", stop_after=n_epochs, limit=limit)
+    return anew.network_of(anew.probe) if n_epochs == 0 and anew.probe is not None else network, tuned
 
 
 def _notes_on(tuned: TrainedEpochs, job: FinetuneJob, deadline: Deadline) -> list[str]:
@@ -290,9 +319,9 @@ def _train(
 ) -> TrainedEpochs:
     start = None
     if job.probe is not None:
-        network.set_head(job.probe.head)
-        held = job.split.val if val is not None else np.empty(0, np.int64)
-        start = epoch_zero(job.scanned.table(), Split(rows, held, held, "none"), job.probe.head)
+        table, head, held = job.scanned.table(), job.probe.head, job.split.val if val is not None else np.empty(0, np.int64)
+        start = Start(epoch_zero(table, Split(rows, held, held, "none"), head), head.logits(table.vectors[held]))
+        network.set_head(job.head_to_train(rows, job.probe, progress))
     else:
         network.set_random_head(len(job.scanned.dataset.classes), job.plan.seed)
     return fine_tune(

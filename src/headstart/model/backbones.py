@@ -332,7 +332,8 @@ def _compute_alone_if_forked() -> None:
 def _build(spec: BackboneSpec) -> torch.nn.Module:
     _compute_alone_if_forked()
     try:
-        module: torch.nn.Module = timm.create_model(spec.timm_name, pretrained=False)
+        with torch.random.fork_rng(devices=[]):  # the weights are drawn, and replaced: the caller's random numbers stay his
+            module: torch.nn.Module = timm.create_model(spec.timm_name, pretrained=False)
     except RuntimeError as error:
         raise BackboneError(f"timm cannot build {spec.timm_name!r}: {error}", hint="timm.list_models() lists all") from error
     give_linear_head(module, spec.name)

@@ -13,9 +13,11 @@ import torch
 
 from headstart.errors import TrainingError
 from headstart.model.history import Cut, Epoch
+from headstart.recipes import FLAT_KEYS, TrainingPlan, grouped
 from headstart.storage import atomic_write, write_json
 
 RETIRED = {"small_size", "small_epochs"}  # keys in plans of earlier versions; they had no effect
+ADDED = {"head_on": "all features"}  # keys that plans of earlier versions lack, and what these did
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,8 +103,8 @@ def load_checkpoint(
         return None
     try:
         saved = json.loads(place.read_text(encoding="utf-8"))
-        then = {key: value for key, value in saved["signature"].items() if key not in RETIRED}
-        now = json.loads(json.dumps(signature))  # tuples become lists, as in the file
+        then = _upgraded(saved["signature"])
+        now = _upgraded(json.loads(json.dumps(signature)))  # tuples become lists, as in the file
         if then != now:
             changed = sorted(key for key in now | then if then.get(key) != now.get(key))
             raise TrainingError(
@@ -124,7 +126,31 @@ def load_checkpoint(
             cut=Cut.from_json(saved["cut"]) if saved.get("cut") else None,
         )
     except (OSError, ValueError, KeyError, TypeError, RuntimeError, safetensors.SafetensorError) as error:
-        raise TrainingError(f"the checkpoint in {folder} is damaged: {error}", hint="start a new run") from error
+        raise _damaged(folder, error) from error
+
+
+def plan_begun(folder: Path) -> TrainingPlan | None:
+    """The plan of the training that was begun in `folder`; None if nothing was saved yet.
+
+    A resumed run follows it, also where a later version would plan otherwise. Raises TrainingError.
+    """
+    place = folder / "state.json"
+    if not place.exists():
+        return None
+    try:
+        signature = _upgraded(json.loads(place.read_text(encoding="utf-8"))["signature"])
+        return TrainingPlan.model_validate(grouped({key: signature[key] for key in FLAT_KEYS}))
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise _damaged(folder, error) from error
+
+
+def _upgraded(signature: dict[str, Any]) -> dict[str, Any]:
+    """A signature of any version as this one writes it."""
+    return ADDED | {key: value for key, value in signature.items() if key not in RETIRED}
+
+
+def _damaged(folder: Path, error: Exception) -> TrainingError:
+    return TrainingError(f"the checkpoint in {folder} is damaged: {error}", hint="start a new run")
 
 
 def _optimizer_state(

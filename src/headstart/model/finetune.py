@@ -1,7 +1,6 @@
 """The training loop: gradient steps on a pretrained network, validation after each epoch; the best epoch is kept."""
 
 import time
-from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
@@ -11,11 +10,10 @@ import numpy as np
 import torch
 from torch.nn.parallel import DistributedDataParallel
 
-from headstart.data.pixels import PixelSource
 from headstart.errors import SettingsError, TrainingError
 from headstart.evaluation.probabilities import cross_entropies, softmax
-from headstart.model.augmentation import apply_view, draw_view, rng_for
 from headstart.model.backbones import Network
+from headstart.model.batches import Batches, Share, TrainingImages
 from headstart.model.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from headstart.model.distributed import World, joined_world
 from headstart.model.epoch_sums import EpochSums
@@ -27,17 +25,8 @@ from headstart.model.precision import full_float32, repeatable
 from headstart.model.probe import log_shares
 from headstart.progress import Progress, silent
 from headstart.recipes import TrainingPlan
-from headstart.threads import map_in_threads
 
 CHECK_STEPS = 20  # number of steps between checks that the loss is finite
-
-
-@dataclass(frozen=True, slots=True)
-class TrainingImages:
-    """The images to train on."""
-
-    pixels: PixelSource
-    labels: np.ndarray  # (n,) int64
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +38,16 @@ class HeldOutImages:
 
 
 @dataclass(frozen=True, slots=True)
+class Start:
+    """Epoch 0: the fitted head before the first step. It may take more features than the head that is trained."""
+
+    epoch: Epoch
+    logits: np.ndarray  # (n_val, n_classes) float32: its answers for val
+
+
+@dataclass(frozen=True, slots=True)
 class TrainedEpochs:
-    """The result of training. The network that was passed in now has the weights of `best_epoch`."""
+    """The result of training. The network that was passed in now has the weights of `best_epoch`; for 0 those it came with."""
 
     history: tuple[Epoch, ...]
     best_epoch: int
@@ -66,7 +63,7 @@ def fine_tune(
     val: HeldOutImages | None,
     plan: TrainingPlan,
     *,
-    start: Epoch | None = None,
+    start: Start | None = None,
     checkpoints: Path | None = None,
     stop_after: int | None = None,
     limit: TimeLimit = UNLIMITED,
@@ -74,10 +71,10 @@ def fine_tune(
 ) -> TrainedEpochs:
     """Trains `network` in place as `plan` says and leaves it with the weights of the best validation epoch.
 
-    `start` is epoch 0, the metrics of the head that the network came with; it can be the best epoch. Without `val` the last
-    epoch is the best. `stop_after` ends training earlier than the plan's schedule. With `checkpoints`, every finished epoch is
-    saved there, and training resumes from what is saved there. Ctrl-C ends training with the best epoch so far and sets
-    `interrupted`; if there is no finished epoch, KeyboardInterrupt is raised. Raises TrainingError if the loss is not finite.
+    `start` can be the best epoch. Without `val` the last epoch is the best. `stop_after` ends training earlier than the plan's
+    schedule. With `checkpoints`, every finished epoch is saved there, and training resumes from what is saved there. Ctrl-C
+    ends training with the best epoch so far and sets `interrupted`; if there is no finished epoch, KeyboardInterrupt is raised.
+    Raises TrainingError if the loss is not finite.
 
     Steps that do not fit into `limit` are not made, and `cut` says where training ended. If the limit `shortens` training, the
     schedule is spread over the steps that fit, by what steps took so far, and an epoch cut short is validated like the others.
@@ -90,15 +87,11 @@ def fine_tune(
         return _fine_tune(_Loop(network, train, val, plan, world, limit, stop_after, progress), start, checkpoints)
 
 
-def _fine_tune(loop: "_Loop", start: Epoch | None, checkpoints: Path | None) -> TrainedEpochs:
-    network, plan = loop.network, loop.plan
+def _fine_tune(loop: "_Loop", start: Start | None, checkpoints: Path | None) -> TrainedEpochs:
+    network = loop.network
     kept = loop.load(checkpoints) if checkpoints else None
     if kept is None and start is not None:
-        found, val_loss, val_accuracy = loop.validate()
-        if plan.balance:  # it is compared with epochs whose metrics weight all classes equally
-            start = start.model_copy(update={"val_loss": val_loss, "val_accuracy": val_accuracy})
-        probabilities = torch.from_numpy(found)
-        kept = Checkpoint((start,), 0, loop.start_state, probabilities, probabilities.argmax(dim=1)[None])
+        kept = loop.before(start)
     interrupted = False
     try:
         next_epoch = kept.history[-1].epoch + 1 if kept else 1
@@ -137,15 +130,6 @@ def _with_epoch(kept: Checkpoint | None, epoch: int, loop: "_Loop") -> Checkpoin
     return replace(kept, history=history, predicted=predicted)
 
 
-@dataclass(frozen=True, slots=True)
-class _Share:
-    """The part of a batch that one process computes."""
-
-    views: np.ndarray  # (n, size, size, 3) uint8, augmented
-    labels: np.ndarray  # (n,) int64
-    weight: float  # its size relative to the mean share; 0 if it does not count
-
-
 class _Loop:
     """The state that is kept between epochs."""
 
@@ -164,6 +148,7 @@ class _Loop:
             raise SettingsError("the tutorial's batch norm needs a single process", hint="run it without torchrun")
         self.network, self.train, self.val, self.plan, self.progress = network, train, val, plan, progress
         self.world = world
+        self.batches = Batches(train, plan, network.preprocess, world, ahead=network.device.type != "cpu")
         for name in frozen_parameters(network, plan):
             network.module.get_parameter(name).requires_grad_(False)
         self.start_state = network.state()
@@ -209,6 +194,14 @@ class _Loop:
         module = self.network.module
         save_checkpoint(folder, module, self.optimizer, self.scheduler, self.scaler, checkpoint, signature=self.signature)
 
+    def before(self, start: Start) -> Checkpoint:
+        """The state before the first step."""
+        row, probabilities = start.epoch, torch.from_numpy(softmax(start.logits))
+        if self.val is not None:  # it is compared with epochs whose metrics may weight all classes equally
+            val_loss, val_accuracy = self._scores(start.logits, self.val.labels)
+            row = row.model_copy(update={"val_loss": val_loss, "val_accuracy": val_accuracy})
+        return Checkpoint((row,), 0, self.start_state, probabilities, probabilities.argmax(dim=1)[None])
+
     def run_epoch(self, epoch: int, *, must_begin: bool) -> tuple[Epoch, torch.Tensor] | None:
         """Runs one training and one validation phase; returns the history row and the probabilities for val.
 
@@ -230,7 +223,7 @@ class _Loop:
         )
         return row, torch.from_numpy(probabilities)
 
-    def validate(self, epoch: int = 0) -> tuple[np.ndarray, float | None, float | None]:
+    def validate(self, epoch: int) -> tuple[np.ndarray, float | None, float | None]:
         """Probabilities (n_val, n_classes) float64 in full precision, mean cross-entropy, accuracy. Raises TrainingError.
 
         If the plan balances classes, both are means over classes, so the accuracy is the balanced accuracy.
@@ -252,9 +245,13 @@ class _Loop:
                 f"the network's outputs on val are no longer finite after epoch {epoch}, step {self.n_steps}",
                 hint=f"try a lower --learning-rate than {self.plan.steps.learning_rate:g}",
             )
+        return softmax(logits), *self._scores(logits, labels)
+
+    def _scores(self, logits: np.ndarray, labels: np.ndarray) -> tuple[float, float]:
+        """Mean cross-entropy and accuracy; means over classes if the plan balances them."""
         counted = np.bincount(labels)[labels] if self.plan.balance else np.ones(len(labels))
         right = np.average(logits.argmax(axis=1) == labels, weights=1 / counted)
-        return softmax(logits), float(np.average(cross_entropies(logits, labels), weights=1 / counted)), float(right)
+        return float(np.average(cross_entropies(logits, labels), weights=1 / counted)), float(right)
 
     def _train_phase(self, epoch: int, *, must_begin: bool) -> tuple[float, float, float]:
         """Runs one pass over train; returns the last learning rate, and mean loss and accuracy on the augmented images.
@@ -270,7 +267,7 @@ class _Loop:
                     part.eval()
         sums, lr = EpochSums(self.network.device), 0.0
         self.pace.start()
-        for step, share in enumerate(self._shares(epoch), start=1):
+        for step, share in enumerate(self.batches.of_epoch(epoch), start=1):
             ticks = self._ticks(epoch, step, must_fit=must_begin and step == 1)
             if ticks is None:
                 self.cut = Cut(epoch=epoch, steps=step - 1, of=self.n_steps)
@@ -296,7 +293,7 @@ class _Loop:
         fitting = self.pace.fitting(steps_left, steps_made) or int(must_fit)
         return round(ticks_left / fitting) if fitting and ticks_left > 0 else None
 
-    def _add_gradients(self, share: "_Share", step: int, sums: EpochSums) -> None:
+    def _add_gradients(self, share: Share, step: int, sums: EpochSums) -> None:
         """Forward and backward passes by micro-batch; adds the losses and right answers to `sums`."""
         n, size, smoothing = len(share.labels), self.plan.steps.micro_batch, self.plan.steps.label_smoothing
         for begin in range(0, n, size):
@@ -344,41 +341,6 @@ class _Loop:
         self.scaler.update()
         for _ in range(ticks):
             self.scheduler.step()
-
-    def _shares(self, epoch: int) -> Iterator["_Share"]:
-        """Yields this process's share of each batch of augmented training images, in this epoch's order."""
-        plan, labels, world = self.plan, self.train.labels, self.world
-        size = plan.steps.batch_size
-        order = np.random.default_rng([plan.seed, epoch]).permutation(len(labels))
-        batches = [order[begin : begin + size] for begin in range(0, len(order), size)]
-        shares = [world.share(batch) for batch in batches]
-        views = self._views(epoch, np.concatenate(shares).tolist())
-        for batch, chosen in zip(batches, shares, strict=True):
-            own = np.stack([next(views) for _ in chosen])
-            yield _Share(own, labels[chosen], len(chosen) * world.size / len(batch) if world.counts(batch) else 0.0)
-
-    def _views(self, epoch: int, images: Sequence[int]) -> Iterator[np.ndarray]:
-        """The views of training images in this epoch, in order; threads load the pixels ahead.
-
-        For a GPU the threads also cut the views, so the training thread only passes on batches. On a CPU it cuts them itself:
-        torch's resize starts threads of its own in each thread that calls it, which disturb those of the training step.
-        Fine-tuning took 15 % longer with views cut ahead, and 20 % with views cut between steps (two cores).
-        """
-        pixels, workers = self.train.pixels, self.plan.workers
-        if self.network.device.type != "cpu":
-            yield from map_in_threads(lambda i: self._view(pixels[i], epoch, i), images, workers)
-            return
-        for i, loaded in zip(images, map_in_threads(pixels.__getitem__, images, workers), strict=True):
-            yield self._view(loaded, epoch, i)
-
-    def _view(self, pixels: np.ndarray, epoch: int, image: int) -> np.ndarray:
-        """(size, size, 3) uint8: the view of a training image in this epoch."""
-        views, preprocess = self.plan.views, self.network.preprocess
-        if views.augment == "none":
-            return preprocess.view_of_pixels(pixels)
-        rng = rng_for(self.plan.seed, epoch, image)
-        view = draw_view(pixels.shape[1], pixels.shape[0], views.augment, views.crop_scale, rng)
-        return apply_view(pixels, view, views.image_size, preprocess.interpolation)
 
 
 def _is_better(row: Epoch, best: Epoch, plan: TrainingPlan) -> bool:
