@@ -151,6 +151,7 @@ def test_fine_tuning_trains_the_last_layers_head(tiny_weights: Path, tmp_path: P
         assert manifest.backbone.stages == stages and manifest.settings.stages
         assert Predictor.load(trained.run).head.weight.shape == (2, n_features)
         assert evaluate_model(trained.run, tints, split="all").evaluation.n == 160
+        assert not any("does not report its stages" in note for note in trained.metrics["notes"])
     probe = train(tints, quick_settings(tiny_weights, strategy="probe", effort="quick", refit=True), output=tmp_path / "probe")
     answers = [Predictor.load(run.run).predict(sorted(tints.rglob("*.png"))[::9]) for run in (kept, probe)]
     for one, other in zip(*answers, strict=True):

@@ -157,8 +157,9 @@ def _view_notes(fitted: Fitted) -> tuple[str, ...]:
         notes.append(f"views: {views.view}, by the answers on {views.n_images} training images ({views.why})")
     if n_views > 1:
         notes.append(f"each image passes through the network {n_views} times, in training and in every prediction")
-    if fitted.settings.stages and fitted.settings.recipe == "default" and not fitted.model.spec.stages:
-        notes.append(f"{fitted.model.spec.name} does not report its stages: the features are those of its last layer")
+    backbone = fitted.scanned.backbone
+    if fitted.settings.stages and backbone.frozen is not None and not backbone.spec.stages:
+        notes.append(f"{backbone.spec.name} does not report its stages: the features are those of its last layer")
     if views.trials and fitted.answers and fitted.answers[0].split == "cv":
         notes.append(f"{views.n_images} of the cross-validated images had a part in the choice of the views")
     looked_at = int(fitted.scanned.compared_on[fitted.split.val].sum())
