@@ -47,7 +47,8 @@ format: install
 docs: install
 	$(BIN)/python docs/build.py
 
-# headstart beside its peers, which have a virtual environment of their own. BENCH_DATA names other data sets.
+# headstart beside its peers, which have a virtual environment of their own. BENCH_DATA names other data sets:
+# make bench BENCH_DATA="hymenoptera path/to/hand_signs"
 BENCH_DATA ?= hymenoptera
 
 $(PEERS)/.installed: benchmarks/peers/requirements.txt

@@ -1,10 +1,11 @@
 """Compares headstart with what people use instead: one run, one machine, the same images, backbone and seed for all.
 
-    make bench          about 25 minutes on two cores; the slow procedures run for 2 of their epochs and are extrapolated
+    make bench          about 30 minutes on two cores; the slow procedures run for 2 of their epochs and are extrapolated
     make bench-full     the slow procedures run to their end
 
 Expect on two cores (EfficientNet-Lite0, ants and bees): the tutorial in minutes, a warm probe in two seconds. Each contender
-is a separate process, timed from start to end, one after the other. Run nothing else at the same time. Writes
+is a separate process, timed from start to end, one after the other, with as many threads as there are cores; those that take
+less than 20 seconds run three times in turn, and the median is reported. Run nothing else at the same time. Writes
 results/<data>.json, results/table.md and results/accuracy-against-seconds.png.
 """
 
@@ -12,41 +13,36 @@ import argparse
 import json
 import os
 import platform
-import shutil
+import re
+import statistics
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from matplotlib.figure import Figure
+from rendering import picture, table
+from rounds import ROUNDS, Contender, measure, timings
 
 from headstart.data.catalog import open_data
 from headstart.data.splits import hold_out
 from headstart.threads import cores
 
-HERE = Path(__file__).parent
+HERE = Path(__file__).parent.absolute()
 RESULTS = HERE / "results"
 VERSIONS = ("headstart", "torch", "timm", "onnxruntime", "openvino", "numpy", "scikit-learn", "pillow")
-STYLES = {"headstart": ("#D55E00", "s"), "others": ("#0072B2", "o")}
-
-
-@dataclass(frozen=True)
-class Timing:
-    """One contender's process."""
-
-    name: str
-    seconds: float  # from process start to its end
-    accuracy_best: float
-    accuracy_last: float
-    peak_rss_mb: float  # of the largest process
-    extrapolated: bool = False
-    more: dict[str, Any] = field(default_factory=dict)
+PEERS_VERSIONS = ("torch", "torchvision", "timm", "fastai", "vyntri", "numpy", "scikit-learn", "pillow")
+# The same for all: no more and no fewer threads than cores, and no connection to a model hub.
+ENVIRONMENT = {
+    **dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), str(cores())),
+    "HF_HUB_OFFLINE": "1",
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+    "DO_NOT_TRACK": "1",
+}
+IMPORTS = "import torch, timm; print('{}')"
 
 
 @dataclass(frozen=True)
@@ -57,6 +53,8 @@ class Machine:
     cores: int
     python: str
     versions: dict[str, str]
+    peers_versions: dict[str, str]
+    import_torch_timm_seconds: float  # of a process that does no more, in headstart's environment; median
 
 
 def main() -> None:
@@ -68,16 +66,31 @@ def main() -> None:
     parser.add_argument("--fastai-epochs", type=int, default=4)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--without-tutorial", action="store_true", help="leave out the slowest peer")
+    only = "only the contenders whose name has this regular expression, for a try; nothing is written. Warm needs its cold"
+    parser.add_argument("--only", default="", metavar="REGEX", help=only)
     options = parser.parse_args()
-    RESULTS.mkdir(exist_ok=True)
+    options.peers = options.peers.absolute()  # not resolved: the python of a virtual environment is a link
     for data in options.data:
-        with tempfile.TemporaryDirectory() as folder:
-            split = split_folder(data, Path(folder) / "data", options.seed)
-            timings = list(contenders(split, Path(folder), options))
-        name = Path(data).name
-        content = {"data": name, "seed": options.seed, "machine": asdict(machine()), "timings": [asdict(t) for t in timings]}
-        (RESULTS / f"{name}.json").write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-    render()
+        result = compared(data, options)
+        if options.only:
+            print(table([result]))
+            continue
+        RESULTS.mkdir(exist_ok=True)
+        (RESULTS / f"{result['data']}.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    if not options.only:
+        render()
+
+
+def compared(data: str, options: argparse.Namespace) -> dict[str, Any]:
+    """What results/<data>.json holds: all contenders on one data set, and the machine."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        split = split_folder(data, folder / "data", options.seed)
+        warm_up(split, folder, options.peers)
+        all_of_them = [*headstart_contenders(split, folder, options.seed), *peer_contenders(split, folder, options)]
+        measured = timings([contender for contender in all_of_them if re.search(options.only, contender.name)])
+    about = {"data": Path(data).name, "seed": options.seed, "machine": asdict(machine(options.peers))}
+    return about | {"timings": [timing.as_json() for timing in measured]}
 
 
 def split_folder(data: str, target: Path, seed: int) -> Path:
@@ -97,117 +110,91 @@ def split_folder(data: str, target: Path, seed: int) -> Path:
     return target
 
 
-def contenders(data: Path, folder: Path, options: argparse.Namespace) -> Iterator[Timing]:
-    """Runs one after the other. What headstart compiles once per installation is compiled first and not timed."""
-    home = folder / "home"
-    headstart = [sys.executable, "-m", "headstart", "train", str(data), "--seed", str(options.seed), "--json"]
-    environment = {"HEADSTART_HOME": str(home)}
-    probe = [*headstart, "--strategy", "probe", "--output"]
-    measure("compile", [*probe, str(folder / "compile")], environment)
-    for kind in ("features", "facts"):
-        shutil.rmtree(home / kind)
-    yield headstart_timing("headstart probe, cold", [*probe, str(folder / "cold")], environment)
-    yield headstart_timing("headstart probe, warm", [*probe, str(folder / "warm")], environment)
-    shutil.rmtree(home / "features")
-    tuned = [*headstart, "--strategy", "finetune", "--output", str(folder / "tuned")]
-    yield headstart_timing("headstart finetune", tuned, environment)
-    peers, seed = str(options.peers), ["--seed", str(options.seed)]
-    yield peer_timing("usual script (timm, DataLoader, scikit-learn)", [peers, str(HERE / "peers/usual_script.py"), str(data)])
-    fastai = [peers, str(HERE / "peers/fastai_learner.py"), str(data), "--epochs", str(options.fastai_epochs), *seed]
-    yield peer_timing(f"fastai, fine_tune({options.fastai_epochs})", fastai)
-    if options.without_tutorial:
-        return
-    tutorial = [peers, str(HERE / "peers/tutorial.py"), str(data), *seed, *([] if options.full else ["--epochs", "2"])]
-    yield peer_timing("tutorial, frozen", [*tutorial, "--frozen"])
-    yield peer_timing("tutorial, fine-tuned", tutorial)
+def warm_up(data: Path, folder: Path, peers: Path) -> None:
+    """Makes folder/empty and folder/prepared, the homes to start from, and reads files once, so that none comes from the disk.
+
+    What headstart compiles once per installation, as `make install` does, is compiled in folder/prepared.
+    """
+    (folder / "empty").mkdir()
+    prepare = [sys.executable, "-m", "headstart", "backbones", "--prepare"]
+    subprocess.run(prepare, env=os.environ | headstart_environment(folder / "prepared"), check=True, stdout=subprocess.DEVNULL)
+    scratch = headstart_environment(folder / "scratch")
+    measure("not counted: headstart", [*train(data, 0), "--strategy", "probe", "--effort", "quick"], scratch)
+    measure("not counted: headstart's torch", [sys.executable, "-c", IMPORTS], ENVIRONMENT)
+    libraries = "import sklearn.linear_model, timm, vyntri, fastai.vision.all; print('{}')"
+    measure("not counted: the peers' libraries", [str(peers), "-c", libraries], ENVIRONMENT)
 
 
-def headstart_timing(name: str, command: list[str], environment: dict[str, str]) -> Timing:
-    """A run of headstart."""
-    seconds, peak, printed = measure(name, command, environment)
-    evaluation = printed["evaluation"]
-    more = {"accuracy_ci95": evaluation["accuracy_ci95"], "stages": printed["seconds"], "best_epoch": printed["best_epoch"]}
-    return Timing(name, seconds, evaluation["accuracy"], evaluation["accuracy"], peak, more=more)
+def headstart_environment(home: Path) -> dict[str, str]:
+    """The environment of a headstart that keeps what it keeps in `home`."""
+    return {**ENVIRONMENT, "HEADSTART_HOME": str(home)}
 
 
-def peer_timing(name: str, command: list[str]) -> Timing:
-    """A run of a peer. If it ran for only some of its epochs, its seconds are extrapolated from their mean."""
-    seconds, peak, printed = measure(name, command, {})
-    accuracies, epochs = printed.pop("accuracies"), printed.get("epochs_of_the_procedure", 0)
-    extrapolated = epochs > len(accuracies)
-    if extrapolated:
-        seconds += (epochs - len(accuracies)) * float(np.mean(printed["epoch_seconds"]))
-    return Timing(name, seconds, max(accuracies), accuracies[-1], peak, extrapolated, printed)
+def train(data: Path, seed: int) -> list[str]:
+    """The command, to which the strategy is added."""
+    return [sys.executable, "-m", "headstart", "train", str(data), "--seed", str(seed), "--json"]
 
 
-def measure(name: str, command: list[str], environment: dict[str, str]) -> tuple[float, float, dict[str, Any]]:
-    """Wall seconds, peak memory in MiB, and the JSON that the process printed last."""
-    print(f"{name} ...", file=sys.stderr, flush=True)
-    began = time.perf_counter()
-    with subprocess.Popen(command, stdout=subprocess.PIPE, env=os.environ | environment, text=True) as process:
-        assert process.stdout is not None
-        out = process.stdout.read()
-        _, status, usage = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-    seconds = time.perf_counter() - began
-    if process.returncode:
-        raise SystemExit(f"{name} ended with {process.returncode}")
-    print(f"  {seconds:.1f} s", file=sys.stderr, flush=True)
-    return seconds, usage.ru_maxrss / 1024, json.loads(out.strip().splitlines()[-1])
+def headstart_contenders(data: Path, folder: Path, seed: int) -> list[Contender]:
+    """First ever: an empty home, nothing compiled. Cold: compiled, no features stored. Warm: after the cold run."""
+    empty, prepared = folder / "empty", folder / "prepared"
+    probe = [*train(data, seed), "--strategy", "probe"]
+    quick = [*probe, "--effort", "quick"]
+
+    def contender(name: str, command: list[str], home: str, begins_as: Path | None) -> Contender:
+        renewed = None if begins_as is None else (folder / home, begins_as)
+        return Contender(f"headstart {name}", command, headstart_environment(folder / home), renewed)
+
+    return [
+        contender("probe, quick, first ever", quick, "first", empty),
+        contender("probe, quick, cold", quick, "quick", prepared),
+        contender("probe, quick, warm", quick, "quick", None),
+        contender("probe, normal effort, cold", probe, "normal", prepared),
+        contender("finetune", [*train(data, seed), "--strategy", "finetune"], "tuned", prepared),
+    ]
 
 
-def machine() -> Machine:
+def peer_contenders(data: Path, folder: Path, options: argparse.Namespace) -> list[Contender]:
+    """The others, each with its own defaults. vyntri keeps features, as headstart does, so it is run without and with them."""
+    seed = ("--seed", str(options.seed))
+    kept = folder / "vyntri"
+
+    def contender(name: str, script: str, *more: str, renewed: tuple[Path, Path] | None = None) -> Contender:
+        return Contender(name, [str(options.peers), str(HERE / "peers" / script), str(data), *more], ENVIRONMENT, renewed)
+
+    epochs = () if options.full else ("--epochs", "2")
+    tutorial = [
+        contender("tutorial, frozen", "tutorial.py", *seed, *epochs, "--frozen"),
+        contender("tutorial, fine-tuned", "tutorial.py", *seed, *epochs),
+    ]
+    return [
+        contender("vyntri, first", "vyntri_fit.py", "--cache", str(kept), renewed=(kept, folder / "empty")),
+        contender("vyntri, from its cache", "vyntri_fit.py", "--cache", str(kept)),
+        contender("usual script (timm, DataLoader, scikit-learn)", "usual_script.py"),
+        contender(
+            f"fastai, fine_tune({options.fastai_epochs})", "fastai_learner.py", "--epochs", str(options.fastai_epochs), *seed
+        ),
+        *([] if options.without_tutorial else tutorial),
+    ]
+
+
+def machine(peers: Path) -> Machine:
     """The machine and versions that the figures depend on."""
     lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines() if Path("/proc/cpuinfo").exists() else []
     model = next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.processor())
-    return Machine(model, cores(), platform.python_version(), {name: version(name) for name in VERSIONS})
+    ask = f"import json, importlib.metadata as m; print(json.dumps({{name: m.version(name) for name in {PEERS_VERSIONS}}}))"
+    _, _, theirs = measure("the peers' versions", [str(peers), "-c", ask], ENVIRONMENT)
+    imports = [measure("import torch, timm", [sys.executable, "-c", IMPORTS], ENVIRONMENT)[0] for _ in range(ROUNDS)]
+    ours = {name: version(name) for name in VERSIONS}
+    return Machine(model, cores(), platform.python_version(), ours, theirs, statistics.median(imports))
 
 
 def render() -> None:
     """Writes one table and one picture of all results in the folder."""
     found = [json.loads(file.read_text(encoding="utf-8")) for file in sorted(RESULTS.glob("*.json"))]
     results = [result for result in found if "timings" in result]  # other benchmarks write there too
-    lines = []
-    for result in results:
-        slowest = max(timing["seconds"] for timing in result["timings"])
-        lines += [
-            f"### {result['data']}",
-            "",
-            "| | seconds | times faster | accuracy, best (last) | peak memory |",
-            "|---|---|---|---|---|",
-        ]
-        for timing in sorted(result["timings"], key=lambda timing: -timing["seconds"]):
-            mark = " (extrapolated)" if timing["extrapolated"] else ""
-            accuracy = f"{timing['accuracy_best']:.3f} ({timing['accuracy_last']:.3f})"
-            if timing["extrapolated"]:
-                accuracy = "not run to its end"
-            faster = slowest / timing["seconds"]
-            cells = (
-                timing["name"],
-                f"{timing['seconds']:.1f}{mark}",
-                f"{faster:.0f}",
-                accuracy,
-                f"{timing['peak_rss_mb']:.0f} MB",
-            )
-            lines.append(f"| {' | '.join(cells)} |")
-        lines.append("")
-    (RESULTS / "table.md").write_text("\n".join(lines), encoding="utf-8")
-    figure = Figure(figsize=(5.2 * len(results), 3.8), layout="constrained")
-    for axes, result in zip(figure.subplots(1, len(results), squeeze=False)[0], results, strict=True):
-        for timing in result["timings"]:
-            if timing["extrapolated"]:
-                continue
-            colour, marker = STYLES["headstart" if timing["name"].startswith("headstart") else "others"]
-            axes.plot(timing["seconds"], timing["accuracy_best"], marker, color=colour, markersize=8)
-            label = timing["name"].split(" (")[0]
-            place = (timing["seconds"], timing["accuracy_best"])
-            # Slanted, because several points lie side by side at nearly the same accuracy.
-            axes.annotate(label, place, xytext=(2, 6), textcoords="offset points", fontsize=8, rotation=35)
-        axes.set(xscale="log", xlabel="seconds, whole process", ylabel="val accuracy")
-        axes.set_title(result["data"], pad=24)
-        axes.margins(x=0.45, y=0.45)
-        axes.grid(alpha=0.25)
-    figure.savefig(RESULTS / "accuracy-against-seconds.png", dpi=110)
+    (RESULTS / "table.md").write_text(table(results), encoding="utf-8")
+    picture(results).savefig(RESULTS / "accuracy-against-seconds.png", dpi=110)
 
 
 if __name__ == "__main__":
