@@ -18,7 +18,7 @@ OPTIONS = {
     "train": "--strategy --recipe --backbone --weights --offline --val --test --val-fraction --augment --schedule --epochs "
     "--learning-rate --batch-size --image-size --freeze --device --workers --seed --output --overwrite --resume --refit "
     "--json --quiet --exclude --cv --time-budget --target-precision --conformal --balance | --precision --engine "
-    "--path-column --label-column --join-case --effort --view --stages",
+    "--path-column --label-column --join-case --effort --view --stages --report",
     "audit": "--output --fail-on | --overwrite --val --test --exclude --backbone --weights --offline --device --workers --seed "
     "--json --quiet --path-column --label-column --join-case",
     "compare": "| --strategies --backbones --folds --output --val --exclude --epochs --augment --effort --view --stages "
@@ -51,7 +51,7 @@ ARGUMENTS = {
     "cache": {},
     "backbones": {"NAME": False},  # for --prepare, which has a default
 }
-NOT_SETTINGS = {"output", "overwrite", "resume", "json", "quiet"}  # of train: where and how, not what
+NOT_SETTINGS = {"output", "overwrite", "resume", "json", "report", "quiet"}  # of train: where and how, not what
 DEFAULTS: dict[tuple[str, str], Any] = {
     ("predict", "format"): None,  # by the ending of --output, else table
     ("predict", "files_from"): None,
@@ -83,6 +83,7 @@ DEFAULTS: dict[tuple[str, str], Any] = {
     ("train", "resume"): None,
     ("train", "overwrite"): False,
     ("train", "json"): False,
+    ("train", "report"): False,
     ("train", "quiet"): False,
 }
 CHOICES = {

@@ -59,7 +59,7 @@ def test_the_default_backbone_in_a_process_of_its_own(process: Command, draw_cla
     """`train FOLDER --json` prints metrics.json as one object on stdout, all else on stderr, and fills runs/NAME-probe-1."""
     data = draw_classes({"circles": 8, "squares": 8, "triangles": 8}, "Meine Förmchen 🙂")
     before = snapshot(data)
-    metrics = only_json(process("train", data, "--json"))
+    metrics = only_json(process("train", data, "--json", "--report"))
     run = tmp_path / "runs" / "Meine_Förmchen-probe-1"
     assert metrics["run"] == run.relative_to(tmp_path).as_posix()
     assert metrics == json.loads((run / "metrics.json").read_text(encoding="utf-8"))
@@ -73,6 +73,18 @@ def test_the_default_backbone_in_a_process_of_its_own(process: Command, draw_cla
         ["model/README.md", "model/familiarity.safetensors", "model/manifest.json", "model/weights.safetensors", *tables]
     )
     assert {"figures/confusion.png", "figures/samples.png"} <= set(found)
+
+
+def test_json_alone_draws_nothing(quick: Command, draw_classes: Draw, here: Path) -> None:
+    """With --json and without --report there are no pictures; the report says so, and all other files are there."""
+    data = draw_classes({"circles": 6, "squares": 6})
+    only_json(quick(data, "--json", "--output", "plain"))
+    only_json(quick(data, "--json", "--report", "--output", "drawn"))
+    plain, drawn = ({p.relative_to(here / run).as_posix() for p in (here / run).rglob("*.*")} for run in ("plain", "drawn"))
+    assert drawn - plain == {name for name in drawn if name.startswith("figures/")} != set()
+    reports = [(here / run / "report.html").read_text(encoding="utf-8") for run in ("plain", "drawn")]
+    assert ["<img" in report for report in reports] == [False, True]
+    assert ["made without pictures" in report for report in reports] == [True, False]
 
 
 def test_json_keys(quick: Command, draw_classes: Draw, here: Path) -> None:
@@ -141,7 +153,7 @@ def test_runs_are_numbered(quick: Command, draw_classes: Draw, here: Path) -> No
 def test_the_same_seed_gives_the_same_metrics(quick: Command, draw_classes: Draw, here: Path) -> None:
     """Two runs with one seed differ in times, paths and memory alone; their pictures and predictions are the same bytes."""
     data = draw_classes({"circles": 8, "squares": 8})
-    first, second = (only_json(quick(data, "--json", "--seed", 3, "--output", name)) for name in ("a", "b"))
+    first, second = (only_json(quick(data, "--json", "--report", "--seed", 3, "--output", name)) for name in ("a", "b"))
     assert without_times(first) == without_times(second)
     for name in ("predictions.csv", "history.csv", "figures/confusion.png", "figures/samples.png", "model/weights.safetensors"):
         assert (here / "a" / name).read_bytes() == (here / "b" / name).read_bytes(), name

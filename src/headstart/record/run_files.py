@@ -1,12 +1,14 @@
 """Writes the results of a run: the bundle, the tables, the figures and the report."""
 
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from headstart.artifact.bundle import FAMILIARITY, WEIGHTS
 from headstart.artifact.card import write_card
 from headstart.artifact.csv_files import write_history, write_predictions, write_skipped
 from headstart.artifact.manifest import BackboneEntry, DataEntry, DecisionsEntry, FamiliarityEntry, new_manifest, save_manifest
+from headstart.artifact.report import ReportFigure
 from headstart.evaluation.metrics import Evaluation
 from headstart.fitting.fitted import Fitted
 from headstart.machine import peak_rss_mb, seconds_since_start
@@ -23,7 +25,7 @@ from headstart.settings import RecordedSettings
 from headstart.storage import sha256_of_file, write_json
 
 
-def write_run(folder: RunFolder, fitted: Fitted, progress: Progress) -> Trained:
+def write_run(folder: RunFolder, fitted: Fitted, progress: Progress, *, pictures: bool = True) -> Trained:
     """Writes all files of the run folder, moves it to its place and returns the finished run."""
     began = time.perf_counter()
     dataset, root = fitted.dataset, folder.partial
@@ -36,7 +38,7 @@ def write_run(folder: RunFolder, fitted: Fitted, progress: Progress) -> Trained:
     write_history(root / "history.csv", fitted.history)
     write_skipped(root / "skipped.csv", dataset.skipped)
     progress("writing the run", 1, 3)
-    report_run(root, fitted, account)
+    report_run(root, fitted, account, _drawn(root / "figures", fitted, account) if pictures else ())
     progress("writing the run", 2, 3)
     stages = fitted.scanned.seconds | {"fit": fitted.seconds, "report": time.perf_counter() - began}
     metrics = _metrics(folder, fitted, account, stages)
@@ -45,6 +47,12 @@ def write_run(folder: RunFolder, fitted: Fitted, progress: Progress) -> Trained:
     progress("writing the run", 3, 3)
     work = fitted.scanned.work
     return Trained(folder.place, account.reported, metrics.as_json(), metrics.notes, fitted.interrupted, work)
+
+
+def _drawn(folder: Path, fitted: Fitted, account: Account) -> Sequence[ReportFigure]:
+    from headstart.record.run_figures import draw_figures  # this imports Matplotlib
+
+    return tuple(draw_figures(folder, fitted, account))
 
 
 def _metrics(folder: RunFolder, fitted: Fitted, account: Account, stages: dict[str, float]) -> RunMetrics:

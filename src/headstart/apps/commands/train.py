@@ -84,7 +84,10 @@ def train(
     output: Annotated[Path | None, typer.Option(help="The run folder; default: runs/<data>-<strategy>-<n>.")] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier run at --output.")] = False,
     resume: Annotated[Path | None, typer.Option(metavar="RUN", help="Resume an interrupted run.")] = None,
-    json: Annotated[bool, typer.Option("--json", help="Print one JSON object, as in metrics.json.")] = False,
+    json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON object, as in metrics.json, and draw no pictures.")
+    ] = False,
+    report: Annotated[bool, typer.Option("--report", help="With --json: draw the pictures of report.html too.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress and no summary.")] = False,
 ) -> None:
     """Train an image classifier on a folder of labelled images.
@@ -107,12 +110,18 @@ def train(
     from headstart.runs.training import train as train_run  # after the settings are checked, as it loads torch
 
     quiet = quiet or process_rank() > 0  # under torchrun only the first process prints
-    json = json and process_rank() == 0
     with progress_bars(quiet=quiet) as progress:
         trained = train_run(
-            data, settings, output=output, overwrite=overwrite, resume=resume, progress=progress, tell=untold if quiet else note
+            data,
+            settings,
+            output=output,
+            overwrite=overwrite,
+            resume=resume,
+            pictures=report or not json,
+            progress=progress,
+            tell=untold if quiet else note,
         )
-    _tell(trained, as_json=json, quiet=quiet)
+    _tell(trained, as_json=json and process_rank() == 0, quiet=quiet)
     if trained.interrupted:
         raise typer.Exit(EXIT_INTERRUPTED)
 
