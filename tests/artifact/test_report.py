@@ -17,6 +17,7 @@ from headstart.artifact.report import ReportFacts, ReportFigure, write_report
 from headstart.artifact.story import Story
 from headstart.data.sources import Skipped
 from headstart.evaluation.metrics import Evaluation, evaluate_predictions
+from headstart.evaluation.selection import Corrected
 
 EVIL = (
     "<script>alert(1)</script>",
@@ -150,6 +151,18 @@ def test_summary_sentence(split: str, selected_on: bool) -> None:
     assert {"val": "validation", "test": "test", "cv": "cross-validation", "all": "images"}[split] in sentence
     assert ("best epoch was chosen on these" in sentence, "nothing was selected" in sentence) == (selected_on, not selected_on)
     assert sentence.endswith(".")
+
+
+@pytest.mark.parametrize("split", ["val", "cv"])
+def test_summary_sentence_says_that_views_were_chosen(split: str) -> None:
+    """Where views were chosen on some of the images, the claim says on how many, and of the epoch only what is true."""
+    chosen = evaluation_of(147, 153, split=split).model_copy(update={"selected_on": True, "views_chosen_on": 60})
+    sentence = summary_sentence(chosen)
+    assert sentence.endswith("); the views were chosen on 60 of them, so expect a little less on new ones.")
+    assert "epoch" not in sentence and "nothing was selected" not in sentence
+    corrected = Corrected(accuracy=0.94, accuracy_ci95=(0.9, 0.97))
+    both = summary_sentence(chosen.model_copy(update={"selection_corrected": corrected}))
+    assert "; the views were chosen on 60 of them; the best epoch was chosen on these very images" in both
 
 
 def test_a_run_s_report_tells_what_metrics_json_holds(saved_run: SavedRun) -> None:

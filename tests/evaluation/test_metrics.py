@@ -100,6 +100,7 @@ def test_json_is_complete() -> None:
         "n",
         "n_groups",
         "selected_on",
+        "views_chosen_on",
         "leaked",
         "unclear",
         "accuracy",
@@ -211,7 +212,9 @@ def test_an_evaluation_survives_its_json() -> None:
     corrected = evaluation.model_copy(
         update={"selection_corrected": Corrected(accuracy=0.5, accuracy_ci95=(0.4, 0.6)), "selected_on": True}
     )
-    for one in (evaluation, corrected):
+    viewed = evaluate_predictions(probabilities, labels, [f"c{i}" for i in range(12)], split="cv", views_chosen_on=300)
+    assert viewed.selected_on and not viewed.epoch_chosen_on and corrected.epoch_chosen_on
+    for one in (evaluation, corrected, viewed):
         again = Evaluation.from_json(json.loads(json.dumps(one.as_json())))
         assert again.as_json() == one.as_json()
         assert again == one
@@ -220,11 +223,16 @@ def test_an_evaluation_survives_its_json() -> None:
 def test_an_evaluation_of_the_first_days_is_read() -> None:
     """Without intervals but the accuracy's, as models of the first days have it; the manifest says the number of groups."""
     values = evaluate_predictions(np.eye(2)[[0, 1, 1]], np.array([0, 1, 0]), ["a", "b"], split="val").as_json()
-    new = {key for key in values if key.endswith("ci95")} - {"accuracy_ci95"} | {"selection_corrected", "top5_accuracy"}
+    new = {key for key in values if key.endswith("ci95")} - {"accuracy_ci95"} | {
+        "selection_corrected",
+        "top5_accuracy",
+        "views_chosen_on",
+    }
     old = {key: value for key, value in values.items() if key not in new}
     old["per_class"] = [{key: c[key] for key in ("class", "n", "precision", "recall", "f1")} for c in values["per_class"]]
     evaluation = Evaluation.from_json(old)
     assert (evaluation.n_groups, evaluation.macro_f1_ci95, evaluation.selection_corrected) == (3, None, None)
+    assert evaluation.views_chosen_on == 0
     assert evaluation.accuracy == values["accuracy"]
 
 

@@ -12,7 +12,7 @@ from conftest import COLOURS, TINY, draw_shape
 from tints import LEARNS, draw_tints, quick_settings, write_blind_weights
 
 from headstart import ImageClassifier
-from headstart.artifact.bundle import WEIGHTS, read_bundle
+from headstart.artifact.bundle import CARD, WEIGHTS, read_bundle
 from headstart.artifact.predictor import Predictor
 from headstart.record.run_folder import new_run, resumed_run
 from headstart.runs.auditing import audit_images
@@ -50,9 +50,27 @@ def test_views_are_chosen_told_and_kept(data: Path, settings: Settings, tmp_path
     assert views["view"] == manifest.preprocess.view_name and manifest.settings.stages
     assert any(note.startswith(f"views: {views['view']}") for note in trained.metrics["notes"])
     assert not any("had a part in the choice" in note for note in trained.metrics["notes"])
+    assert trained.summary.endswith("nothing was selected on them.") and not trained.evaluation.selected_on
     again = train(data, settings(), output=tmp_path / "again")
     assert again.metrics["views"] == views
     assert sha256_of_file(again.model / WEIGHTS) == sha256_of_file(trained.model / WEIGHTS)
+
+
+def test_the_claim_says_that_views_were_chosen_on_its_images(data: Path, settings: Settings, tmp_path: Path) -> None:
+    """Cross-validation reports on images that chose the views: console, report, card, metrics and notes say so."""
+    trained = train(data, settings(cv="3x1"), output=tmp_path / "run")
+    chosen = trained.metrics["evaluation"]
+    assert (chosen["split"], chosen["n"], chosen["selected_on"], chosen["views_chosen_on"]) == ("cv", 96, True, 48)
+    said = "the views were chosen on 48 of them, so expect a little less on new ones."
+    assert trained.summary.endswith(said)
+    for file in (trained.run / "report.html", trained.model / CARD):
+        text = file.read_text(encoding="utf-8")
+        assert said in text and "nothing was selected" not in text
+    assert "48 of the 96 cross-validated images had a part in the choice of the views" in trained.metrics["notes"]
+    for values in ({"effort": "quick"}, {"view": "crop"}):
+        alone = train(data, settings(cv="3x1", **values), output=tmp_path / str(values))
+        assert alone.summary.endswith("nothing was selected on them.")
+        assert (alone.evaluation.selected_on, alone.evaluation.views_chosen_on) == (False, 0)
 
 
 @pytest.mark.parametrize(

@@ -24,17 +24,21 @@ def summary_sentence(evaluation: Evaluation, n_trained_on: int = 0) -> str:
         return sentence + f"; {n_trained_on} of them were trained on, so the number is too high."
     if evaluation.leaked:
         return sentence + f"; {evaluation.leaked} of them have a twin in train, so the number is too high."
+    if not evaluation.selected_on:
+        return sentence + "; nothing was selected on them."
+    views = f"the views were chosen on {evaluation.views_chosen_on} of them" if evaluation.views_chosen_on else ""
+    if not evaluation.epoch_chosen_on:
+        return f"{sentence}; {views}, so expect a little less on new ones."
+    sentence += f"; {views}" if views else ""
     few = too_few(evaluation.n, evaluation.n_groups)
-    if evaluation.selected_on and evaluation.selection_corrected:
+    if evaluation.selection_corrected:
         corrected = evaluation.selection_corrected
         low, high = corrected.accuracy_ci95
         return sentence + (
             f"; the best epoch was chosen on these very images, and without that advantage it is {corrected.accuracy:.1%} "
             f"({'too few groups' if few == 'groups' else f'{low:.1%} to {high:.1%}'})."
         )
-    if evaluation.selected_on:
-        return sentence + "; the best epoch was chosen on these very images, so expect a little less on new ones."
-    return sentence + "; nothing was selected on them."
+    return sentence + "; the best epoch was chosen on these very images, so expect a little less on new ones."
 
 
 def uneven_sentence(evaluation: Evaluation) -> str:

@@ -38,7 +38,8 @@ class Evaluation(Schema):
     split: Literal["val", "test", "cv", "all"]
     n: Positive
     n_groups: Positive  # unrelated groups among the images; n if each image is its own group
-    selected_on: bool  # whether anything (the best epoch) was chosen on these images
+    selected_on: bool  # whether anything (the best epoch, the views) was chosen on these images or some of them
+    views_chosen_on: Count = 0  # how many of them had a part in the choice of the views
     leaked: Count = 0  # images with a twin, or another image of their group, among those that the model was trained on
     unclear: Count = 0  # images of which it cannot be told whether they are copies of those, or only alike
     accuracy: Share
@@ -66,6 +67,11 @@ class Evaluation(Schema):
         return self
 
     @property
+    def epoch_chosen_on(self) -> bool:
+        """Whether the best epoch was chosen on these images."""
+        return self.selected_on and (not self.views_chosen_on or self.selection_corrected is not None)
+
+    @property
     def is_uneven(self) -> bool:
         """Whether the accuracy says little about the small classes."""
         return are_uneven([c.n for c in self.per_class if c.n])
@@ -84,10 +90,12 @@ def evaluate_predictions(
     split: Literal["val", "test", "cv", "all"],
     groups: np.ndarray | None = None,
     selected_on: bool = False,
+    views_chosen_on: int = 0,
 ) -> Evaluation:
     """Metrics of (n, n_classes) probabilities against (n,) labels in 0 .. n_classes - 1; n is at least 1.
 
-    Intervals take into account that images of one of the (n,) `groups` are related.
+    Intervals take into account that images of one of the (n,) `groups` are related. `views_chosen_on` is how many of the images
+    had a part in the choice of the views; if any had, something was selected on these images.
     """
     n_classes = len(classes)
     predicted = probabilities.argmax(axis=1)
@@ -109,7 +117,8 @@ def evaluate_predictions(
         split=split,
         n=len(labels),
         n_groups=n_groups,
-        selected_on=selected_on,
+        selected_on=selected_on or views_chosen_on > 0,
+        views_chosen_on=views_chosen_on,
         accuracy=float(right.mean()),
         accuracy_ci95=share_interval(right, groups),
         balanced_accuracy=float(np.mean(recalls)),

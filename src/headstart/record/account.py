@@ -14,6 +14,8 @@ from headstart.evaluation.metrics import Evaluation
 from headstart.fitting.fitted import Fitted
 from headstart.record.decisions import Decisions, calibration_of, decide
 
+IMAGES_OF = {"cv": "cross-validated", "val": "val", "test": "test", "all": "given"}  # a split -> its images
+
 
 @dataclass(frozen=True, slots=True)
 class Account:
@@ -82,8 +84,7 @@ def _leak_notes(fitted: Fitted, reported: Evaluation, clean: Evaluation | None) 
         return ()
     has_groups = any(image.group for image in fitted.dataset.images)
     twin = "a twin, or another image of their group, in train" if has_groups else "a twin in train"
-    images = "cross-validated" if reported.split == "cv" else reported.split
-    of_all, says = f" of the {reported.n} {images} images", ""
+    of_all, says = f" of the {reported.n} {IMAGES_OF[reported.split]} images", ""
     if reported.leaked:
         says = f"{reported.leaked}{of_all} have {twin}, which makes the accuracy too high"
         if _was_split_here(fitted, reported):
@@ -160,11 +161,11 @@ def _view_notes(fitted: Fitted) -> tuple[str, ...]:
     backbone = fitted.scanned.backbone
     if fitted.settings.stages and backbone.frozen is not None and not backbone.spec.stages:
         notes.append(f"{backbone.spec.name} does not report its stages: the features are those of its last layer")
-    if views.trials and fitted.answers and fitted.answers[0].split == "cv":
-        notes.append(f"{views.n_images} of the cross-validated images had a part in the choice of the views")
-    looked_at = int(fitted.scanned.compared_on[fitted.split.val].sum())
-    if looked_at:
-        notes.append(f"{looked_at} of the {len(fitted.split.val)} val images had a part in the choice of the views")
+    for answers in fitted.answers:
+        looked_at = int(fitted.scanned.compared_on[answers.indices].sum())
+        if looked_at:
+            of_all = f"of the {len(answers.indices)} {IMAGES_OF[answers.split]} images"
+            notes.append(f"{looked_at} {of_all} had a part in the choice of the views")
     return tuple(notes)
 
 
