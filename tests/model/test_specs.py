@@ -84,3 +84,14 @@ def test_unknown_name(name: str, hint: str) -> None:
     assert caught.value.message == f"there is no backbone called {name!r}"
     assert caught.value.hint.startswith(hint)
     assert caught.value.hint.endswith("use timm/<model name> for any other")
+
+
+@pytest.mark.parametrize(
+    ("stages", "takes", "known"), [(None, True, ()), ((), False, ()), (("layer3", "layer4"), True, ("layer3", "layer4"))]
+)
+def test_stages_that_are_not_known_yet_are_not_no_stages(
+    stages: tuple[str, ...] | None, takes: bool, known: tuple[str, ...]
+) -> None:
+    """Before a network is built it may be unknown which of its stages are features; with none of them, that is certain."""
+    spec = find_backbone("resnet18").model_copy(update={"stages": stages})
+    assert (spec.takes_stages, spec.known_stages) == (takes, known)

@@ -58,7 +58,7 @@ class Network:
         self.device, self._fork = torch.device(device), forks()
         self.module = module.to(device=self.device).to(memory_format=torch.channels_last).eval()
         self.preprocess = preprocess
-        self.classifier = StagedNetwork(self.module, spec.stages or (), self.last_layer_name)  # shares the module's parameters
+        self.classifier = StagedNetwork(self.module, spec.known_stages, self.last_layer_name)  # shares the module's parameters
 
     @property
     def preprocess(self) -> Preprocess:
@@ -88,7 +88,7 @@ class Network:
         """Length of a feature vector."""
         if self._n_features is None:
             blank = np.zeros((1, self.preprocess.size_px, self.preprocess.size_px, 3), np.uint8)
-            self._n_features = self.features(blank).shape[1] if self.spec.stages else self.last_layer.in_features
+            self._n_features = self.features(blank).shape[1] if self.spec.known_stages else self.last_layer.in_features
         return self._n_features
 
     @torch.inference_mode()
@@ -115,7 +115,7 @@ class Network:
             self.set_head(head)
             return self.model(extractor.engine)
 
-        extractor = self.extractor(NetworkId(self.spec.timm_name, weights_sha256, self.spec.stages or ()))
+        extractor = self.extractor(NetworkId(self.spec.timm_name, weights_sha256, self.spec.known_stages))
         return Frozen(self.spec, self.preprocess, extractor, self.n_features, self.n_last, with_head)
 
     def head(self) -> Head:

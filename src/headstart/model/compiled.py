@@ -40,7 +40,7 @@ class CompiledRecord(Schema):
 
     def fits(self, preprocess: Preprocess, stages: tuple[str, ...]) -> bool:
         """Whether the compiled form takes the views of `preprocess` and gives the features of these stages."""
-        return self.preprocess.fits_network_of(preprocess) and (self.spec.stages or ()) == stages
+        return self.preprocess.fits_network_of(preprocess) and self.spec.known_stages == stages
 
 
 @dataclass(frozen=True, slots=True)

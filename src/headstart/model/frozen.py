@@ -46,13 +46,13 @@ def frozen_backbone(
     progress: Progress = silent,
 ) -> Frozen:
     """The backbone in its compiled form, which is built if this machine does not have it yet. Raises HeadstartError."""
-    folder = compiled_folder(spec.timm_name, weights.sha256, image_size, with_stages=spec.stages != ())
+    folder = compiled_folder(spec.timm_name, weights.sha256, image_size, with_stages=spec.takes_stages)
     compiled = find_compiled(folder)
     if compiled is None or not compiled.state.is_file():
         compiled = _compile_backbone(spec, weights, image_size, folder, progress)
     record = compiled.record  # its spec was completed by timm during compilation
     preprocess = record.preprocess.newest()  # an earlier version may have compiled it
-    extractor = compiled_extractor(compiled, engine, NetworkId(record.spec.timm_name, weights.sha256, record.spec.stages or ()))
+    extractor = compiled_extractor(compiled, engine, NetworkId(record.spec.timm_name, weights.sha256, record.spec.known_stages))
 
     def with_head(head: Head) -> Model:
         def save(file: Path) -> None:
@@ -181,7 +181,7 @@ def _compile(network: "Network", with_state: bool, new: Path) -> CompiledRecord:
 def _compile_lite(spec: BackboneSpec, preprocess: Preprocess, weights: Path, with_state: bool, new: Path) -> CompiledRecord:
     lite = LITES[spec.name]
     state = read_lite_state(weights, lite)
-    stages = spec.stages or ()
+    stages = spec.known_stages
     write_lite_graph(lite, state, preprocess, new / GRAPH, stages)
     # Whether such a graph agrees with torch does not depend on the weights, and is tested for each network of the family on its
     # real ones. Here remains what depends on this machine: that its engine runs the graph.

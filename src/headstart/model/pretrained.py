@@ -84,7 +84,7 @@ def _frozen_on_gpu(spec: BackboneSpec, weights: WeightsFile, settings: TrainSett
     """
     if settings.device == "cpu" or (settings.device == "auto" and not has_cuda()):
         return None
-    folder = compiled_folder(spec.timm_name, weights.sha256, settings.image_size, with_stages=spec.stages != ())
+    folder = compiled_folder(spec.timm_name, weights.sha256, settings.image_size, with_stages=spec.takes_stages)
     compiled = find_compiled(folder)
     on_cuda = settings.device.split(":")[0] in ("auto", "cuda")
     if on_cuda and settings.precision == "fp32" and compiled is not None and compiled.state.is_file():

@@ -34,6 +34,16 @@ class BackboneSpec(Schema):
     url: str = ""  # only downloaded if the file's name ends in the first digits of its SHA-256; always looked for in torch hub
 
     @property
+    def takes_stages(self) -> bool:
+        """Whether outputs of stages are features too, even where it is not known yet of which."""
+        return self.stages != ()
+
+    @property
+    def known_stages(self) -> tuple[str, ...]:
+        """The stages whose outputs are features too; none where that is only found when the network is built."""
+        return self.stages or ()
+
+    @property
     def hub_file(self) -> str:
         """The file's name in torch hub's cache; "" if torch hub does not have it."""
         return self.url.rsplit("/", 1)[-1]

@@ -159,7 +159,7 @@ def _view_notes(fitted: Fitted) -> tuple[str, ...]:
     if n_views > 1:
         notes.append(f"each image passes through the network {n_views} times, in training and in every prediction")
     backbone = fitted.scanned.backbone
-    if fitted.settings.stages and backbone.frozen is not None and not backbone.spec.stages:
+    if fitted.settings.stages and backbone.frozen is not None and not backbone.spec.known_stages:
         notes.append(f"{backbone.spec.name} does not report its stages: the features are those of its last layer")
     for answers in fitted.answers:
         looked_at = int(fitted.scanned.compared_on[answers.indices].sum())

@@ -106,7 +106,7 @@ def write_model(
             weights_sha256=weights.sha256,
             weights_origin=weights.origin,
             licence=model.spec.licence,
-            stages=model.spec.stages or (),
+            stages=model.spec.known_stages,
         ),
         preprocess=model.preprocess,
         engine=model.answers_with,

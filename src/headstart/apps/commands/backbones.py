@@ -128,7 +128,7 @@ def _prepare(name: str | None, *, prepare: bool) -> None:
     spec = _complete(find_backbone(name or DEFAULT))
     with progress_bars() as progress:
         weights = locate_weights(spec, progress=progress)
-        folder = compiled_folder(spec.timm_name, weights.sha256, None, with_stages=spec.stages != ())
+        folder = compiled_folder(spec.timm_name, weights.sha256, None, with_stages=spec.takes_stages)
         known = find_compiled(folder) is not None
         frozen_backbone(spec, weights, progress=progress)
     if find_compiled(folder) is None:  # a warning has said why
