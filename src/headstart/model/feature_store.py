@@ -223,13 +223,9 @@ class Shelf:
         """The stored facts among `digests`."""
         return self._store.facts(self._fact_space, digests)
 
-    def vectors(self, digests: Sequence[str]) -> dict[str, np.ndarray]:
-        """The vectors of all views, (n_views, n_features) float32, of each of `digests` for which all are stored."""
-        if not self._feature_spaces:
-            return {}
-        first, *more = (self._store.vectors(space, digests) for space in self._feature_spaces)
-        known = [digest for digest in first if all(digest in others for others in more)]
-        return {digest: np.stack([first[digest], *(others[digest] for others in more)]) for digest in known}
+    def vectors(self, digests: Sequence[str]) -> tuple[dict[str, np.ndarray], ...]:
+        """For each view the stored vectors among `digests`, (n_features,) float32; () if the features are not stored."""
+        return tuple(self._store.vectors(space, digests) for space in self._feature_spaces)
 
     def keep(self, facts: dict[str, ImageFacts], vectors: dict[str, np.ndarray]) -> None:
         """Stores new facts, and the vectors of all views of each image.

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -94,7 +94,8 @@ def scan(
 ) -> Scan:
     """The scan of every candidate; unreadable ones are listed with their reasons.
 
-    With an extractor, each image gets its vector. With a store as well, only images missing from it are decoded and computed.
+    With an extractor, each image gets its vector. With a store as well, only images missing from it are decoded, and the
+    network sees only the views of them that are missing.
     """
     images: list[LabelledImage] = []
     skipped: list[Skipped] = []
@@ -142,38 +143,81 @@ def _rows(
     chunk: Sequence[Candidate], pipeline: Pipeline, shelf: "Shelf | None", workers: int | None, work: Work
 ) -> Iterator[ScannedImage | Skipped]:
     """One row per candidate, in order; reads from the shelf first, if there is one, and stores new results there."""
-    known = _known(chunk, shelf, workers, needs_vector=pipeline.extractor is not None) if shelf else [None] * len(chunk)
+    known = _known(chunk, shelf, workers, pipeline) if shelf else [_Known(None)] * len(chunk)
     fresh: list[Opened] = []
-    computed = pipeline.run((c for c, found in zip(chunk, known, strict=True) if found is None), workers)
+    # One pipeline for each combination of views that some images lack: mostly there is one, or none.
+    computed = {
+        lacking: _lacking_only(pipeline, lacking).run(_those_that_lack(lacking, chunk, known), workers)
+        for lacking in {found.lacking for found in known if found.opened is None}
+    }
     try:
         for candidate, found in zip(chunk, known, strict=True):
-            if found is None:
-                _, found = next(computed)
-                fresh.append(found)
-                work.computed += not found.problem
-                work.decode_seconds += found.decode_seconds
-                work.network_seconds += found.network_seconds
+            opened = found.opened
+            if opened is None:
+                _, opened = next(computed[found.lacking])
+                opened = found.completed(opened)
+                fresh.append(opened)
+                work.computed += not opened.problem
+                work.decode_seconds += opened.decode_seconds
+                work.network_seconds += opened.network_seconds
             else:
-                work.stored += not found.problem
-            yield _row(candidate, found)
+                work.stored += not opened.problem
+            yield _row(candidate, opened)
     finally:  # results computed before a Ctrl-C are stored too
-        computed.close()
+        for results in computed.values():
+            results.close()
         if shelf and fresh:
             _keep(fresh, shelf)
 
 
-def _known(chunk: Sequence[Candidate], shelf: "Shelf", workers: int | None, *, needs_vector: bool) -> list[Opened | None]:
-    """The shelf's content for each candidate; None if anything has to be computed."""
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """What is stored of a candidate."""
+
+    opened: Opened | None  # None: something has to be computed
+    views: tuple[np.ndarray | None, ...] = ()  # (n_features,) float32 of each view, None where it lacks; (): all lack
+
+    @property
+    def lacking(self) -> tuple[int, ...]:
+        """The numbers of the views to compute, if others are stored; (): all."""
+        return tuple(number for number, vector in enumerate(self.views) if vector is None)
+
+    def completed(self, computed: Opened) -> Opened:
+        """The result for the views that lacked, with the stored ones in their places."""
+        if computed.vectors is None or not self.views:
+            return computed
+        new = iter(computed.vectors)
+        return replace(computed, vectors=np.stack([next(new) if vector is None else vector for vector in self.views]))
+
+
+def _lacking_only(pipeline: Pipeline, lacking: tuple[int, ...]) -> Pipeline:
+    """The pipeline with which the network sees some of the views alone; () stands for all."""
+    if not lacking:
+        return pipeline
+    return replace(pipeline, shape=lambda decoded: pipeline.preprocess.views(decoded.rgb)[list(lacking)])
+
+
+def _those_that_lack(lacking: tuple[int, ...], chunk: Sequence[Candidate], known: Sequence[_Known]) -> Iterator[Candidate]:
+    return (c for c, found in zip(chunk, known, strict=True) if found.opened is None and found.lacking == lacking)
+
+
+def _known(chunk: Sequence[Candidate], shelf: "Shelf", workers: int | None, pipeline: Pipeline) -> list[_Known]:
+    """The shelf's content for each candidate."""
     tasks = [chunk[start : start + HASHED_TOGETHER] for start in range(0, len(chunk), HASHED_TOGETHER)]
     digests = [digest for task in map_in_threads(_digests, tasks, workers) for digest in task]
     facts = shelf.facts(digests)
     vectors = shelf.vectors(digests)
 
-    def known(digest: str) -> Opened | None:
-        fact, of_views = facts.get(digest), vectors.get(digest)
-        if fact is None or (needs_vector and of_views is None and not fact.problem):
-            return None
-        return Opened(fact.problem, sha256=digest, facts=fact, vectors=of_views)
+    def known(digest: str) -> _Known:
+        fact, views = facts.get(digest), tuple(of_view.get(digest) for of_view in vectors)
+        if fact is None:
+            return _Known(None)
+        if fact.problem or pipeline.extractor is None:
+            return _Known(Opened(fact.problem, sha256=digest, facts=fact))
+        stored = [vector for vector in views if vector is not None]
+        if len(stored) < pipeline.preprocess.n_views:
+            return _Known(None, views if stored else ())
+        return _Known(Opened(sha256=digest, facts=fact, vectors=np.stack(stored)))
 
     return [known(digest) for digest in digests]
 
