@@ -95,7 +95,7 @@ ROOMS = {  # outside package -> the only modules that may import it
         "model.frozen",
         "model.torch_files",
     ),
-    "sklearn": ("data.splits", "audit.shortcuts", "runs.classifier"),
+    "sklearn": ("audit.shortcuts", "runs.classifier"),
     "timm": ("model.backbones",),
     "torch": TORCH,
     "torchvision": ("model.augmentation",),

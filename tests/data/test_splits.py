@@ -9,7 +9,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headstart.data import splits
 from headstart.data.dataset import Dataset, LabelledImage
 from headstart.data.splits import can_be_held, fold_count, folds, groups_of, hold_out, parted, split_dataset, spread_order
 from headstart.errors import DataError
@@ -250,7 +249,6 @@ def test_when_a_val_is_split_off(has_test: bool, needs_val: bool, val_fraction: 
 @pytest.mark.parametrize("grouped", [False, True])
 def test_folds_hold_each_image_out_once(grouped: bool) -> None:
     """Over the folds every image is held out exactly once, classes are in proportion, groups whole."""
-    pytest.importorskip("sklearn")
     labels = np.repeat([0, 1], [40, 20])
     groups = np.arange(60) // 2 if grouped else alone(labels)
     parts = list(folds(labels, groups, 5, seed=0))
@@ -263,7 +261,6 @@ def test_folds_hold_each_image_out_once(grouped: bool) -> None:
 
 def test_folds_are_seeded() -> None:
     """The same seed gives the same folds, another seed others."""
-    pytest.importorskip("sklearn")
     labels = np.repeat([0, 1], 20)
     first, again, other = ([held.tolist() for _, held in folds(labels, alone(labels), 4, seed)] for seed in (0, 0, 1))
     assert first == again
@@ -333,9 +330,20 @@ def test_what_a_seed_holds_out_stays() -> None:
     assert spread_order(labels, 3)[:12].tolist() == [0, 29, 136, 51, 106, 44, 114, 61, 20, 6, 190, 38]
 
 
-def test_folds_of_many_groups(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where there are more groups than scikit-learn divides in a second, the folds keep the same promises."""
-    monkeypatch.setattr(splits, "SKLEARN_GROUPS", 50)
+def test_what_a_seed_deals_stays() -> None:
+    """A seed gives the folds that earlier versions gave, where no images are related."""
+    labels = np.arange(40) % 3
+    assert [held.tolist() for _, held in folds(labels, np.arange(40), 5, 3)] == [
+        [0, 7, 9, 20, 25, 30, 34, 35],
+        [8, 11, 13, 18, 19, 22, 33, 39],
+        [1, 2, 6, 12, 15, 23, 26, 28],
+        [3, 10, 14, 24, 29, 32, 36, 37],
+        [4, 5, 16, 17, 21, 27, 31, 38],
+    ]
+
+
+def test_folds_of_groups_that_span_classes() -> None:
+    """No group is divided, the classes and the folds are even, and the seed decides."""
     labels, groups = some_labels_and_groups()
     first, again, other = ([held.tolist() for _, held in folds(labels, groups, 5, seed)] for seed in (0, 0, 1))
     assert first == again
@@ -349,9 +357,8 @@ def test_folds_of_many_groups(monkeypatch: pytest.MonkeyPatch) -> None:
     assert np.ptp(counts.sum(axis=1)) <= 4
 
 
-def test_single_images_even_out_the_folds(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_single_images_even_out_the_folds() -> None:
     """Where most images are groups of their own, the folds and the classes in them are as even as without groups."""
-    monkeypatch.setattr(splits, "SKLEARN_GROUPS", 50)
     labels, groups = np.arange(400) % 4, np.concatenate([np.arange(40) // 4, np.arange(40, 400)])
     counts = np.array([np.bincount(labels[held], minlength=4) for _, held in folds(labels, groups, 5, 0)])
     assert counts.tolist() == [[20] * 4] * 5
