@@ -116,6 +116,16 @@ def test_a_damaged_file_is_made_anew(name: str, tiny: Frozen, alone: Path, compi
     assert find_compiled(folder) is not None
 
 
+@pytest.mark.slow
+def test_an_earlier_version_s_own_size(tiny: Frozen, alone: Path, weights: WeightsFile) -> None:
+    """A form that was compiled when the backbone's own size was another is compiled again, not used at that size."""
+    spec = find_backbone(TINY).model_copy(update={"preprocess": tiny.preprocess.at_size(64)})
+    for size in (64, 96, 96):
+        frozen = frozen_backbone(spec.at_size(size), weights)
+        assert frozen.preprocess.size_px == size and frozen.spec.preprocess == spec.at_size(size).preprocess
+    assert len(list(alone.iterdir())) == 1
+
+
 @pytest.mark.parametrize("content", ["", "{}", "[]", '{"format": 99}', "null"])
 def test_a_record_of_another_format(content: str, tmp_path: Path) -> None:
     """A record that this version does not read counts as none."""

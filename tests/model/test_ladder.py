@@ -16,12 +16,13 @@ from headstart.data.preprocess import Preprocess
 from headstart.model.backbones import pretrained_network
 from headstart.model.frozen import TOLERANCE
 from headstart.model.ladder import LADDER, Rung
-from headstart.model.pretrained import open_backbone
+from headstart.model.pretrained import open_backbone, preprocess_for, weights_for
 from headstart.model.specs import DEFAULT, NAMED
-from headstart.settings import TrainSettings
+from headstart.settings import Recipe, TrainSettings
 
 BUILT = [rung.name for rung in LADDER if NAMED[rung.name].package is None]  # the others are used in other tests
-SMALLER = {"vit_small_dinov2": 224}  # 518 px take seconds an image
+# As in its authors' linear probes, where timm evaluates it at 518 px. (size, size before the crop)
+OTHER_SIZE = {"vit_small_dinov2": (224, 256)}
 
 
 def test_the_ladder_holds_every_named_backbone() -> None:
@@ -33,14 +34,15 @@ def test_the_ladder_holds_every_named_backbone() -> None:
 
 @pytest.mark.parametrize("name", NAMED)
 def test_images_are_prepared_as_timm_prepares_them(name: str) -> None:
-    """Size, crop, filter, mean and deviation are those of timm's evaluation of the same weights."""
+    """Size, crop, filter, mean and deviation are those of timm's evaluation of the same weights; one has its authors' size."""
     known = get_pretrained_cfg(NAMED[name].timm_name)
     assert known is not None
     wanted = resolve_data_config({}, pretrained_cfg=known.to_dict())
     size = wanted["input_size"][-1]
+    size, resize = OTHER_SIZE.get(name, (size, int(size / wanted["crop_pct"])))
     assert NAMED[name].preprocess == Preprocess(
         size_px=size,
-        resize_px=int(size / wanted["crop_pct"]),
+        resize_px=resize,
         interpolation=wanted["interpolation"],
         mean=wanted["mean"],
         std=wanted["std"],
@@ -77,21 +79,35 @@ def test_each_can_be_used(name: str, roomy_home: Path) -> None:
         torch.manual_seed(0)
         module = timm.create_model(spec.timm_name)
     safetensors.torch.save_file({n: t.contiguous() for n, t in module.state_dict().items()}, file)
-    size = SMALLER.get(name)
-    backbone = open_backbone(TrainSettings(backbone=name, weights=file, device="cpu", image_size=size), lambda *_: None)
-    assert backbone.frozen is not None and spec.preprocess is not None
-    assert backbone.preprocess == (spec.preprocess.at_size(size) if size else spec.preprocess)
+    backbone = open_backbone(TrainSettings(backbone=name, weights=file, device="cpu"), lambda *_: None)
+    assert backbone.frozen is not None and backbone.preprocess == spec.preprocess
     size = backbone.preprocess.size_px
     views = np.random.default_rng(0).integers(0, 256, (2, size, size, 3), dtype=np.uint8)
     network = pretrained_network(spec, backbone.weights)
-    network.preprocess = backbone.preprocess
     expected = network.features(views)
     found = np.concatenate([backbone.frozen.extractor.compute(view[None]) for view in views])
     assert found.shape == expected.shape == (2, backbone.frozen.n_features)
     assert np.abs(found - expected).max() <= TOLERANCE * expected.std()
-    if name in SMALLER:
+    if name in OTHER_SIZE:
         module.set_input_size((size, size))
     with torch.inference_mode():  # the features are those of the file's own network
         inputs, module = network.to_input(views), module.eval()
         own = module.forward_head(module.forward_features(inputs), pre_logits=True).numpy()
     np.testing.assert_allclose(expected[:, : network.n_last], own, rtol=1e-3, atol=1e-4 * own.std())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("recipe", ["default", "tutorial"])
+def test_timms_own_size_loses_nothing(recipe: Recipe, roomy_home: Path) -> None:
+    """DINOv2 at timm's 518 px has the position embeddings of the file: they are not resampled to 224 px and back."""
+    spec, file = NAMED["vit_small_dinov2"], roomy_home.parent / "model.safetensors"
+    state = timm.create_model(spec.timm_name).state_dict()
+    safetensors.torch.save_file({n: t.contiguous() for n, t in state.items()}, file)
+    settings = TrainSettings(backbone=spec.name, weights=file, image_size=518, recipe=recipe, stages=False, strategy="finetune")
+    found, weights = weights_for(settings, lambda *_: None)
+    network = pretrained_network(found, weights)
+    network.preprocess = preprocess_for(settings, network.preprocess)
+    assert network.preprocess.size_px == 518
+    assert torch.equal(network.state()["pos_embed"], state["pos_embed"])
+    smaller = pretrained_network(spec, weights).state()["pos_embed"]
+    assert smaller.shape == (1, 1 + 16 * 16, 384) and state["pos_embed"].shape == (1, 1 + 37 * 37, 384)

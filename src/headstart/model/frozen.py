@@ -48,7 +48,12 @@ def frozen_backbone(
     """The backbone in its compiled form, which is built if this machine does not have it yet. Raises HeadstartError."""
     folder = compiled_folder(spec.timm_name, weights.sha256, image_size, with_stages=spec.takes_stages)
     compiled = find_compiled(folder)
-    if compiled is None or not compiled.state.is_file():
+    wanted_px = image_size or (spec.preprocess.size_px if spec.preprocess else None)
+    if (
+        compiled is None
+        or not compiled.state.is_file()
+        or wanted_px not in (None, compiled.record.preprocess.size_px)  # an earlier version's own size was another
+    ):
         compiled = _compile_backbone(spec, weights, image_size, folder, progress)
     record = compiled.record  # its spec was completed by timm during compilation
     preprocess = record.preprocess.newest()  # an earlier version may have compiled it

@@ -31,6 +31,6 @@ LADDER = (
     Rung("tiny_vit_11m", 83.232, 11.00, 44.0),
     Rung("convnext_nano", 82.306, 15.59, 62.4),
     Rung("tiny_vit_21m", 85.088, 21.20, 84.9),
-    Rung("vit_base_siglip2", None, 92.88, 371.5),
     Rung("vit_small_dinov2", None, 22.06, 88.2),
+    Rung("vit_base_siglip2", None, 92.88, 371.5),
 )

@@ -54,6 +54,8 @@ def weights_for(settings: TrainSettings, progress: Progress) -> tuple[BackboneSp
     spec = find_backbone(settings.backbone)
     if not settings.stages or settings.recipe == "tutorial":
         spec = spec.model_copy(update={"stages": ()})
+    if settings.image_size is not None:
+        spec = spec.at_size(settings.image_size)
     if spec.preprocess is None and settings.weights is None:  # only timm knows where the weights are
         from headstart.model.backbones import complete_spec
 
