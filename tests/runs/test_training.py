@@ -1,15 +1,11 @@
 """`headstart.train` from a folder of drawn shapes to a finished run folder, on a tiny network."""
 
-import csv
-import json
-import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
-from conftest import COLOURS, TINY, draw_shape
+from conftest import TINY, draw_shape
 
 import headstart
 from headstart.artifact.bundle import read_bundle
@@ -19,20 +15,9 @@ from headstart.recipes import CarriedOutPlan
 from headstart.record.trained import Trained
 from headstart.settings import TrainSettings
 from headstart.storage import sha256_of_file
+from runs.conftest import CLASSES, metrics_of, rows_of, run_of
 
-CLASSES = sorted(COLOURS)
 CHANGES = ("seconds", "peak_rss_mb", "run", "model")  # what may differ between two runs with the same seed
-
-
-@pytest.fixture(scope="module")
-def settings(tiny_weights: Path) -> Callable[..., TrainSettings]:
-    """Settings for a run that takes a second or two."""
-
-    def make(**values: Any) -> TrainSettings:
-        small = {"backbone": TINY, "weights": tiny_weights, "image_size": 48, "workers": 2, "device": "cpu"}
-        return TrainSettings.of(**(small | values))
-
-    return make
 
 
 @pytest.fixture(scope="module")
@@ -60,10 +45,6 @@ def dirty_shapes(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def run_of(strategy: str, data: Path, settings: Callable[..., TrainSettings], output: Path) -> Trained:
-    return headstart.train(data, settings(strategy=strategy, epochs=2 if strategy == "finetune" else None), output=output)
-
-
 @pytest.fixture(scope="module", params=["probe", "finetune"])
 def trained(
     request: pytest.FixtureRequest,
@@ -74,16 +55,6 @@ def trained(
 ) -> Trained:
     """A finished run, of each strategy."""
     return run_of(request.param, dirty_shapes, settings, tmp_path_factory.mktemp("runs") / request.param)
-
-
-def rows_of(file: Path) -> list[dict[str, str]]:
-    with file.open(encoding="utf-8", newline="") as lines:
-        return list(csv.DictReader(lines))
-
-
-def metrics_of(run: Path) -> dict[str, Any]:
-    values: dict[str, Any] = json.loads((run / "metrics.json").read_text(encoding="utf-8"))
-    return values
 
 
 # What a run leaves behind
@@ -208,119 +179,6 @@ def test_the_report_is_one_file(trained: Trained) -> None:
     assert 'href="http' not in text
 
 
-# Splits
-
-
-@pytest.fixture
-def split_shapes(draw_classes: Callable[..., Path]) -> Path:
-    """Shapes in train/, val/ and test/."""
-    for split, count in (("train", 8), ("val", 3), ("test", 4)):
-        draw_classes(dict.fromkeys(CLASSES, count), f"split/{split}")
-    return draw_classes({}, "split")
-
-
-@pytest.mark.parametrize("strategy", ["probe", "finetune"])
-def test_test_is_reported(strategy: str, split_shapes: Path, settings: Callable[..., TrainSettings], tmp_path: Path) -> None:
-    """With a test split its accuracy is the reported one, selected on by nobody, and val's stands beside it."""
-    run = run_of(strategy, split_shapes, settings, tmp_path / "run")
-    metrics = run.metrics
-    assert metrics["images"] == {"train": 24, "val": 9, "test": 12, "skipped": 0}
-    assert (metrics["evaluation"]["split"], metrics["evaluation"]["n"]) == ("test", 12)
-    assert metrics["evaluation"]["selected_on"] is False
-    (other,) = metrics["other_evaluations"]
-    assert (other["split"], other["n"], other["selected_on"]) == ("val", 9, strategy == "finetune")
-    assert len(rows_of(run.run / "predictions.csv")) == 12
-
-
-def test_test_without_val(draw_classes: Callable[..., Path], settings: Callable[..., TrainSettings], tmp_path: Path) -> None:
-    """A probe with a test split but no val holds nothing out: it selects on nothing, so it loses nothing."""
-    draw_classes(dict.fromkeys(CLASSES, 8), "data/train")
-    draw_classes(dict.fromkeys(CLASSES, 3), "data/test")
-    run = headstart.train(tmp_path / "data", settings(), output=tmp_path / "run")
-    assert run.metrics["images"] == {"train": 24, "val": 0, "test": 9, "skipped": 0}
-    assert run.metrics["evaluation"]["split"] == "test"
-    assert run.metrics["other_evaluations"] == []
-
-
-def test_fine_tuning_with_test_splits_a_val_off(
-    draw_classes: Callable[..., Path], settings: Callable[..., TrainSettings], tmp_path: Path
-) -> None:
-    """Fine-tuning needs images to choose its epoch by: without val they come off train, never from test."""
-    draw_classes(dict.fromkeys(CLASSES, 10), "data/train")
-    draw_classes(dict.fromkeys(CLASSES, 3), "data/test")
-    run = headstart.train(tmp_path / "data", settings(strategy="finetune", epochs=1), output=tmp_path / "run")
-    assert run.metrics["images"] == {"train": 24, "val": 6, "test": 9, "skipped": 0}
-    assert (run.metrics["evaluation"]["split"], run.metrics["evaluation"]["selected_on"]) == ("test", False)
-
-
-def test_another_seed_splits_otherwise(
-    draw_classes: Callable[..., Path], settings: Callable[..., TrainSettings], tmp_path: Path
-) -> None:
-    """Another seed holds out other images."""
-    data = draw_classes(dict.fromkeys(CLASSES, 10))
-    runs = [headstart.train(data, settings(seed=seed), output=tmp_path / str(seed)) for seed in (0, 1)]
-    held_out = [set(read_bundle(run.model).manifest.images["val"]) for run in runs]
-    assert len(held_out[0]) == len(held_out[1]) == 6
-    assert held_out[0] != held_out[1]
-
-
-def test_without_held_out_images_cross_validation_reports(
-    draw_classes: Callable[..., Path], settings: Callable[..., TrainSettings], tmp_path: Path
-) -> None:
-    """--val-fraction 0: a probe uses every image and reports cross-validation; fine-tuning has nothing to choose by."""
-    data = draw_classes(dict.fromkeys(CLASSES, 6))
-    run = headstart.train(data, settings(val_fraction=0), output=tmp_path / "run")
-    assert run.metrics["images"] == {"train": 18, "val": 0, "test": 0, "skipped": 0}
-    assert (run.metrics["evaluation"]["split"], run.metrics["evaluation"]["n"]) == ("cv", 18)
-    assert run.metrics["evaluation"]["selected_on"] is False
-    with pytest.raises(DataError, match="chooses its best epoch on val images, but there are none") as caught:
-        headstart.train(data, settings(val_fraction=0, strategy="finetune"), output=tmp_path / "other")
-    assert "--strategy probe" in caught.value.hint
-    assert not (tmp_path / "other").exists()
-    assert not (tmp_path / "other.partial").exists()
-
-
-def test_val_and_test_from_elsewhere(
-    draw_classes: Callable[..., Path], settings: Callable[..., TrainSettings], tmp_path: Path
-) -> None:
-    """--val and --test name other folders; the data itself is then train, whole."""
-    data = draw_classes(dict.fromkeys(CLASSES, 6), "mine")
-    val, test = draw_classes(dict.fromkeys(CLASSES, 2), "held"), draw_classes(dict.fromkeys(CLASSES, 3), "later")
-    run = headstart.train(data, settings(val=val, test=test), output=tmp_path / "run")
-    assert run.metrics["images"] == {"train": 18, "val": 6, "test": 9, "skipped": 0}
-    assert all("later" in row["path"] for row in rows_of(run.run / "predictions.csv"))
-    assert not any("split off" in note for note in run.notes)
-
-
-@pytest.mark.parametrize("name", ["val", "test"])
-def test_a_split_given_twice(
-    name: str, split_shapes: Path, draw_classes: Callable[..., Path], settings: Callable[..., TrainSettings], tmp_path: Path
-) -> None:
-    """A --val or --test beside data that has that split is an error: which one was meant?"""
-    other = draw_classes(dict.fromkeys(CLASSES, 2), "other")
-    with pytest.raises(DataError, match=f"has a {name} split, and --{name} gives another"):
-        headstart.train(split_shapes, settings(**{name: other}), output=tmp_path / "run")
-
-
-def test_groups_are_never_divided(
-    draw_classes: Callable[..., Path], settings: Callable[..., TrainSettings], tmp_path: Path
-) -> None:
-    """With a group column every group is on one side of the split."""
-    folder = draw_classes(dict.fromkeys(CLASSES[:2], 16))
-    files = sorted(folder.rglob("*.png"))
-    lines = [
-        f"{file.relative_to(folder).as_posix()},{file.parent.name},{file.parent.name}{i // 4}" for i, file in enumerate(files)
-    ]
-    (folder / "labels.csv").write_text("path,label,group\n" + "\n".join(lines) + "\n")
-    group_of = {sha256_of_file(file): line.rsplit(",", 1)[1] for file, line in zip(files, lines, strict=True)}
-    run = headstart.train(folder / "labels.csv", settings(val_fraction=0.3), output=tmp_path / "run")
-    images = read_bundle(run.model).manifest.images
-    sides = {name: {group_of[digest] for digest in digests} for name, digests in images.items()}
-    assert sides["val"]
-    assert not sides["train"] & sides["val"]
-    assert sides["train"] | sides["val"] == set(group_of.values())
-
-
 # Settings
 
 
@@ -406,165 +264,3 @@ def test_image_size_that_a_backbone_cannot_take(
     with pytest.raises(SettingsError, match="timm/test_coatnet cannot take images of 64 px") as caught:
         headstart.train(draw_classes(dict.fromkeys(CLASSES, 3)), chosen, output=tmp_path / "run")
     assert caught.value.hint == "leave out --image-size"
-
-
-# Where a run goes
-
-
-def test_runs_are_numbered(
-    draw_classes: Callable[..., Path],
-    settings: Callable[..., TrainSettings],
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """Without --output a run goes to runs/<data>-<strategy>-<n>, the next number that is free."""
-    data = draw_classes(dict.fromkeys(CLASSES, 4), "my shapes")
-    monkeypatch.chdir(tmp_path)
-    runs = [headstart.train(data, settings()).run.as_posix() for _ in range(2)]
-    assert runs == ["runs/my_shapes-probe-1", "runs/my_shapes-probe-2"]
-
-
-def test_nothing_but_a_run_is_replaced(
-    draw_classes: Callable[..., Path], settings: Callable[..., TrainSettings], tmp_path: Path
-) -> None:
-    """An output that exists is refused; --overwrite replaces a run and never anything else."""
-    data = draw_classes(dict.fromkeys(CLASSES, 4))
-    first = headstart.train(data, settings(), output=tmp_path / "run")
-    with pytest.raises(SettingsError, match="run already exists") as caught:
-        headstart.train(data, settings(), output=tmp_path / "run")
-    assert "--overwrite" in caught.value.hint
-    second = headstart.train(data, settings(seed=1), output=tmp_path / "run", overwrite=True)
-    assert metrics_of(first.run) == second.metrics
-    for taken in (data, data / "circles" / "circles-0.png"):
-        before = sorted(data.rglob("*"))
-        with pytest.raises(SettingsError, match="exists and is not a run"):
-            headstart.train(data, settings(), output=taken, overwrite=True)
-        assert sorted(data.rglob("*")) == before
-
-
-def test_a_folder_that_appears_meanwhile_is_left(
-    draw_classes: Callable[..., Path], settings: Callable[..., TrainSettings], tmp_path: Path
-) -> None:
-    """What something else puts at the output while the run computes stays, and so does the finished run."""
-    place = tmp_path / "run"
-
-    def interfere(stage: str, done: int, total: int) -> None:
-        place.mkdir(exist_ok=True)
-        (place / "thesis.txt").write_text("precious")
-
-    with pytest.raises(SettingsError, match="in the meantime") as caught:
-        headstart.train(draw_classes(dict.fromkeys(CLASSES, 4)), settings(), output=place, progress=interfere)
-    assert (place / "thesis.txt").read_text() == "precious"
-    assert str(tmp_path / "run.partial") in caught.value.hint
-    assert (tmp_path / "run.partial" / "metrics.json").is_file()
-
-
-def test_an_output_that_is_a_link(
-    draw_classes: Callable[..., Path], settings: Callable[..., TrainSettings], tmp_path: Path
-) -> None:
-    """A link to an empty folder stays a link, and the run is in the folder."""
-    (tmp_path / "real").mkdir()
-    (tmp_path / "link").symlink_to(tmp_path / "real", target_is_directory=True)
-    headstart.train(draw_classes(dict.fromkeys(CLASSES, 4)), settings(), output=tmp_path / "link")
-    assert (tmp_path / "link").is_symlink()
-    assert (tmp_path / "real" / "report.html").is_file()
-
-
-def test_an_output_that_cannot_be_moved(
-    draw_classes: Callable[..., Path],
-    settings: Callable[..., TrainSettings],
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """A mount point, which cannot be renamed, is filled; where that fails the finished run is kept and named."""
-    place, rename = tmp_path / "mounted", Path.rename
-    place.mkdir()
-
-    def busy(path: Path, target: Path) -> Path:
-        if place in (path, Path(target)):
-            raise OSError(16, "Device or resource busy")
-        return rename(path, target)
-
-    monkeypatch.setattr(Path, "rename", busy)
-    data = draw_classes(dict.fromkeys(CLASSES, 4))
-    with pytest.raises(SettingsError, match="Device or resource busy") as caught:
-        headstart.train(data, settings(), output=place)
-    assert "mounted.partial" in caught.value.hint
-    assert (tmp_path / "mounted.partial" / "metrics.json").is_file()
-    shutil.rmtree(tmp_path / "mounted.partial")
-    monkeypatch.setattr("os.path.ismount", lambda path: Path(path) == place)
-    headstart.train(data, settings(), output=place)
-    assert (place / "report.html").is_file()
-    assert not (tmp_path / "mounted.partial").exists()
-
-
-@pytest.mark.parametrize("option", ["val", "test"])
-def test_run_inside_held_out_images(option: str, split_shapes: Path, settings: Callable[..., TrainSettings]) -> None:
-    """A run is not put among the images of --val or --test either."""
-    held = split_shapes / "val"
-    with pytest.raises(SettingsError, match="would be inside"):
-        headstart.train(split_shapes / "train", settings(**{option: held}), output=held / "run")
-
-
-def test_output_and_resume_exclude_each_other(tmp_path: Path) -> None:
-    """--output with --resume is an error, not ignored."""
-    with pytest.raises(SettingsError, match="cannot be combined"):
-        headstart.train(None, resume=tmp_path / "a", output=tmp_path / "b")
-
-
-@pytest.mark.parametrize("output", [Path(), Path("..")])
-def test_an_output_without_a_name(
-    output: Path,
-    draw_classes: Callable[..., Path],
-    settings: Callable[..., TrainSettings],
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """--output . is the folder one is in, and refused like any other folder that is not a run."""
-    (tmp_path / "here" / "deeper").mkdir(parents=True)
-    monkeypatch.chdir(tmp_path / "here" / "deeper")
-    (tmp_path / "here" / "deeper" / "mine.txt").write_text("kept")
-    with pytest.raises(SettingsError, match="exists and is not a run"):
-        headstart.train(draw_classes(dict.fromkeys(CLASSES, 4)), settings(), output=output, overwrite=True)
-    assert (tmp_path / "here" / "deeper" / "mine.txt").read_text() == "kept"
-
-
-@pytest.mark.parametrize("stage", ["computing features", "choosing the strength", "decoding train"])
-def test_cancelling_leaves_nothing(
-    stage: str, draw_classes: Callable[..., Path], settings: Callable[..., TrainSettings], tmp_path: Path
-) -> None:
-    """Raising from progress before anything is finished leaves no folder behind."""
-
-    def cancel(now: str, done: int, total: int) -> None:
-        if now == stage:
-            raise KeyboardInterrupt
-
-    data = draw_classes(dict.fromkeys(CLASSES, 4))
-    with pytest.raises(KeyboardInterrupt):
-        headstart.train(data, settings(strategy="finetune"), output=tmp_path / "out" / "run", progress=cancel)
-    assert list((tmp_path / "out").iterdir()) == []
-
-
-def test_no_data() -> None:
-    """Without DATA there is a sentence, not a traceback."""
-    with pytest.raises(SettingsError, match="there is no DATA to train on"):
-        headstart.train(None)
-
-
-def test_run_inside_the_data(draw_classes: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> None:
-    """A run is not written among the images, where the next run would take it for a class."""
-    data = draw_classes({"circles": 4, "squares": 4})
-    monkeypatch.chdir(data)
-    for output in (None, Path("out")):
-        with pytest.raises(SettingsError, match="would be inside"):
-            headstart.train(".", TrainSettings(), output=output)
-    assert sorted(path.name for path in data.iterdir()) == ["circles", "squares"]
-
-
-def test_no_empty_runs_folder(draw_classes: Callable[..., Path], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """A run that fails does not leave an empty runs/ behind."""
-    data = draw_classes({"circles": 4})
-    monkeypatch.chdir(tmp_path)
-    with pytest.raises(DataError, match="only one class"):
-        headstart.train(data, TrainSettings())
-    assert not (tmp_path / "runs").exists()
