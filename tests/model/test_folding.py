@@ -1,12 +1,18 @@
 """Folded batch norms change no answer, train, and leave a network of timm's own layout behind."""
 
 from functools import partial
+from pathlib import Path
 
+import numpy as np
 import pytest
 import timm
 import torch
+from conftest import TINY
 
+from headstart.model.backbones import pretrained_network
 from headstart.model.folding import fold_batch_norms, plain_state, unfold
+from headstart.model.specs import find_backbone
+from headstart.model.weights import WeightsFile
 
 NETWORKS = ["test_resnet", "tf_efficientnet_lite0", "resnet18", "densenet121", "test_vit"]
 
@@ -95,3 +101,19 @@ def test_order_of_definition_is_not_trusted() -> None:
     before = outputs(module, "swapped")
     assert fold_batch_norms(module, partial(module, images("swapped"))) == []
     torch.testing.assert_close(outputs(module, "swapped"), before)
+
+
+def test_a_network_is_folded_while_it_computes(tiny_weights: Path) -> None:
+    """Within the block it answers the same, and afterwards tensors, answers and what is trained are as before to the bit."""
+    network = pretrained_network(find_backbone(TINY), WeightsFile(tiny_weights, "0" * 64, "test"))
+    network.module.get_parameter("conv1.0.weight").requires_grad_(False)
+    views = np.random.default_rng(0).integers(0, 256, (3, *[network.preprocess.size_px] * 2, 3), dtype=np.uint8)
+    expected, state = network.features(views), network.state()
+    trained = [name for name, parameter in network.module.named_parameters() if parameter.requires_grad]
+    with pytest.raises(KeyError), network.folded():
+        assert len(list(network.module.state_dict())) < len(state)
+        np.testing.assert_allclose(network.features(views), expected, atol=1e-4 * np.abs(expected).max())
+        raise KeyError
+    assert np.array_equal(network.features(views), expected)
+    assert all(torch.equal(tensor, state[name]) for name, tensor in network.state().items())
+    assert [name for name, parameter in network.module.named_parameters() if parameter.requires_grad] == trained

@@ -175,11 +175,3 @@ def test_fine_tuning_trains_the_last_layers_head(tiny_weights: Path, tmp_path: P
     for one, other in zip(*answers, strict=True):
         assert one.probabilities is not None and other.probabilities is not None
         assert np.abs(one.probabilities - other.probabilities).max() < 0.3  # the temperatures are fitted on other images
-
-
-def test_fine_tuning_compares_single_views(data: Path, settings: Settings, tmp_path: Path) -> None:
-    """Crops teach it more than a second view would when predicting; four views are compared where they are asked for."""
-    trained = train(data, settings(strategy="finetune", epochs=1), output=tmp_path / "run")
-    assert [trial["view"] for trial in trained.metrics["views"]["trials"]] == ["crop", "whole"]
-    thorough = train(data, settings(strategy="finetune", epochs=1, effort="thorough"), output=tmp_path / "thorough")
-    assert len(thorough.metrics["views"]["trials"]) == 4

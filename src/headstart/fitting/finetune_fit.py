@@ -300,9 +300,10 @@ def _features(network: Network, pixels: KeptPixels, rows: np.ndarray, job: Finet
     source = pixels.only(rows)
     views = map_in_threads(lambda i: network.preprocess.views_of_pixels(source[i]), range(len(rows)), job.plan.workers)
     found = np.empty((len(rows), network.n_features), np.float32)
-    for i, vector in enumerate(features_of(network.extractor(), views)):
-        found[i] = vector
-        progress(FAMILIAR, i + 1, len(rows))
+    with network.folded():
+        for i, vector in enumerate(features_of(network.extractor(), views)):
+            found[i] = vector
+            progress(FAMILIAR, i + 1, len(rows))
     return found
 
 
@@ -340,5 +341,6 @@ def _train(
 def _vectors_of(job: FinetuneJob, network: Network, rows: np.ndarray, progress: Progress, stage: str) -> np.ndarray:
     """(n, n_features) float32: features of images that are read again, preprocessed as for prediction."""
     pipeline = Pipeline(network.preprocess, network.extractor())
-    opened = open_again(pipeline, job.images(rows), job.plan.workers, progress, stage)
-    return np.stack([one.vector for one in opened if one.vector is not None])
+    with network.folded():
+        opened = open_again(pipeline, job.images(rows), job.plan.workers, progress, stage)
+        return np.stack([one.vector for one in opened if one.vector is not None])

@@ -37,17 +37,6 @@ VIEWS: dict[Effort, tuple[str, ...]] = {
 STAGE = "choosing the views"
 
 
-def views_for(settings: TrainSettings) -> tuple[str, ...]:
-    """The candidates for these settings.
-
-    Fine-tuning has random crops to learn from: a second view when predicting left the accuracy on hand signs and solar cells as
-    it was (0.998 and 0.998, 0.878 and 0.875) and took a fifth more time, so it is compared only where it is asked for.
-    """
-    views = VIEWS[settings.effort]
-    alone = settings.strategy == "finetune" and settings.effort == "normal"
-    return tuple(view for view in views if "+" not in view) if alone else views
-
-
 class ViewTrial(Schema):
     """How well a probe on some views did."""
 
@@ -139,7 +128,7 @@ def _compared(
     store: FeatureStore,
 ) -> ViewChoice:
     assert backbone.frozen is not None
-    own, views = backbone.preprocess.view_name, views_for(settings)
+    own, views = backbone.preprocess.view_name, VIEWS[settings.effort]
     every = backbone.preprocess.seen_as("+".join(dict.fromkeys(part for view in views for part in view.split("+"))))
     rows = _rows(sample, replace(backbone, preprocess=every), settings, progress, work, store)
     names = sorted({row.image.label for row in rows})

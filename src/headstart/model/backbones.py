@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from difflib import get_close_matches
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from headstart.forks import forks, was_loaded_at_fork
 from headstart.machine import local_rank
 from headstart.model.engines import INPUT, OUTPUT
 from headstart.model.extractor import GPU_BATCH, ONNX_RUNTIME, TORCH_BATCH, Engine, Extractor, Frozen, Model, NetworkId
+from headstart.model.folding import Folded, fold_batch_norms, unfold
 from headstart.model.head import Head
 from headstart.model.precision import full_float32
 from headstart.model.specs import BackboneSpec, find_backbone
@@ -188,6 +190,25 @@ class Network:
     def _replace_last_layer(self, layer: torch.nn.Linear) -> None:
         parent, _, name = self.last_layer_name.rpartition(".")
         setattr(self.module.get_submodule(parent), name, layer.to(self.device))
+
+    def fold(self) -> list[Folded]:
+        """Folds the batch norms into the convolutions, for frozen statistics; `unfold` restores them."""
+        size = self.preprocess.size_px
+        noise = np.random.default_rng(0).integers(0, 256, (2, size, size, 3), dtype=np.uint8)
+        return fold_batch_norms(self.module, partial(self.classifier, self.to_input(noise)))
+
+    @contextmanager
+    def folded(self) -> Iterator[None]:
+        """In the block the network computes in less than half of the time on a CPU; afterwards it is as before to the bit."""
+        trained = [name for name, parameter in self.module.named_parameters() if parameter.requires_grad]
+        self.module.requires_grad_(False)  # what is not trained is restored from a copy
+        folded = self.fold()
+        try:
+            yield
+        finally:
+            unfold(folded)
+            for name in trained:
+                self.module.get_parameter(name).requires_grad_(True)
 
     def blocks(self) -> list[list[str]]:
         """Parameter names in order from input to output: the stem, then each block, without the last layer."""

@@ -3,7 +3,6 @@
 import time
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +16,7 @@ from headstart.model.batches import Batches, Share, TrainingImages
 from headstart.model.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from headstart.model.distributed import World, joined_world
 from headstart.model.epoch_sums import EpochSums
-from headstart.model.folding import Folded, fold_batch_norms, plain_state, unfold
+from headstart.model.folding import Folded, plain_state, unfold
 from headstart.model.history import Cut, Epoch
 from headstart.model.optimizer import frozen_parameters, make_optimizer, make_scheduler
 from headstart.model.pace import UNLIMITED, Pace, TimeLimit
@@ -154,9 +153,7 @@ class _Loop:
         self.start_state = network.state()
         self.folded: list[Folded] = []
         if plan.network.batch_norm == "frozen":
-            size = network.preprocess.size_px
-            noise = np.random.default_rng(0).integers(0, 256, (2, size, size, 3), dtype=np.uint8)
-            self.folded = fold_batch_norms(network.module, partial(network.classifier, network.to_input(noise)))
+            self.folded = network.fold()
         self.parallel: torch.nn.Module = network.classifier
         if world.size > 1:
             self.parallel = DistributedDataParallel(network.classifier)
