@@ -327,6 +327,13 @@ def test_set_head(tiny: Network) -> None:
     np.testing.assert_allclose(tiny.logits(some_views()), head.logits(features), rtol=1e-5)
 
 
+def test_building_a_network_draws_none_of_the_callers_numbers(tiny_weights: Path) -> None:
+    """timm draws weights that are replaced at once; torch's random numbers go on as if it had not."""
+    state = torch.get_rng_state()
+    pretrained_network(find_backbone(TINY), weights_of(tiny_weights))
+    assert torch.equal(torch.get_rng_state(), state)
+
+
 def test_random_head_depends_on_its_seed_alone(tiny: Network) -> None:
     """A random head is the same for the same seed, another for another, and leaves torch's own random numbers alone."""
     state = torch.get_rng_state()
