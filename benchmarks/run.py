@@ -53,8 +53,6 @@ class Machine:
     cores: int
     python: str
     versions: dict[str, str]
-    peers_versions: dict[str, str]
-    import_torch_timm_seconds: float  # of a process that does no more, in headstart's environment; median
 
 
 def main() -> None:
@@ -89,7 +87,7 @@ def compared(data: str, options: argparse.Namespace) -> dict[str, Any]:
         warm_up(split, folder, options.peers)
         all_of_them = [*headstart_contenders(split, folder, options.seed), *peer_contenders(split, folder, options)]
         measured = timings([contender for contender in all_of_them if re.search(options.only, contender.name)])
-    about = {"data": Path(data).name, "seed": options.seed, "machine": asdict(machine(options.peers))}
+    about = {"data": Path(data).name, "seed": options.seed, "machine": asdict(machine()) | beside(options.peers)}
     return about | {"timings": [timing.as_json() for timing in measured]}
 
 
@@ -178,15 +176,19 @@ def peer_contenders(data: Path, folder: Path, options: argparse.Namespace) -> li
     ]
 
 
-def machine(peers: Path) -> Machine:
+def machine() -> Machine:
     """The machine and versions that the figures depend on."""
     lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines() if Path("/proc/cpuinfo").exists() else []
     model = next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.processor())
+    return Machine(model, cores(), platform.python_version(), {name: version(name) for name in VERSIONS})
+
+
+def beside(peers: Path) -> dict[str, Any]:
+    """What a comparison also depends on: the peers' versions, and the seconds of a process that imports torch and timm."""
     ask = f"import json, importlib.metadata as m; print(json.dumps({{name: m.version(name) for name in {PEERS_VERSIONS}}}))"
     _, _, theirs = measure("the peers' versions", [str(peers), "-c", ask], ENVIRONMENT)
     imports = [measure("import torch, timm", [sys.executable, "-c", IMPORTS], ENVIRONMENT)[0] for _ in range(ROUNDS)]
-    ours = {name: version(name) for name in VERSIONS}
-    return Machine(model, cores(), platform.python_version(), ours, theirs, statistics.median(imports))
+    return {"peers_versions": theirs, "import_torch_timm_seconds": statistics.median(imports)}
 
 
 def render() -> None:

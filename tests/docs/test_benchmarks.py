@@ -109,3 +109,12 @@ def test_results_of_before_are_still_shown(rendering: ModuleType) -> None:
         del timing["runs_seconds"]
     assert "| headstart 1 | 2.0 |  |" in rendering.table([old])
     rendering.picture([old])
+
+
+@pytest.mark.parametrize("name", sorted(path.stem for path in BENCHMARKS.glob("*.py")))
+def test_each_can_be_started(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each program can be imported; those that say on what machine they ran ask for it without arguments."""
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    program = import_module(name)
+    if hasattr(program, "machine"):
+        assert program.machine().cores > 0
