@@ -18,11 +18,13 @@ import headstart
 from headstart.data.given import open_given
 from headstart.deadline import Deadline
 from headstart.errors import DataError, SettingsError
+from headstart.evaluation.paired import paired_difference
 from headstart.fitting.choice import Choice
+from headstart.fitting.costs import Costs
 from headstart.fitting.fit import fit
 from headstart.fitting.fitted import Fitted
 from headstart.fitting.scanned import Scanned, scan_given
-from headstart.fitting.strategy import choose
+from headstart.fitting.strategy import _finetuned, choose, promises
 from headstart.recipes import CarriedOutPlan
 from headstart.settings import TrainSettings
 
@@ -324,3 +326,26 @@ def test_balance_finds_the_rare_class(tmp_path: Path, settings: Callable[..., Tr
             )
             recalls[balance] = run.evaluation.per_class[1].recall or 0.0
         assert recalls[True] > recalls[False] + 0.1, (strategy, recalls)
+
+
+@pytest.mark.parametrize(
+    ("gained", "lost", "expected"),
+    [(31, 20, True), (60, 5, True), (20, 19, False), (0, 0, False), (19, 20, False), (5, 60, False)],
+)
+def test_what_promises_to_be_better(gained: int, lost: int, expected: bool) -> None:
+    """Fine-tuning is tried in full if it gained more images of 400 than noise would; it need not be beyond chance."""
+    answers = np.zeros((2, 400), bool)
+    answers[0, :gained] = answers[1, gained : gained + lost] = True
+    difference = paired_difference(*answers)
+    assert promises(difference) is expected
+    assert difference.is_shown == (abs(gained - lost) > 50)
+
+
+def test_a_reason_that_may_be_chance_says_so() -> None:
+    """A choice by a difference that is not shown names it as one."""
+    costs = Costs(1.0, 1.0, 1.0, 1.0)
+    for gained, ending in ((31, " that neither was trained on, which may be chance"), (90, " that neither was trained on")):
+        answers = np.zeros((2, 400), bool)
+        answers[0, :gained] = answers[1, gained : gained + 20] = True
+        choice = _finetuned(paired_difference(*answers), costs, 4, Deadline(1e6, 0.0, lambda: 0.0))
+        assert choice.strategy == "finetune" and choice.why.endswith(ending)
