@@ -198,7 +198,7 @@ def test_forms_of_data(quick: Command, draw_classes: Draw, here: Path, form: str
 def test_finetune(quick: Command, draw_classes: Draw, here: Path) -> None:
     """Fine-tuning writes a history of every epoch, draws its curves, and says that its number was selected on."""
     data = draw_classes({"circles": 10, "squares": 10})
-    metrics = only_json(quick(data, "--strategy", "finetune", "--epochs", 2, "--json", "--output", "r"))
+    metrics = only_json(quick(data, "--strategy", "finetune", "--epochs", 2, "--json", "--report", "--output", "r"))
     assert metrics["evaluation"]["selected_on"] is True
     history = (here / "r" / "history.csv").read_text(encoding="utf-8").splitlines()
     assert history[0] == "epoch,lr,train_loss,train_accuracy,val_loss,val_accuracy,seconds"
