@@ -46,6 +46,7 @@ def backbones(
       headstart backbones --fetch resnet18
 
       headstart backbones --measure hgnetv2_b2
+
       headstart backbones --prepare
     """
     if prepare or name is not None:
