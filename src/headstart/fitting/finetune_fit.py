@@ -43,6 +43,7 @@ class FinetuneJob:
     scanned: Scanned
     split: Split
     probe: Probe | None  # fitted on train; None for a random head
+    head: Head | None  # what training starts from: the probe's, or one fitted on the last layer alone
     plan: TrainingPlan
     network: Network  # the pretrained network, to be trained
     new_network: Callable[[], Network]  # builds it again, for a second training run
@@ -53,16 +54,12 @@ class FinetuneJob:
         """(n_images,) int64: the labels of the whole data set."""
         return self.scanned.dataset.labels
 
-    def fit_probe(self, rows: np.ndarray, progress: Progress) -> Probe | None:
-        """The probe fitted on some rows; None if training starts with a random head."""
-        return None if self.probe is None else self.scanned.table().fit(rows, self.plan.seed, progress)
-
-    def head_to_train(self, rows: np.ndarray, probe: Probe, progress: Progress) -> Head:
-        """The fitted head that training on some rows starts from; the probe's if that takes the same features."""
-        table = self.scanned.table()
-        if self.plan.network.head_on == "all features" or not table.n_stage_features:
-            return probe.head
-        return table.of_last_layer().fit(rows, self.plan.seed, progress).head
+    def fitted_on(self, rows: np.ndarray, progress: Progress) -> "FinetuneJob":
+        """The same job with probe and head fitted on some rows; unchanged if training starts with a random head."""
+        if self.probe is None:
+            return self
+        probe = self.scanned.table().fit(rows, self.plan.seed, progress)
+        return replace(self, probe=probe, head=_head_to_train(self.scanned, rows, probe, self.plan, progress))
 
     def network_of(self, probe: Probe) -> Network:
         """The pretrained network with a probe's head, which takes all features."""
@@ -108,7 +105,16 @@ def finetune_job(scanned: Scanned, split: Split, checkpoints: Path | None, progr
     new_network = partial(_network, scanned, with_stages=plan.network.head_on == "all features")
     if plan.network.head_on == "all features":
         network = new_network()
-    return FinetuneJob(scanned, split, probe, plan, network, new_network, checkpoints)
+    head = _head_to_train(scanned, split.train, probe, plan, progress) if probe else None
+    return FinetuneJob(scanned, split, probe, head, plan, network, new_network, checkpoints)
+
+
+def _head_to_train(scanned: Scanned, rows: np.ndarray, probe: Probe, plan: TrainingPlan, progress: Progress) -> Head:
+    """The fitted head that training on some rows starts from; the probe's if that takes the same features."""
+    table = scanned.table()
+    if plan.network.head_on == "all features" or not table.n_stage_features:
+        return probe.head
+    return table.of_last_layer().fit(rows, plan.seed, progress).head
 
 
 def _network(scanned: Scanned, *, with_stages: bool) -> Network:
@@ -185,7 +191,7 @@ def _refit(
     job: FinetuneJob, pixels: KeptPixels, rows: np.ndarray, progress: Progress, n_epochs: int, limit: TimeLimit
 ) -> tuple[Network, TrainedEpochs]:
     """A new network, trained on the rows for so many epochs of the plan; for none of them the probe fitted on the rows."""
-    network, anew = job.new_network(), replace(job, probe=job.fit_probe(rows, progress))
+    network, anew = job.new_network(), job.fitted_on(rows, progress)
     tuned = _train(anew, network, pixels, rows, None, progress, "refit", stop_after=n_epochs, limit=limit)
     return anew.network_of(anew.probe) if n_epochs == 0 and anew.probe is not None else network, tuned
 
@@ -319,10 +325,10 @@ def _train(
     limit: TimeLimit = UNLIMITED,
 ) -> TrainedEpochs:
     start = None
-    if job.probe is not None:
+    if job.probe is not None and job.head is not None:
         table, head, held = job.scanned.table(), job.probe.head, job.split.val if val is not None else np.empty(0, np.int64)
         start = Start(epoch_zero(table, Split(rows, held, held, "none"), head), head.logits(table.vectors[held]))
-        network.set_head(job.head_to_train(rows, job.probe, progress))
+        network.set_head(job.head)
     else:
         network.set_random_head(len(job.scanned.dataset.classes), job.plan.seed)
     return fine_tune(
