@@ -18,13 +18,11 @@ import headstart
 from headstart.data.given import open_given
 from headstart.deadline import Deadline
 from headstart.errors import DataError, SettingsError
-from headstart.evaluation.paired import paired_difference
 from headstart.fitting.choice import Choice
-from headstart.fitting.costs import Costs
 from headstart.fitting.fit import fit
 from headstart.fitting.fitted import Fitted
 from headstart.fitting.scanned import Scanned, scan_given
-from headstart.fitting.strategy import _finetuned, choose, promises
+from headstart.fitting.strategy import choose
 from headstart.recipes import CarriedOutPlan
 from headstart.settings import TrainSettings
 
@@ -60,7 +58,7 @@ def test_auto_keeps_a_probe_that_cannot_be_beaten(
     data = draw_classes({"circles": 20, "squares": 20})
     run = headstart.train(data, settings(), output=tmp_path / "run")
     assert (run.metrics["requested"], run.metrics["strategy"]) == ("auto", "probe")
-    assert "no gain can be shown" in run.metrics["choice"]["why"]
+    assert "no gain could be shown" in run.metrics["choice"]["why"]
     assert any(note.startswith("auto chose the probe") for note in run.notes)
 
 
@@ -74,9 +72,9 @@ def scanned(data: Path, settings: TrainSettings) -> Scanned:
         return scan_given(sources, settings)
 
 
-# On this clock a training step takes a second, and so does decoding an image. A trial trains on 85 images in steps of 8 and
-# holds out 43; a run trains on 128 in steps of 16, with 32 images for val.
-SECONDS = {"timing": 1.0, "epoch": 1.0, "decoding": 1.0, "predicting": 1.0, "validating": 0.5, "measuring": 0.1}
+# On this clock a training step takes a second, and so does decoding an image. A run trains on 128 images in steps of 16, with
+# 32 images for val.
+SECONDS = {"timing": 1.0, "epoch": 1.0, "decoding": 1.0, "predicting": 1.0, "validating": 1 / 6, "measuring": 0.1}
 
 
 class Timed:
@@ -99,59 +97,49 @@ def timed(tints: Path, learning: Callable[..., TrainSettings]) -> Callable[..., 
 
 
 def test_the_budget_that_is_named_is_enough(timed: Callable[..., Timed]) -> None:
-    """With the budget that the refusal names a trial is made and compared; with a little less it is refused again."""
-    refusal = timed(200).choose().why
-    assert refusal.startswith("the probe: --time-budget 200 is too short to try fine-tuning; try ")
+    """With the budget that the refusal names the network is fine-tuned; with a little less it is refused again."""
+    refusal = timed(270).choose().why
+    assert refusal.startswith("the probe: --time-budget 270 is too short to fine-tune for 3 epochs; try ")
     enough = int(refusal.rsplit(" ", 1)[1])
     assert "too short" in timed(enough - 20).choose().why
-    assert "points" in timed(enough).choose().why
+    assert timed(enough).choose().strategy == "finetune"
 
 
 def test_fewer_epochs_where_the_time_allows_no_more(timed: Callable[..., Timed]) -> None:
-    """Fine-tuning that pays gets the epochs that fit into what is left after the trial, makes them all, and is in time."""
-    run = timed(700, epochs=20)
+    """Fine-tuning gets the epochs that fit into what is left, the last of them perhaps shortened, and is in time."""
+    run = timed(700, epochs=80)
     choice = run.choose()
-    assert choice.difference is not None and choice.difference.is_shown and choice.difference.gain > 0
-    assert choice.strategy == "finetune" and choice.epochs is not None and 1 <= choice.epochs < 20
-    assert f"; {choice.epochs} of 20 epochs fit into --time-budget 700" in choice.why
+    assert choice.strategy == "finetune" and choice.epochs is not None and 3 <= choice.epochs < 80
+    assert f"; about {choice.epochs} of 80 epochs fit into --time-budget 700" in choice.why
     fitted = run.fit(choice)
     assert [row.epoch for row in fitted.history] == list(range(choice.epochs + 1))
-    assert run.clock.now < 700
-    assert not any("--time-budget" in note for note in fitted.notes)
+    assert 600 < run.clock.now < 700
+
+
+def test_most_of_the_time_is_used(timed: Callable[..., Timed]) -> None:
+    """Whatever the budget, no epoch that fits is left out, and none makes the run late."""
+    for budget in (460, 465, 470, 475):
+        run = timed(budget, epochs=80)
+        choice = run.choose()
+        assert choice.strategy == "finetune"
+        fitted = run.fit(choice)
+        assert 0.9 * budget < run.clock.now <= budget
+        assert fitted.history[-1].epoch == choice.epochs
 
 
 def test_measuring_that_takes_too_long(timed: Callable[..., Timed]) -> None:
     """On a machine so busy that a few steps take a large part of the time, measuring them is given up early."""
-    run = timed(600, {"timing": 8.0})
-    assert run.choose().why == "the probe: --time-budget 600 is too short to try fine-tuning"
+    run = timed(600, {"timing": 3.0})
+    assert run.choose().why == "the probe: --time-budget 600 is too short to fine-tune"
     assert run.clock.now < 200
 
 
-def test_a_trial_that_takes_too_long(timed: Callable[..., Timed]) -> None:
-    """A machine that becomes slow during the trial ends it: the probe is kept, says why, and is in time."""
-    run = timed(600, {"epoch": 60.0})
-    choice = run.choose()
-    assert (choice.strategy, choice.difference) == ("probe", None)
-    assert choice.why.startswith("the probe: --time-budget 600 ended the trial of fine-tuning")
-    assert not any("--time-budget" in note for note in run.fit(choice).notes)
-    assert run.clock.now < 600
-
-
-def test_a_trial_after_which_no_time_is_left(timed: Callable[..., Timed]) -> None:
-    """Where the trial shows that fine-tuning pays, but also that an epoch of it will not fit, the budget for it is named."""
-    run = timed(700, {"epoch": 6.0})
-    choice = run.choose()
-    assert choice.strategy == "probe" and choice.difference is not None and choice.difference.gain > 0
-    assert "no epoch of it fits into what is left of --time-budget 700; try " in choice.why
-    assert run.clock.now < 700
-
-
 def test_an_epoch_that_does_not_fit(timed: Callable[..., Timed], tmp_path: Path) -> None:
-    """A machine that becomes slow after the trial gets fewer epochs than chosen; the run says so and is in time."""
+    """A machine that becomes slow after the choice gets fewer epochs than chosen; the run says so and is in time."""
     run = timed(600, epochs=4)
     choice = run.choose()
     assert (choice.strategy, choice.epochs) == ("finetune", None)
-    run.clock.seconds["epoch"] = 12.0
+    run.clock.seconds["epoch"] = 20.0
     fitted = run.fit(choice)
     assert run.clock.now <= 600
     (note,) = [note for note in fitted.notes if "--time-budget" in note]
@@ -230,13 +218,14 @@ def test_a_named_strategy_is_no_choice(draw_classes: Callable[..., Path], settin
 
 @pytest.mark.slow
 def test_auto_finetunes_where_it_pays(tints: Path, learning: Callable[..., TrainSettings], tmp_path: Path) -> None:
-    """The trial shows the gain, and the run that follows has it."""
+    """Where a probe is often wrong the network is fine-tuned; the run says what it gained, and keeps it."""
     run = headstart.train(tints, learning(), output=tmp_path / "run")
     assert run.metrics["strategy"] == "finetune", run.metrics["choice"]
-    compared = run.metrics["choice"]["finetune_minus_probe"]
-    assert compared["gain_ci95"][0] > 0 and compared["n"] > 30
+    compared, why = run.metrics["choice"]["finetune_minus_probe"], run.metrics["choice"]["why"]
+    assert compared["gain_ci95"][0] > 0 and compared["n"] == run.evaluation.n
+    assert f"on val, where its epoch was chosen, it is better by {100 * compared['gain']:.1f} points [" in why
     probe = headstart.train(tints, learning(strategy="probe"), output=tmp_path / "probe")
-    assert run.evaluation.accuracy > probe.evaluation.accuracy
+    assert run.evaluation.accuracy - probe.evaluation.accuracy == pytest.approx(compared["gain"])
     manifest = json.loads((run.model / "manifest.json").read_text(encoding="utf-8"))
     assert (manifest["strategy"], manifest["settings"]["strategy"]) == ("finetune", "finetune")
 
@@ -258,7 +247,7 @@ def test_a_killed_run_keeps_what_was_chosen(
     run = headstart.train(None, resume=Path("runs/tints-finetune-1"), progress=lambda stage, *_: stages.add(stage))
     assert run.run.as_posix() == "runs/tints-finetune-1"
     assert (run.metrics["requested"], run.metrics["strategy"]) == ("auto", "finetune")
-    assert run.metrics["choice"]["finetune_minus_probe"]["gain"] > 0
+    assert run.metrics["choice"]["finetune_minus_probe"]["gain"] >= 0
     assert "epoch 3 of 3" in stages and "epoch 2 of 3" not in stages
 
 
@@ -326,26 +315,3 @@ def test_balance_finds_the_rare_class(tmp_path: Path, settings: Callable[..., Tr
             )
             recalls[balance] = run.evaluation.per_class[1].recall or 0.0
         assert recalls[True] > recalls[False] + 0.1, (strategy, recalls)
-
-
-@pytest.mark.parametrize(
-    ("gained", "lost", "expected"),
-    [(31, 20, True), (60, 5, True), (20, 19, False), (0, 0, False), (19, 20, False), (5, 60, False)],
-)
-def test_what_promises_to_be_better(gained: int, lost: int, expected: bool) -> None:
-    """Fine-tuning is tried in full if it gained more images of 400 than noise would; it need not be beyond chance."""
-    answers = np.zeros((2, 400), bool)
-    answers[0, :gained] = answers[1, gained : gained + lost] = True
-    difference = paired_difference(*answers)
-    assert promises(difference) is expected
-    assert difference.is_shown == (abs(gained - lost) > 50)
-
-
-def test_a_reason_that_may_be_chance_says_so() -> None:
-    """A choice by a difference that is not shown names it as one."""
-    costs = Costs(1.0, 1.0, 1.0, 1.0)
-    for gained, ending in ((31, " that neither was trained on, which may be chance"), (90, " that neither was trained on")):
-        answers = np.zeros((2, 400), bool)
-        answers[0, :gained] = answers[1, gained : gained + 20] = True
-        choice = _finetuned(paired_difference(*answers), costs, 4, Deadline(1e6, 0.0, lambda: 0.0))
-        assert choice.strategy == "finetune" and choice.why.endswith(ending)

@@ -23,12 +23,6 @@ class Difference(Schema):
         alias="shown"
     )  # whether it is beyond chance: the interval excludes 0, and McNemar's exact test agrees
 
-    @property
-    def standard_error(self) -> float:
-        """Of the gain, as its interval has it."""
-        low, high = self.ci95
-        return (high - low) / (2 * Z95)
-
     def signed(self) -> str:
         """The signed difference, such as "+4.1 points [2.9, 5.4]"."""
         low, high = (100 * end for end in self.ci95)

@@ -40,35 +40,25 @@ class SecondsPerImage:
 
 @dataclass(frozen=True, slots=True)
 class Costs:
-    """Estimated seconds of a trial and of the run after it."""
+    """Estimated seconds of a run with gradient steps."""
 
-    once: float  # of the run, besides its epochs and its writing
+    once: float  # besides its epochs and its writing
     epoch: float
-    trial_once: float
-    trial_epoch: float
 
     @classmethod
-    def of(cls, split: Split, n_fit: int, n_held: int, speed: SecondsPerImage, *, refit: bool) -> "Costs":
-        """The costs of a run with this split, after a trial that trains on `n_fit` images and predicts `n_held`."""
+    def of(cls, split: Split, speed: SecondsPerImage, *, refit: bool) -> "Costs":
+        """The costs of a run with this split."""
         n_train, n_val, after = len(split.train), len(split.val), ImagesAfter.of(split, refit=refit)
         once = (n_train + n_val + after.read) * speed.decoding + after.answered * speed.answer
         epoch = n_train * speed.step + n_val * speed.answer
         if refit:  # every step once more, on val too
             epoch += (n_train + n_val) * speed.step
-        return cls(once, epoch, n_fit * speed.decoding + n_held * (speed.decoding + speed.answer), n_fit * speed.step)
-
-    def scaled(self, factor: float) -> "Costs":
-        """The costs on a machine that takes `factor` times as long."""
-        return Costs(self.once * factor, self.epoch * factor, self.trial_once * factor, self.trial_epoch * factor)
+        return cls(once, epoch)
 
     def run(self, epochs: int) -> float:
         """Seconds of a run with this many epochs, writing included."""
         return self.once + epochs * self.epoch + WRITING
 
-    def trial(self, epochs: int) -> float:
-        """Seconds of a trial with this many epochs."""
-        return self.trial_once + epochs * self.trial_epoch
-
-    def epochs_within(self, seconds: float) -> int:
+    def epochs_within(self, seconds: float) -> float:
         """How many epochs of the run fit into these seconds."""
-        return max(0, int((seconds - self.once - WRITING) / self.epoch))
+        return max(0.0, (seconds - self.once - WRITING) / self.epoch)

@@ -209,15 +209,14 @@ def _notes_on(tuned: TrainedEpochs, job: FinetuneJob, deadline: Deadline) -> lis
     return notes
 
 
-def answers_of_trial(job: FinetuneJob, rows: np.ndarray, progress: Progress, limit: TimeLimit = UNLIMITED) -> np.ndarray:
+def answers_of_trial(job: FinetuneJob, rows: np.ndarray, progress: Progress) -> np.ndarray:
     """(n, n_classes) float64: probabilities for `rows` by a network trained on the job's train split, which is then discarded.
 
-    The best epoch is chosen on val if the split has one; otherwise the last epoch is used. Raises OutOfTimeError if training
-    does not fit into `limit`.
+    The best epoch is chosen on val if the split has one; otherwise the last epoch is used.
     """
     pixels = job.pixels(job.split.train, progress)
     val = job.held_out(progress) if job.split.val.size else None
-    _check_whole(_train(job, job.network, pixels, job.split.train, val, progress, "trial", limit=limit))
+    _check_whole(_train(job, job.network, pixels, job.split.train, val, progress, "trial"))
     return softmax(job.network.head().logits(_vectors_of(job, job.network, rows, progress, "predicting the held-out part")))
 
 

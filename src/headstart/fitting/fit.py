@@ -8,6 +8,7 @@ from headstart.audit.checks import CHEAP_CHECKS, run_checks
 from headstart.audit.evidence import Evidence
 from headstart.data.splits import Split, split_dataset
 from headstart.deadline import NEVER, Deadline
+from headstart.evaluation.paired import paired_difference
 from headstart.fitting.choice import Choice
 from headstart.fitting.fitted import Fitted
 from headstart.fitting.probe_fit import fit_probe_run
@@ -37,11 +38,21 @@ def fit(
     return replace(
         fitted,
         scanned=scanned,
-        choice=None if choice.is_users else choice,
+        choice=None if choice.is_users else _with_result(choice, fitted),
         checked=checked,
         notes=(*fitted.notes, *_late(deadline)),
         seconds=time.perf_counter() - began,
     )
+
+
+def _with_result(choice: Choice, fitted: Fitted) -> Choice:
+    """The choice with the difference that fine-tuning made on val; unchanged for a probe, and where classes are balanced."""
+    answers = fitted.held_out
+    if choice.strategy == "probe" or answers is None or answers.by_epoch is None:
+        return choice
+    right = answers.by_epoch == fitted.dataset.labels[answers.indices]
+    best = [row.epoch for row in fitted.history].index(fitted.best_epoch)
+    return choice.with_result(paired_difference(right[best], right[0], fitted.scanned.groups[answers.indices]))
 
 
 def _late(deadline: Deadline) -> tuple[str, ...]:
