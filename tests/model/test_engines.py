@@ -4,6 +4,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import onnx
 import pytest
 from conftest import PATIENCE_SECONDS
@@ -11,7 +12,7 @@ from onnx import TensorProto, helper
 from pydantic import ValidationError
 
 from headstart.errors import SettingsError
-from headstart.model.engines import INPUT, OUTPUT, engine_for, load_engine
+from headstart.model.engines import INPUT, OUTPUT, InEachProcess, engine_for, load_engine
 from headstart.model.extractor import ONNX_RUNTIME, Engine
 from headstart.settings import TrainSettings
 
@@ -116,3 +117,38 @@ def test_openvino_that_is_not_installed(graph: Path, monkeypatch: pytest.MonkeyP
     with pytest.raises(SettingsError, match="OpenVINO is needed but not installed") as caught:
         load_engine(Engine(name="openvino"), graph, 1)
     assert caught.value.hint == "pip install 'headstart[openvino]'"
+
+
+@pytest.mark.process
+@pytest.mark.parametrize("name", ["onnxruntime", "openvino"])
+def test_sessions_are_freed_while_the_interpreter_is_alive(name: str, graph: Path) -> None:
+    """At its end a program still gets answers; then the session is freed, before the interpreter is."""
+    pytest.importorskip(name)
+    program = """
+import atexit, sys, weakref
+from pathlib import Path
+import numpy as np
+import headstart.model.engines as engines
+from headstart.model.extractor import Engine
+
+atexit._run_exitfuncs()  # those of the imports
+def freed():
+    print("freed" if session() is None else "held")
+atexit.register(freed)  # called last
+atexit.register(engines._end_all)
+engine = engines.load_engine(Engine(name=sys.argv[1]), Path(sys.argv[2]), 2)
+session = weakref.ref(engine._opened[1])
+atexit.register(lambda: print(engine(np.full((1, 4, 4, 3), 7, np.uint8)).tolist()))
+"""
+    command = [sys.executable, "-c", program, name, str(graph)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_SECONDS, check=False)
+    assert (done.returncode, done.stdout.split("\n")[:2]) == (0, ["[[7.0, 7.0, 7.0]]", "freed"]), done.stderr
+
+
+def test_an_ended_session_says_so(graph: Path) -> None:
+    """What is asked after the end is an error with a hint, not an abort."""
+    engine = load_engine(ONNX_RUNTIME, graph, 1)
+    assert isinstance(engine, InEachProcess)
+    engine.end()
+    with pytest.raises(SettingsError, match="the process ends"):
+        engine(np.zeros((1, 4, 4, 3), np.uint8))

@@ -5,12 +5,14 @@ at batch 1 and 2.6 at batch 8; two threads that each call it with one image take
 each decoding thread runs the network on its own image: no thread waits for another, and the data stays in the cache.
 """
 
+import atexit
 import threading
 from collections.abc import Callable
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, ClassVar
+from weakref import WeakSet
 
 import numpy as np
 
@@ -28,15 +30,23 @@ class InEachProcess:
     """A session that is opened again in a process that was forked since: its threads and locks have stayed behind."""
 
     left_behind: ClassVar[list[Compute]] = []  # never freed, because a session that is freed waits for its threads
+    living: ClassVar["WeakSet[InEachProcess]"] = WeakSet()
 
     def __init__(self, open_session: Callable[[], Compute]) -> None:
         self._open = open_session
         self._opened = (forks(), open_session())
+        self.living.add(self)
 
     def __call__(self, views: np.ndarray) -> np.ndarray:
         """What the session computes. Raises SettingsError if it cannot be opened again."""
         fork, compute = self._opened
         return compute(views) if fork == forks() else self._again()(views)
+
+    def end(self) -> None:
+        """Frees the session, if it was opened in this process."""
+        fork, _ = self._opened
+        if fork == forks():
+            self._opened = (fork, _ended)
 
     def _again(self) -> Compute:
         with OPENING:
@@ -52,6 +62,17 @@ class InEachProcess:
                         hint="load the model after the fork, in the new process",
                     ) from error
             return self._opened[1]
+
+
+def _ended(views: np.ndarray) -> np.ndarray:
+    raise SettingsError("the network was freed, because the process ends", hint="ask it before the last line of the program")
+
+
+@atexit.register
+def _end_all() -> None:
+    """Frees all sessions while the interpreter is alive: later, nobody waits for their threads, and the process may abort."""
+    for engine in list(InEachProcess.living):
+        engine.end()
 
 
 def onnxruntime_engine(graph: Path, output: str = OUTPUT) -> Compute:
