@@ -38,6 +38,7 @@ STEPS = [  # lowest first
     {"model"},
     {"audit"},
     {"fitting"},
+    {"labelling"},
     {"artifact"},
     {"record"},
     {"runs"},
