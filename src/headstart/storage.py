@@ -9,7 +9,7 @@ import shutil
 import sys
 import tempfile
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -39,6 +39,18 @@ def home() -> Path:
             "headstart needs a folder to keep compiled networks in, and this user has no home folder",
             hint="set HEADSTART_HOME to a folder that can be written to",
         ) from error
+
+
+def files_in(folder: Path) -> Sequence[tuple[Path, float, int]]:
+    """(file, time of last use, bytes) of each file in a folder of the cache, including half-written ones."""
+    found = []
+    for file in folder.glob("*") if folder.is_dir() else ():
+        try:
+            status = file.stat()
+        except FileNotFoundError:  # another process has freed space
+            continue
+        found.append((file, status.st_mtime, status.st_size))
+    return found
 
 
 def sha256_of_file(path: Path) -> str:

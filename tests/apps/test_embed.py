@@ -10,6 +10,8 @@ import pytest
 from conftest import TINY
 
 from apps.conftest import Result, assert_explained
+from headstart.model.thumbnails import Thumbnails
+from headstart.storage import sha256_of_file
 
 Command = Callable[..., Result]
 Draw = Callable[..., Path]
@@ -108,6 +110,19 @@ def test_cache(embed: Command, headstart: Command, draw_classes: Draw, here: Pat
     assert any((own_home / "compiled").iterdir())
     assert "a.parquet already exists" in embed(data, "--output", "a.parquet").err
     assert "4 images computed" in embed(data, "--output", "a.parquet", "--overwrite").err
+
+
+def test_thumbnails_in_the_cache(headstart: Command, draw_classes: Draw, own_home: Path) -> None:
+    """Thumbnails are counted, and cleared with the rest."""
+    thumbnails = Thumbnails()
+    for file in sorted(draw_classes({"circles": 2, "squares": 1}).rglob("*.png")):
+        thumbnails.get(sha256_of_file(file), file.read_bytes, 160)
+    assert any(
+        line.startswith("thumbnails") and line.endswith("MB of 3 images") for line in headstart("cache").out.splitlines()
+    )
+    assert headstart("cache", "--clear").code == 0
+    assert "0.0 MB of 0 images" in headstart("cache").out
+    assert list((own_home / "thumbnails").iterdir()) == []
 
 
 def test_clearing_all(embed: Command, headstart: Command, draw_classes: Draw, here: Path, own_home: Path) -> None:

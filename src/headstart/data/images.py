@@ -41,6 +41,7 @@ MAX_BYTES = 1 << 30  # of a file: more than the largest image takes uncompressed
 # 1: Pillow's pixels as they are. 2: colours in sRGB, TIFF samples as they are meant, no animations, no previews of raw files.
 DECODING = 2
 EXIF_ORIENTATION = 0x0112
+PLAIN_MODES = ("1", "L", "P")  # besides RGB: these become RGB without a loss
 # EXIF orientation -> what turns the picture upright (TIFF 6.0, tag 274)
 UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -71,6 +72,7 @@ class DecodedImage:
     width: int  # of the file, upright, pixels
     height: int
     pages: int = 1  # of the file, without previews; the first was decoded
+    is_plain: bool = False  # these pixels are the file's own: upright, opaque, in sRGB; any viewer shows the same
 
 
 def pixels_version(decoding: int = DECODING) -> str:
@@ -162,11 +164,14 @@ def _decoded_by_pillow(data: bytes, wanted: _Wanted, page: Page | None, profile:
             profile = profile or profile_of(image, kind)
             meant = as_meant(image, kind, page)
         rgb = _upright(to_rgb(meant, kind, profile if wanted.decoding > 1 else None), orientation)
+        # What is not RGB is converted in any case: there the file must be silent about its colours.
+        has_own_colours = rgb is image or (image.mode in PLAIN_MODES and not profile and not image.has_transparency_data)
+        is_plain = has_own_colours and meant is image and orientation == 1 and not reduced
         if rgb is not image:
             image.close()  # its pixels are not needed while the other's are resized
     # Pillow itself turns a TIFF upright while loading, so what was decoded in full tells its own upright size.
     width, height = rgb.size if not reduced else full[::-1] if 5 <= orientation <= 8 else full
-    return DecodedImage(rgb, kind, mode, width, height, page.n_pages if page else 1)
+    return DecodedImage(rgb, kind, mode, width, height, page.n_pages if page else 1, is_plain)
 
 
 def _decoded_samples(data: bytes, page: Page, wanted: _Wanted) -> DecodedImage:
@@ -261,12 +266,22 @@ def thumbnail(image: Image.Image, side_px: int) -> np.ndarray:
     return np.asarray(square)
 
 
-def encode_thumbnail(image: Image.Image, longer_side_px: int) -> bytes:
-    """The whole of an RGB image, made smaller where it is larger, as a JPEG file."""
-    small = image.copy()
-    small.thumbnail((longer_side_px, longer_side_px), reducing_gap=2.0)
+def encode_thumbnail(image: Image.Image, longer_side_px: int, quality: int = 80) -> bytes:
+    """The whole of an RGB image, made smaller where it is larger, as a JPEG file. WebP takes ten times as long to write."""
+    small = image
+    if max(image.size) > longer_side_px:
+        small = image.copy()
+        small.thumbnail((longer_side_px, longer_side_px), reducing_gap=2.0)
     file = io.BytesIO()
-    small.save(file, "JPEG", quality=80)
+    small.save(file, "JPEG", quality=quality, comment=None)  # Pillow would copy that of the file, of up to 64 KB
+    return file.getvalue()
+
+
+def encode_losslessly(image: Image.Image) -> bytes:
+    """An RGB image as a PNG file."""
+    file = io.BytesIO()
+    # The pixels are sRGB already. Higher levels take many times as long for a tenth less.
+    image.save(file, "PNG", icc_profile=None, compress_level=1)
     return file.getvalue()
 
 
@@ -274,8 +289,8 @@ def _orientation(image: Image.Image) -> int:
     try:
         return int(image.getexif().get(EXIF_ORIENTATION, 1))
     except Exception:
-        # Broken metadata raises anything. The pixels are good, and "upright" is what every viewer then assumes.
-        return 1
+        # Broken metadata raises anything. The pixels are good, and "upright" is what most viewers then assume.
+        return 0
 
 
 def _millions(pixels: int) -> str:

@@ -26,9 +26,10 @@ from headstart.errors import HeadstartWarning, SettingsError
 from headstart.model.arrow_columns import cells, constant, lists, numbers, texts
 from headstart.model.digest_index import DigestIndex, as_digests
 from headstart.model.extractor import Extractor
-from headstart.storage import atomic_write, home, sha256_of_bytes
+from headstart.storage import atomic_write, files_in, home, sha256_of_bytes
 
 FEATURES, FACTS = "features", "facts"
+THUMBNAILS = "thumbnails"  # the third folder that the limit is for; model/thumbnails.py keeps it
 ROW_BITS = 32  # of a place, for the row within a part; the higher bits are the part's number
 DEFAULT_LIMIT = "10 GB"
 NUMBERS = {int: np.uint64, float: np.float64}
@@ -285,7 +286,7 @@ class FeatureStore:
         """Stores (n, n_features) float32 vectors."""
         self._unlisted += self._table(space).add(digests, {"vector": lists(vectors)})
         if self._listed is None or self._listed + self._unlisted > self.limit or self._unlisted > LISTED_SHARE * self.limit:
-            self._make_room()
+            self._listed, self._unlisted = make_room(self.root, self.limit), 0
 
     def add_facts(self, space: FactSpace, digests: Sequence[str], facts: Sequence[ImageFacts]) -> None:
         """Stores facts."""
@@ -319,16 +320,20 @@ class FeatureStore:
             self._tables[space] = Table(self.root / folder, space)
         return self._tables[space]
 
-    def _make_room(self) -> None:
-        """Removes the least recently used parts until the rest is below the limit."""
-        parts = sorted((found for folder in (FEATURES, FACTS) for found in _files(self.root / folder)), key=lambda f: f[1])
-        total = sum(size for _, _, size in parts)
-        for part, _, size in parts[:-1]:  # the one just written stays
-            if total <= self.limit:
-                break
-            part.unlink(missing_ok=True)
-            total -= size
-        self._listed, self._unlisted = total, 0
+
+def make_room(root: Path, limit: int) -> int:
+    """Removes the least recently used parts until the rest, with the thumbnails, is below the limit.
+
+    Returns the bytes that are left.
+    """
+    parts = sorted((found for folder in (FEATURES, FACTS) for found in files_in(root / folder)), key=lambda f: f[1])
+    total = sum(size for _, _, size in (*parts, *files_in(root / THUMBNAILS)))
+    for part, _, size in parts[:-1]:  # the one just written stays
+        if total <= limit:
+            break
+        part.unlink(missing_ok=True)
+        total -= size
+    return total
 
 
 def store_size(root: Path | None = None) -> dict[str, tuple[int, int]]:
@@ -336,14 +341,14 @@ def store_size(root: Path | None = None) -> dict[str, tuple[int, int]]:
     return {
         kind: (len(found), sum(size for _, _, size in found))
         for kind in (FEATURES, FACTS)
-        for found in [list(_files((root or home()) / kind))]
+        for found in [list(files_in((root or home()) / kind))]
     }
 
 
 def clear_store(root: Path | None = None) -> None:
     """Removes all features and facts, including files that killed processes left half-written."""
     for kind in (FEATURES, FACTS):
-        for part, _, _ in _files((root or home()) / kind):
+        for part, _, _ in files_in((root or home()) / kind):
             part.unlink(missing_ok=True)
 
 
@@ -359,15 +364,3 @@ def cache_limit() -> int:
     if limit < 0:
         raise SettingsError(f"HEADSTART_CACHE_LIMIT cannot be {given!r}", hint="use a size such as 500 MB or 10 GB")
     return limit
-
-
-def _files(folder: Path) -> Sequence[tuple[Path, float, int]]:
-    """(file, time of last use, bytes) of each file in a folder, including half-written ones."""
-    found = []
-    for file in folder.glob("*") if folder.is_dir() else ():
-        try:
-            status = file.stat()
-        except FileNotFoundError:  # another process has freed space
-            continue
-        found.append((file, status.st_mtime, status.st_size))
-    return found

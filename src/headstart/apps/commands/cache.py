@@ -13,10 +13,12 @@ from headstart.storage import home
 
 @command
 def cache(
-    clear: Annotated[bool, typer.Option("--clear", help="Remove all stored features and image facts without asking.")] = False,
+    clear: Annotated[
+        bool, typer.Option("--clear", help="Remove all stored features, image facts and thumbnails without asking.")
+    ] = False,
     all: Annotated[bool, typer.Option("--all", help="With --clear: also remove the compiled networks.")] = False,
 ) -> None:
-    """Show where computed features of images are stored and how much space they take, or remove them.
+    """Show where computed features and thumbnails of images are stored and how much space they take, or remove them.
 
     Everything in the cache can be computed again. Set HEADSTART_HOME to move it, and HEADSTART_CACHE_LIMIT (default 10 GB) to
     limit its size: what was not used for the longest time is removed first.
@@ -35,24 +37,32 @@ def cache(
 @explains_missing_packages("the cache")
 def _show_or_clear(clear: bool, all: bool) -> None:
     from headstart.model.feature_store import cache_limit, clear_store, store_size
+    from headstart.model.thumbnails import clear_thumbnails, thumbnails_size
 
     sizes = store_size()
+    n_thumbnails, thumbnail_bytes = thumbnails_size()
     compiled = compiled_forms()
     limit = cache_limit()
     if clear:
         clear_store()
-        freed = sum(n_bytes for _, n_bytes in sizes.values())
+        clear_thumbnails()
+        freed = thumbnail_bytes + sum(n_bytes for _, n_bytes in sizes.values())
         if all:
             for folder, n_bytes in compiled:
                 shutil.rmtree(folder)
                 freed += n_bytes
         say(f"removed  {_megabytes(freed)}")
         return
-    say(f"place     {home()}")
+    say(f"place      {home()}")
     for kind, (n_files, n_bytes) in sizes.items():
-        say(f"{kind:<9} {_megabytes(n_bytes):>10} in {n_files} file{'s' * (n_files != 1)}")
-    say(f"compiled  {_megabytes(sum(n for _, n in compiled)):>10} in {len(compiled)} network{'s' * (len(compiled) != 1)}")
-    say(f"limit     {_megabytes(limit):>10} of features and facts (HEADSTART_CACHE_LIMIT)")
+        say(f"{kind:<10} {_megabytes(n_bytes):>10} in {_count(n_files, 'file')}")
+    say(f"thumbnails {_megabytes(thumbnail_bytes):>10} of {_count(n_thumbnails, 'image')}")
+    say(f"compiled   {_megabytes(sum(n for _, n in compiled)):>10} in {_count(len(compiled), 'network')}")
+    say(f"limit      {_megabytes(limit):>10} of features, facts and thumbnails (HEADSTART_CACHE_LIMIT)")
+
+
+def _count(n: int, noun: str) -> str:
+    return f"{n:,} {noun}{'s' * (n != 1)}"
 
 
 def _megabytes(n_bytes: int) -> str:
