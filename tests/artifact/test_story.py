@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from headstart.artifact.story import Story, StoryFacts, tell
-from headstart.evaluation.calibration import Calibration, CalibrationError, Change
+from headstart.evaluation.calibration import BeforeAndAfter, Calibration, CalibrationError
 from headstart.evaluation.learning_curve import CurvePoint, LearningCurve
 from headstart.evaluation.metrics import evaluate_predictions
 from headstart.evaluation.paired import Difference
@@ -34,7 +34,7 @@ def calibration(temperature: float, ece: tuple[float, float]) -> Calibration:
     return Calibration(
         temperature=temperature,
         fitted_on="val",
-        log_loss=Change(before=0.5, after=0.4),
+        log_loss=BeforeAndAfter(before=0.5, after=0.4),
         ece=CalibrationError(before=ece[0], after=ece[1], by_chance=0.0),
     )
 

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from headstart.evaluation.calibration import (
+    BeforeAndAfter,
     Calibration,
     CalibrationError,
-    Change,
     cross_fitted,
     ece_by_chance,
     expected_calibration_error,
@@ -79,7 +79,7 @@ def test_probabilities_to_logits_and_back() -> None:
 def test_json_holds_before_and_after() -> None:
     """Both figures are named."""
     ece = CalibrationError(before=0.1, after=0.02, by_chance=0.0)
-    values = Calibration(temperature=1.5, fitted_on="val", log_loss=Change(before=0.5, after=0.4), ece=ece).as_json()
+    values = Calibration(temperature=1.5, fitted_on="val", log_loss=BeforeAndAfter(before=0.5, after=0.4), ece=ece).as_json()
     assert values["log_loss"] == {"before": 0.5, "after": 0.4}
     assert values["ece"] == {"before": 0.1, "after": 0.02, "by_chance": 0.0}
 

@@ -14,14 +14,14 @@ CHANCE_DRAWS = 100
 SIGNIFICANT = 1.92  # total gain in nats that chance alone exceeds 5 % of the time (half of chi-squared's 3.84)
 
 
-class Change(Schema):
+class BeforeAndAfter(Schema):
     """A number before and after temperature scaling."""
 
     before: NotNegative
     after: NotNegative
 
 
-class CalibrationError(Change):
+class CalibrationError(BeforeAndAfter):
     """The expected calibration error, before and after."""
 
     by_chance: NotNegative  # perfectly calibrated probabilities would exceed this 5 % of the time, given the number of images
@@ -32,7 +32,7 @@ class Calibration(Schema):
 
     temperature: float  # logits are divided by it; 1 if nothing better could be shown
     fitted_on: str  # which images, in words
-    log_loss: Change
+    log_loss: BeforeAndAfter
     ece: CalibrationError
 
 

@@ -4,7 +4,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from headstart.evaluation.calibration import Calibration, CalibrationError, Change, ece_by_chance, expected_calibration_error
+from headstart.evaluation.calibration import (
+    BeforeAndAfter,
+    Calibration,
+    CalibrationError,
+    ece_by_chance,
+    expected_calibration_error,
+)
 from headstart.evaluation.probabilities import log_losses
 from headstart.evaluation.thresholds import (
     ConformalThreshold,
@@ -138,6 +144,6 @@ def calibration_of(answers: SplitAnswers, labels: np.ndarray, fitted_on: str) ->
     return Calibration(
         temperature=answers.temperature,
         fitted_on=fitted_on,
-        log_loss=Change(before=losses[0], after=losses[1]),
+        log_loss=BeforeAndAfter(before=losses[0], after=losses[1]),
         ece=CalibrationError(before=errors[0], after=errors[1], by_chance=by_chance),
     )

@@ -1,0 +1,385 @@
+"""The log of what people decide about images: labels given and corrected, images excluded. It is only appended to."""
+
+import json
+import re
+import sqlite3
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
+from hashlib import sha256
+from pathlib import Path
+from threading import RLock
+from typing import Any
+
+from headstart.data.label_file import connect, damaged, explained
+from headstart.data.sources import class_name
+from headstart.data.table_labels import is_missing
+from headstart.data.undo_stacks import LogEntry, UndoStacks
+from headstart.errors import DataError, HeadstartError
+
+READ_TOGETHER = 1000  # entries
+CHANGES_TOGETHER = 100_000  # of these entries, if it is more than one
+UNDO = "undo"  # why an entry was made that takes a decision back
+CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+
+
+@dataclass(frozen=True, slots=True)
+class ImageKey:
+    """An image that was decided on."""
+
+    digest: str  # SHA-256 of the file's bytes, 64 hexadecimal digits
+    path: str  # relative to the common folder of its data set, so that DATA can be named in another way later
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """What is decided about an image."""
+
+    label: str | None  # None: unlabelled
+    excluded: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A decision about one image."""
+
+    image: ImageKey
+    old: State
+    new: State
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """An entry of the log."""
+
+    number: int  # 1, 2, 3 ...
+    at: float  # seconds since 1970, UTC
+    who: str
+    why: str  # "undo" if it takes a decision back; of one that is made again, that of the decision
+    changes: tuple[Change, ...]
+    undoes: int | None  # the entry that this one takes back: a decision, or to make it again, an "undo"
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """The last decision about an image that is in force."""
+
+    state: State
+    number: int
+    at: float
+    who: str
+    why: str
+
+
+class LabelConflict(HeadstartError):  # noqa: N818 - a conflict is told, and is nobody's error
+    """An image has been decided on in the meantime, mostly by somebody else. Nothing was written."""
+
+    def __init__(self, conflicts: Sequence[tuple[Change, Decision]]) -> None:
+        self.conflicts = tuple(conflicts)  # the changes that do not fit, each with the last entry about its image
+        images = "an image has" if len(self.conflicts) == 1 else f"{len(self.conflicts)} images have"
+        super().__init__(f"{images} been decided on in the meantime", hint="look at what was decided, and decide again")
+
+
+class LabelLog:
+    """A log in a file. Each entry is on disk when the call returns. Threads and processes may write at the same time."""
+
+    def __init__(self, file: Path, database: sqlite3.Connection) -> None:
+        self.file, self._database = file, database
+        self._lock = RLock()
+        self._stacks = UndoStacks()
+
+    @classmethod
+    def open(cls, file: Path, *, create: bool = True) -> "LabelLog":
+        """The log in a file, which is made if there is none and `create`.
+
+        Raises DataError if it is damaged, of a newer version, or another program's.
+        """
+        return cls(file, connect(file, create=create))
+
+    def close(self) -> None:
+        """Ends the use of the file."""
+        with self._lock:
+            self._database.close()
+
+    def __enter__(self) -> "LabelLog":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    # What is written
+
+    def decide(self, changes: Sequence[Change], *, who: str, why: str) -> Decision:
+        """Appends one decision about one or more images.
+
+        Raises LabelConflict if the log has another state of an image than `old`; what it does not know yet is as `old` says.
+        """
+        if not changes or len({change.image for change in changes}) < len(changes):
+            raise ValueError("a decision is about one or more images, each named once")
+        for label in {change.new.label for change in changes} - {None}:
+            if not label or class_name(label) != label:
+                raise DataError(f"{label!r} cannot be the name of a class", hint="choose another name")
+        with self._writing():
+            ids = self._ids_of([change.image for change in changes])
+            found = [self._last_change(image) for image in ids]
+            pairs = zip(changes, found, strict=True)
+            self._check([(change, last[2]) for change, last in pairs if last and State(last[0], bool(last[1])) != change.old])
+            return self._append(who, why, changes, ids)
+
+    def undo(self, who: str, *, anyone: bool = False, before: int | None = None) -> Decision | None:
+        """Takes back the last decision of `who` that is in force, or the last of all with `anyone`; None if there is none.
+
+        Raises LabelConflict if an image of it was decided on since. With its number as `before`, the one before it comes next.
+        """
+        with self._writing():
+            root = self._caught_up().to_undo(None if anyone else who, before)
+            return None if root is None else self._reverse(root, who, UNDO)
+
+    def redo(self, who: str, *, anyone: bool = False) -> Decision | None:
+        """Makes the decision again that `who` undid last, or that anybody did with `anyone`; None if there is none.
+
+        Raises LabelConflict if an image of it was decided on since.
+        """
+        with self._writing():
+            root = self._caught_up().to_redo(None if anyone else who)
+            if root is None:
+                return None
+            ((why,),) = self._database.execute("SELECT why FROM decisions WHERE number = ?", (root,))
+            return self._reverse(root, who, why)
+
+    def note_class(self, name: str, who: str) -> None:
+        """Keeps the name of a class that has no image yet. Raises DataError for what cannot be one, also in a table."""
+        if not name or name.strip() != name or class_name(name) != name or CONTROL.search(name) or is_missing(name):
+            raise DataError(
+                f"{name!r} cannot be the name of a class",
+                hint="a name is not empty, has no space at its ends, and is no word for a missing value, such as NA",
+            )
+        with self._writing():
+            row = (name, who, time.time())
+            self._database.execute("INSERT OR IGNORE INTO classes (name, who, at) VALUES (?, ?, ?)", row)
+
+    # What is read
+
+    @property
+    def last(self) -> int:
+        """The number of the last entry; 0 if there is none."""
+        with self._reading():
+            ((last,),) = self._database.execute("SELECT coalesce(max(number), 0) FROM decisions")
+            return int(last)
+
+    def classes(self) -> list[str]:
+        """The names that `note_class` was given, in that order."""
+        with self._reading():
+            return [name for (name,) in self._database.execute("SELECT name FROM classes ORDER BY id")]
+
+    def since(self, number: int) -> Iterator[Decision]:
+        """The entries after `number` in their order, also those of other processes."""
+        while True:
+            with self._reading():
+                entries = self._entries("number > ?", number)
+                changes = self._changes_of(entries)
+            for entry in entries:
+                yield _decision(entry, changes)
+            if not entries:
+                return
+            number = entries[-1][0]
+
+    def states(self, until: int | None = None) -> dict[ImageKey, State]:
+        """What was decided last of every image that was ever decided on; with `until`, as it was after that entry.
+
+        What was taken back is as it was before. Images are in the order in which they were first decided on.
+        """
+        return {key: _state(label, excluded) for key, label, excluded, _ in self._last_of_all(until)}
+
+    def standing(self, until: int | None = None) -> dict[ImageKey, Standing]:
+        """The decision in force on each image that has one, without the images whose decisions were all taken back."""
+        until = self.last if until is None else until
+        with self._reading():
+            entries = {
+                number: (root, at, who, why, takes_back)
+                for number, root, at, who, why, takes_back in self._database.execute(
+                    "SELECT d.number, d.root, r.at, r.who, r.why, d.takes_back FROM decisions d "
+                    "JOIN decisions r ON r.number = d.root WHERE d.number <= ?",
+                    (until,),
+                )
+            }
+            found: dict[ImageKey, Standing] = {}
+            for key, label, excluded, number in self._last_of_all(until):
+                if entries[number][-1]:
+                    stack = self._stack(self._id_of(key), until)
+                    if not stack:
+                        continue
+                    number = stack[-1]
+                found[key] = Standing(_state(label, excluded), *entries[number][:4])
+        return found
+
+    def digest(self, until: int | None = None) -> str:
+        """SHA-256 of all entries in canonical form, each linked to the one before; of none it is that of no bytes.
+
+        Raises DataError if an entry is not what was written.
+        """
+        link, number = b"", 0
+        with self._reading():
+            while entries := self._entries("number > ? AND (? IS NULL OR number <= ?)", number, until, until):
+                changes = self._changes_of(entries)
+                for entry in entries:
+                    link = _linked(link, _decision(entry, changes))
+                    if link != entry[7] or entry[0] != number + 1:
+                        raise damaged(self.file, f"decision {number + 1} is not what was written")
+                    number = entry[0]
+        return link.hex() or sha256().hexdigest()
+
+    # Within
+
+    @contextmanager
+    def _reading(self) -> Iterator[None]:
+        with self._lock, explained(self.file):
+            yield
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        """One transaction: all of the block is on disk when it ends, or nothing if it fails."""
+        with self._reading():
+            self._database.execute("BEGIN IMMEDIATE")
+            with self._database:
+                yield
+
+    def _id_of(self, image: ImageKey) -> int:
+        row = (image.path, bytes.fromhex(image.digest))
+        ((found,),) = self._database.execute("SELECT id FROM images WHERE path = ? AND digest = ?", row)
+        return int(found)
+
+    def _ids_of(self, images: Sequence[ImageKey]) -> list[int]:
+        """The ids of the images, which are added if they are new."""
+        rows = [(image.path, bytes.fromhex(image.digest)) for image in images]
+        self._database.executemany("INSERT OR IGNORE INTO images (path, digest) VALUES (?, ?)", rows)
+        return [self._id_of(image) for image in images]
+
+    def _last_change(self, image: int) -> tuple[str | None, int, int] | None:
+        query = "SELECT new_label, new_excluded, decision FROM changes WHERE image = ? ORDER BY id DESC LIMIT 1"
+        row: tuple[str | None, int, int] | None = self._database.execute(query, (image,)).fetchone()
+        return row
+
+    def _check(self, conflicts: Sequence[tuple[Change, int]]) -> None:
+        """Raises LabelConflict if there is a change that does not fit; each comes with the number of the entry in its way."""
+        if conflicts:
+            entries = {number: self._decision_of(number) for number in {number for _, number in conflicts}}
+            raise LabelConflict([(change, entries[number]) for change, number in conflicts])
+
+    def _decision_of(self, number: int) -> Decision:
+        entries = self._entries("number = ?", number)
+        return _decision(entries[0], self._changes_of(entries))
+
+    def _entries(self, condition: str, *values: int | None) -> list[tuple[Any, ...]]:
+        """The first entries for which a condition holds: not more than fit into memory with their changes."""
+        query = "SELECT number, at, who, why, undoes, first_change, n_changes, chain FROM decisions WHERE "
+        found = self._database.execute(f"{query}{condition} ORDER BY number LIMIT {READ_TOGETHER}", values).fetchall()
+        ends = [entry[5] + entry[6] for entry in found]
+        return found[: max(1, sum(end - ends[0] <= CHANGES_TOGETHER for end in ends))]
+
+    def _changes_of(self, entries: Sequence[tuple[Any, ...]]) -> dict[int, list[Change]]:
+        """The changes of entries that follow each other, by the number of the entry."""
+        found: dict[int, list[Change]] = {entry[0]: [] for entry in entries}
+        if entries:
+            rows = self._database.execute(
+                "SELECT c.decision, i.digest, i.path, c.old_label, c.old_excluded, c.new_label, c.new_excluded "
+                "FROM changes c JOIN images i ON i.id = c.image WHERE c.id >= ? AND c.id < ? ORDER BY c.id",
+                (entries[0][5], entries[-1][5] + entries[-1][6]),
+            )
+            for number, digest, path, *states in rows:
+                old, new = State(states[0], bool(states[1])), State(states[2], bool(states[3]))
+                found[number].append(Change(ImageKey(digest.hex(), path), old, new))
+        return found
+
+    def _append(
+        self, who: str, why: str, changes: Sequence[Change], ids: Sequence[int], reversing: LogEntry | None = None
+    ) -> Decision:
+        """Appends an entry: a decision, or one that takes back the entry `reversing`."""
+        select = "SELECT number, first_change + n_changes, chain FROM decisions ORDER BY number DESC LIMIT 1"
+        before, first, chain = self._database.execute(select).fetchone() or (0, 1, b"")
+        undoes = reversing.number if reversing else None
+        made = Decision(before + 1, time.time(), who, why, tuple(changes), undoes)
+        root, takes_back = (reversing.root, not reversing.takes_back) if reversing else (made.number, False)
+        entry = (made.number, made.at, who, why, undoes, root, takes_back, first, len(ids), _linked(chain, made))
+        self._database.execute("INSERT INTO decisions VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", entry)
+        rows = (
+            (first + i, made.number, ids[i], c.old.label, c.old.excluded, c.new.label, c.new.excluded)
+            for i, c in enumerate(changes)
+        )
+        self._database.executemany("INSERT INTO changes VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
+        return made
+
+    def _caught_up(self) -> UndoStacks:
+        """What can be undone and redone, with all entries that were written since, also by other processes."""
+        for entry in self._database.execute(f"{ENTRIES} WHERE d.number > ? ORDER BY d.number", (self._stacks.seen,)):
+            self._stacks.add(_entry(*entry))
+        return self._stacks
+
+    def _reverse(self, root: int, who: str, why: str) -> Decision:
+        """Takes back the last entry about a decision. Raises LabelConflict unless all that came after it was taken back too."""
+        query = f"{ENTRIES} WHERE d.number = (SELECT max(number) FROM decisions WHERE root = ?)"
+        (row,) = self._database.execute(query, (root,))
+        entry = _entry(*row)
+        written = self._decision_of(entry.number)
+        changes = [Change(change.image, change.new, change.old) for change in written.changes]
+        ids = [self._id_of(change.image) for change in changes]
+        conflicts = []
+        for change, image in zip(changes, ids, strict=True):
+            last = self._last_change(image)
+            if last and last[2] != entry.number and self._stack(image, entry.number) != self._stack(image, None):
+                conflicts.append((change, last[2]))
+        self._check(conflicts)
+        return self._append(who, why, changes, ids, entry)
+
+    def _stack(self, image: int, until: int | None) -> list[int]:
+        """The decisions about an image that are in force after entry `until`, the last one last."""
+        query = "SELECT d.root, d.takes_back FROM changes c JOIN decisions d ON d.number = c.decision WHERE c.image = ?"
+        stack: list[int] = []
+        values = (image, until, until)
+        for root, takes_back in self._database.execute(f"{query} AND (? IS NULL OR d.number <= ?) ORDER BY c.id", values):
+            if takes_back:
+                stack.remove(root)
+            else:
+                stack.append(root)
+        return stack
+
+    def _last_of_all(self, until: int | None) -> Iterator[tuple[ImageKey, str | None, bool, int]]:
+        """(image, label, whether it is excluded, number of the entry) of the last change of every image."""
+        with self._reading():
+            query = "SELECT coalesce(max(first_change + n_changes), 1) FROM decisions WHERE ? IS NULL OR number <= ?"
+            ((end,),) = self._database.execute(query, (until, until))
+            rows = self._database.execute(
+                "SELECT i.digest, i.path, c.new_label, c.new_excluded, c.decision FROM "
+                "(SELECT max(id) AS id FROM changes WHERE id < ? GROUP BY image ORDER BY image) AS last "
+                "JOIN changes c ON c.id = last.id JOIN images i ON i.id = c.image",
+                (end,),
+            ).fetchall()
+        for digest, path, label, excluded, number in rows:
+            yield ImageKey(digest.hex(), path), label, bool(excluded), number
+
+
+ENTRIES = "SELECT d.number, d.who, d.undoes, d.root, r.who, d.takes_back FROM decisions d JOIN decisions r ON r.number = d.root"
+
+
+def _entry(number: int, who: str, undoes: int | None, root: int, decided_by: str, takes_back: int) -> LogEntry:
+    return LogEntry(number, who, undoes, root, decided_by, bool(takes_back))
+
+
+def _decision(entry: Sequence[Any], changes: dict[int, list[Change]]) -> Decision:
+    number, at, who, why, undoes = entry[:5]
+    return Decision(number, at, who, why, tuple(changes[number]), undoes)
+
+
+@cache
+def _state(label: str | None, excluded: bool) -> State:
+    """The same state for all images that have it."""
+    return State(label, excluded)
+
+
+def _linked(before: bytes, made: Decision) -> bytes:
+    """SHA-256 of the link before and of an entry, as canonical JSON."""
+    changes = [[c.image.digest, c.image.path, c.old.label, c.old.excluded, c.new.label, c.new.excluded] for c in made.changes]
+    entry = [made.number, made.at, made.who, made.why, made.undoes, changes]
+    return sha256(before + json.dumps(entry, separators=(",", ":")).encode("ascii")).digest()
