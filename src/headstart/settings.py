@@ -44,6 +44,9 @@ class TrainSettings(Schema):
     exclude: PlainPath | None = Field(
         None, description="A table of images to leave out (columns path and reason), such as audit writes."
     )
+    labels: PlainPath | None = Field(
+        None, description="The project of a studio, whose labels and exclusions count before those that DATA came with."
+    )
     path_column: str | None = Field(None, min_length=1, description="The column of a table with the paths of the images.")
     label_column: str | None = Field(None, min_length=1, description="The column of a table with the labels.")
     join_case: bool = Field(

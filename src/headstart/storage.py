@@ -1,5 +1,6 @@
 """Where headstart stores things, digests of content, and files that are written completely or not at all."""
 
+import csv
 import errno
 import hashlib
 import json
@@ -9,7 +10,7 @@ import shutil
 import sys
 import tempfile
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -125,6 +126,14 @@ def write_text(path: Path, text: str) -> None:
 def write_json(path: Path, value: Any) -> None:
     """Writes `value` as indented JSON, completely or not at all. NaN is refused: it is not valid JSON."""
     write_text(path, json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def write_csv(path: Path, header: Sequence[str], rows: Iterable[Iterable[Any]]) -> None:
+    """Writes a table as RFC 4180 has it, in UTF-8, completely or not at all; None becomes an empty cell."""
+    with atomic_write(path) as aside, aside.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(header)
+        writer.writerows(rows)
 
 
 def replace_file(new: Path, place: Path, *, durable: bool = True) -> None:

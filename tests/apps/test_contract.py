@@ -18,19 +18,19 @@ OPTIONS = {
     "train": "--strategy --recipe --backbone --weights --offline --val --test --val-fraction --augment --schedule --epochs "
     "--learning-rate --batch-size --image-size --freeze --device --workers --seed --output --overwrite --resume --refit "
     "--json --quiet --exclude --cv --time-budget --target-precision --conformal --balance | --precision --engine "
-    "--path-column --label-column --join-case --effort --view --stages --report",
+    "--path-column --label-column --join-case --effort --view --stages --report --labels",
     "audit": "--output --fail-on | --overwrite --val --test --exclude --backbone --weights --offline --device --workers --seed "
-    "--json --quiet --path-column --label-column --join-case",
+    "--json --quiet --path-column --label-column --join-case --labels",
     "compare": "| --strategies --backbones --folds --output --val --exclude --epochs --augment --effort --view --stages "
     "--image-size --balance "
-    "--offline --device --workers --seed --json --quiet --path-column --label-column --join-case --overwrite",
+    "--offline --device --workers --seed --json --quiet --path-column --label-column --join-case --overwrite --labels",
     "preview": "--augment --output | --overwrite --recipe --images --seed --path-column --label-column",
     "predict": "--format --top-k --grid --output --min-confidence | --device --files-from --null -0 --resume --overwrite",
     "export": "--format --output | --precision --overwrite --json",
     "verify": "| --json",
     "serve": "| --host --port --token-file --cors --allow-host --device --max-batch --max-wait-ms --max-queue --max-image-mb "
     "--max-megapixels --max-request-mb --timeout",
-    "evaluate": "--split --json | --device --path-column --label-column --join-case",
+    "evaluate": "--split --json | --device --path-column --label-column --join-case --labels",
     "embed": "--output | --backbone --weights --offline --image-size --precision --engine --device --workers --quiet "
     "--path-column --label-column --overwrite --view --stages",
     "cache": "--clear --all |",

@@ -11,13 +11,13 @@ from conftest import SavedRun
 from headstart.artifact.csv_files import (
     prediction_cells,
     prediction_header,
-    write_csv,
     write_history,
     write_predictions,
     write_skipped,
 )
 from headstart.data.sources import Skipped
 from headstart.model.history import Epoch
+from headstart.storage import write_csv
 
 CLASSES = ("plain", "with, comma", 'with "quotes"', "with\nnew line", "größe 大きさ 🙂", "=1+1", "p:x", " spaced ")
 

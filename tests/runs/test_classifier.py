@@ -146,7 +146,7 @@ def test_nothing_is_ignored_silently(tiny: ImageClassifier, draw_classes: Draw) 
     paths, labels = paths_and_labels(folder)
     with pytest.warns(HeadstartWarning, match="--epochs has no effect"):
         clone(tiny).set_params(epochs=3).fit(paths, labels)
-    with pytest.raises(HeadstartError, match="val, test and exclude need a folder, not a list of images"):
+    with pytest.raises(HeadstartError, match="val, test, exclude and labels need a folder, not a list of images"):
         clone(tiny).set_params(val=folder).fit(paths, labels)
 
 

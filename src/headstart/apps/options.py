@@ -19,6 +19,7 @@ def setting(name: str, *names: str, **options: Any) -> Any:
 Val = Annotated[Path | None, setting("val")]
 Test = Annotated[Path | None, setting("test")]
 Exclude = Annotated[Path | None, setting("exclude", metavar="FILE")]
+Labels = Annotated[Path | None, setting("labels", metavar="PROJECT")]
 PathColumn = Annotated[str | None, setting("path_column", metavar="NAME")]
 LabelColumn = Annotated[str | None, setting("label_column", metavar="NAME")]
 JoinCase = Annotated[bool, setting("join_case", "--join-case")]

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from headstart.artifact.csv_files import write_csv
 from headstart.artifact.page import render_page
 from headstart.audit.checks import check_named
 from headstart.audit.findings import Checked, Finding, Severity
@@ -15,7 +14,7 @@ from headstart.data.dataset import Dataset
 from headstart.data.images import UnreadableImage, decode, encode_thumbnail, read_bytes
 from headstart.data.shown_paths import folder_of
 from headstart.schema import Count, Name, Schema
-from headstart.storage import write_json, write_text
+from headstart.storage import write_csv, write_json, write_text
 from headstart.threads import map_in_threads
 
 SHOWN_FINDINGS = 24  # per check, on the page; the tables have all

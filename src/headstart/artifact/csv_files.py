@@ -1,8 +1,6 @@
 """The CSV files of a run: RFC 4180 with a header, UTF-8, a decimal point, every digit kept."""
 
-import csv
-import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +8,7 @@ import numpy as np
 
 from headstart.data.sources import Skipped
 from headstart.model.history import Epoch
-from headstart.storage import write_text
+from headstart.storage import write_csv
 
 
 def prediction_header(classes: Sequence[str]) -> list[str]:
@@ -42,12 +40,3 @@ def write_history(file: Path, history: Sequence[Epoch]) -> None:
 def write_skipped(file: Path, skipped: Sequence[Skipped]) -> None:
     """skipped.csv: every file that was not used, and why."""
     write_csv(file, ["path", "reason"], ([entry.path, entry.reason] for entry in skipped))
-
-
-def write_csv(file: Path, header: Sequence[str], rows: Iterable[Iterable[Any]]) -> None:
-    """Writes a table completely or not at all; None becomes an empty cell."""
-    buffer = io.StringIO(newline="")
-    writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(header)
-    writer.writerows(rows)
-    write_text(file, buffer.getvalue())

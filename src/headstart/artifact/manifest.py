@@ -14,6 +14,7 @@ from pydantic import Discriminator, Field, Tag, field_serializer, field_validato
 
 from headstart.data.images import DECODING
 from headstart.data.preprocess import Preprocess, upgraded_preprocess
+from headstart.data.sources import LabelsUsed
 from headstart.errors import BackboneError, BundleError
 from headstart.evaluation.metrics import Evaluation
 from headstart.evaluation.thresholds import ConformalThreshold, PrecisionThreshold
@@ -108,6 +109,7 @@ class DataEntry(Schema):
     # Split -> number of images of each class, in the order of the manifest's classes.
     counts: dict[SplitName, tuple[Count, ...]] = Field(default_factory=dict)
     skipped: Count = 0  # files that could not be read
+    labels: LabelsUsed | None = None  # of the project of --labels; None if the labels are those of the data
 
 
 def _kind_of_plan(plan: Any) -> str:

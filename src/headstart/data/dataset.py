@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from headstart.data.sources import Skipped, Sources, natural_order
+from headstart.data.sources import LabelsUsed, Skipped, Sources, natural_order
 from headstart.data.spellings import one_spelling, spelling_key
 from headstart.errors import DataError
 
@@ -38,6 +38,7 @@ class Dataset:
     classes: tuple[str, ...]  # natural order of names: 2 before 10
     skipped: tuple[Skipped, ...]
     notes: tuple[str, ...] = ()  # what the owner should know, although the data can be used
+    labels_used: LabelsUsed | None = None  # of the project that the labels are from; None if they are those of the data
 
     @cached_property
     def labels(self) -> np.ndarray:

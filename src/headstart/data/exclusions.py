@@ -25,13 +25,15 @@ def without_excluded(sources: Sequence[Sources], table: Path) -> list[Sources]:
     by_file = {str((base / path).resolve()): path for path in reasons for base in (table.parent, Path.cwd())}
     used: set[str] = set()
 
-    def name_of(candidate: Candidate) -> str | None:
-        return candidate.path if candidate.path in reasons else by_file.get(str(candidate.file.resolve()))
+    def name_of(candidate: Candidate | Skipped) -> str | None:
+        file = candidate.file if isinstance(candidate, Candidate) else Path(candidate.path)
+        return candidate.path if candidate.path in reasons else by_file.get(str(file.resolve()))
 
     kept = []
     for source in sources:
         names = [name_of(candidate) for candidate in source.candidates]
-        used.update(name for name in names if name is not None)
+        not_used = [name_of(entry) for entry in source.skipped if entry.kind in ("excluded", "unlabelled")]  # in a project
+        used.update(name for name in (*names, *not_used) if name is not None)
         left_out = [
             Skipped(candidate.path, f"excluded: {reasons[name]}", kind="excluded")
             for candidate, name in zip(source.candidates, names, strict=True)

@@ -13,9 +13,13 @@ CLASS_HINT = "put the images into one folder per class, and give the folder that
 Show = Callable[[Path], str]  # a path below DATA, as people are shown it
 
 
-def no_class_folders(folders: Sequence[Path], show: Show) -> DataError:
+class NoClassFoldersError(DataError):
+    """There are images, perhaps, but no class folders: nobody has labelled them yet."""
+
+
+def no_class_folders(folders: Sequence[Path], show: Show) -> NoClassFoldersError:
     """The error for folders that hold the images themselves."""
-    return DataError(
+    return NoClassFoldersError(
         f"{_first_names([show(path) for path in folders])} {'hold' if folders[1:] else 'holds'} images, but no class folders",
         hint=f"put them into one folder per class, such as {folders[0].name}/cats and {folders[0].name}/dogs, "
         "or give a table with the columns path and label",
@@ -79,7 +83,7 @@ def check_sameness(looks: Looks, root: Path, folders: Sequence[Path], show: Show
 def check_labels(labels: Collection[str], root: Path, show: Show) -> None:
     """Raises DataError if there are no class folders, or if all classes are called as splits."""
     if not labels:
-        raise DataError(f"{show(root)} has no class folders", hint=CLASS_HINT)
+        raise NoClassFoldersError(f"{show(root)} has no class folders", hint=CLASS_HINT)
     splits = splits_of(labels)
     if len(splits) == len(labels) and len(set(splits.values())) > 1:
         raise DataError(f"the class folders in {show(root)} would be {', '.join(labels)}: these are splits", hint=CLASS_HINT)

@@ -19,7 +19,7 @@ from headstart.data.folder_doubts import (
 from headstart.data.folder_looks import Looks, key_of
 from headstart.data.sources import class_name
 from headstart.data.split_names import UNLABELLED, says_nothing, splits_of
-from headstart.data.walking import files_below, loose_images
+from headstart.data.walking import DOCUMENT_ENDINGS, files_below, loose_images
 from headstart.errors import DataError
 
 NO_CLASS = "a folder without images is not a class"
@@ -42,6 +42,8 @@ class Layout:
     classes: list[ClassFolder] = field(default_factory=list)
     unused: list[tuple[Path, str]] = field(default_factory=list)  # files and folders, with reasons
     notes: list[str] = field(default_factory=list)
+    loose: list[tuple[Path, str | None]] = field(default_factory=list)  # images outside the class folders, with their split
+    unlabelled: list[tuple[Path, str]] = field(default_factory=list)  # folders of val or test without class folders, with it
 
 
 def layout_of(data: Path, show: Show) -> Layout:
@@ -62,6 +64,18 @@ def layout_of(data: Path, show: Show) -> Layout:
     return reader.layout
 
 
+def unlabelled_layout(data: Path) -> Layout:
+    """What a folder without class folders means: images that nobody has labelled yet, perhaps in train, val and test."""
+    looks = Looks()
+    splits = {path: split for path, split in looks.named_splits(looks.folders(data)).items() if split != UNLABELLED}
+    files = [path for path in files_below(data) if path.suffix.lower() not in DOCUMENT_ENDINGS]
+    split_of = {path: next((split for folder, split in splits.items() if path.is_relative_to(folder)), None) for path in files}
+    if "train" not in splits.values() and all(split_of.values()):  # a folder called test alone is no split
+        return Layout(loose=[(path, None) for path in files])
+    rest = "train" if splits else None
+    return Layout(loose=[(path, split or rest) for path, split in split_of.items()])
+
+
 @dataclass(slots=True)
 class _Reader:
     """Finds out what a folder means, step by step."""
@@ -70,9 +84,9 @@ class _Reader:
     looks: Looks = field(default_factory=Looks)
     layout: Layout = field(default_factory=Layout)
 
-    def leave_out_loose(self, folder: Path) -> None:
-        """Lists the images directly in a folder as not used."""
-        self.layout.unused += [(path, "it is outside the class folders") for path in loose_images(folder)]
+    def leave_out_loose(self, folder: Path, split: str | None = None) -> None:
+        """Lists the images directly in a folder, which have no label."""
+        self.layout.loose += [(path, split) for path in loose_images(folder)]
 
     def without_wrappers(self, folder: Path) -> Path:
         """Goes down while a single folder has images and contains folders: `set.zip!set/train/...`, `images/` by `labels/`."""
@@ -103,7 +117,8 @@ class _Reader:
             check_images_in_splits(looks, named, without, others, show)
             return {}
         if any(named[path] == "train" for path in without):
-            raise no_class_folders([path for path in without if named[path] == "train"], show)
+            refusal = no_class_folders([path for path in without if named[path] == "train"], show)
+            raise DataError(refusal.message, hint=refusal.hint)  # others have class folders: it is not all unlabelled
         labelled = {path: named[path] for path in with_classes if named[path] != UNLABELLED}
         if "train" not in labelled.values() and others:
             raise DataError(
@@ -131,13 +146,10 @@ class _Reader:
             names = [] if root is None else [key_of(path) for path in self.looks.folders(root)]
             is_unlabelled = split != "train" and len(names) == 1 and names[0] in NO_LABEL_NAMES - trained
             if root is None or is_unlabelled:
-                n_files = sum(1 for _ in files_below(folder))
-                files = "1 file has" if n_files == 1 else f"{n_files} files have"
-                self.layout.unused.append((folder, f"it has no class folders, so its {files} no labels"))
-                self.layout.notes.append(f"{folder.name}/ has no class folders: its {files} no labels and cannot be used")
+                self.layout.unlabelled.append((folder, split))
                 continue
             for place in dict.fromkeys((folder, root)):
-                self.leave_out_loose(place)
+                self.leave_out_loose(place, split)
             self.add_classes(root, split)
 
     def add_classes(self, root: Path, split: str | None) -> None:
@@ -155,7 +167,7 @@ class _Reader:
             if folder not in divided:
                 self.layout.classes.append(ClassFolder(folder, class_name(folder.name), split))
                 continue
-            self.leave_out_loose(folder)
+            self.leave_out_loose(folder, "train")
             for path, inner in divided[folder].items():
                 if inner == UNLABELLED:
                     self.layout.unused.append((path, "a folder next to train, val and test is not used"))

@@ -8,7 +8,8 @@ from pathlib import Path
 from headstart.data.catalog import open_data
 from headstart.data.exclusions import without_excluded
 from headstart.data.reading import Reading
-from headstart.data.sources import Sources, with_split
+from headstart.data.relabelling import relabelled
+from headstart.data.sources import LabelsUsed, Sources, with_split
 from headstart.data.spellings import join_spellings
 from headstart.errors import DataError, SettingsError
 from headstart.progress import Progress, silent
@@ -16,9 +17,12 @@ from headstart.settings import TrainSettings
 
 
 @contextmanager
-def open_given(data: str | Path, settings: TrainSettings, progress: Progress = silent) -> Iterator[list[Sources]]:
+def open_given(
+    data: str | Path, settings: TrainSettings, progress: Progress = silent, labels_as_of: LabelsUsed | None = None
+) -> Iterator[list[Sources]]:
     """DATA first, then the val and test images of the settings; open while the block runs.
 
+    The labels are those of the project of the settings, if there is one, and as they were at `labels_as_of`, if that is given.
     Raises DataError if a split is given twice.
     """
     with ExitStack() as stack:
@@ -35,6 +39,8 @@ def open_given(data: str | Path, settings: TrainSettings, progress: Progress = s
         if len(sources) > 1:
             sources[0] = replace(main, candidates=tuple(replace(c, split=c.split or "train") for c in main.candidates))
         check_columns(reading, sources)
+        if settings.labels:
+            sources = relabelled(sources, settings.labels, labels_as_of)
         if settings.join_case:
             sources = join_spellings(sources)
         yield without_excluded(sources, settings.exclude) if settings.exclude else sources

@@ -8,11 +8,12 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from headstart.data.archives import ENDINGS, is_archive, unpack
-from headstart.data.folder_doubts import CLASS_HINT
-from headstart.data.folders import layout_of
+from headstart.data.folder_doubts import CLASS_HINT, NoClassFoldersError
+from headstart.data.folders import Layout, layout_of, unlabelled_layout
 from headstart.data.reading import AS_IT_IS, Reading
 from headstart.data.shown_paths import ShownPaths
 from headstart.data.sources import Candidate, Skipped, Sources, printable
+from headstart.data.split_names import UNLABELLED
 from headstart.data.table_sources import names_images, table_sources
 from headstart.data.tables import TABLE_ENDINGS
 from headstart.data.walking import entries_of, files_below, folders_of
@@ -72,7 +73,7 @@ def _tables_in(folder: Path) -> list[Path]:
 def _folder_sources(folder: Path, shown: ShownPaths, reading: Reading) -> Sources:
     tables = [table for table in _tables_in(folder) if names_images(table, reading, shown.below if shown.is_archive else None)]
     try:
-        layout = layout_of(folder, shown)
+        layout = _layout(folder, shown, reading)
     except DataError as refusal:
         if tables:
             raise DataError(refusal.message, hint=f"give the table: {shown(tables[0])}") from refusal
@@ -86,7 +87,43 @@ def _folder_sources(folder: Path, shown: ShownPaths, reading: Reading) -> Source
         candidates += [Candidate(shown(file), file, found.label, found.split) for file in files]
         if not files:
             empty.append((found.split or "", found.label))
+    if reading.with_unlabelled:
+        candidates += _without_label(layout, shown)
+    else:
+        _leave_out_unlabelled(layout)
     if tables:
         layout.notes.append(f"{tables[0].name} is not used: the labels are the names of the folders")
     skipped = tuple(Skipped(shown(path), reason) for path, reason in layout.unused)
     return Sources(folder.resolve().name, tuple(candidates), skipped, tuple(empty), tuple(layout.notes))
+
+
+def _layout(folder: Path, shown: ShownPaths, reading: Reading) -> Layout:
+    """What the folder means; with `with_unlabelled` it may also have no classes yet, or one that only holds all images."""
+    try:
+        layout = layout_of(folder, shown)
+    except NoClassFoldersError:
+        unlabelled = unlabelled_layout(folder) if reading.with_unlabelled else Layout()
+        if not unlabelled.loose:
+            raise
+        return unlabelled
+    is_one = len({found.label for found in layout.classes}) == 1 and not layout.loose and not layout.unlabelled
+    return unlabelled_layout(folder) if reading.with_unlabelled and is_one else layout
+
+
+def _without_label(layout: Layout, shown: ShownPaths) -> list[Candidate]:
+    """The images that the folder has no label for. Where others are in splits, those that are in none are for training."""
+    rest = "train" if any(found.split for found in layout.classes) else None
+    files = [(file, split or rest) for file, split in layout.loose]
+    for folder, split in layout.unlabelled:
+        files += [(file, "train" if split == UNLABELLED else split) for file in files_below(folder)]
+    return [Candidate(shown(file), file, None, split) for file, split in files]
+
+
+def _leave_out_unlabelled(layout: Layout) -> None:
+    """Lists the images that the folder has no label for as not used."""
+    layout.unused += [(file, "it is outside the class folders") for file, _ in layout.loose]
+    for folder, _ in layout.unlabelled:
+        n_files = sum(1 for _ in files_below(folder))
+        files = "1 file has" if n_files == 1 else f"{n_files} files have"
+        layout.unused.append((folder, f"it has no class folders, so its {files} no labels"))
+        layout.notes.append(f"{folder.name}/ has no class folders: its {files} no labels and cannot be used")

@@ -8,16 +8,17 @@ from headstart.settings import TrainSettings
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """The columns of tables with the paths and the labels (None: by their names), and whether spellings of a class are one."""
+    """The columns of tables with the paths and the labels (None: by their names), and what is done about labels."""
 
     path_column: str | None = None
     label_column: str | None = None
-    join_case: bool = False
+    join_case: bool = False  # whether spellings of a class are one
+    with_unlabelled: bool = False  # whether images without a label are candidates too: people label them in a project
 
     @classmethod
     def of(cls, settings: TrainSettings) -> Self:
         """What the settings say."""
-        return cls(settings.path_column, settings.label_column, settings.join_case)
+        return cls(settings.path_column, settings.label_column, settings.join_case, settings.labels is not None)
 
 
 AS_IT_IS = Reading()

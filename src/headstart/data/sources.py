@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import Literal
 
 from headstart.data.archives import ZipMember
-from headstart.data.images import read_bytes
+from headstart.data.images import UnreadableImage, read_bytes
 from headstart.errors import DataError
+from headstart.schema import Count, Schema, Sha256
+from headstart.storage import sha256_of_bytes
 
 SURROGATE = re.compile("[\ud800-\udfff]")  # not a character: it cannot be written as UTF-8
 
@@ -35,9 +37,15 @@ class Skipped:
 
     path: str
     reason: str
-    kind: Literal["unusable", "excluded", "repeated", "conflict"] = (
-        "unusable"  # excluded: by the owner; conflict: of its labels
-    )
+    # excluded: by the owner; conflict: of its labels; unlabelled: no label came with it, and nobody gave it one
+    kind: Literal["unusable", "excluded", "repeated", "conflict", "unlabelled"] = "unusable"
+
+
+class LabelsUsed(Schema):
+    """Which state of the labels of a project was used."""
+
+    digest: Sha256  # of the log of the decisions
+    decisions: Count
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +58,15 @@ class Sources:
     empty_classes: tuple[tuple[str, str], ...] = field(default=())  # (split or "", class) of folders without any file
     notes: tuple[str, ...] = ()  # what the owner should know of what was found; without names of images
     is_table: bool = False
+    labels_used: LabelsUsed | None = None  # of the project that the labels are from; None if they are those of the data
+
+
+def digest_of(candidate: Candidate) -> str:
+    """SHA-256 of a file's bytes; "" if it cannot be read, which is reported when it is opened."""
+    try:
+        return sha256_of_bytes(candidate.read())
+    except UnreadableImage:
+        return ""
 
 
 def with_split(sources: Sources, split: str) -> Sources:

@@ -1,7 +1,7 @@
 """What a table of labelled images means: one candidate for each file, however many rows name it."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from headstart.data.reading import AS_IT_IS, Reading
@@ -31,7 +31,7 @@ def table_sources(file: Path, shown: ShownPaths, reading: Reading = AS_IT_IS) ->
     table = read_table(file)
     rows = _rows(table, reading)
     notes: list[str] = []
-    rows = _with_labels(file, rows, notes)
+    rows = rows if reading.with_unlabelled else _with_labels(file, rows, notes)
     named = [row for row in rows if row.given]
     unsaid = [row.given for row in named if row.split is None]
     if unsaid and len(unsaid) < len(named):
@@ -57,9 +57,10 @@ def table_sources(file: Path, shown: ShownPaths, reading: Reading = AS_IT_IS) ->
         path = given if is_from_here or Path(given).is_absolute() else shown(place)
         skipped += _repeats(path, its_rows, key)
         _check_splits(file, its_rows)
-        if len({key(row.label) for row in its_rows}) == 1:
+        labels = {key(row.label): row.label for row in reversed(its_rows) if row.label}
+        if len(labels) < 2:
             first = its_rows[0]
-            candidates.append(Candidate(path, place, first.label, first.split, first.group))
+            candidates.append(Candidate(path, place, next(iter(labels.values()), None), first.split, first.group))
     n_conflicts = sum(entry.kind == "conflict" for entry in skipped)
     if n_conflicts:
         images = (
@@ -75,7 +76,7 @@ def names_images(file: Path, reading: Reading = AS_IT_IS, inside: Path | None = 
     """Whether a table has the columns of a data set, and one of its first paths is a file."""
     try:
         table = read_table(file)
-        place, _ = path_and_label(table, reading)
+        place, _ = path_and_label(table, replace(reading, with_unlabelled=False))
         given = [cell for cell in table.cells(place)[:N_TRIED] if cell]
         FilesOfTable(file, inside).start(given)
     except DataError:
@@ -85,14 +86,15 @@ def names_images(file: Path, reading: Reading = AS_IT_IS, inside: Path | None = 
 
 def _rows(table: TextTable, reading: Reading) -> list[_Row]:
     path_place, label_place = path_and_label(table, reading)
-    columns = [table.cells(path_place), table.cells(label_place)]
+    columns = [table.cells(path_place), [""] * len(table.numbers) if label_place is None else table.cells(label_place)]
     columns += [table.column(name) or [""] * len(table.numbers) for name in ("split", "group")]
     filled = [(number, *cells) for number, *cells in zip(table.numbers, *columns, strict=True) if any(cells)]
     if not filled:
         raise DataError(f"{table.file} names no image with a label", hint="it needs one row per image, with path and label")
     splits = splits_of({split for *_, split, _ in filled})
     labelled = [label for _, _, label, _, _ in filled if not is_missing(label)]
-    label_of = dict(zip(labelled, class_cells(labelled, table.file, table.names[label_place]), strict=True))
+    column = "" if label_place is None else table.names[label_place]
+    label_of = dict(zip(labelled, class_cells(labelled, table.file, column), strict=True))
     rows = []
     for number, given, label, split, group in filled:
         if not is_missing(split) and splits.get(split, UNLABELLED) == UNLABELLED:
@@ -118,7 +120,7 @@ def _repeats(path: str, rows: Sequence[_Row], key: Callable[[str], str]) -> list
     """What is told of a file that several rows name."""
     if len(rows) == 1:
         return []
-    labels = list({key(row.label): row.label for row in reversed(rows)}.values())[::-1]
+    labels = list({key(row.label): row.label for row in reversed(rows) if row.label}.values())[::-1]
     numbers = listed_rows([row.number for row in rows])
     if len(labels) > 1:
         return [Skipped(path, f"it is labelled {joined([repr(label) for label in labels])} (rows {numbers})", kind="conflict")]

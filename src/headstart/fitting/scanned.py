@@ -81,7 +81,8 @@ def scan_given(
     )
     skipped = (*(entry for source in sources for entry in source.skipped), *found.skipped)
     dataset = make_dataset(sources[0].name, found.images, skipped, sources)
-    dataset = replace(dataset, notes=(*dataset.notes, *notes_on(found.facts)))
+    notes = (*dataset.notes, *notes_on(found.facts))
+    dataset = replace(dataset, notes=notes, labels_used=sources[0].labels_used)
     n_last = backbone.frozen.n_last if backbone.frozen else 0
     twins = find_twins(dataset.images, found.facts, found.vectors[:, :n_last])
     groups = groups_of(dataset.images, twins.pairs())

@@ -9,13 +9,11 @@ import numpy as np
 
 from headstart.data.dataset import LabelledImage
 from headstart.data.facts import ImageFacts
-from headstart.data.images import UnreadableImage
 from headstart.data.preprocess import Preprocess
-from headstart.data.sources import Candidate, Skipped
+from headstart.data.sources import Candidate, Skipped, digest_of
 from headstart.model.extractor import Extractor, mean_of_views
 from headstart.model.pipeline import Opened, Pipeline
 from headstart.progress import Progress, silent
-from headstart.storage import sha256_of_bytes
 from headstart.threads import map_in_threads
 
 if TYPE_CHECKING:
@@ -249,11 +247,3 @@ def _row(candidate: Candidate, opened: Opened) -> ScannedImage | Skipped:
 def _digests(candidates: Sequence[Candidate]) -> list[str]:
     """SHA-256 of each file's bytes; "" if it cannot be read, which is reported when it is opened."""
     return [digest_of(candidate) for candidate in candidates]
-
-
-def digest_of(candidate: Candidate) -> str:
-    """SHA-256 of a file's bytes; "" if it cannot be read."""
-    try:
-        return sha256_of_bytes(candidate.read())
-    except UnreadableImage:
-        return ""

@@ -66,6 +66,7 @@ def _metrics(folder: RunFolder, fitted: Fitted, account: Account, stages: dict[s
         backbone=BackboneName(name=fitted.model.spec.name, weights_sha256=fitted.scanned.backbone.weights.sha256),
         classes=dataset.classes,
         images=fitted.image_counts() | {"skipped": len(dataset.skipped)},
+        labels=dataset.labels_used,
         views=fitted.scanned.views,
         evaluation=account.reported,
         without_leaks=account.without_leaks,
@@ -84,6 +85,11 @@ def _metrics(folder: RunFolder, fitted: Fitted, account: Account, stages: dict[s
         run=folder.place.as_posix(),
         model=(folder.place / "model").as_posix(),
     )
+
+
+def _data_entry(fitted: Fitted) -> DataEntry:
+    dataset = fitted.dataset
+    return DataEntry(name=dataset.name, counts=fitted.class_counts(), skipped=len(dataset.skipped), labels=dataset.labels_used)
 
 
 def write_model(
@@ -114,7 +120,7 @@ def write_model(
         settings=RecordedSettings(**dict(settings)),
         plan=fitted.plan,
         seed=settings.seed,
-        data=DataEntry(name=dataset.name, counts=fitted.class_counts(), skipped=len(dataset.skipped)),
+        data=_data_entry(fitted),
         images={
             name: tuple(dataset.images[i].sha256 for i in rows) for name, rows in fitted.split.as_dict().items() if rows.size
         },

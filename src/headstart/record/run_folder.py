@@ -17,6 +17,7 @@ from itertools import count
 from pathlib import Path
 from typing import Literal
 
+from headstart.data.sources import LabelsUsed
 from headstart.errors import DataError, SettingsError
 from headstart.fitting.choice import Choice
 from headstart.fitting.scanned import Scanned
@@ -39,6 +40,7 @@ class RunState(Schema):
     images_sha256: Sha256 | None = None  # of the digests of all images in order; None before they are known
     choice: Choice | None = None  # what --strategy auto chose
     views: ViewChoice | None = None  # None before they are known, and in runs of earlier versions
+    labels_used: LabelsUsed | None = None  # of the project of --labels; a resumed run goes on with these
     numbered_as: str = ""  # the data's part of a generated name; "" if the user named the place
     overwrite: bool = False  # whether an earlier run in its place may be replaced
 
@@ -69,7 +71,8 @@ class RunFolder:
         """Records the images of the run, or checks that a resumed run has the same images. Raises DataError."""
         digest = sha256_of_bytes("\n".join(image.sha256 for image in scanned.dataset.images).encode())
         if self.state.images_sha256 is None:
-            self._become("running", images_sha256=digest, views=scanned.views)
+            used = scanned.dataset.labels_used
+            self._become("running", images_sha256=digest, views=scanned.views, labels_used=used)
         elif self.state.images_sha256 != digest:
             raise DataError("the images have changed since the run was started", hint="start a new run")
 

@@ -2,6 +2,7 @@
 
 from typing import Literal
 
+from headstart.data.sources import LabelsUsed
 from headstart.evaluation.calibration import Calibration
 from headstart.evaluation.cross_validation import CrossValidation
 from headstart.evaluation.learning_curve import LearningCurve
@@ -31,6 +32,7 @@ class MetricsFrame(Schema):
     backbone: BackboneName
     classes: tuple[Name, ...]
     images: dict[str, Count]  # split, or "skipped" -> number of images
+    labels: LabelsUsed | None = None  # of the project of --labels; None if the labels are those of the data
     evaluation: Evaluation
     notes: tuple[str, ...]
     seconds: dict[str, NotNegative]  # "total" since the process started, and each stage

@@ -60,6 +60,7 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         val: AnyPath | None = None,
         test: AnyPath | None = None,
         exclude: AnyPath | None = None,
+        labels: AnyPath | None = None,
         path_column: str | None = None,
         label_column: str | None = None,
         join_case: bool = False,
@@ -94,6 +95,7 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self.val = val
         self.test = test
         self.exclude = exclude
+        self.labels = labels
         self.path_column = path_column
         self.label_column = label_column
         self.join_case = join_case
@@ -134,8 +136,8 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
                     raise SettingsError("fit needs labels for images", hint="use fit(images, labels) or fit(folder)")
                 sources = stack.enter_context(open_given(os.fspath(X), settings))
                 names = np.unique([c.label for source in sources for c in source.candidates if c.label])
-            elif any(given is not None for given in (self.val, self.test, self.exclude)):
-                raise SettingsError("val, test and exclude need a folder, not a list of images", hint="use fit(folder)")
+            elif any(given is not None for given in (self.val, self.test, self.exclude, self.labels)):
+                raise SettingsError("val, test, exclude and labels need a folder, not a list of images", hint="use fit(folder)")
             elif isinstance(X, str | os.PathLike) and Path(X).is_dir():
                 raise SettingsError(f"{X} is a folder, and its labels are its class folders", hint="use fit(folder)")
             else:

@@ -15,7 +15,8 @@ from headstart.data.dataset import Dataset, labelled_dataset
 from headstart.data.facts import notes_on
 from headstart.data.given import check_columns
 from headstart.data.reading import AS_IT_IS, Reading
-from headstart.data.sources import Candidate, Sources
+from headstart.data.relabelling import relabelled
+from headstart.data.sources import Candidate, LabelsUsed, Sources, digest_of
 from headstart.data.spellings import spelled_as
 from headstart.data.splits import groups_of
 from headstart.errors import BundleError, DataError, explains_missing_packages
@@ -24,7 +25,7 @@ from headstart.evaluation.probabilities import softmax
 from headstart.evaluation.thresholds import promises_kept
 from headstart.machine import peak_rss_mb, seconds_since_start
 from headstart.model.feature_store import FeatureStore
-from headstart.model.features import digest_of, scan
+from headstart.model.features import scan
 from headstart.progress import Progress, silent
 from headstart.record.run_metrics import BackboneName, EvaluationMetrics, KeptPromises
 from headstart.storage import AnyPath
@@ -84,20 +85,25 @@ def evaluate_model(
     reading: Reading = AS_IT_IS,
     *,
     split: str | None = None,
+    labels: AnyPath | None = None,
     device: str = "cpu",
     progress: Progress = silent,
 ) -> Evaluated:
     """Evaluates MODEL on a split of DATA ("val", "test" or "all"); the default is the first available of test, val and all.
 
-    Labels are matched by name; in whatever letter case if `reading` says so, or if the model was trained so. If the model was
-    trained on some of the images, a note says how many. Raises HeadstartError.
+    Labels are matched by name; in whatever letter case if `reading` says so, or if the model was trained so. Those of the
+    project `labels` count before those of DATA. If the model was trained on some of the images, a note says how many. Raises
+    HeadstartError.
     """
     predictor = Predictor.load(model, device, progress)
     manifest = predictor.manifest
     if manifest is None:
         raise BundleError(f"{model} has no manifest", hint="give the folder of a run")
+    reading = replace(reading, with_unlabelled=labels is not None)
     with open_data(os.fspath(data), reading, progress=progress) as sources:
         check_columns(reading, [sources])
+        if labels is not None:
+            (sources,) = relabelled([sources], Path(labels))
         if reading.join_case or manifest.settings.join_case:
             sources = spelled_as(sources, predictor.classes)
         chosen, candidates = choose_split(sources, split, manifest)
@@ -119,7 +125,7 @@ def evaluate_model(
     notes = (*_trained_on_note(trained_on, n_held_out, len(dataset.images), chosen), *dataset.notes, *_doubts(decisions))
     images = {"train": 0, "val": 0, "test": 0, "skipped": len(dataset.skipped), "trained_on": trained_on}
     images[chosen] = len(dataset.images)
-    metrics = _metrics(manifest, evaluation, decisions, images, notes, Path(model))
+    metrics = _metrics(manifest, evaluation, decisions, images, notes, Path(model), sources.labels_used)
     return Evaluated(evaluation, dataset, answered.probabilities, metrics.as_json(), notes)
 
 
@@ -130,6 +136,7 @@ def _metrics(
     images: dict[str, int],
     notes: tuple[str, ...],
     model: Path,
+    labels: LabelsUsed | None,
 ) -> EvaluationMetrics:
     """What `evaluate --json` prints."""
     return EvaluationMetrics(
@@ -139,6 +146,7 @@ def _metrics(
         backbone=BackboneName(name=manifest.backbone.name, weights_sha256=manifest.backbone.weights_sha256),
         classes=manifest.classes,
         images=images,
+        labels=labels,
         evaluation=evaluation,
         decisions=decisions,
         notes=notes,

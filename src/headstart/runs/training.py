@@ -59,7 +59,7 @@ def train(
             _check_new(data, settings, place, overwrite=overwrite)
             if process_rank() > 0:  # only the first process keeps its run
                 place = Path(stack.enter_context(TemporaryDirectory(prefix="headstart-"))) / "run"
-        sources = stack.enter_context(open_given(data, settings, progress))
+        sources = stack.enter_context(open_given(data, settings, progress, folder.state.labels_used if folder else None))
         tell(classes_found(sources))
         if folder is None:
             folder = new_run(data, settings, sources[0].name, place, overwrite=overwrite)

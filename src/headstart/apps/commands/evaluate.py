@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 import typer
 
 from headstart.apps.console import command, note, note_skipped, print_json, progress_bars, say
-from headstart.apps.options import DEFAULT, JoinCase, LabelColumn, PathColumn
+from headstart.apps.options import DEFAULT, JoinCase, LabelColumn, Labels, PathColumn
 from headstart.data.reading import Reading
 from headstart.settings import TrainSettings
 
@@ -18,6 +18,7 @@ def evaluate(
     split: Annotated[
         Literal["val", "test", "all"] | None, typer.Option(help="Which images to use; default: test, else val, else all.")
     ] = None,
+    labels: Labels = DEFAULT.labels,
     path_column: PathColumn = DEFAULT.path_column,
     label_column: LabelColumn = DEFAULT.label_column,
     join_case: JoinCase = DEFAULT.join_case,
@@ -39,7 +40,9 @@ def evaluate(
     from headstart.runs.evaluating import evaluate_model
 
     with progress_bars() as progress:
-        evaluated = evaluate_model(model, data, Reading.of(settings), split=split, device=device, progress=progress)
+        evaluated = evaluate_model(
+            model, data, Reading.of(settings), split=split, labels=labels, device=device, progress=progress
+        )
     for text in evaluated.notes:
         note(text)
     note_skipped(evaluated.dataset.skipped)
