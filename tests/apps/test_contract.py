@@ -30,7 +30,7 @@ OPTIONS = {
     "verify": "| --json",
     "serve": "| --host --port --token-file --cors --allow-host --device --max-batch --max-wait-ms --max-queue --max-image-mb "
     "--max-megapixels --max-request-mb --timeout",
-    "evaluate": "--split --json | --device --path-column --label-column --join-case --labels",
+    "evaluate": "--split --json | --review --device --path-column --label-column --join-case --labels",
     "embed": "--output | --backbone --weights --offline --image-size --precision --engine --device --workers --quiet "
     "--path-column --label-column --overwrite --view --stages",
     "cache": "--clear --all |",

@@ -126,6 +126,35 @@ def test_without_json(headstart: Command, saved_run: SavedRun) -> None:
     assert {len(line) for line in (header, *lines)} == {len(header)}, "the columns do not stand below their names"
 
 
+def test_review(headstart: Command, saved_run: SavedRun, here: Path) -> None:
+    """--review gives the accuracy with wrong labels taken out, in a sentence and in the JSON; the naive numbers stay."""
+    rows = "".join(f"{path},{label}\n" for path, label in saved_run.labels.items())
+    (here / "review.csv").write_text(f"path,label\n{rows}", encoding="utf-8")
+    values = only_json(headstart("evaluate", saved_run.run, saved_run.data, "--review", "review.csv", "--json"))
+    reviewed, wanted = values["reviewed"], metrics_of(saved_run)["evaluation"]
+    assert reviewed["accuracy"] == reviewed["naive"] == wanted["accuracy"] == values["evaluation"]["accuracy"]
+    assert reviewed["of_these_ci95"] == [wanted["accuracy"]] * 2  # every image was looked at
+    assert reviewed["agreements"]["n"] + reviewed["mistakes"]["n"] == reviewed["n"] == 21
+    assert reviewed["mistakes"]["n_wrong_labels"] == 0
+    out = headstart("evaluate", saved_run.run, saved_run.data, "--review", "review.csv").out
+    assert f"with wrong labels taken out: {reviewed['sentence']}" in out
+    assert only_json(headstart("evaluate", saved_run.run, saved_run.data, "--json"))["reviewed"] is None
+
+
+def test_review_that_corrects(headstart: Command, saved_run: SavedRun, here: Path) -> None:
+    """A mistake whose label is corrected to the model's answer counts as right; paths may be relative to DATA."""
+    run = metrics_of(saved_run)["evaluation"]
+    predictions = (saved_run.run / "predictions.csv").read_text(encoding="utf-8").splitlines()
+    header = predictions[0].split(",")
+    answers = {line.split(",")[header.index("path")]: line.split(",")[header.index("predicted")] for line in predictions[1:]}
+    rows = [f"{Path(path).relative_to(saved_run.data).as_posix()},{answers[path]}" for path in saved_run.labels]
+    (here / "review.csv").write_text("path,label\n" + "\n".join(rows) + "\n", encoding="utf-8")
+    result = headstart("evaluate", saved_run.run, saved_run.data, "--review", "review.csv", "--json")
+    reviewed = only_json(result)["reviewed"]
+    assert reviewed["accuracy"] == 1
+    assert reviewed["mistakes"]["n_wrong_labels"] == reviewed["mistakes"]["n"] == round(21 * (1 - run["accuracy"]))
+
+
 def test_nothing_is_changed(headstart: Command, saved_run: SavedRun, here: Path) -> None:
     """Evaluating changes neither the images nor the model, and writes nothing."""
     before = snapshot(saved_run.data), snapshot(saved_run.run)
@@ -139,6 +168,7 @@ def test_nothing_is_changed(headstart: Command, saved_run: SavedRun, here: Path)
     [
         (["--split", "test"], ["shapes has no test split", "train, val"]),
         (["--device", "cuda:99"], ["is not available"]),
+        (["--review", "nowhere.csv"], ["nowhere.csv cannot be read"]),
     ],
     ids=" ".join,
 )

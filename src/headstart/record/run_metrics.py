@@ -7,6 +7,7 @@ from headstart.evaluation.calibration import Calibration
 from headstart.evaluation.cross_validation import CrossValidation
 from headstart.evaluation.learning_curve import LearningCurve
 from headstart.evaluation.metrics import Evaluation
+from headstart.evaluation.reviewed import Reviewed
 from headstart.evaluation.thresholds import PromiseCheck
 from headstart.fitting.choice import Choice
 from headstart.fitting.view_choice import ViewChoice
@@ -68,3 +69,4 @@ class EvaluationMetrics(MetricsFrame):
     """What `evaluate --json` prints."""
 
     decisions: KeptPromises
+    reviewed: Reviewed | None = None  # the accuracy with wrong labels taken out; None without --review

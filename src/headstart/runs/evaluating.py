@@ -16,12 +16,15 @@ from headstart.data.facts import notes_on
 from headstart.data.given import check_columns
 from headstart.data.reading import AS_IT_IS, Reading
 from headstart.data.relabelling import relabelled
+from headstart.data.shown_paths import common_folder
 from headstart.data.sources import Candidate, LabelsUsed, Sources, digest_of
 from headstart.data.spellings import spelled_as
 from headstart.data.splits import groups_of
+from headstart.data.true_labels import read_true_labels
 from headstart.errors import BundleError, DataError, explains_missing_packages
 from headstart.evaluation.metrics import Evaluation, evaluate_predictions
 from headstart.evaluation.probabilities import softmax
+from headstart.evaluation.reviewed import Reviewed, correct_accuracy
 from headstart.evaluation.thresholds import promises_kept
 from headstart.machine import peak_rss_mb, seconds_since_start
 from headstart.model.feature_store import FeatureStore
@@ -43,6 +46,7 @@ class Evaluated:
     probabilities: np.ndarray  # (n_images, n_classes) float64
     metrics: dict[str, Any]  # in the format of metrics.json
     notes: tuple[str, ...]
+    reviewed: Reviewed | None = None  # the accuracy with wrong labels taken out, if a review was given
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,14 +90,16 @@ def evaluate_model(
     *,
     split: str | None = None,
     labels: AnyPath | None = None,
+    review: AnyPath | None = None,
     device: str = "cpu",
     progress: Progress = silent,
 ) -> Evaluated:
     """Evaluates MODEL on a split of DATA ("val", "test" or "all"); the default is the first available of test, val and all.
 
     Labels are matched by name; in whatever letter case if `reading` says so, or if the model was trained so. Those of the
-    project `labels` count before those of DATA. If the model was trained on some of the images, a note says how many. Raises
-    HeadstartError.
+    project `labels` count before those of DATA. If the model was trained on some of the images, a note says how many. `review`
+    is a table of the true labels of some of the images: of all or some of the model's mistakes, and of a random sample of its
+    right answers. Raises HeadstartError.
     """
     predictor = Predictor.load(model, device, progress)
     manifest = predictor.manifest
@@ -104,11 +110,14 @@ def evaluate_model(
         check_columns(reading, [sources])
         if labels is not None:
             (sources,) = relabelled([sources], Path(labels))
-        if reading.join_case or manifest.settings.join_case:
+        folder = common_folder([*(c.path for c in sources.candidates), *(entry.path for entry in sources.skipped)])
+        join_case = reading.join_case or manifest.settings.join_case
+        if join_case:
             sources = spelled_as(sources, predictor.classes)
         chosen, candidates = choose_split(sources, split, manifest)
         answered = answer_labelled(predictor, sources, candidates, progress=progress)
     dataset = answered.dataset
+    reviewed, of_review = _reviewed(review, answered, folder, join_case=join_case)
     val_digests = set(manifest.images.get("val", ()))
     train_digests = set(manifest.images.get("train", ())) | (val_digests if manifest.refit else set())
     evaluation = evaluate_predictions(
@@ -122,16 +131,34 @@ def evaluate_model(
     trained_on = sum(image.sha256 in train_digests for image in dataset.images)
     n_held_out = sum(image.sha256 in val_digests - train_digests for image in dataset.images)
     decisions = _decisions(predictor, answered)
-    notes = (*_trained_on_note(trained_on, n_held_out, len(dataset.images), chosen), *dataset.notes, *_doubts(decisions))
+    notes = (
+        *_trained_on_note(trained_on, n_held_out, len(dataset.images), chosen),
+        *dataset.notes,
+        *_doubts(decisions),
+        *of_review,
+    )
     images = {"train": 0, "val": 0, "test": 0, "skipped": len(dataset.skipped), "trained_on": trained_on}
     images[chosen] = len(dataset.images)
-    metrics = _metrics(manifest, evaluation, decisions, images, notes, Path(model), sources.labels_used)
-    return Evaluated(evaluation, dataset, answered.probabilities, metrics.as_json(), notes)
+    metrics = _metrics(manifest, evaluation, reviewed, decisions, images, notes, Path(model), sources.labels_used)
+    return Evaluated(evaluation, dataset, answered.probabilities, metrics.as_json(), notes, reviewed)
+
+
+def _reviewed(
+    review: AnyPath | None, answered: Answered, folder: str, *, join_case: bool
+) -> tuple[Reviewed | None, tuple[str, ...]]:
+    """The accuracy with wrong labels taken out, if a review is given, and what is to be said of the table."""
+    if review is None:
+        return None, ()
+    dataset = answered.dataset
+    true = read_true_labels(Path(review), dataset, folder, join_case=join_case)
+    predicted = answered.probabilities.argmax(axis=1)
+    return correct_accuracy(predicted, dataset.labels, true.rows, true.labels, groups_of(dataset.images)), true.notes
 
 
 def _metrics(
     manifest: Manifest,
     evaluation: Evaluation,
+    reviewed: Reviewed | None,
     decisions: KeptPromises,
     images: dict[str, int],
     notes: tuple[str, ...],
@@ -148,6 +175,7 @@ def _metrics(
         images=images,
         labels=labels,
         evaluation=evaluation,
+        reviewed=reviewed,
         decisions=decisions,
         notes=notes,
         seconds={"total": round(seconds_since_start(), 3)},

@@ -19,6 +19,14 @@ def evaluate(
         Literal["val", "test", "all"] | None, typer.Option(help="Which images to use; default: test, else val, else all.")
     ] = None,
     labels: Labels = DEFAULT.labels,
+    review: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="A table with columns path and label: the true labels of the model's mistakes and of a random sample of its "
+            "right answers. Gives the accuracy with wrong labels taken out.",
+        ),
+    ] = None,
     path_column: PathColumn = DEFAULT.path_column,
     label_column: LabelColumn = DEFAULT.label_column,
     join_case: JoinCase = DEFAULT.join_case,
@@ -35,13 +43,16 @@ def evaluate(
       headstart evaluate runs/photos-probe-1 photos --split val
 
       headstart evaluate runs/photos-probe-1 new_photos --json
+
+      headstart evaluate runs/photos-probe-1 photos --review looked_at.csv
     """
     settings = TrainSettings.of(path_column=path_column, label_column=label_column, join_case=join_case)
     from headstart.runs.evaluating import evaluate_model
 
     with progress_bars() as progress:
+        reading = Reading.of(settings)
         evaluated = evaluate_model(
-            model, data, Reading.of(settings), split=split, labels=labels, device=device, progress=progress
+            model, data, reading, split=split, labels=labels, review=review, device=device, progress=progress
         )
     for text in evaluated.notes:
         note(text)
@@ -53,6 +64,8 @@ def evaluate(
 
     evaluation = evaluated.evaluation
     say(summary_sentence(evaluation, evaluated.metrics["images"]["trained_on"]))
+    if evaluated.reviewed:
+        say(f"  with wrong labels taken out: {evaluated.reviewed.sentence}")
     if evaluation.is_uneven:
         say(f"  {uneven_sentence(evaluation)}")
     say(f"  macro-F1 {evaluation.macro_f1:.3f}   log loss {evaluation.log_loss:.3f}   ECE {evaluation.ece:.3f}")
