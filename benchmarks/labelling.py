@@ -1,0 +1,201 @@
+"""Labels that `next_images` asks for against labels at random: accuracy by number of labels, by simulation.
+
+    python benchmarks/labelling.py sign_digits monkeys10 elpv    # 3 minutes on one core, and the features
+    python benchmarks/labelling.py photos.npz --seeds 5 --enough # vectors, labels and groups from a file; when it says enough
+
+For each seed 30 % of the groups are held out. From the others labels are bought, from 1 a class to 500, a third more each time:
+at random, or the images that `next_images` names after a probe was fitted to the labels so far. A probe (strength 1e-2) of the
+labels is tested on the images held out. Prints, for each number of labels, the mean accuracy with random labels and how many
+points more the asked-for ones give, with the standard error over the seeds. Writes results/labelling.json and draws
+docs/images/labelling.png. With --enough it prints when `enough` first says so, and what twice the labels add then.
+
+Expect nothing below random by more than twice the standard error, and 4 to 6 points more on average; most with few labels.
+`enough` is said late, often never: images that were asked for are hard, and their learning curve is steep.
+"""
+
+import argparse
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from headstart.data.given import open_given
+from headstart.data.splits import folds
+from headstart.evaluation.learning_curve import learning_curve
+from headstart.evaluation.probabilities import softmax
+from headstart.fitting.scanned import scan_given
+from headstart.labelling.next_images import enough, next_images
+from headstart.model.probe import fit_probe
+from headstart.progress import silent
+from headstart.settings import TrainSettings
+
+RESULTS = Path(__file__).parent / "results"
+PICTURE = Path(__file__).parents[1] / "docs" / "images" / "labelling.png"
+HELD_OUT, MOST, GROWTH, STRENGTH = 0.3, 500, 1.35, 1e-2
+
+
+@dataclass(frozen=True, slots=True)
+class Images:
+    """A labelled set."""
+
+    name: str
+    vectors: np.ndarray  # (n, n_features) float32
+    labels: np.ndarray  # (n,) int64
+    groups: np.ndarray  # (n,) int64
+
+    @property
+    def n_classes(self) -> int:
+        """Classes of the set."""
+        return int(self.labels.max()) + 1
+
+
+def main() -> None:
+    """Simulates, prints, writes and draws."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data", nargs="+", help="folders, names of the catalog, or .npz files of vectors, labels, groups")
+    parser.add_argument("--seeds", type=int, default=20)
+    parser.add_argument("--enough", action="store_true")
+    options = parser.parse_args()
+    results = []
+    for data in options.data:
+        images = read(data)
+        if options.enough:
+            tell_when_enough(images, options.seeds)
+        else:
+            results.append(compare(images, options.seeds))
+    if results:
+        RESULTS.mkdir(exist_ok=True)
+        (RESULTS / "labelling.json").write_text(json.dumps(results) + "\n", encoding="utf-8")
+        draw(results)
+
+
+def read(data: str) -> Images:
+    """The set that is given."""
+    if data.endswith(".npz"):
+        with np.load(data) as arrays:
+            return Images(Path(data).stem, arrays["vectors"], arrays["labels"], arrays["groups"])
+    settings = TrainSettings()
+    with open_given(data, settings) as sources:
+        scanned = scan_given(sources, settings, silent)
+    return Images(scanned.dataset.name, scanned.vectors, scanned.dataset.labels, scanned.groups)
+
+
+def budgets(n_classes: int) -> list[int]:
+    """Numbers of labels, from one a class to MOST."""
+    found = [n_classes]
+    while found[-1] < MOST:
+        found.append(min(MOST, max(found[-1] + n_classes, int(found[-1] * GROWTH))))
+    return found
+
+
+def probabilities_of(images: Images, rows: np.ndarray, asked: np.ndarray) -> np.ndarray:
+    """(n_asked, n_classes) by a probe of the labels of `rows`; a class without a label has probability 0."""
+    present, labels = np.unique(images.labels[rows], return_inverse=True)
+    found = np.zeros((len(asked), images.n_classes))
+    if len(present) == 1:
+        found[:, present[0]] = 1
+        return found
+    probe = fit_probe(images.vectors, labels, images.groups[rows], len(present), rows=rows, strength=STRENGTH)
+    found[:, present] = softmax(probe.head.logits(images.vectors[asked]))
+    return found
+
+
+def split(images: Images, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Rows to label and rows to test on."""
+    groups = np.random.default_rng(seed).permutation(np.unique(images.groups))
+    held = np.isin(images.groups, groups[: int(HELD_OUT * len(groups))])
+    return np.flatnonzero(~held), np.flatnonzero(held)
+
+
+def labelled_sets(images: Images, pool: np.ndarray, seed: int, *, at_random: bool) -> list[np.ndarray]:
+    """The labelled rows at each budget."""
+    if at_random:
+        order = np.random.default_rng([seed, 1]).permutation(pool)
+        return [order[:budget] for budget in budgets(images.n_classes)]
+    known = np.full(len(images.labels), -1)
+    probabilities, found = None, []
+    for budget in budgets(images.n_classes):
+        n = budget - int((known >= 0).sum())
+        rows = next_images(images.vectors, known, probabilities, n, seed=seed, candidates=pool)
+        known[rows] = images.labels[rows]
+        labelled = np.flatnonzero(known >= 0)
+        probabilities = probabilities_of(images, labelled, np.arange(len(known)))
+        found.append(labelled)
+    return found
+
+
+def compare(images: Images, n_seeds: int) -> dict[str, object]:
+    """Accuracies of both ways for every seed and budget; prints their means."""
+    found = np.zeros((2, n_seeds, len(budgets(images.n_classes))))
+    for seed in range(n_seeds):
+        pool, test = split(images, seed)
+        for way in (0, 1):
+            for i, rows in enumerate(labelled_sets(images, pool, seed, at_random=way == 0)):
+                found[way, seed, i] = (probabilities_of(images, rows, test).argmax(axis=1) == images.labels[test]).mean()
+    gains = 100 * (found[1] - found[0])
+    errors = gains.std(axis=0, ddof=1) / np.sqrt(n_seeds)
+    print(f"{images.name}: {gains.mean():+.2f} points on average\nlabels  random  more points  error")
+    for i, budget in enumerate(budgets(images.n_classes)):
+        print(f"{budget:6}  {100 * found[0, :, i].mean():6.1f}  {gains[:, i].mean():+11.2f}  {errors[i]:5.2f}", flush=True)
+    ways = {"random": found[0].tolist(), "next_images": found[1].tolist()}
+    return {"name": images.name, "labels": budgets(images.n_classes), **ways}
+
+
+def tell_when_enough(images: Images, n_seeds: int) -> None:
+    """Prints for each seed when `enough` first says so, the accuracy then, and with about twice the labels."""
+    for seed in range(n_seeds):
+        pool, test = split(images, seed)
+        sets = labelled_sets(images, pool, seed, at_random=False)
+        right = [float((probabilities_of(images, rows, test).argmax(axis=1) == images.labels[test]).mean()) for rows in sets]
+        said = next((i for i, rows in enumerate(sets) if says_enough(images, rows, seed)), None)
+        if said is None:
+            print(f"{images.name} seed {seed}: never up to {MOST}; from {right[0]:.3f} to {right[-1]:.3f}", flush=True)
+            continue
+        twice = next((i for i, rows in enumerate(sets) if len(rows) >= 2 * len(sets[said])), len(sets) - 1)
+        print(
+            f"{images.name} seed {seed}: at {len(sets[said])} labels, {right[said]:.3f}; "
+            f"with {len(sets[twice])} {right[twice]:.3f}, with {MOST} {right[-1]:.3f}",
+            flush=True,
+        )
+
+
+def says_enough(images: Images, rows: np.ndarray, seed: int) -> bool:
+    """Whether the learning curve of these labels, from half of them to all in five folds, says that they are enough."""
+    labels, groups = images.labels[rows], images.groups[rows]
+    if len(rows) < 10 or np.bincount(labels, minlength=images.n_classes).min() < 5:
+        return False
+    right = np.zeros((2, len(rows)), bool)
+    rng = np.random.default_rng(seed)
+    for fit, held in folds(labels, groups, 5, seed):
+        for i, part in enumerate((rng.permutation(fit)[: len(fit) // 2], fit)):
+            right[i, held] = probabilities_of(images, rows[part], rows[held]).argmax(axis=1) == labels[held]
+    return enough(learning_curve((0.5, 1.0), (len(rows) // 2, len(rows)), right, groups), images.n_classes) is not None
+
+
+def draw(results: list[dict[str, object]]) -> None:
+    """A panel for each set: the mean accuracy of both ways, and the band of two standard errors."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    figure, axes = pyplot.subplots(1, len(results), figsize=(3.2 * len(results), 2.7), squeeze=False, layout="constrained")
+    for axis, result in zip(axes[0], results, strict=True):
+        for way, name, colour in (("random", "at random", "#888888"), ("next_images", "asked for", "#0b6e99")):
+            accuracies = 100 * np.array(result[way])
+            mean, error = accuracies.mean(axis=0), accuracies.std(axis=0, ddof=1) / np.sqrt(len(accuracies))
+            axis.fill_between(result["labels"], mean - 2 * error, mean + 2 * error, color=colour, alpha=0.2, linewidth=0)
+            axis.plot(result["labels"], mean, color=colour, label=name)
+        axis.set(title=result["name"], xlabel="labels", xscale="log")
+        axis.set_xticks([n for n in (2, 5, 10, 20, 50, 100, 200, 500) if n >= result["labels"][0]])
+        axis.xaxis.set_major_formatter("{x:.0f}")
+        axis.xaxis.set_minor_locator(matplotlib.ticker.NullLocator())
+        axis.grid(alpha=0.3)
+    axes[0][0].set_ylabel("accuracy, %")
+    axes[0][-1].legend(loc="lower right", frameon=False)
+    figure.savefig(PICTURE, dpi=90)
+
+
+if __name__ == "__main__":
+    main()
