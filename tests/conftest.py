@@ -35,7 +35,7 @@ COLOURS = {"circles": (200, 60, 40), "squares": (40, 80, 200), "triangles": (60,
 
 
 # A test with one of these starts a process, and is marked so.
-STARTS_PROCESSES = {"process", "start", "signalled", "without", "serve", "server", "browser"}
+STARTS_PROCESSES = {"process", "start", "signalled", "without", "serve", "server", "browser", "studio", "open_studio"}
 COSTLY = ("process", "slow")  # what `make fast` leaves out
 
 

@@ -60,11 +60,11 @@ TORCH = (
 )
 ROOMS = {  # outside package -> the only modules that may import it
     "cleanlab": ("audit.labels",),
-    "fastapi": ("apps.serving.",),
+    "fastapi": ("apps.serving.", "apps.http.", "apps.studio."),
     "filelock": ("locks",),
     "prometheus_client": ("apps.serving.counters",),
-    "starlette": ("apps.serving.",),
-    "uvicorn": ("apps.serving.server",),
+    "starlette": ("apps.serving.", "apps.http."),
+    "uvicorn": ("apps.http.server",),
     "PIL": (
         "data.images",
         "data.colour",
@@ -80,7 +80,7 @@ ROOMS = {  # outside package -> the only modules that may import it
     "pillow_heif": ("data.heic",),
     "huggingface_hub": ("model.weights",),
     "jinja2": ("artifact.page",),
-    "onnx": ("model.exported", "model.lite_graph"),
+    "onnx": ("model.exported", "model.lite_graph", "model.activation_maps"),
     "matplotlib": ("artifact.figures", "artifact.fonts"),
     "onnxruntime": ("model.engines", "model.exported"),
     "openvino": ("model.engines", "model.exported"),

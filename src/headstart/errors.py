@@ -80,8 +80,11 @@ EXTRA_OF = {
 }
 
 
-def explains_missing_packages(purpose: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
-    """Decorator: turns a failed import inside the call into "`purpose` needs torch", with the install command as hint."""
+def explains_missing_packages(purpose: str, extra: str | None = None) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """Decorator: turns a failed import inside the call into "`purpose` needs torch", with the install command as hint.
+
+    The command installs `extra` or, without it, the extra that has the package.
+    """
 
     def decorate(function: Callable[P, R]) -> Callable[P, R]:
         @wraps(function)
@@ -94,7 +97,7 @@ def explains_missing_packages(purpose: str) -> Callable[[Callable[P, R]], Callab
                     raise
                 raise MissingPackageError(
                     f"{purpose} needs {package}, which is not installed",
-                    hint=f"pip install 'headstart[{EXTRA_OF[package]}]'",
+                    hint=f"pip install 'headstart[{extra or EXTRA_OF[package]}]'",
                 ) from error
 
         return call

@@ -129,7 +129,7 @@ _NAMES = """(leastPx) => {
         for (const element of root.querySelectorAll(`[${attribute}]`)) {
             if (!seen(element)) continue;
             for (const id of element.getAttribute(attribute).split(/\\s+/)) {
-                if (!document.getElementById(id)) wrong.push(`${called(element)}: ${attribute} names ${id}, but it is not there`);
+                if (!document.getElementById(id)) wrong.push(`${called(element)}: ${attribute} names ${id}, not there`);
             }
         }
     }

@@ -25,11 +25,13 @@ OPTIONS = {
     "--image-size --balance "
     "--offline --device --workers --seed --json --quiet --path-column --label-column --join-case --overwrite --labels",
     "preview": "--augment --output | --overwrite --recipe --images --seed --path-column --label-column",
-    "predict": "--format --top-k --grid --output --min-confidence | --device --files-from --null -0 --resume --overwrite",
+    "predict": "--format --top-k --grid --output --min-confidence | --explain --device --files-from --null -0 --resume "
+    "--overwrite",
     "export": "--format --output | --precision --overwrite --json",
     "verify": "| --json",
     "serve": "| --host --port --token-file --cors --allow-host --device --max-batch --max-wait-ms --max-queue --max-image-mb "
     "--max-megapixels --max-request-mb --timeout",
+    "studio": "| --project --host --port --token-file --no-browser --backbone --weights --offline",
     "evaluate": "--split --json | --review --device --path-column --label-column --join-case --labels",
     "embed": "--output | --backbone --weights --offline --image-size --precision --engine --device --workers --quiet "
     "--path-column --label-column --overwrite --view --stages",
@@ -46,6 +48,7 @@ ARGUMENTS = {
     "export": {"MODEL": True},
     "verify": {"MODEL": True},
     "serve": {"MODEL": True},
+    "studio": {"DATA": True},
     "evaluate": {"MODEL": True, "DATA": True},
     "embed": {"DATA": True},
     "cache": {},

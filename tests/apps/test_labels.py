@@ -10,7 +10,8 @@ from conftest import COLOURS, TINY, SavedRun
 
 from apps.conftest import Result, assert_explained, snapshot
 from headstart.artifact.manifest import read_manifest
-from headstart.data.label_log import Change, ImageKey, LabelLog, State
+from headstart.data.decided import Change, ImageKey, State
+from headstart.data.label_log import LabelLog
 from headstart.data.opening import open_sources
 from headstart.data.reading import Reading
 from headstart.data.relabelling import LABELS, paths_in

@@ -16,7 +16,8 @@ from conftest import wait_until
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from headstart.data.label_log import Change, Decision, ImageKey, LabelConflict, LabelLog, Standing, State
+from headstart.data.decided import Answer, Change, Decision, ImageKey, LabelConflict, Standing, State
+from headstart.data.label_log import LabelLog
 from headstart.errors import DataError
 
 UNLABELLED, ANTS, BEES, WASPS = State(None), State("ants"), State("bees"), State("wasps")
@@ -599,3 +600,44 @@ def check_entries(log: LabelLog, said: dict[int, tuple[str, int]]) -> list[str]:
     assert n_found == len(said)
     assert log.states() == state
     return extra
+
+
+def test_the_answer_to_a_request_is_kept(file: Path) -> None:
+    """A request that had a key gets its first answer again, also after a restart; one that came to nothing has none."""
+    with opened(file) as log:
+        assert log.answer_to("a") is None
+        made = log.decide([change(1, UNLABELLED, ANTS)], who="me", why="label", key="a")
+        undone = log.undo("me", key="b")
+        assert log.undo("me", key="c") is None
+        redone = log.redo("me", key="d")
+        assert log.redo("me", key="e") is None
+        with pytest.raises(LabelConflict):
+            log.decide([change(1, UNLABELLED, BEES)], who="me", why="label", key="f")
+    with opened(file) as log:
+        answers = {key: log.answer_to(key) for key in "abcdef"}
+        assert answers == {
+            "a": Answer(made),
+            "b": Answer(undone),
+            "c": Answer(None),
+            "d": Answer(redone),
+            "e": Answer(None),
+            "f": None,
+        }
+        assert log.last == 3
+
+
+def test_a_key_is_used_once(log: LabelLog) -> None:
+    """A second request with the key of another writes nothing."""
+    log.decide([change(1, UNLABELLED, ANTS)], who="me", why="label", key="a")
+    with pytest.raises(sqlite3.IntegrityError):
+        log.decide([change(2, UNLABELLED, ANTS)], who="me", why="label", key="a")
+    assert log.last == 1
+
+
+def test_labels_that_came_with_the_data_may_change(log: LabelLog) -> None:
+    """What was undone binds nobody: the label that came with the data may be another today."""
+    log.decide([change(1, ANTS, BEES)], who="me", why="relabel")
+    log.undo("me")
+    log.decide([change(1, WASPS, BEES)], who="me", why="relabel")
+    with pytest.raises(LabelConflict):
+        log.decide([change(1, WASPS, ANTS)], who="me", why="relabel")

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from headstart.data.decided import Change, ImageKey, State
 from headstart.data.given import open_given
-from headstart.data.label_log import Change, ImageKey, LabelLog, State
+from headstart.data.label_log import LabelLog
 from headstart.data.opening import open_sources
 from headstart.data.reading import Reading
 from headstart.data.relabelling import LABELS, paths_in

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from headstart.data.decided import Change, ImageKey, State
 from headstart.data.given import open_given
-from headstart.data.label_log import Change, ImageKey, State
 from headstart.data.opening import open_sources
 from headstart.data.reading import Reading
 from headstart.data.relabelling import paths_in

@@ -16,6 +16,7 @@ COMMANDS = {
     "train": "Train an image classifier on a folder of labelled images.",
     "audit": "Find problems in labelled images.",
     "compare": "Compare strategies or backbones on the same images.",
+    "studio": "Label and correct images in the browser.",
     "preview": "Draw a labelled sample of images, raw and augmented.",
     "predict": "Classify images with a trained model.",
     "export": "Write a model as one file for other programs.",

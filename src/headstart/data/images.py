@@ -266,6 +266,11 @@ def thumbnail(image: Image.Image, side_px: int) -> np.ndarray:
     return np.asarray(square)
 
 
+def of_pixels(pixels: np.ndarray) -> Image.Image:
+    """(height, width, 3) uint8 as an image."""
+    return Image.fromarray(pixels)
+
+
 def encode_thumbnail(image: Image.Image, longer_side_px: int, quality: int = 80) -> bytes:
     """The whole of an RGB image, made smaller where it is larger, as a JPEG file. WebP takes ten times as long to write."""
     small = image

@@ -38,9 +38,13 @@ CREATE TABLE changes (
     new_excluded INTEGER NOT NULL
 );
 CREATE INDEX changes_of_image ON changes (image);
+CREATE TABLE keys (                -- of requests to write, for those whose answer was lost
+    key TEXT PRIMARY KEY,
+    decision INTEGER               -- the entry that was made; NULL if there was nothing to undo or redo
+) WITHOUT ROWID;
 CREATE TABLE classes (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, who TEXT NOT NULL, at REAL NOT NULL);
 """
-APPENDED_TO = ("images", "decisions", "changes", "classes")
+APPENDED_TO = ("images", "decisions", "changes", "keys", "classes")
 FULL = ("SQLITE_FULL",)
 DAMAGED = ("SQLITE_CORRUPT", "SQLITE_NOTADB", "SQLITE_FORMAT")
 WAITED = ("SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_PROTOCOL")

@@ -1,89 +1,34 @@
 """The log of what people decide about images: labels given and corrected, images excluded. It is only appended to."""
 
-import json
 import re
 import sqlite3
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import cache
 from hashlib import sha256
 from pathlib import Path
 from threading import RLock
-from typing import Any
+from typing import Any, TypeVar
 
+from headstart.data.decided import UNDO, Answer, Change, Decision, ImageKey, LabelConflict, Standing, State, linked
 from headstart.data.label_file import connect, damaged, explained
 from headstart.data.sources import class_name
 from headstart.data.table_labels import is_missing
 from headstart.data.undo_stacks import LogEntry, UndoStacks
-from headstart.errors import DataError, HeadstartError
+from headstart.errors import DataError
 
 READ_TOGETHER = 1000  # entries
 CHANGES_TOGETHER = 100_000  # of these entries, if it is more than one
-UNDO = "undo"  # why an entry was made that takes a decision back
+Made = TypeVar("Made", Decision, Decision | None)
 CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
-@dataclass(frozen=True, slots=True)
-class ImageKey:
-    """An image that was decided on."""
-
-    digest: str  # SHA-256 of the file's bytes, 64 hexadecimal digits
-    path: str  # relative to the common folder of its data set, so that DATA can be named in another way later
-
-
-@dataclass(frozen=True, slots=True)
-class State:
-    """What is decided about an image."""
-
-    label: str | None  # None: unlabelled
-    excluded: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Change:
-    """A decision about one image."""
-
-    image: ImageKey
-    old: State
-    new: State
-
-
-@dataclass(frozen=True, slots=True)
-class Decision:
-    """An entry of the log."""
-
-    number: int  # 1, 2, 3 ...
-    at: float  # seconds since 1970, UTC
-    who: str
-    why: str  # "undo" if it takes a decision back; of one that is made again, that of the decision
-    changes: tuple[Change, ...]
-    undoes: int | None  # the entry that this one takes back: a decision, or to make it again, an "undo"
-
-
-@dataclass(frozen=True, slots=True)
-class Standing:
-    """The last decision about an image that is in force."""
-
-    state: State
-    number: int
-    at: float
-    who: str
-    why: str
-
-
-class LabelConflict(HeadstartError):  # noqa: N818 - a conflict is told, and is nobody's error
-    """An image has been decided on in the meantime, mostly by somebody else. Nothing was written."""
-
-    def __init__(self, conflicts: Sequence[tuple[Change, Decision]]) -> None:
-        self.conflicts = tuple(conflicts)  # the changes that do not fit, each with the last entry about its image
-        images = "an image has" if len(self.conflicts) == 1 else f"{len(self.conflicts)} images have"
-        super().__init__(f"{images} been decided on in the meantime", hint="look at what was decided, and decide again")
-
-
 class LabelLog:
-    """A log in a file. Each entry is on disk when the call returns. Threads and processes may write at the same time."""
+    """A log in a file. Each entry is on disk when the call returns. Threads and processes may write at the same time.
+
+    A request to write may have a `key`, its own for ever: if the answer was lost, `answer_to` has it.
+    """
 
     def __init__(self, file: Path, database: sqlite3.Connection) -> None:
         self.file, self._database = file, database
@@ -111,10 +56,10 @@ class LabelLog:
 
     # What is written
 
-    def decide(self, changes: Sequence[Change], *, who: str, why: str) -> Decision:
+    def decide(self, changes: Sequence[Change], *, who: str, why: str, key: str | None = None) -> Decision:
         """Appends one decision about one or more images.
 
-        Raises LabelConflict if the log has another state of an image than `old`; what it does not know yet is as `old` says.
+        Raises LabelConflict if the decision in force on an image has another state than `old`; without one it is as `old` says.
         """
         if not changes or len({change.image for change in changes}) < len(changes):
             raise ValueError("a decision is about one or more images, each named once")
@@ -125,19 +70,20 @@ class LabelLog:
             ids = self._ids_of([change.image for change in changes])
             found = [self._last_change(image) for image in ids]
             pairs = zip(changes, found, strict=True)
-            self._check([(change, last[2]) for change, last in pairs if last and State(last[0], bool(last[1])) != change.old])
-            return self._append(who, why, changes, ids)
+            differing = [(c, last[2]) for c, last in pairs if last and State(last[0], bool(last[1])) != c.old]
+            self._check([(c, number) for c, number in differing if self._stack(self._id_of(c.image), None)])
+            return self._answered(key, self._append(who, why, changes, ids))
 
-    def undo(self, who: str, *, anyone: bool = False, before: int | None = None) -> Decision | None:
+    def undo(self, who: str, *, anyone: bool = False, before: int | None = None, key: str | None = None) -> Decision | None:
         """Takes back the last decision of `who` that is in force, or the last of all with `anyone`; None if there is none.
 
         Raises LabelConflict if an image of it was decided on since. With its number as `before`, the one before it comes next.
         """
         with self._writing():
             root = self._caught_up().to_undo(None if anyone else who, before)
-            return None if root is None else self._reverse(root, who, UNDO)
+            return self._answered(key, None if root is None else self._reverse(root, who, UNDO))
 
-    def redo(self, who: str, *, anyone: bool = False) -> Decision | None:
+    def redo(self, who: str, *, anyone: bool = False, key: str | None = None) -> Decision | None:
         """Makes the decision again that `who` undid last, or that anybody did with `anyone`; None if there is none.
 
         Raises LabelConflict if an image of it was decided on since.
@@ -145,9 +91,9 @@ class LabelLog:
         with self._writing():
             root = self._caught_up().to_redo(None if anyone else who)
             if root is None:
-                return None
+                return self._answered(key, None)
             ((why,),) = self._database.execute("SELECT why FROM decisions WHERE number = ?", (root,))
-            return self._reverse(root, who, why)
+            return self._answered(key, self._reverse(root, who, why))
 
     def note_class(self, name: str, who: str) -> None:
         """Keeps the name of a class that has no image yet. Raises DataError for what cannot be one, also in a table."""
@@ -168,6 +114,12 @@ class LabelLog:
         with self._reading():
             ((last,),) = self._database.execute("SELECT coalesce(max(number), 0) FROM decisions")
             return int(last)
+
+    def answer_to(self, key: str) -> Answer | None:
+        """What came of the request with this key; None if there was none, or if nothing came of it."""
+        with self._reading():
+            found = self._database.execute("SELECT decision FROM keys WHERE key = ?", (key,)).fetchone()
+            return found and Answer(None if found[0] is None else self._decision_of(found[0]))
 
     def classes(self) -> list[str]:
         """The names that `note_class` was given, in that order."""
@@ -225,7 +177,7 @@ class LabelLog:
             while entries := self._entries("number > ? AND (? IS NULL OR number <= ?)", number, until, until):
                 changes = self._changes_of(entries)
                 for entry in entries:
-                    link = _linked(link, _decision(entry, changes))
+                    link = linked(link, _decision(entry, changes))
                     if link != entry[7] or entry[0] != number + 1:
                         raise damaged(self.file, f"decision {number + 1} is not what was written")
                     number = entry[0]
@@ -262,11 +214,11 @@ class LabelLog:
         row: tuple[str | None, int, int] | None = self._database.execute(query, (image,)).fetchone()
         return row
 
-    def _check(self, conflicts: Sequence[tuple[Change, int]]) -> None:
+    def _check(self, conflicts: Sequence[tuple[Change, int]], root: int | None = None) -> None:
         """Raises LabelConflict if there is a change that does not fit; each comes with the number of the entry in its way."""
         if conflicts:
             entries = {number: self._decision_of(number) for number in {number for _, number in conflicts}}
-            raise LabelConflict([(change, entries[number]) for change, number in conflicts])
+            raise LabelConflict([(change, entries[number]) for change, number in conflicts], root)
 
     def _decision_of(self, number: int) -> Decision:
         entries = self._entries("number = ?", number)
@@ -302,13 +254,19 @@ class LabelLog:
         undoes = reversing.number if reversing else None
         made = Decision(before + 1, time.time(), who, why, tuple(changes), undoes)
         root, takes_back = (reversing.root, not reversing.takes_back) if reversing else (made.number, False)
-        entry = (made.number, made.at, who, why, undoes, root, takes_back, first, len(ids), _linked(chain, made))
+        entry = (made.number, made.at, who, why, undoes, root, takes_back, first, len(ids), linked(chain, made))
         self._database.execute("INSERT INTO decisions VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", entry)
         rows = (
             (first + i, made.number, ids[i], c.old.label, c.old.excluded, c.new.label, c.new.excluded)
             for i, c in enumerate(changes)
         )
         self._database.executemany("INSERT INTO changes VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
+        return made
+
+    def _answered(self, key: str | None, made: Made) -> Made:
+        """What was made for the request with this key, which is kept."""
+        if key is not None:
+            self._database.execute("INSERT INTO keys VALUES (?, ?)", (key, made.number if made else None))
         return made
 
     def _caught_up(self) -> UndoStacks:
@@ -330,7 +288,7 @@ class LabelLog:
             last = self._last_change(image)
             if last and last[2] != entry.number and self._stack(image, entry.number) != self._stack(image, None):
                 conflicts.append((change, last[2]))
-        self._check(conflicts)
+        self._check(conflicts, root)
         return self._append(who, why, changes, ids, entry)
 
     def _stack(self, image: int, until: int | None) -> list[int]:
@@ -376,10 +334,3 @@ def _decision(entry: Sequence[Any], changes: dict[int, list[Change]]) -> Decisio
 def _state(label: str | None, excluded: bool) -> State:
     """The same state for all images that have it."""
     return State(label, excluded)
-
-
-def _linked(before: bytes, made: Decision) -> bytes:
-    """SHA-256 of the link before and of an entry, as canonical JSON."""
-    changes = [[c.image.digest, c.image.path, c.old.label, c.old.excluded, c.new.label, c.new.excluded] for c in made.changes]
-    entry = [made.number, made.at, made.who, made.why, made.undoes, changes]
-    return sha256(before + json.dumps(entry, separators=(",", ":")).encode("ascii")).digest()

@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from headstart.data.label_log import ImageKey, LabelLog, Standing
+from headstart.data.decided import ImageKey, Standing
+from headstart.data.label_log import LabelLog
 from headstart.data.shown_paths import common_folder
 from headstart.data.sources import Candidate, LabelsUsed, Skipped, Sources, class_name, digest_of
 from headstart.data.wording import counted

@@ -91,11 +91,13 @@ def evaluate_predictions(
     groups: np.ndarray | None = None,
     selected_on: bool = False,
     views_chosen_on: int = 0,
+    with_loss_interval: bool = True,
 ) -> Evaluation:
     """Metrics of (n, n_classes) probabilities against (n,) labels in 0 .. n_classes - 1; n is at least 1.
 
     Intervals take into account that images of one of the (n,) `groups` are related. `views_chosen_on` is how many of the images
-    had a part in the choice of the views; if any had, something was selected on these images.
+    had a part in the choice of the views; if any had, something was selected on these images. The interval of the log loss is
+    bootstrapped, which takes most of the time: it can be left out.
     """
     n_classes = len(classes)
     predicted = probabilities.argmax(axis=1)
@@ -126,7 +128,7 @@ def evaluate_predictions(
         macro_f1=float(np.mean(f1s)),
         macro_f1_ci95=resampled.macro_f1_ci95 if resampled else None,
         log_loss=float(losses.mean()),
-        log_loss_ci95=mean_interval(losses, groups) if enough else None,
+        log_loss_ci95=mean_interval(losses, groups) if enough and with_loss_interval else None,
         top5_accuracy=float((better < 5).mean()) if n_classes > 10 else None,
         ece=expected_calibration_error(probabilities, labels),
         per_class=per_class,

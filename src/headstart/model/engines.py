@@ -7,7 +7,7 @@ each decoding thread runs the network on its own image: no thread waits for anot
 
 import atexit
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
@@ -80,17 +80,33 @@ def onnxruntime_engine(graph: Path, output: str = OUTPUT) -> Compute:
     return InEachProcess(partial(_onnxruntime_session, graph, output))
 
 
-def _onnxruntime_session(graph: Path, output: str) -> Compute:
+def _inference_session(graph: str | bytes) -> Any:
+    """The graph in a file or in memory, with one thread per call."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.log_severity_level = 3  # errors only
-    session = onnxruntime.InferenceSession(str(graph), options, providers=["CPUExecutionProvider"])
+    return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+
+
+def _onnxruntime_session(graph: Path, output: str) -> Compute:
+    session = _inference_session(str(graph))
 
     def compute(views: np.ndarray) -> np.ndarray:
         outputs: list[np.ndarray] = session.run([output], {INPUT: views})
         return outputs[0]
+
+    return compute
+
+
+def onnxruntime_outputs(graph: bytes, outputs: Sequence[str]) -> Callable[[np.ndarray], list[np.ndarray]]:
+    """A graph in memory, run by ONNX Runtime: (n, size, size, 3) uint8 -> the values of several outputs, in their order."""
+    session = _inference_session(graph)
+
+    def compute(views: np.ndarray) -> list[np.ndarray]:
+        found: list[np.ndarray] = session.run(list(outputs), {INPUT: views})
+        return found
 
     return compute
 

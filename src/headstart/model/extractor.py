@@ -47,6 +47,7 @@ class Extractor:
     # 1: the thread that decodes an image also computes its features. No thread waits, and no result depends on other images.
     batch_images: int = 1
     kept_as: NetworkId | None = None  # None: its features are not stored
+    graph: Path | None = None  # of its compiled form, if it has one
     joins_views: bool = False  # an exported model: takes (n, n_views, size, size, 3) if there are several, returns their mean
 
     @property

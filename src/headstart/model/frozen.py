@@ -91,7 +91,7 @@ def with_preprocess(frozen: Frozen, preprocess: Preprocess) -> Frozen:
 
 def compiled_extractor(compiled: Compiled, engine: Engine, kept_as: NetworkId | None = None) -> Extractor:
     """An extractor from a compiled form; the engine is loaded on first use."""
-    return Extractor(Deferred(engine, compiled.graph), engine, kept_as=kept_as)
+    return Extractor(Deferred(engine, compiled.graph), engine, kept_as=kept_as, graph=compiled.graph)
 
 
 def _save(tensors: dict[str, np.ndarray], file: Path) -> None:

@@ -69,10 +69,13 @@ def _scaled(vectors: np.ndarray, mean: np.ndarray, scale: np.ndarray) -> np.ndar
     return points
 
 
-def standardise(vectors: np.ndarray, rows: np.ndarray | None = None, emphasis: np.ndarray | None = None) -> Standardised:
+def standardise(
+    vectors: np.ndarray, rows: np.ndarray | None = None, emphasis: np.ndarray | None = None, *, in_place: bool = False
+) -> Standardised:
     """(n, n_features) vectors, or only `rows` of them, standardised. No information is lost.
 
-    (n_features,) `emphasis` are standard deviations other than 1: a penalty holds features with a larger one back less.
+    (n_features,) `emphasis` are standard deviations other than 1: a penalty holds features with a larger one back less. With
+    `in_place` the vectors, all of them, are the caller's to give away: many are then standardised once, where they are.
     """
     rows = np.arange(len(vectors)) if rows is None else rows
     n, n_features = len(rows), vectors.shape[1]
@@ -82,6 +85,11 @@ def standardise(vectors: np.ndarray, rows: np.ndarray | None = None, emphasis: n
     scale[scale < 1e-8] = 1.0
     if emphasis is not None:
         scale /= emphasis
+    if n > MANY and in_place:
+        for start in range(0, n, AT_ONCE):
+            part = slice(start, start + AT_ONCE)
+            vectors[part] = _scaled(vectors[part], mean, scale)
+        return Standardised(vectors, None, mean, scale, None)
     if n > MANY:
         return Standardised(vectors, rows, mean, scale, None)
     points = _scaled(vectors[rows], mean, scale)
@@ -130,16 +138,17 @@ class Regression:
         return map(function, parts) if workers == 1 else map_in_threads(function, parts, workers)
 
 
-def fit_path(regression: Regression, strengths: Sequence[float]) -> Iterator[Solutions]:
+def fit_path(regression: Regression, strengths: Sequence[float], begin: Solutions | None = None) -> Iterator[Solutions]:
     """Yields the fits at each of the increasing `strengths`.
 
     Each minimises strength * (sum of cross-entropies) + |weight|^2 / 2; the bias is not penalised. A fit begins where the two
     before it lead: along a path of strengths, the minima lie on a smooth curve of the logarithm of the strength. That saves
-    more than half of the steps. A single strength without a path takes as many steps as the path that leads there.
+    more than half of the steps. A single strength without a path takes as many steps as the path that leads there; or a few, if
+    it begins at fits of before, `begin`, to almost the same points in the same coordinates, with as many folds and classes.
     """
     curvature = _Curvature.of(regression.points)
     earlier: Solutions | None = None
-    last: Solutions | None = None
+    last = begin
     for strength in strengths:
         places = _beginning(regression, strength, earlier, last)
         spread = np.full(places.shape[:2], _uniform(regression.n_classes)) if last is None else last.spread

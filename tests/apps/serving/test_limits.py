@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from apps.serving.conftest import Running
-from headstart.apps.serving.limits import Limits, Problem, Room
+from headstart.apps.http.limits import Limits, Problem, Room
 from headstart.apps.serving.workers import Workers
 from headstart.artifact.predictor import Predictor
 

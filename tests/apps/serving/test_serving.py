@@ -15,9 +15,9 @@ from conftest import PATIENCE_SECONDS, SavedRun, wait_until
 
 from apps.conftest import Result, assert_explained
 from apps.serving.conftest import Running
+from headstart.apps.http.server import is_public
 from headstart.apps.serving.application import AnswerModel
 from headstart.apps.serving.models import named_models
-from headstart.apps.serving.server import is_public
 from headstart.artifact.bundle import MANIFEST
 from headstart.errors import SettingsError
 from headstart.storage import sha256_of_file

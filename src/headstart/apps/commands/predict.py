@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from io import BufferedReader
-from itertools import chain, tee
+from itertools import chain, combinations, tee
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, cast
 
@@ -27,6 +27,7 @@ from headstart.storage import sha256_of_file
 
 if TYPE_CHECKING:
     from headstart.artifact.figures import Tile
+    from headstart.model.explanation import Explainer
 
 MAX_TILES, GRID_COLUMNS = 48, 6
 STDIN = Path("-")
@@ -55,6 +56,9 @@ def predict(
         typer.Option(min=0, max=1, help="Answer unsure if the best class is less probable than this."),
     ] = None,
     grid: Annotated[Path | None, typer.Option(metavar="FILE.png", help="Draw the images with their answers.")] = None,
+    explain: Annotated[
+        Path | None, typer.Option(metavar="FILE.html", help="Show on the images which places speak for their answers.")
+    ] = None,
     output: Annotated[Path | None, typer.Option(metavar="FILE", help="Write to a file instead of stdout.")] = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Resume an interrupted --output, or add new images to a finished one.")
@@ -88,15 +92,15 @@ def predict(
         growing = output if form != "table" else None
         if growing is not None:
             inputs = inputs.without(is_own(growing, resume=resume))
-        _check_targets(
-            grid, output, overwrite, resume, chain(paths or [], (file.file for file in inputs.found if file.member is None))
-        )
-        check_outside(output, *(paths or []))
-        check_outside(grid, *(paths or []), option="--grid")
+        files = chain(paths or [], (file.file for file in inputs.found if file.member is None))
+        _check_targets(grid, explain, output, overwrite or resume, list(files))
+        for target, option in ((output, "--output"), (grid, "--grid"), (explain, "--explain")):
+            check_outside(target, *(paths or []), option=option)
         progress = stack.enter_context(progress_bars(quiet=output is None))
         predictor = Predictor.load(model, device, progress)
         if min_confidence is not None:
             predictor.doubts = replace(predictor.doubts, min_confidence=min_confidence)
+        explainer = _explainer(predictor) if explain else None
         columns = Columns.of(predictor)
         if growing is None:
             answers = stack.enter_context(_stream(output, form, columns, top_k))
@@ -104,10 +108,10 @@ def predict(
             manifest = sha256_of_file(find_bundle(model) / MANIFEST)
             made_by = {"model": manifest, "format": form, "top_k": top_k, "min_confidence": min_confidence}
             answers = stack.enter_context(answer_file(growing, form, columns, made_by, resume=resume, overwrite=overwrite))
-        candidates = chain(inputs.found, _checked(inputs.listed, (grid, output)))
-        tiles = _answer(inputs, candidates, predictor, answers, progress, MAX_TILES if grid else 0)
-    if grid is not None and tiles:
-        _draw(grid, tiles, answers.n_new_read)
+        candidates = chain(inputs.found, _checked(inputs.listed, (grid, explain, output)))
+        shown = _answer(inputs, candidates, predictor, answers, progress, MAX_TILES if grid or explain else 0)
+        if shown:
+            _show(shown, grid, explain, explainer, predictor, answers.n_new_read)
     if answers.n_failed and output is not None:
         note(f"{answers.n_failed} of {answers.n_rows} files could not be read; their lines say why")
     if not answers.n_read:
@@ -151,12 +155,17 @@ def _inputs(stack: ExitStack, paths: Sequence[Path], files_from: Path | None, *,
     return open_inputs(stack, named, opened)
 
 
-def _check_targets(grid: Path | None, output: Path | None, overwrite: bool, resume: bool, inputs: Iterable[Path]) -> None:
-    if grid is not None and output is not None and grid.resolve() == output.resolve():
-        raise SettingsError(f"--grid and --output are both {grid}", hint="give them different names")
-    files = list(inputs)
-    check_target(grid, files, overwrite=overwrite or resume, endings=[".png"], option="--grid")
-    check_target(output, files, overwrite=overwrite or resume)
+def _check_targets(
+    grid: Path | None, explain: Path | None, output: Path | None, overwrite: bool, inputs: Sequence[Path]
+) -> None:
+    named = {"--grid": grid, "--explain": explain, "--output": output}
+    places = {option: file.resolve() for option, file in named.items() if file is not None}
+    for (one, place), (other, same) in combinations(places.items(), 2):
+        if place == same:
+            raise SettingsError(f"{one} and {other} are both {named[one]}", hint="give them different names")
+    check_target(grid, inputs, overwrite=overwrite, endings=[".png"], option="--grid")
+    check_target(explain, inputs, overwrite=overwrite, endings=[".html", ".htm"], option="--explain")
+    check_target(output, inputs, overwrite=overwrite)
 
 
 @contextmanager
@@ -174,21 +183,21 @@ def _answer(
     predictor: Predictor,
     answers: AnswerLog,
     progress: Progress,
-    max_tiles: int,
-) -> "list[Tile]":
-    """Writes the missing answers, for what is left out and for `candidates`; returns the first tiles of a grid."""
+    most_shown: int,
+) -> list[tuple[Candidate, Prediction]]:
+    """Writes the missing answers, for what is left out and for `candidates`; returns the first that are to be shown."""
     for entry in inputs.left_out:
         if answers.lacks(entry.path):
             answers.write(Prediction(entry.path, predictor.classes, None, entry.reason))
     lacking = (candidate for candidate in candidates if answers.lacks(candidate.path))
     asked, shown = tee(lacking)  # tee keeps the few candidates that are not answered yet
-    tiles: list[Tile] = []
+    to_show: list[tuple[Candidate, Prediction]] = []
     for prediction, candidate in zip(predictor.predict_candidates(asked), shown, strict=True):
         answers.write(prediction)
-        if prediction.probabilities is not None and len(tiles) < max_tiles:
-            tiles.append(_tile(candidate, prediction, predictor))
+        if prediction.probabilities is not None and len(to_show) < most_shown:
+            to_show.append((candidate, prediction))
         progress("predicting", answers.n_passed + answers.n_new, inputs.total)
-    return tiles
+    return to_show
 
 
 def _checked(candidates: Iterable[Candidate], targets: Iterable[Path | None]) -> Iterator[Candidate]:
@@ -205,6 +214,33 @@ def _tile(candidate: Candidate, prediction: Prediction, predictor: Predictor) ->
     joins = predictor.manifest is not None and predictor.manifest.settings.join_case
     truth = class_called(candidate.file.parent.name, prediction.classes, join_case=joins)  # the folder's name is the true class
     return prediction_tile(candidate.read(), prediction, truth, predictor.preprocess, Path(candidate.path).name)
+
+
+def _explainer(predictor: Predictor) -> "Explainer":
+    from headstart.artifact.explained import explainer_of
+
+    return explainer_of(predictor)
+
+
+def _show(
+    shown: Sequence[tuple[Candidate, Prediction]],
+    grid: Path | None,
+    explain: Path | None,
+    explainer: "Explainer | None",
+    predictor: Predictor,
+    n_read: int,
+) -> None:
+    """Draws the grid and writes the page of explanations, where they are asked for."""
+    if grid is not None:
+        _draw(grid, [_tile(candidate, prediction, predictor) for candidate, prediction in shown], n_read)
+    if explain is None or explainer is None:
+        return
+    from headstart.artifact.explained import explained, write_explained
+
+    pictures = [explained(candidate.read(), prediction, explainer) for candidate, prediction in shown]
+    write_explained(explain, pictures, n_read)
+    first = f": the first {len(shown)} of {n_read} images" if len(shown) < n_read else ""
+    note(f"where the answers come from is in {explain}{first}")
 
 
 def _draw(grid: Path, tiles: "list[Tile]", n_read: int) -> None:

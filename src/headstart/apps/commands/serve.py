@@ -14,7 +14,7 @@ from headstart.apps.console import command, note, say
 from headstart.errors import SettingsError, explains_missing_packages
 
 if TYPE_CHECKING:
-    from headstart.apps.serving.limits import Limits
+    from headstart.apps.http.limits import Limits
 
 TOKEN_VARIABLE = "HEADSTART_TOKEN"
 
@@ -73,9 +73,9 @@ def serve(
 
       headstart serve ants=runs/ants-probe-1 cells=cells-onnx --host 0.0.0.0 --token-file token.txt
     """
-    from headstart.apps.serving.limits import MEGABYTE, Limits
+    from headstart.apps.http.limits import MEGABYTE, Limits
 
-    doors = _Doors(host, port, _token(token_file), tuple(cors or ()), tuple(allow_host or ()))
+    doors = _Doors(host, port, token_in(token_file), tuple(cors or ()), tuple(allow_host or ()))
     limits = Limits(
         image_bytes=round(max_image_mb * MEGABYTE),
         image_pixels=round(max_megapixels * 1_000_000),
@@ -93,10 +93,10 @@ def serve(
 
 @explains_missing_packages("serving")
 def _serve(models: list[str], limits: "Limits", doors: _Doors, device: str) -> None:
-    from headstart.apps.serving.access import Access
+    from headstart.apps.http.access import Access
+    from headstart.apps.http.server import grace_seconds, is_public, listen, serve_forever
     from headstart.apps.serving.application import build_application
     from headstart.apps.serving.models import Served, load, named_models
-    from headstart.apps.serving.server import is_public, listen, serve_forever
     from headstart.apps.serving.service import Service
 
     if hasattr(signal, "SIGHUP"):
@@ -118,10 +118,11 @@ def _serve(models: list[str], limits: "Limits", doors: _Doors, device: str) -> N
             say(f"serving {', '.join(served)} at {address}  (Ctrl-C to stop)")
             sys.stdout.flush()
 
-        serve_forever(build_application(service, access), service, listener, ready)
+        app, grace = build_application(service, access), grace_seconds(limits)
+        serve_forever(app, listener, ready, grace=grace, on_hangup=service.reload_and_log)
 
 
-def _token(file: Path | None) -> str:
+def token_in(file: Path | None) -> str:
     """The token from the file, else from the environment; "" without either. Raises SettingsError if it cannot be used."""
     if file is None and not os.environ.get(TOKEN_VARIABLE):
         return ""

@@ -2,22 +2,19 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI, Request
-from fastapi.openapi.docs import get_swagger_ui_html
 from fastapi.responses import HTMLResponse, JSONResponse, Response
 from pydantic import BaseModel, ConfigDict
-from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
-from starlette.staticfiles import StaticFiles
 
 from headstart import __version__
-from headstart.apps.serving.access import DOCS_ASSETS, Access
-from headstart.apps.serving.gate import Gate, refused
-from headstart.apps.serving.limits import Problem
+from headstart.apps.http.access import Access
+from headstart.apps.http.basics import add_docs, add_errors
+from headstart.apps.http.gate import Gate
+from headstart.apps.http.limits import Problem
 from headstart.apps.serving.models import as_json
 from headstart.apps.serving.service import Service
 
@@ -27,10 +24,6 @@ PAGE_HEADERS = {
     "img-src blob: data:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
     "X-Content-Type-Options": "nosniff",
     "Cache-Control": "no-cache",
-}
-DOCS_HEADERS = PAGE_HEADERS | {
-    "Content-Security-Policy": "default-src 'none'; script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'; "
-    "img-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
 }
 IMAGE = {"type": "string", "format": "binary"}
 FORM = {"type": "object", "properties": {"images": {"type": "array", "items": IMAGE}}}
@@ -101,31 +94,14 @@ def build_application(service: Service, access: Access) -> FastAPI:
             service.stop()
 
     app = FastAPI(title="headstart", version=__version__, lifespan=lifespan, docs_url=None, redoc_url=None)
-    app.add_middleware(Gate, service=service, access=access)
+    app.add_middleware(Gate, access=access, n_requests=service.limits.requests, on_answer=service.metrics.request)
     if access.origins:
         app.add_middleware(CORSMiddleware, allow_origins=list(access.origins), allow_methods=["*"], allow_headers=["*"])
-    _add_errors(app)
+    add_errors(app)
     _add_predicting(app, service)
     _add_state(app, service, has_token=bool(access.token))
-    _add_docs(app)
+    add_docs(app)
     return app
-
-
-def _add_errors(app: FastAPI) -> None:
-    @app.exception_handler(Problem)
-    async def on_problem(_: Request, problem: Problem) -> JSONResponse:
-        return refused(problem)
-
-    @app.exception_handler(HTTPException)
-    async def on_http_error(request: Request, error: HTTPException) -> JSONResponse:
-        what = f"{request.method} {request.url.path}: {HTTPStatus(error.status_code).phrase.lower()}"
-        return refused(Problem(error.status_code, what, "GET /docs lists all endpoints", dict(error.headers or {})))
-
-    @app.exception_handler(Exception)
-    async def on_defect(request: Request, _: Exception) -> JSONResponse:  # what it was is in the log
-        return refused(
-            Problem(500, f"{request.method} {request.url.path}: internal error", "see the server's log, and please report it")
-        )
 
 
 def _add_predicting(app: FastAPI, service: Service) -> None:
@@ -181,22 +157,3 @@ def _add_state(app: FastAPI, service: Service, *, has_token: bool) -> None:
                 403, "/reload works only on a server with a token", "start it with --token-file, or send SIGHUP to it"
             )
         return {"models": await service.reload()}
-
-
-def _add_docs(app: FastAPI) -> None:
-    """Swagger UI, from a package instead of a CDN: it works without a network, and no other host learns that it was opened."""
-
-    @app.get("/docs", include_in_schema=False)
-    async def docs() -> HTMLResponse:
-        page = get_swagger_ui_html(
-            openapi_url="openapi.json",  # relative, so that it also works behind a proxy that adds a path
-            title=app.title,
-            swagger_js_url=f"{DOCS_ASSETS[1:]}/swagger-ui-bundle.js",
-            swagger_css_url=f"{DOCS_ASSETS[1:]}/swagger-ui.css",
-            swagger_favicon_url=f"{DOCS_ASSETS[1:]}/favicon-32x32.png",
-            swagger_ui_parameters={"validatorUrl": None},  # else it would ask a validator on the network
-        )
-        page.headers.update(DOCS_HEADERS)
-        return page
-
-    app.mount(DOCS_ASSETS, StaticFiles(packages=[("fastapi_swagger", "resources")]))

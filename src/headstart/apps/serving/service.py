@@ -1,20 +1,22 @@
 """What a server does with a request: reads its images and gets them answered. It also replaces models."""
 
 import asyncio
+import logging
 from collections.abc import Mapping
 from typing import Any
 
 from starlette.requests import Request
 
+from headstart.apps.http.limits import Limits, Problem, Room
+from headstart.apps.http.uploads import Body, read_images
 from headstart.apps.serving.counters import Counters
-from headstart.apps.serving.limits import Limits, Problem, Room
 from headstart.apps.serving.models import Loaded, Served, load
-from headstart.apps.serving.uploads import Body, read_images
 from headstart.apps.serving.workers import Workers
 from headstart.artifact.predictor import Prediction
 from headstart.data.images import Fault
 from headstart.errors import HeadstartError
 
+LOG = logging.getLogger("headstart.serving")
 # What is wrong with an image -> the status, and what to do.
 FAULTS: dict[Fault, tuple[int, str]] = {
     "damaged": (422, "open it in a viewer and save it again"),
@@ -104,6 +106,14 @@ class Service:
             if isinstance(error, HeadstartError):
                 raise Problem(503, error.message, error.hint) from error
             raise
+
+    async def reload_and_log(self) -> None:
+        """Reads every model again, and writes to the log what came of it."""
+        try:
+            for model in await self.reload():
+                LOG.info("%s %s: %s", model["name"], "replaced" if model["changed"] else "unchanged", model["digest"][:12])
+        except Problem as problem:
+            LOG.error("%s (%s)", problem.message, problem.hint)
 
     async def reload(self) -> list[dict[str, Any]]:
         """Reads every model again while requests go on. Raises Problem if one cannot be used; all old ones then stay."""

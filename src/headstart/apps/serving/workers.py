@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from headstart.apps.serving.limits import Limits, overloaded
+from headstart.apps.http.limits import Limits, overloaded
 from headstart.artifact.predictor import Prediction, Predictor
 from headstart.errors import HeadstartError
 from headstart.threads import cores

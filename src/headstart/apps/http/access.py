@@ -11,12 +11,13 @@ import ipaddress
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from headstart.apps.serving.limits import Problem
+from headstart.apps.http.limits import Problem
 from headstart.errors import SettingsError
 
 DOCS_ASSETS = "/docs/assets"
-# What needs no token: nothing of the model is in it.
-OPEN = {"/", "/healthz", "/readyz", "/docs", "/openapi.json"}
+# What needs no token, by the beginning of its path if it ends with a slash: nothing of a model or of images is in it.
+OPEN = ("/healthz", "/readyz", "/docs", "/openapi.json", f"{DOCS_ASSETS}/")
+COOKIE = "headstart_token"  # for what a page cannot send a header with, such as the images that it shows
 SAFE_METHODS = {"GET", "HEAD", "OPTIONS"}  # they change nothing, and a browser shows their answers to no other page
 ANY_ORIGIN = "*"
 
@@ -30,6 +31,7 @@ class Call:
     host: str | None
     origin: str | None
     authorization: str | None
+    cookie: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,20 +42,32 @@ class Access:
     origins: tuple[str, ...] = ()  # of the web pages elsewhere that may use it
     hosts: frozenset[str] | None = None  # host names a request may be addressed to, beside loopback ones; None: any
     any_address: bool = False  # whether a request may also be addressed to any IP address: only a name can be rebound
+    open_paths: tuple[str, ...] = OPEN
 
     @classmethod
     def of(
-        cls, host: str, *, is_public: bool, token: str = "", origins: Iterable[str] = (), names: Iterable[str] = ()
+        cls,
+        host: str,
+        *,
+        is_public: bool,
+        token: str = "",
+        origins: Iterable[str] = (),
+        names: Iterable[str] = (),
+        pages: Iterable[str] = ("/",),
     ) -> "Access":
         """The rules of a server started with `--host host`; `names` are those of --allow-host. Raises SettingsError.
+
+        `pages` are the paths of its page, which needs no token.
 
         Without a token, a server on a loopback address answers to loopback names and to those given. Any other answers to every
         name, for nobody can list the names of containers, proxies and services that lead to it; unless --allow-host lists them.
         """
         allowed = [_checked_name(name) for name in names]
+        of_pages = (*OPEN, *pages)
         if not allowed and (token or is_public):
-            return cls(token, tuple(origins))
-        return cls(token, tuple(origins), frozenset([*allowed, _name_in(host)]) - {""}, any_address=is_public)
+            return cls(token, tuple(origins), open_paths=of_pages)
+        hosts = frozenset([*allowed, _name_in(host)]) - {""}
+        return cls(token, tuple(origins), hosts, any_address=is_public, open_paths=of_pages)
 
     def problem(self, call: Call) -> Problem | None:
         """Why a request is refused; None where it is let in."""
@@ -61,7 +75,7 @@ class Access:
             hint = "ask for localhost or 127.0.0.1, or start the server with --allow-host NAME"
             return Problem(421, f"this server does not answer to the name {call.host!r}", hint)
         if self.token:
-            if call.path in OPEN or call.path.startswith(f"{DOCS_ASSETS}/") or self._knows_token(call):
+            if self._is_open(call.path) or self._knows_token(call):
                 return None
             hint = "send the header Authorization: Bearer TOKEN"
             return Problem(401, "the token is missing or wrong", hint, {"WWW-Authenticate": "Bearer"})
@@ -82,9 +96,20 @@ class Access:
             return False
         return address.is_loopback or self.any_address
 
+    def _is_open(self, path: str) -> bool:
+        return any(
+            path == known or (len(known) > 1 and known[-1] == "/" and path.startswith(known)) for known in self.open_paths
+        )
+
     def _knows_token(self, call: Call) -> bool:
         kind, _, token = (call.authorization or "").partition(" ")
-        return kind.lower() == "bearer" and hmac.compare_digest(token.strip().encode(), self.token.encode())
+        if kind.lower() == "bearer" and self._is_token(token.strip()):
+            return True
+        # A browser sends a cookie on behalf of any page, so it opens nothing that could be changed.
+        return call.method in SAFE_METHODS and call.cookie is not None and self._is_token(call.cookie)
+
+    def _is_token(self, given: str) -> bool:
+        return hmac.compare_digest(given.encode(), self.token.encode())
 
     def _is_welcome(self, call: Call) -> bool:
         """Whether the page that sent a request is this server's own, or one of --cors; programs send no origin."""

@@ -3,29 +3,36 @@
 import asyncio
 import contextlib
 import ipaddress
-import logging
 import signal
 import socket
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from types import FrameType
 
 import uvicorn
 from fastapi import FastAPI
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from headstart.apps.serving.limits import Limits, Problem
-from headstart.apps.serving.service import Service
+from headstart.apps.http.limits import Limits
 from headstart.errors import SettingsError
 
-LOG = logging.getLogger("headstart.serving")
 KEEP_ALIVE_SECONDS = 30
 HEAD_SECONDS = 15.0  # until the head of a request has arrived
 MAX_CONNECTIONS = 800  # fewer than the files a process may open, which are 1,024 in many places
 
 
-def serve_forever(app: FastAPI, service: Service, listener: socket.socket, on_ready: Callable[[], None]) -> None:
-    """Answers requests until SIGTERM or Ctrl-C, then finishes what it accepted. A second Ctrl-C ends at once."""
-    limits = service.limits
+def serve_forever(
+    app: FastAPI,
+    listener: socket.socket,
+    on_ready: Callable[[], None],
+    *,
+    grace: int,
+    on_hangup: Callable[[], Awaitable[None]] | None = None,
+    on_end: Callable[[], None] = lambda: None,
+) -> None:
+    """Answers requests until SIGTERM or Ctrl-C, then finishes what it accepted, in at most `grace` seconds.
+
+    A second Ctrl-C ends at once. SIGHUP calls `on_hangup` while requests go on. `on_end` is called when the end begins.
+    """
     config = uvicorn.Config(
         app,
         http=_Protocol,
@@ -35,9 +42,9 @@ def serve_forever(app: FastAPI, service: Service, listener: socket.socket, on_re
         access_log=False,
         server_header=False,
         timeout_keep_alive=KEEP_ALIVE_SECONDS,
-        timeout_graceful_shutdown=grace_seconds(limits),
+        timeout_graceful_shutdown=grace,
     )
-    _Server(config, service, on_ready).run(sockets=[listener])
+    _Server(config, on_ready, on_hangup, on_end).run(sockets=[listener])
 
 
 def grace_seconds(limits: Limits) -> int:
@@ -49,12 +56,16 @@ def listen(host: str, port: int) -> socket.socket:
     """A socket at this address; port 0 is any free one. Raises SettingsError."""
     try:
         family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
-        return socket.create_server(address[:2], family=family, backlog=1024)
+        listener = socket.create_server(address[:2], family=family, backlog=1024)
     except socket.gaierror as error:
         raise SettingsError(f"{host} is not an address of this machine: {error.strerror}", hint="--host 127.0.0.1") from error
     except (OSError, UnicodeError) as error:
         reason = getattr(error, "strerror", None) or error
         raise SettingsError(f"{host}:{port} cannot be used: {reason}", hint="choose another --port or --host") from error
+    # Connections inherit it. Otherwise the system holds the body of an answer back until the client has acknowledged the head,
+    # which takes 40 ms: asyncio sets it only for sockets that name their protocol, and these do not.
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return listener
 
 
 def is_public(address: str) -> bool:
@@ -105,34 +116,35 @@ class _Protocol(H11Protocol):
 
 
 class _Server(uvicorn.Server):
-    """uvicorn's server with the signals of a service: SIGHUP reads the models again, and a requested end is not a failure."""
+    """uvicorn's server with the signals of a service: SIGHUP does its work beside, and a requested end is not a failure."""
 
-    def __init__(self, config: uvicorn.Config, service: Service, on_ready: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        on_ready: Callable[[], None],
+        on_hangup: Callable[[], Awaitable[None]] | None,
+        on_end: Callable[[], None],
+    ) -> None:
         super().__init__(config)
-        self.service, self.on_ready = service, on_ready
-        self.reloads: set[asyncio.Task[None]] = set()  # a task that nobody holds may be collected
+        self.on_ready, self.on_hangup, self.on_end = on_ready, on_hangup, on_end
+        self.beside: set[asyncio.Future[None]] = set()  # a task that nobody holds may be collected
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
-        if hasattr(signal, "SIGHUP"):
+        if hasattr(signal, "SIGHUP") and self.on_hangup is not None:
             with contextlib.suppress(NotImplementedError, RuntimeError):  # Windows' loop; a thread that is not the main one
-                asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self.begin_reload)
+                asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self.begin_beside)
         self.on_ready()
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Ends gracefully; uvicorn's own method would raise the signal again afterwards and end with a failure."""
         self.force_exit = self.should_exit and sig == signal.SIGINT
         self.should_exit = True
+        self.on_end()
 
-    def begin_reload(self) -> None:
-        """Reads the models again while requests go on."""
-        task = asyncio.get_running_loop().create_task(self._reload())
-        self.reloads.add(task)
-        task.add_done_callback(self.reloads.discard)
-
-    async def _reload(self) -> None:
-        try:
-            for model in await self.service.reload():
-                LOG.info("%s %s: %s", model["name"], "replaced" if model["changed"] else "unchanged", model["digest"][:12])
-        except Problem as problem:
-            LOG.error("%s (%s)", problem.message, problem.hint)
+    def begin_beside(self) -> None:
+        """Begins what SIGHUP asks for."""
+        if self.on_hangup is not None:
+            task = asyncio.ensure_future(self.on_hangup())
+            self.beside.add(task)
+            task.add_done_callback(self.beside.discard)

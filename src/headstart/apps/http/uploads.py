@@ -8,7 +8,7 @@ from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import ClientDisconnect, Request
 
-from headstart.apps.serving.limits import Limits, Problem, Room
+from headstart.apps.http.limits import Limits, Problem, Room
 from headstart.data.sources import printable
 
 FORM = "multipart/form-data"

@@ -1,23 +1,16 @@
 """Who may use a server: other web pages may not use one without a token, whatever name or origin they come with."""
 
-from collections.abc import Callable
-
-import httpx
 import pytest
-from conftest import SavedRun
 
-from apps.conftest import Result, assert_explained
-from apps.serving.conftest import Running
-from headstart.apps.serving.access import Access, Call
+from headstart.apps.http.access import Access, Call
 from headstart.errors import SettingsError
 
-Serve = Callable[..., Running]
 LOCAL = Access.of("127.0.0.1", is_public=False)
 
 
 def call(host: str | None = "localhost:8000", method: str = "GET", **more: str) -> Call:
     """A request to /model."""
-    return Call(method, "/model", host, more.get("origin"), more.get("authorization"))
+    return Call(method, "/model", host, more.get("origin"), more.get("authorization"), more.get("cookie"))
 
 
 def status(access: Access, request: Call) -> int | None:
@@ -89,23 +82,19 @@ def test_what_is_no_name(name: str) -> None:
         Access.of("127.0.0.1", is_public=False, names=[name])
 
 
-def test_a_server_refuses_what_it_should(server: Running, photo: bytes) -> None:
-    """Over a real connection: 421 and 403 with a sentence and a hint; addresses, programs and the own page are answered."""
-    port = server.url.rpartition(":")[2]
-    for place in ("/", "/model", "/healthz"):
-        refused = server.client.get(place, headers={"Host": f"evil.example:{port}"})
-        assert refused.status_code == 421 and set(refused.json()) == {"error", "hint"}
-        assert "evil.example" in refused.json()["error"] and "--allow-host" in refused.json()["hint"]
-    refused = server.predict(photo, Origin="http://evil.example")
-    assert refused.status_code == 403 and "--cors" in refused.json()["hint"]
-    assert server.predict(photo, Origin=server.url).status_code == 200
-    assert httpx.get(f"http://localhost:{port}/readyz", trust_env=False).status_code == 200
+def test_a_cookie_opens_what_changes_nothing() -> None:
+    """Images of a page carry the token in a cookie; a browser sends it for any page, so it does not open a POST."""
+    access = Access.of("127.0.0.1", is_public=False, token="s3cret")
+    assert status(access, call(cookie="s3cret")) is None
+    assert status(access, call(cookie="wrong")) == status(access, call()) == 401
+    assert status(access, call(method="POST", cookie="s3cret", origin="http://localhost:8000")) == 401
 
 
-def test_the_options(serve: Serve, headstart: Callable[..., Result], saved_run: SavedRun, photo: bytes) -> None:
-    """--allow-host adds a name, --cors an origin; an --allow-host that is no name is an error before anything is loaded."""
-    server = serve(saved_run.run, "--allow-host", "photos.example.org", "--cors", "http://shop.example")
-    assert server.client.get("/model", headers={"Host": "photos.example.org"}).status_code == 200
-    assert server.predict(photo, Origin="http://shop.example").status_code == 200
-    assert server.predict(photo, Origin="http://evil.example").status_code == 403
-    assert_explained(headstart("serve", saved_run.run, "--port", 0, "--allow-host", "http://x"), "is not a host name")
+def test_what_needs_no_token() -> None:
+    """Pages are open, by their beginning if they end with a slash; what lies beside them is not."""
+    access = Access.of("127.0.0.1", is_public=False, token="s3cret", pages=("/", "/page/"))
+    opened = {
+        path: access.problem(Call("GET", path, "localhost", None, None)) is None
+        for path in ("/", "/page/app.js", "/docs", "/healthz", "/page", "/pages/x", "/model", "/docs/x", "//")
+    }
+    assert [path for path, is_open in opened.items() if is_open] == ["/", "/page/app.js", "/docs", "/healthz"]

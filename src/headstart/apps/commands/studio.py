@@ -1,0 +1,91 @@
+"""`headstart studio`."""
+
+import logging
+import sys
+import webbrowser
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from headstart.apps.commands.serve import TOKEN_VARIABLE, token_in
+from headstart.apps.console import command, note, say
+from headstart.errors import explains_missing_packages
+from headstart.settings import TrainSettings
+
+DEFAULT_BACKBONE = TrainSettings().backbone
+
+
+@dataclass(frozen=True, slots=True)
+class _Doors:
+    """Where the studio listens, who may use it, and whether a browser is opened there."""
+
+    host: str
+    port: int
+    token: str
+    opens_browser: bool
+
+
+@command
+def studio(
+    data: Annotated[str, typer.Argument(metavar="DATA", help="Images in any form that train takes, or without labels.")],
+    project: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Where labels and runs are kept. [default: projects/NAME, NAME being that of DATA]"),
+    ] = None,
+    host: Annotated[
+        str, typer.Option(help="The address to listen on; 0.0.0.0 means all addresses of this machine.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0: any free port.")] = 8080,
+    token_file: Annotated[
+        Path | None, typer.Option(metavar="FILE", help=f"Requests must carry the token in this file (or in ${TOKEN_VARIABLE}).")
+    ] = None,
+    no_browser: Annotated[bool, typer.Option("--no-browser", help="Only print the address.")] = False,
+    backbone: Annotated[str, typer.Option(help="The network whose features the studio compares images by.")] = DEFAULT_BACKBONE,
+    weights: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Read the backbone's weights from this .safetensors or .pth file.")
+    ] = None,
+    offline: Annotated[bool, typer.Option("--offline", help="Never download anything.")] = False,
+) -> None:
+    """Look at images, label and correct them in the browser, and see how good a model is meanwhile.
+
+    Your files stay as they are: labels are kept in the project, which `train DATA --labels DIR` uses.
+
+    Examples:
+
+      headstart studio photos
+
+      headstart studio photos --project photos-labels --no-browser
+    """
+    settings = TrainSettings.of(effort="quick", backbone=backbone, weights=weights, offline=offline)
+    doors = _Doors(host, port, token_in(token_file), opens_browser=not no_browser)
+    _studio(data, project, settings, doors)
+
+
+@explains_missing_packages("the studio", extra="studio")
+def _studio(data: str, project: Path | None, settings: TrainSettings, doors: _Doors) -> None:
+    from headstart.apps.http.access import Access
+    from headstart.apps.http.limits import Limits
+    from headstart.apps.http.server import grace_seconds, is_public, listen, serve_forever
+    from headstart.apps.studio.session_opening import open_session
+    from headstart.apps.studio.studio_app import PAGES, build_studio
+
+    logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.WARNING)
+    limits = Limits()
+    host, token = doors.host, doors.token
+    with listen(host, doors.port) as listener, open_session(data, project, settings, limits) as session:
+        public = is_public(listener.getsockname()[0])
+        access = Access.of(host, is_public=public, token=token, pages=PAGES)
+        if public and not token:
+            note(f"{host} can be reached from other machines and needs no token: see --token-file")
+        address = f"http://{f'[{host}]' if ':' in host else host}:{listener.getsockname()[1]}"
+
+        def ready() -> None:
+            say(f"{session.name} at {address}  (Ctrl-C to stop); labels are kept in {session.project.folder}")
+            sys.stdout.flush()
+            if doors.opens_browser:
+                webbrowser.open(address)
+
+        app, grace = build_studio(session, access), min(5, grace_seconds(limits))
+        serve_forever(app, listener, ready, grace=grace, on_end=session.waiting.end)

@@ -1,0 +1,1 @@
+"""What servers share: who may ask, how much at once, how requests are read, how the process ends."""

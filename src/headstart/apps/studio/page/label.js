@@ -1,0 +1,73 @@
+/** The page that labels: what teaches the model most comes next, and a class can be made at any moment. */
+
+import { read } from "./api.js";
+import { newClass } from "./classes.js";
+import { Decider } from "./decider.js";
+import { button, count, make, percent } from "./elements.js";
+import { address } from "./state.js";
+import { NONE, store } from "./store.js";
+import { trying } from "./told.js";
+
+const NAME = "next";
+
+/** Shows the page in `place` until `signal` aborts. */
+export async function label(place, signal) {
+  if (!store.classes.length) {
+    firstClasses(place);
+    store.on(
+      "classes",
+      () => {
+        if (store.classes.length === 1) trying(() => begin(place, signal));
+      },
+      signal,
+    );
+    return;
+  }
+  await begin(place, signal);
+}
+
+async function begin(place, signal) {
+  const info = (await read("api/queues")).find((queue) => queue.name === NAME) ?? {
+    name: NAME,
+    title: "What to label next",
+    meaning: "",
+  };
+  if (signal.aborted) return;
+  const decider = new Decider(info, signal);
+  const progress = make("p", { class: "quiet", role: "status" });
+  decider.element
+    .querySelector(".bar a")
+    .replaceWith(make("a", { href: address("browse", { unlabelled: true }), text: "All unlabelled images" }));
+  decider.element.querySelector(".bar").after(progress);
+  decider.element.classList.add("with-note");
+  const draw = () =>
+    trying(async () => {
+      progress.textContent = howFar(await read("api/model", signal));
+    });
+  store.on("model", draw, signal);
+  draw();
+  place.replaceChildren(decider.element);
+  await decider.start();
+}
+
+/** Labels so far, the accuracy, and whether that is enough. */
+function howFar(model) {
+  const unlabelled = store.columns.get("label").reduce((sum, value) => sum + Number(value === NONE), 0);
+  const parts = [`${count(store.n - unlabelled)} labelled, ${count(unlabelled)} not.`];
+  if (model.accuracy !== null && model.accuracy !== undefined)
+    parts.push(`Accuracy by cross-validation: ${percent(model.accuracy)}.`);
+  if (model.enough) parts.push(`Enough for now: ${model.enough}`);
+  return parts.join(" ");
+}
+
+function firstClasses(place) {
+  place.replaceChildren(
+    make(
+      "div",
+      { class: "empty" },
+      make("h1", { text: "What do your images show?" }),
+      make("p", { text: "Name the first class, such as “ants”. You can make more at any moment, with the key c." }),
+      button("New class", () => newClass(), { class: "main" }),
+    ),
+  );
+}

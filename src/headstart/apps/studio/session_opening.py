@@ -1,0 +1,43 @@
+"""Opens a project with its images."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from headstart.apps.http.limits import Limits
+from headstart.apps.studio.runs import Runs
+from headstart.apps.studio.session import Session
+from headstart.data.catalog import open_data
+from headstart.data.reading import Reading
+from headstart.data.relabelling import paths_in
+from headstart.data.sources import class_name
+from headstart.errors import DataError
+from headstart.labelling.catalogue import Catalogue
+from headstart.labelling.project import open_project
+from headstart.labelling.workbench import Workbench
+from headstart.model.pretrained import open_backbone
+from headstart.progress import silent
+from headstart.record.places import check_outside
+from headstart.settings import TrainSettings
+from headstart.threads import one_blas_thread
+
+PROJECTS = "projects"  # the folder of projects that were given no other place
+
+
+@contextmanager
+def open_session(data: str, project: Path | None, settings: TrainSettings, limits: Limits) -> Iterator[Session]:
+    """The session of DATA; open while the block runs. Raises HeadstartError.
+
+    Meanwhile each thread computes its matrix products alone. Several fit and compare at once, and each wants that for its own
+    part: the first to end would give the others two threads again, with which a fit took seven times as long.
+    """
+    with one_blas_thread(), open_data(data, Reading(with_unlabelled=True), offline=settings.offline) as source:
+        if not source.candidates:
+            raise DataError(f"there is no image in {data}", hint="JPEG, PNG, WebP, BMP, TIFF, PPM and AVIF are read")
+        folder = project or Path(PROJECTS) / source.name
+        check_outside(folder, data, option="--project")
+        with open_project(folder) as opened:
+            catalogue = Catalogue.of(source.candidates, opened.log.classes())
+            keys = [class_name(path) for path in paths_in(source)]
+            bench = Workbench(catalogue, keys, opened.log, open_backbone(settings, silent), folder)
+            yield Session(source.name, data, [source], opened, bench, settings, Runs(opened.runs), limits)

@@ -1,0 +1,32 @@
+"""Which images without a label are unlike all that have one."""
+
+import numpy as np
+
+from headstart.model.familiarity import familiarity_of
+
+FEWEST = 50  # labelled images below which nearly everything would be unlike them
+GROWTH = 1.3  # so many times as many labels as when it was last judged: it is judged anew
+AT_ONCE = 8_192  # rows that are judged together
+
+
+class FamiliarityWatch:
+    """Judges anew when the labels have grown by a third."""
+
+    def __init__(self) -> None:
+        self._known = 0
+
+    def judge(
+        self, vectors: np.ndarray, rows: np.ndarray, labels: np.ndarray, groups: np.ndarray, others: np.ndarray
+    ) -> np.ndarray | None:
+        """(n_others,) float32: the distance of `others` to the labelled `rows`, as a multiple of the one that 1 % of images
+        like these exceed; above 1 an image is unfamiliar. None if it need not be judged anew.
+
+        `vectors` (n, n_features) of any float type are of the last layer; (n_rows,) `labels` and `groups` are of the rows.
+        """
+        if len(rows) < max(FEWEST, GROWTH * self._known) or not others.size:
+            return None
+        self._known = len(rows)
+        known = familiarity_of(vectors[rows].astype(np.float32), labels, groups)
+        parts = [others[start : start + AT_ONCE] for start in range(0, len(others), AT_ONCE)]
+        distances = np.concatenate([known.distances(vectors[part].astype(np.float32)) for part in parts])
+        return (distances / max(known.threshold, 1e-6)).astype(np.float32)
