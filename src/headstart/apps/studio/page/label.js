@@ -1,9 +1,8 @@
 /** The page that labels: what teaches the model most comes next, and a class can be made at any moment. */
 
 import { read } from "./api.js";
-import { newClass } from "./classes.js";
 import { Decider } from "./decider.js";
-import { button, count, make, percent } from "./elements.js";
+import { count, make, percent } from "./elements.js";
 import { address } from "./state.js";
 import { NONE, store } from "./store.js";
 import { trying } from "./told.js";
@@ -12,21 +11,6 @@ const NAME = "next";
 
 /** Shows the page in `place` until `signal` aborts. */
 export async function label(place, signal) {
-  if (!store.classes.length) {
-    firstClasses(place);
-    store.on(
-      "classes",
-      () => {
-        if (store.classes.length === 1) trying(() => begin(place, signal));
-      },
-      signal,
-    );
-    return;
-  }
-  await begin(place, signal);
-}
-
-async function begin(place, signal) {
   const info = (await read("api/queues")).find((queue) => queue.name === NAME) ?? {
     name: NAME,
     title: "What to label next",
@@ -45,6 +29,7 @@ async function begin(place, signal) {
       progress.textContent = howFar(await read("api/model", signal));
     });
   store.on("model", draw, signal);
+  store.on("classes", draw, signal);
   draw();
   place.replaceChildren(decider.element);
   await decider.start();
@@ -52,22 +37,11 @@ async function begin(place, signal) {
 
 /** Labels so far, the accuracy, and whether that is enough. */
 function howFar(model) {
+  if (!store.classes.length) return "Press c and type what the image shows, such as ants: that makes the first class.";
   const unlabelled = store.columns.get("label").reduce((sum, value) => sum + Number(value === NONE), 0);
   const parts = [`${count(store.n - unlabelled)} labelled, ${count(unlabelled)} not.`];
   if (model.accuracy !== null && model.accuracy !== undefined)
     parts.push(`Accuracy by cross-validation: ${percent(model.accuracy)}.`);
   if (model.enough) parts.push(`Enough for now: ${model.enough}`);
   return parts.join(" ");
-}
-
-function firstClasses(place) {
-  place.replaceChildren(
-    make(
-      "div",
-      { class: "empty" },
-      make("h1", { text: "What do your images show?" }),
-      make("p", { text: "Name the first class, such as “ants”. You can make more at any moment, with the key c." }),
-      button("New class", () => newClass(), { class: "main" }),
-    ),
-  );
 }
