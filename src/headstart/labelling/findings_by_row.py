@@ -16,6 +16,10 @@ from headstart.progress import Progress, silent
 # Of all checks, those on single images and pairs. Wrong labels follow the model that is fitted after each decision.
 OF_IMAGES = tuple(check for check in CHECKS if check.name not in ("label_error", "imbalance", "shortcut", "unreadable"))
 CHECK_NAMES = tuple(check.name for check in OF_IMAGES)
+# Of more images, features are projected to SHORT random directions (Johnson and Lindenstrauss 1984): all of 100,000 images, as the
+# checks copy them, are 2 GB. Cosines near 0.9 are then off by 0.012, those of copies by less.
+MANY, SHORT = 20_000, 256
+MEASURED, AT_ONCE = 5_000, 4_096  # images that the spread of features is measured on, and that are projected together
 NO_LABEL = ""  # of images without one, in what the checks see
 
 
@@ -75,7 +79,7 @@ def find_by_row(catalogue: Catalogue, n_last: int, progress: Progress = silent) 
     """What the checks find among the rows that are read and not excluded; features count up to the `n_last` first."""
     rows = np.flatnonzero(catalogue.readable() & (catalogue.columns["excluded"] == 0))
     images = images_of(catalogue, rows)
-    vectors = catalogue.vectors[rows, :n_last].astype(np.float32)
+    vectors = _compared(catalogue.vectors, rows, n_last)
     facts = tuple(catalogue.facts[row] for row in rows.tolist())
     twins = find_twins(images, facts, vectors)
     of_rows = groups_of(images, twins.pairs())
@@ -90,6 +94,19 @@ def find_by_row(catalogue: Catalogue, n_last: int, progress: Progress = silent) 
     checked = run_checks(evidence, OF_IMAGES, progress)
     findings = [finding for one in checked for finding in one.findings if finding.path in row_of]
     return FindingsByRow(tuple(_of_row(finding, row_of) for finding in findings), groups)
+
+
+def _compared(vectors: np.ndarray, rows: np.ndarray, n_last: int) -> np.ndarray:
+    """(n, n_features) float32 of (n,) rows, which images are compared by: their first `n_last` features, of many in short."""
+    if len(rows) <= MANY or n_last <= SHORT:
+        return vectors[rows, :n_last].astype(np.float32)
+    short = np.empty((len(rows), SHORT), np.float32)
+    scale = np.maximum(vectors[rows[:: len(rows) // MEASURED], :n_last].astype(np.float32).std(axis=0), 1e-6)
+    directions = np.random.default_rng(0).normal(size=(n_last, SHORT)).astype(np.float32) / scale[:, None]
+    for start in range(0, len(rows), AT_ONCE):
+        part = rows[start : start + AT_ONCE]
+        short[start : start + AT_ONCE] = vectors[part, :n_last].astype(np.float32) @ directions
+    return short
 
 
 def _of_row(finding: Finding, row_of: dict[str, int]) -> FoundOfRow:
