@@ -16,8 +16,8 @@ from headstart.progress import Progress, silent
 # Of all checks, those on single images and pairs. Wrong labels follow the model that is fitted after each decision.
 OF_IMAGES = tuple(check for check in CHECKS if check.name not in ("label_error", "imbalance", "shortcut", "unreadable"))
 CHECK_NAMES = tuple(check.name for check in OF_IMAGES)
-# Of more images, features are projected to SHORT random directions (Johnson and Lindenstrauss 1984): all of 100,000 images, as the
-# checks copy them, are 2 GB. Cosines near 0.9 are then off by 0.012, those of copies by less.
+# Features of more images are projected to SHORT random directions (Johnson and Lindenstrauss 1984): all of 100,000 images, as
+# the checks copy them, are 2 GB. Cosines near 0.9 are then off by 0.012, those of copies by less.
 MANY, SHORT = 20_000, 256
 MEASURED, AT_ONCE = 5_000, 4_096  # images that the spread of features is measured on, and that are projected together
 NO_LABEL = ""  # of images without one, in what the checks see
