@@ -73,27 +73,31 @@ def _member_of(archive: Path, parts: tuple[str, ...], file: Path, member: ZipMem
 
 def is_hidden(path: Path) -> bool:
     """Whether a file or folder belongs to a tool or the system (`.ipynb_checkpoints`, `__MACOSX`, `Thumbs.db`)."""
-    return path.name.startswith(".") or path.name.lower() in SYSTEM_NAMES
+    return _is_hidden_name(path.name)
+
+
+def _is_hidden_name(name: str) -> bool:
+    return name.startswith(".") or name.lower() in SYSTEM_NAMES
 
 
 def entries_of(folder: Path) -> list[Path]:
     """The entries of a folder that are not hidden, in natural order. Raises DataError."""
     with _scanned(folder) as entries:
-        found = [Path(entry.path) for entry in entries if not is_hidden(Path(entry.name))]
+        found = [Path(entry.path) for entry in entries if not _is_hidden_name(entry.name)]
     return sorted(found, key=lambda path: natural_order(path.name))
 
 
 def folders_of(folder: Path) -> list[Path]:
     """The folders in a folder that are not hidden, in natural order. Raises DataError."""
     with _scanned(folder) as entries:
-        found = [Path(entry.path) for entry in entries if entry.is_dir() and not is_hidden(Path(entry.name))]
+        found = [Path(entry.path) for entry in entries if entry.is_dir() and not _is_hidden_name(entry.name)]
     return sorted(found, key=lambda path: natural_order(path.name))
 
 
 def loose_images(folder: Path) -> list[Path]:
     """The files directly in a folder that are called like images, in natural order. Raises DataError."""
     with _scanned(folder) as entries:
-        files = [Path(entry.path) for entry in entries if entry.is_file() and not is_hidden(Path(entry.name))]
+        files = [Path(entry.path) for entry in entries if entry.is_file() and not _is_hidden_name(entry.name)]
     return sorted((file for file in files if file.suffix.lower() in IMAGE_ENDINGS), key=lambda file: natural_order(file.name))
 
 
@@ -135,5 +139,5 @@ def _walk(folder: Path) -> Iterator[tuple[Path, list[str]]]:
             folders.clear()
             continue
         walked.add(place)
-        folders[:] = sorted((name for name in folders if not is_hidden(Path(name))), key=natural_order)
-        yield Path(parent), [name for name in files if not is_hidden(Path(name))]
+        folders[:] = sorted((name for name in folders if not _is_hidden_name(name)), key=natural_order)
+        yield Path(parent), [name for name in files if not _is_hidden_name(name)]

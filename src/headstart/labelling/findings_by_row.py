@@ -101,7 +101,8 @@ def _compared(vectors: np.ndarray, rows: np.ndarray, n_last: int) -> np.ndarray:
     if len(rows) <= MANY or n_last <= SHORT:
         return vectors[rows, :n_last].astype(np.float32)
     short = np.empty((len(rows), SHORT), np.float32)
-    scale = np.maximum(vectors[rows[:: len(rows) // MEASURED], :n_last].astype(np.float32).std(axis=0), 1e-6)
+    scale = vectors[rows[:: max(1, len(rows) // MEASURED)], :n_last].astype(np.float32).std(axis=0)
+    scale[scale < 1e-6] = 1.0
     directions = np.random.default_rng(0).normal(size=(n_last, SHORT)).astype(np.float32) / scale[:, None]
     for start in range(0, len(rows), AT_ONCE):
         part = rows[start : start + AT_ONCE]
