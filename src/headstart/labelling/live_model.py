@@ -81,7 +81,7 @@ class LiveModel:
         present, numbered = np.unique(labels[fitted], return_inverse=True)  # classes without a label would only be in the way
         judged = len(rows) >= FEWEST
         fold_of = self._folds.deal(labels[fitted], groups[fitted]) if judged else np.full(len(fitted), -1)
-        solutions, head = self._solve(vectors[rows[fitted]].astype(np.float32), numbered, fold_of, len(present))
+        solutions, head = self._solve(_taken(vectors, rows[fitted]), numbered, fold_of, len(present))
         held_out, temperature = None, 1.0
         if judged:
             temperature = fit_temperature(solutions.held_out, numbered)
@@ -134,6 +134,14 @@ def sample_of(labels: np.ndarray, groups: np.ndarray, most: int, seed: int) -> n
     few = rank_in_class < most // (2 * len(sizes))
     first = np.lexsort((drawn, ~few))[:most]
     return np.flatnonzero(np.isin(groups, groups[first]))
+
+
+def _taken(vectors: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """(n, n_features) float32: some rows of vectors of any float type, without a copy in that type beside them."""
+    taken = np.empty((len(rows), vectors.shape[1]), np.float32)
+    for start in range(0, len(rows), AT_ONCE):
+        taken[start : start + AT_ONCE] = vectors[rows[start : start + AT_ONCE]]
+    return taken
 
 
 def _of_all_classes(head: Head, present: np.ndarray, n_classes: int) -> Head:

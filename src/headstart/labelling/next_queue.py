@@ -36,10 +36,10 @@ class NextQueue:
         return [row for row in self._rows.tolist() if is_open[row]]
 
     def _choose(self, catalogue: Catalogue, fit: LiveFit | None, done: set[int], n_labelled: int) -> None:
-        rows = np.flatnonzero(open_for_labels(catalogue, done))
-        if len(rows) > MOST_IMAGES:
-            rows = np.sort(np.random.default_rng(self._seed).choice(rows, MOST_IMAGES, replace=False))
-        known = np.concatenate([rows, catalogue.labelled()])
+        rows, labelled = (
+            self._some(those) for those in (np.flatnonzero(open_for_labels(catalogue, done)), catalogue.labelled())
+        )
+        known = np.concatenate([rows, labelled])
         labels = catalogue.columns["label"][known].astype(np.int64)
         vectors = catalogue.vectors[known].astype(np.float32)
         probabilities = None
@@ -48,6 +48,12 @@ class NextQueue:
             probabilities = fit.probabilities(vectors)[:, present]
         chosen = next_images(vectors, labels, probabilities, AT_ONCE, self._seed, np.arange(len(rows)))
         self._rows, self._chosen_for = known[chosen], n_labelled
+
+    def _some(self, rows: np.ndarray) -> np.ndarray:
+        """The rows, or MOST_IMAGES of them: the features of all may not fit in memory."""
+        if len(rows) <= MOST_IMAGES:
+            return rows
+        return np.sort(np.random.default_rng(self._seed).choice(rows, MOST_IMAGES, replace=False))
 
 
 def open_for_labels(catalogue: Catalogue, done: set[int]) -> np.ndarray:
