@@ -56,6 +56,9 @@ class Catalogue:
     n_read: int = 0  # rows that are read or cannot be
     lock: threading.RLock = field(default_factory=threading.RLock)  # held while labels and classes change
 
+    def __post_init__(self) -> None:
+        self._numbers = {name: number for number, name in enumerate(self.classes)}
+
     @classmethod
     def of(cls, candidates: Sequence[Candidate], classes: Iterable[str] = ()) -> "Catalogue":
         """A row for each candidate, not read yet, with the labels that came with the data and further classes."""
@@ -112,9 +115,10 @@ class Catalogue:
         if name is None:
             return NO_CLASS
         with self.lock:
-            if name not in self.classes:
+            number = self._numbers.setdefault(name, len(self.classes))
+            if number == len(self.classes):
                 self.classes.append(name)
-            return self.classes.index(name)
+            return number
 
     def class_name(self, number: int) -> str | None:
         """The name of a class; None for -1."""

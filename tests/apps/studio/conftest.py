@@ -120,9 +120,11 @@ def studio_of(
                     studio.until(lambda: not studio.get("/api/project")["scanning"])
                 yield studio
         finally:
-            if process.poll() is None:
+            code = process.poll()
+            if code is None:
                 process.terminate()
-            process.communicate(timeout=PATIENCE_SECONDS)
+            _, err = process.communicate(timeout=PATIENCE_SECONDS)
+            sys.stderr.write(err if code is None else f"the studio ended with {code}: {err}")  # shown where a test fails
 
 
 def draw(folder: Path, counts: dict[str, int], *, seed: int = 0, flipped: int = 0, flat: bool = False) -> Path:
