@@ -19,7 +19,7 @@ CHECK_NAMES = tuple(check.name for check in OF_IMAGES)
 # Features of more images are projected to SHORT random directions (Johnson and Lindenstrauss 1984): all of 100,000 images, as
 # the checks copy them, are 2 GB. Cosines near 0.9 are then off by 0.012, those of copies by less.
 MANY, SHORT = 20_000, 256
-MEASURED, AT_ONCE = 5_000, 4_096  # images that the spread of features is measured on, and that are projected together
+MEASURED, AT_ONCE = 2_000, 1_024  # images that the spread of features is measured on, and that are projected together
 NO_LABEL = ""  # of images without one, in what the checks see
 
 

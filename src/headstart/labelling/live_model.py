@@ -15,8 +15,8 @@ from headstart.model.softmax_regression import Regression, Solutions, fit_path, 
 from headstart.threads import cores, one_blas_thread
 
 FEWEST = 10  # labelled images below which nothing is said of the accuracy
-MOST_FITTED = 20_000  # labelled images; to so many a fit takes some seconds, and their features 160 MB
-AT_ONCE = 8192  # rows that are answered together
+MOST_FITTED = 10_000  # labelled images: to so many a fit takes a second, and their features 80 MB
+AT_ONCE = 2048  # rows that are answered together
 PATH = (1e-4, 1e-3, 1e-2)  # strengths that lead a first fit to its own
 
 

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 
 DIMENSIONS = 128  # of the sketch that rows are first compared by
-SAMPLE = 5_000  # rows that the mean and spread of features are measured on
-AT_ONCE = 8_192  # rows worked on together
+SAMPLE = 2_000  # rows that the mean and spread of features are measured on
+AT_ONCE = 1_024  # rows worked on together
 CLOSER_LOOK = 8  # times as many rows as asked for are compared with all their features
 
 
