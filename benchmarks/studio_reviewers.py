@@ -60,6 +60,7 @@ class Taught:
     n_labels: int
     probe: float  # accuracy of one as `train` fits it
     beside: float  # of the studio's own
+    at_random: float  # of a probe of as many images that were drawn
 
 
 def teach(train: Images, val: Images, network: Backbone, seed: int, n_labels: int = 40) -> Taught:
@@ -70,13 +71,19 @@ def teach(train: Images, val: Images, network: Backbone, seed: int, n_labels: in
         for _ in range(n_labels):
             _label_next(bench, train)
         rows = bench.catalogue.labelled()
-        labels = train.labels[rows]
         n_stages = train.vectors.shape[1] - bench.n_last
-        probe = fit_probe(train.vectors, labels, np.arange(len(rows)), len(train.classes), rows=rows, n_stage_features=n_stages)
         assert bench.fit is not None
         answers = np.array(bench.catalogue.classes)[bench.fit.head.logits(val.vectors).argmax(axis=1)]
-    right = probe.head.logits(val.vectors).argmax(axis=1) == val.labels
-    return Taught(len(rows), float(right.mean()), float((answers == np.array(val.classes)[val.labels]).mean()))
+    beside = float((answers == np.array(val.classes)[val.labels]).mean())
+    drawn = np.arange(n_labels)  # the images are in random order
+    return Taught(len(rows), _accuracy(train, rows, val, n_stages), beside, _accuracy(train, drawn, val, n_stages))
+
+
+def _accuracy(train: Images, rows: np.ndarray, val: Images, n_stages: int) -> float:
+    """Of a probe of some images, as `train` fits it."""
+    labels, groups = train.labels[rows], np.arange(len(rows))
+    probe = fit_probe(train.vectors, labels, groups, len(train.classes), rows=rows, n_stage_features=n_stages)
+    return float((probe.head.logits(val.vectors).argmax(axis=1) == val.labels).mean())
 
 
 def _label_next(bench: Workbench, train: Images) -> None:

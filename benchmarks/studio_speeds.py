@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import httpx
@@ -163,9 +164,9 @@ def _pages(client: httpx.Client, n: int) -> dict[str, float]:
         "sort": {"sort": "suspicion", "descending": True},
         "sort by path": {"filter": {"label": [3]}, "sort": "path"},
     }
-    found = {}
+    found: dict[str, float] = {}
     for name, order in orders.items():
-        of_order = [_timed(lambda order=order: client.post("/api/orders", json=order)) for _ in range(ASKED // 10)]
+        of_order = [_timed(partial(client.post, "/api/orders", json=order)) for _ in range(ASKED // 10)]
         found |= {f"{name}, {key}": value for key, value in percentiles(of_order).items()}
     pages = [
         _timed(lambda: client.post("/api/rows", json={"rows": rng.integers(n, size=PAGE_ROWS).tolist()})) for _ in range(ASKED)
