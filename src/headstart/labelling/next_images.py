@@ -7,7 +7,6 @@ from headstart.evaluation.intervals import TOO_FEW
 from headstart.evaluation.learning_curve import WORTH, LearningCurve
 
 FEW_LABELS = 5  # a class, up to which typical images are chosen; 2 to 20 do nearly as well (benchmarks/labelling.py)
-FEWEST_LABELS = 20  # in all, up to which typical images are chosen: a model of ten labels of two classes is misled by outliers
 UNSURE = 5  # times as many unsure images as are wanted: among these, different ones are chosen
 MOST_IMAGES = 20_000  # of more, so many are drawn
 MOST_CLUSTERS = 500  # as in TypiClust
@@ -31,11 +30,11 @@ def next_images(
     `vectors` are (n_images, n_features) float32, `labels` (n_images,) with -1 for none, `probabilities` (n_images, n_classes)
     by a model of the labels so far, None if there is none. With `candidates`, only these rows are chosen from.
 
-    With fewer than FEW_LABELS labels a class or FEWEST_LABELS in all, or without probabilities, typical images are chosen
-    (TypiClust, Hacohen, Dekel and Weinshall 2022): the images are clustered into as many clusters as there are labels and
-    wanted images, and the largest clusters without a label give their image nearest to the centre. A model of so few labels is
-    sure of the wrong things. With more labels the images of the smallest margin between the two most probable classes are
-    chosen, one of each cluster among the UNSURE * n least sure, so that they are not all alike (Zhdanov 2019).
+    With fewer than FEW_LABELS labels a class, or without probabilities, typical images are chosen (TypiClust, Hacohen, Dekel
+    and Weinshall 2022): the images are clustered into as many clusters as there are labels and wanted images, and the largest
+    clusters without a label give their image nearest to the centre. A model of so few labels is sure of the wrong things. With
+    more labels the images of the smallest margin between the two most probable classes are chosen, one of each cluster among
+    the UNSURE * n least sure, so that they are not all alike (Zhdanov 2019).
 
     On hand signs, monkeys and solar cells this is nowhere worse than random labelling (docs/studio.md has the figures).
     """
@@ -46,7 +45,7 @@ def next_images(
     if not n:
         return np.zeros(0, np.int64)
     n_labelled, n_classes = int((labels >= 0).sum()), 0 if probabilities is None else probabilities.shape[1]
-    if probabilities is None or n_classes < 2 or n_labelled < max(FEW_LABELS * n_classes, FEWEST_LABELS):
+    if probabilities is None or n_classes < 2 or n_labelled < FEW_LABELS * n_classes:
         around = np.concatenate([may, _some(np.flatnonzero(labels >= 0), rng)])
         return may[_typical(_projected(vectors, around, rng), len(may), n, rng)]
     best = np.partition(probabilities[may], -2, axis=1)[:, -2:]
