@@ -1,22 +1,19 @@
 """`headstart serve`."""
 
 import logging
-import os
 import signal
 import sys
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from headstart.apps.console import command, note, say
-from headstart.errors import SettingsError, explains_missing_packages
+from headstart.apps.console import command, say
+from headstart.apps.doors import Host, TokenFile, address_of, note_if_open, token_in
+from headstart.errors import explains_missing_packages
 
 if TYPE_CHECKING:
     from headstart.apps.http.limits import Limits
-
-TOKEN_VARIABLE = "HEADSTART_TOKEN"
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,13 +30,9 @@ class _Doors:
 @command
 def serve(
     models: Annotated[list[str], typer.Argument(metavar="MODEL", help="A run, model or export folder, or NAME=FOLDER.")],
-    host: Annotated[
-        str, typer.Option(help="The address to listen on; 0.0.0.0 means all addresses of this machine.")
-    ] = "127.0.0.1",
+    host: Host = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="0: any free port.")] = 8000,
-    token_file: Annotated[
-        Path | None, typer.Option(metavar="FILE", help=f"Requests must carry the token in this file (or in ${TOKEN_VARIABLE}).")
-    ] = None,
+    token_file: TokenFile = None,
     cors: Annotated[
         list[str] | None, typer.Option(metavar="ORIGIN", help="Origin of web pages that may use this server; can be repeated.")
     ] = None,
@@ -110,9 +103,8 @@ def _serve(models: list[str], limits: "Limits", doors: _Doors, device: str) -> N
         access = Access.of(host, is_public=public, token=doors.token, origins=doors.origins, names=doors.names)
         served = {name: Served(name, place, device, load(place, device)) for name, place in places.items()}
         service = Service(served, limits)
-        if public and not doors.token:
-            note(f"{host} can be reached from other machines and needs no token: see --token-file")
-        address = f"http://{f'[{host}]' if ':' in host else host}:{listener.getsockname()[1]}"
+        note_if_open(host, public=public, token=doors.token)
+        address = address_of(listener, host)
 
         def ready() -> None:
             say(f"serving {', '.join(served)} at {address}  (Ctrl-C to stop)")
@@ -120,16 +112,3 @@ def _serve(models: list[str], limits: "Limits", doors: _Doors, device: str) -> N
 
         app, grace = build_application(service, access), grace_seconds(limits)
         serve_forever(app, listener, ready, grace=grace, on_hangup=service.reload_and_log)
-
-
-def token_in(file: Path | None) -> str:
-    """The token from the file, else from the environment; "" without either. Raises SettingsError if it cannot be used."""
-    if file is None and not os.environ.get(TOKEN_VARIABLE):
-        return ""
-    place = f"${TOKEN_VARIABLE}" if file is None else str(file)
-    token = os.environ[TOKEN_VARIABLE].strip() if file is None else file.read_bytes().decode("utf-8", "replace").strip()
-    if not token or not token.isascii() or any(sign.isspace() for sign in token):
-        raise SettingsError(
-            f"{place} does not contain a token", hint="write one line of letters and digits, e.g. from: openssl rand -hex 32"
-        )
-    return token

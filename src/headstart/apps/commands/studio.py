@@ -9,8 +9,8 @@ from typing import Annotated
 
 import typer
 
-from headstart.apps.commands.serve import TOKEN_VARIABLE, token_in
-from headstart.apps.console import command, note, say
+from headstart.apps.console import command, say
+from headstart.apps.doors import Host, TokenFile, address_of, note_if_open, token_in
 from headstart.errors import explains_missing_packages
 from headstart.settings import TrainSettings
 
@@ -34,13 +34,9 @@ def studio(
         Path | None,
         typer.Option(metavar="DIR", help="Where labels and runs are kept. [default: projects/NAME, NAME being that of DATA]"),
     ] = None,
-    host: Annotated[
-        str, typer.Option(help="The address to listen on; 0.0.0.0 means all addresses of this machine.")
-    ] = "127.0.0.1",
+    host: Host = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="0: any free port.")] = 8080,
-    token_file: Annotated[
-        Path | None, typer.Option(metavar="FILE", help=f"Requests must carry the token in this file (or in ${TOKEN_VARIABLE}).")
-    ] = None,
+    token_file: TokenFile = None,
     no_browser: Annotated[bool, typer.Option("--no-browser", help="Only print the address.")] = False,
     backbone: Annotated[str, typer.Option(help="The network whose features the studio compares images by.")] = DEFAULT_BACKBONE,
     weights: Annotated[
@@ -77,9 +73,8 @@ def _studio(data: str, project: Path | None, settings: TrainSettings, doors: _Do
     with listen(host, doors.port) as listener, open_session(data, project, settings, limits) as session:
         public = is_public(listener.getsockname()[0])
         access = Access.of(host, is_public=public, token=token, pages=PAGES)
-        if public and not token:
-            note(f"{host} can be reached from other machines and needs no token: see --token-file")
-        address = f"http://{f'[{host}]' if ':' in host else host}:{listener.getsockname()[1]}"
+        note_if_open(host, public=public, token=token)
+        address = address_of(listener, host)
 
         def ready() -> None:
             say(f"{session.name} at {address}  (Ctrl-C to stop); labels are kept in {session.project.folder}")
