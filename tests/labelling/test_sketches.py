@@ -48,7 +48,7 @@ def test_rows_that_cannot_be_read_are_like_nothing() -> None:
     vectors[90:], known[90:] = 1_000, False
     sketches = Sketches.of(vectors, known)
     assert not sketches.to(vectors[0])[90:].any()
-    assert np.abs(sketches.mean).max() < 100
+    assert np.abs(sketches.projection.mean).max() < 100
 
 
 def test_a_feature_that_never_changes_does_no_harm() -> None:

@@ -79,10 +79,6 @@ class Catalogue:
     def __len__(self) -> int:
         return len(self.digests)
 
-    def column(self, name: str) -> np.ndarray:
-        """(n,) of any column. Raises KeyError."""
-        return self.columns[name]
-
     def digest(self, row: int) -> str:
         """The SHA-256 of a row's file, 64 hexadecimal digits; all zero if it was not read."""
         return self.digests[row].tobytes().hex()

@@ -11,15 +11,16 @@ from headstart.audit.twins import Twins, find_twins
 from headstart.data.dataset import Dataset, LabelledImage
 from headstart.data.splits import groups_of
 from headstart.labelling.catalogue import NO_CLASS, SPLITS, Catalogue
+from headstart.labelling.random_projection import RandomProjection
 from headstart.progress import Progress, silent
 
 # Of all checks, those on single images and pairs. Wrong labels follow the model that is fitted after each decision.
 OF_IMAGES = tuple(check for check in CHECKS if check.name not in ("label_error", "imbalance", "shortcut", "unreadable"))
 CHECK_NAMES = tuple(check.name for check in OF_IMAGES)
-# Features of more images are projected to SHORT random directions (Johnson and Lindenstrauss 1984): all of 100,000 images, as
+# Features of more images are projected to SHORT random directions: all of 100,000 images, as
 # the checks copy them, are 2 GB. Cosines near 0.9 are then off by 0.012, those of copies by less.
 MANY, SHORT = 20_000, 256
-MEASURED, AT_ONCE = 2_000, 1_024  # images that the spread of features is measured on, and that are projected together
+MEASURED = 2_000  # images that the spread of features is measured on
 NO_LABEL = ""  # of images without one, in what the checks see
 
 
@@ -86,7 +87,7 @@ def find_by_row(catalogue: Catalogue, n_last: int, progress: Progress = silent) 
     groups = np.arange(len(catalogue))
     groups[rows] = len(catalogue) + of_rows
     labelled = catalogue.columns["label"][rows] != NO_CLASS
-    classes = tuple(name for name in catalogue.classes)
+    classes = tuple(catalogue.classes)
     if not labelled.all():  # most checks compare images of one class: those without one are a class of their own
         classes = (NO_LABEL, *classes)
     evidence = Evidence(Dataset("", images, classes, ()), facts, vectors, _without_labels(twins, labelled), None)
@@ -100,14 +101,8 @@ def _compared(vectors: np.ndarray, rows: np.ndarray, n_last: int) -> np.ndarray:
     """(n, n_features) float32 of (n,) rows, which images are compared by: their first `n_last` features, of many in short."""
     if len(rows) <= MANY or n_last <= SHORT:
         return vectors[rows, :n_last].astype(np.float32)
-    short = np.empty((len(rows), SHORT), np.float32)
-    scale = vectors[rows[:: max(1, len(rows) // MEASURED)], :n_last].astype(np.float32).std(axis=0)
-    scale[scale < 1e-6] = 1.0
-    directions = np.random.default_rng(0).normal(size=(n_last, SHORT)).astype(np.float32) / scale[:, None]
-    for start in range(0, len(rows), AT_ONCE):
-        part = rows[start : start + AT_ONCE]
-        short[start : start + AT_ONCE] = vectors[part, :n_last].astype(np.float32) @ directions
-    return short
+    sample = vectors[rows[:: max(1, len(rows) // MEASURED)], :n_last]
+    return RandomProjection.of(sample, SHORT, np.random.default_rng(0)).of_rows(vectors[:, :n_last], rows)
 
 
 def _of_row(finding: Finding, row_of: dict[str, int]) -> FoundOfRow:

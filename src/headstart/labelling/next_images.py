@@ -5,6 +5,7 @@ import numpy as np
 from headstart.data.wording import counted
 from headstart.evaluation.intervals import TOO_FEW
 from headstart.evaluation.learning_curve import WORTH, LearningCurve
+from headstart.labelling.random_projection import RandomProjection, of_length_one
 
 FEW_LABELS = 5  # a class, up to which typical images are chosen; 2 to 20 do nearly as well (benchmarks/labelling.py)
 UNSURE = 5  # times as many unsure images as are wanted: among these, different ones are chosen
@@ -13,7 +14,6 @@ MOST_CLUSTERS = 500  # as in TypiClust
 DIMENSIONS = 64  # of the random projection in which images are compared
 FITTED_ON = 4_000  # images that centres of clusters are fitted to
 ROUNDS, TRIES = 8, 4  # of k-means; of points that may be its next centre
-BLOCK = 1_024  # images that are projected at once
 DOUBTFUL = 3 * WORTH  # what the last doubling may have gained at most, by its interval, if labels are enough
 
 
@@ -40,13 +40,13 @@ def next_images(
     """
     rng = np.random.default_rng(seed)
     may = np.flatnonzero(labels < 0) if candidates is None else np.unique(candidates[labels[candidates] < 0])
-    may = _some(may, rng)
+    may = some_of(may, rng)
     n = min(n, len(may))
     if not n:
         return np.zeros(0, np.int64)
     n_labelled, n_classes = int((labels >= 0).sum()), 0 if probabilities is None else probabilities.shape[1]
     if probabilities is None or n_classes < 2 or n_labelled < FEW_LABELS * n_classes:
-        around = np.concatenate([may, _some(np.flatnonzero(labels >= 0), rng)])
+        around = np.concatenate([may, some_of(np.flatnonzero(labels >= 0), rng)])
         return may[_typical(_projected(vectors, around, rng), len(may), n, rng)]
     best = np.partition(probabilities[may], -2, axis=1)[:, -2:]
     unsure = may[np.argsort(best[:, 1] - best[:, 0], kind="stable")[: UNSURE * n]]
@@ -69,8 +69,8 @@ def enough(curve: LearningCurve, n_classes: int) -> str | None:
     return f"Enough for now: {measured}."
 
 
-def _some(rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """The rows, or MOST_IMAGES of them."""
+def some_of(rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """The rows, or MOST_IMAGES of them, in their order: the features of all may not fit in memory."""
     return rows if len(rows) <= MOST_IMAGES else np.sort(rng.choice(rows, MOST_IMAGES, replace=False))
 
 
@@ -142,12 +142,6 @@ def _nearest(points: np.ndarray, centres: np.ndarray) -> tuple[np.ndarray, np.nd
 
 
 def _projected(vectors: np.ndarray, rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """(n_rows, DIMENSIONS) float32: standardised, projected along random directions, of length 1."""
+    """(n_rows, DIMENSIONS) float32 of length 1."""
     sample = vectors[rows if len(rows) <= FITTED_ON else rng.choice(rows, FITTED_ON, replace=False)]
-    middle, spread = sample.mean(axis=0), np.maximum(sample.std(axis=0), 1e-6)
-    directions = rng.normal(size=(vectors.shape[1], DIMENSIONS)).astype(np.float32)
-    points = np.empty((len(rows), DIMENSIONS), np.float32)
-    for start in range(0, len(rows), BLOCK):
-        block = slice(start, start + BLOCK)
-        points[block] = ((vectors[rows[block]] - middle) / spread) @ directions
-    return points / np.maximum(np.linalg.norm(points, axis=1, keepdims=True), 1e-6)
+    return of_length_one(RandomProjection.of(sample, DIMENSIONS, rng).of_rows(vectors, rows))

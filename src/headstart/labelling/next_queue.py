@@ -6,7 +6,7 @@ import numpy as np
 
 from headstart.labelling.catalogue import NO_CLASS, Catalogue
 from headstart.labelling.live_model import LiveFit
-from headstart.labelling.next_images import MOST_IMAGES, next_images
+from headstart.labelling.next_images import next_images, some_of
 from headstart.labelling.queues import Item
 
 QUEUE = "next"
@@ -37,7 +37,8 @@ class NextQueue:
 
     def _choose(self, catalogue: Catalogue, fit: LiveFit | None, done: set[int], n_labelled: int) -> None:
         rows, labelled = (
-            self._some(those) for those in (np.flatnonzero(open_for_labels(catalogue, done)), catalogue.labelled())
+            some_of(those, np.random.default_rng(self._seed))
+            for those in (np.flatnonzero(open_for_labels(catalogue, done)), catalogue.labelled())
         )
         known = np.concatenate([rows, labelled])
         labels = catalogue.columns["label"][known].astype(np.int64)
@@ -48,12 +49,6 @@ class NextQueue:
             probabilities = fit.probabilities(vectors)[:, present]
         chosen = next_images(vectors, labels, probabilities, AT_ONCE, self._seed, np.arange(len(rows)))
         self._rows, self._chosen_for = known[chosen], n_labelled
-
-    def _some(self, rows: np.ndarray) -> np.ndarray:
-        """The rows, or MOST_IMAGES of them: the features of all may not fit in memory."""
-        if len(rows) <= MOST_IMAGES:
-            return rows
-        return np.sort(np.random.default_rng(self._seed).choice(rows, MOST_IMAGES, replace=False))
 
 
 def open_for_labels(catalogue: Catalogue, done: set[int]) -> np.ndarray:

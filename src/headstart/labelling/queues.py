@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from headstart.audit.checks import check_named
-from headstart.labelling.catalogue import NO_CLASS, Catalogue
+from headstart.labelling.catalogue import Catalogue
 from headstart.labelling.findings_by_row import CHECK_NAMES, FindingsByRow
 
 LABEL_ERROR = "label_error"
@@ -65,12 +65,12 @@ def _queue_of(why: str) -> str:
 def doubted(catalogue: Catalogue) -> np.ndarray:
     """Rows whose labels the model doubts, the most suspicious first."""
     columns = catalogue.columns
-    with np.errstate(invalid="ignore"):  # NaN: of rows that the model did not judge
-        suspicious = columns["suspicion"] >= DOUBTED
-    differs = (columns["predicted"] != columns["label"]) & ~np.isnan(columns["suspicion"])
-    usable = catalogue.readable() & (columns["label"] != NO_CLASS) & (columns["excluded"] == 0)
-    rows = np.flatnonzero(usable & (suspicious | differs))
-    ordered: np.ndarray = rows[np.argsort(-columns["suspicion"][rows], kind="stable")]
+    rows = catalogue.labelled()
+    suspicion = columns["suspicion"][rows]  # NaN: of rows that the model did not judge
+    differs = (columns["predicted"][rows] != columns["label"][rows]) & ~np.isnan(suspicion)
+    with np.errstate(invalid="ignore"):
+        doubtful = (suspicion >= DOUBTED) | differs
+    ordered: np.ndarray = rows[doubtful][np.argsort(-suspicion[doubtful], kind="stable")]
     return ordered
 
 

@@ -62,10 +62,7 @@ def kept_sample(file: Path, catalogue: Catalogue) -> ReviewSample | None:
         with np.load(file, allow_pickle=False) as kept:
             if int(kept["form"]) != FORM:
                 return None
-            digests, columns = (
-                kept["digests"],
-                {name: kept[name] for name in COLUMNS},
-            )
+            digests, columns = kept["digests"], {name: kept[name] for name in COLUMNS}
     except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
         warnings.warn(f"{file} is damaged; a new sample is drawn: {error}", HeadstartWarning, stacklevel=2)
         return None

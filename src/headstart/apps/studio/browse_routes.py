@@ -35,7 +35,7 @@ def browsing(session: Session) -> APIRouter:
     async def column(name: str, request: Request) -> Response:
         if name not in SHOWN_COLUMNS:
             raise Problem(404, f"there is no column {name}", f"one of {', '.join(SHOWN_COLUMNS)}")
-        values = bench.catalogue.column(name)
+        values = bench.catalogue.columns[name]
         content = values.astype(values.dtype.newbyteorder("<"), copy=False).tobytes()
         tag = f'"{hashlib.blake2b(content, digest_size=12).hexdigest()}"'
         headers = {"X-Dtype": values.dtype.name, "ETag": tag, "Cache-Control": "no-cache"}
