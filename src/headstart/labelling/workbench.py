@@ -109,6 +109,11 @@ class Workbench:
         """How many images are read; the last one counts when what was found is noted, so that nobody misses the end."""
         return self.catalogue.n_read if self.scanned else min(self.catalogue.n_read, len(self.catalogue) - 1)
 
+    @property
+    def map_version(self) -> int:
+        """0 until the map is made, then 1."""
+        return int(self.places is not None)
+
     def begin_map(self) -> None:
         """Has the map made, once all images are read; `places` is set when it is done."""
         if self.scanned and self._mapping.acquire(blocking=False):

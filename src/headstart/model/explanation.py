@@ -37,11 +37,7 @@ class Explainer:
     @classmethod
     def of(cls, head: Head, preprocess: Preprocess, extractor: Extractor) -> "Explainer":
         """The explainer of a model's parts. Raises SettingsError if the network's features have no places."""
-        if extractor.graph is None:
-            raise SettingsError(
-                "the maps of this network are not at hand", hint="name the run or its model folder, and compute on the CPU"
-            )
-        return cls(head, preprocess, extractor, ActivationMaps.of(extractor.graph))
+        return cls(head, preprocess, extractor, maps_of(extractor))
 
     def explain(self, data: bytes, present: np.ndarray | None = None, number: int | None = None) -> Explanation:
         """The explanation of the answer for the bytes of an image file, in the first view that the network sees.
@@ -56,6 +52,15 @@ class Explainer:
         known = self.head.weight if present is None else self.head.weight[present]
         shares = self.maps.shares(view, self.head.weight[number] - known.mean(axis=0))
         return Explanation(number, _over_picture(shares, self.preprocess, decoded.rgb.width, decoded.rgb.height))
+
+
+def maps_of(extractor: Extractor) -> ActivationMaps:
+    """The maps behind the features of an extractor. Raises SettingsError if there are none."""
+    if extractor.graph is None:
+        raise SettingsError(
+            "the maps of this network are not at hand", hint="name the run or its model folder, and compute on the CPU"
+        )
+    return ActivationMaps.of(extractor.graph)
 
 
 def _over_picture(shares: np.ndarray, preprocess: Preprocess, width: int, height: int) -> np.ndarray:

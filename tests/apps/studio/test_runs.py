@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 from conftest import SavedRun
 
@@ -95,3 +96,19 @@ def test_an_image_that_is_tried(studio: Studio, saved_run: SavedRun) -> None:
         answer = studio.client.post("/api/try", content=wrong)
         assert answer.status_code == 422 and answer.json()["hint"]
     assert studio.client.post("/api/try", content=b" " * 33_000_000).status_code == 413
+
+
+def test_where_an_answer_comes_from(studio: Studio) -> None:
+    """Of a row the class that is shown is explained, of another image the most probable one; the map covers the picture."""
+    studio.await_model()
+    row = studio.row(3)
+    found = studio.post("/api/explain", {"row": 3}).json()
+    assert (
+        found["class"] == studio.get("/api/project")["classes"][row["predicted"]] and repr(found["class"]) in found["sentence"]
+    )
+    assert np.array(found["map"]).shape == (28, 28) and np.array(found["map"]).any()
+    data = studio.client.get(f"/images/{row['digest']}").content
+    other = studio.client.post("/api/explain", content=data).json()
+    assert np.array(other["map"]).any() and other["class"] in studio.get("/api/project")["classes"]
+    for answer in (studio.post("/api/explain", {"row": 99}), studio.post("/api/explain", {"file": "/etc/passwd"})):
+        assert answer.status_code == 422 and answer.json()["hint"]

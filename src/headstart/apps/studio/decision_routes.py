@@ -91,7 +91,7 @@ def telling(session: Session) -> APIRouter:
                 or bench.scanned != was_scanned
                 or (model is not None and model != bench.version)
                 or (bench.n_read != n_read if n_read is not None else not bench.scanned)
-                or (map is not None and map != int(bench.places is not None))
+                or (map is not None and map != bench.map_version)
                 or bench.problem != problem
             )
 
@@ -102,7 +102,7 @@ def telling(session: Session) -> APIRouter:
             "last": max((decision.number for decision in decisions), default=since),
             "changes": changes_as_json(bench, decisions),
             "model": bench.version,
-            "map": int(bench.places is not None),
+            "map": bench.map_version,
             "classes": list(bench.catalogue.classes),
             "problem": bench.problem or None,
         }

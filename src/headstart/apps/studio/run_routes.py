@@ -1,6 +1,8 @@
 """Requests that train, and try what was learnt."""
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Request
@@ -74,12 +76,8 @@ def trying(session: Session) -> APIRouter:
 
     @router.post("/api/try", summary="What the model beside you says of an image")
     async def answer(request: Request) -> dict[str, Any]:
-        body = Body(session.room)
-        try:
-            ((_, data), *_) = await read_images(request, body, session.limits)
+        async with _image_in(request, session) as data:
             return await asyncio.to_thread(session.answer, data)
-        finally:
-            body.give_back()
 
     @router.post("/api/explain", summary="Where in an image, or in that of a row, the answer comes from")
     async def explained(request: Request) -> dict[str, Any]:
@@ -92,11 +90,18 @@ def trying(session: Session) -> APIRouter:
             return await asyncio.to_thread(
                 lambda: session.explain(session.checked_bytes(session.bench.catalogue.digest(row)), row)
             )
-        body = Body(session.room)
-        try:
-            ((_, data), *_) = await read_images(request, body, session.limits)
+        async with _image_in(request, session) as data:
             return await asyncio.to_thread(session.explain, data)
-        finally:
-            body.give_back()
 
     return router
+
+
+@asynccontextmanager
+async def _image_in(request: Request, session: Session) -> AsyncIterator[bytes]:
+    """The bytes of the first image of a request, which take up room while the block runs. Raises Problem."""
+    body = Body(session.room)
+    try:
+        ((_, data), *_) = await read_images(request, body, session.limits)
+        yield data
+    finally:
+        body.give_back()

@@ -5,6 +5,7 @@ import re
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -19,9 +20,12 @@ from headstart.errors import DataError, HeadstartError, SettingsError
 from headstart.evaluation.probabilities import softmax
 from headstart.labelling.catalogue import NO_CLASS, READ, SPLITS
 from headstart.labelling.findings_by_row import CHECK_NAMES
+from headstart.labelling.live_model import LiveFit
 from headstart.labelling.project import Project
 from headstart.labelling.workbench import Workbench
-from headstart.model.explanation import WHAT_IT_SAYS, Explainer
+from headstart.model.activation_maps import ActivationMaps
+from headstart.model.explanation import WHAT_IT_SAYS, Explainer, maps_of
+from headstart.model.extractor import Frozen
 from headstart.model.pipeline import Pipeline
 from headstart.model.thumbnails import ChangedImage, Thumbnails
 from headstart.settings import TrainSettings
@@ -101,14 +105,11 @@ class Session:
     def answer(self, data: bytes) -> dict[str, Any]:
         """What the model beside the person says of the bytes of an image. Raises Problem."""
         bench = self.bench
-        if bench.fit is None:
-            raise Problem(409, "there is no model yet", "label some images of two classes first")
-        frozen = bench.backbone.frozen
-        assert frozen is not None
+        fit, frozen = self._model()
         (opened,) = Pipeline(bench.backbone.preprocess, frozen.extractor).run_here([data], self.limits.image_pixels)
         if opened.vector is None:
             raise Problem(422, f"the image cannot be read: {opened.problem}", "send another")
-        probabilities = softmax(bench.fit.head.logits(opened.vector[None]))[0]
+        probabilities = softmax(fit.head.logits(opened.vector[None]))[0]
         best = np.argsort(-probabilities)[:NEAREST_CLASSES].tolist()
         of_class = bench.nearest_by_class_to(opened.vector)
         return {
@@ -121,13 +122,11 @@ class Session:
 
     def explain(self, data: bytes, row: int | None = None) -> dict[str, Any]:
         """Where in the bytes of an image the model's answer comes from, or the answer for a row. Raises Problem."""
-        fit, frozen = self.bench.fit, self.bench.backbone.frozen
-        if fit is None or frozen is None:
-            raise Problem(409, "there is no model yet", "label some images of two classes first")
+        fit, frozen = self._model()
         predicted = NO_CLASS if row is None else int(self.bench.catalogue.columns["predicted"][row])
         number = None if predicted == NO_CLASS else predicted
         try:
-            explainer = Explainer.of(fit.head, frozen.preprocess, frozen.extractor)
+            explainer = Explainer(fit.head, frozen.preprocess, frozen.extractor, self._maps)
             found = explainer.explain(data, np.unique(fit.labels), number)
         except UnreadableImage as error:
             raise Problem(422, f"the image cannot be read: {error.reason}", "send another") from error
@@ -135,6 +134,18 @@ class Session:
             raise Problem(409, error.message, error.hint or "use another backbone") from error
         name = self.bench.catalogue.class_name(found.number)
         return {"class": name, "map": found.shares.tolist(), "sentence": WHAT_IT_SAYS.format(name)}
+
+    @cached_property
+    def _maps(self) -> ActivationMaps:
+        """Of the network, which stays the same while the heads on it change. Raises SettingsError."""
+        return maps_of(self._model()[1].extractor)
+
+    def _model(self) -> tuple[LiveFit, Frozen]:
+        """The fit of this moment and its network. Raises Problem."""
+        fit, frozen = self.bench.fit, self.bench.backbone.frozen
+        if fit is None or frozen is None:
+            raise Problem(409, "there is no model yet", "label some images of two classes first")
+        return fit, frozen
 
     def as_json(self) -> dict[str, Any]:
         """What the page must know first."""
@@ -156,6 +167,6 @@ class Session:
             "problem": bench.problem or None,
             "last": bench.book.last,
             "model": bench.version,
-            "map": int(bench.places is not None),
+            "map": bench.map_version,
             "has_val": "val" in splits,
         }
