@@ -108,7 +108,7 @@ class MadeBench(Workbench):
 
     def _scan(self) -> None:
         self.scanned = True
-        self._changed()
+        self.changed()
 
 
 def made_vectors(images: Images, n: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:

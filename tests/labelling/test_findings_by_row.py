@@ -26,7 +26,8 @@ def catalogue(labels: list[str | None], splits: dict[int, str] | None = None) ->
     made = Catalogue.of(candidates)
     made.vectors = rng.normal(size=(len(labels), 40)).astype(np.float16)
     made.digests[:] = rng.integers(256, size=made.digests.shape)
-    made.facts |= {row: replace(FACTS, dhash=int(rng.integers(2**63))) for row in range(len(labels))}
+    for row in range(len(labels)):
+        made.describe(row, replace(FACTS, dhash=int(rng.integers(2**63))))
     made.columns["state"][:] = READ
     made.columns["width"][:], made.columns["height"][:] = 200, 150
     made.n_read = len(labels)
@@ -35,7 +36,8 @@ def catalogue(labels: list[str | None], splits: dict[int, str] | None = None) ->
 
 def copy_row(made: Catalogue, row: int, of: int) -> None:
     """Makes a row the same file as another."""
-    made.vectors[row], made.digests[row], made.facts[row] = made.vectors[of], made.digests[of], made.facts[of]
+    made.vectors[row], made.digests[row] = made.vectors[of], made.digests[of]
+    made.columns["dhash"][row] = made.columns["dhash"][of]
 
 
 def labelled(n: int = N) -> list[str | None]:
@@ -95,7 +97,7 @@ def test_features_of_many_images_are_shortened(monkeypatch: pytest.MonkeyPatch) 
     made.vectors = rng.normal(size=(400, 900)).astype(np.float16)
     copy_row(made, 11, of=4)
     made.vectors[21] = made.vectors[40] + 0.05 * rng.normal(size=900)
-    made.facts[21] = made.facts[40]
+    made.columns["dhash"][21] = made.columns["dhash"][40]
     whole = find_by_row(made, 900)
     monkeypatch.setattr("headstart.labelling.findings_by_row.MANY", 100)
     short = find_by_row(made, 900)

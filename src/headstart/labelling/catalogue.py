@@ -9,10 +9,12 @@ import numpy as np
 from headstart.data.dataset import LabelledImage
 from headstart.data.facts import ImageFacts
 from headstart.data.sources import Candidate, natural_order
+from headstart.labelling.features_on_disk import FeaturesOnDisk
 
 SPLITS = ("", "train", "val", "test")  # by number, as in the column `split`
 WAITING, READ, UNREADABLE = 0, 1, 2  # of a row, as in the column `state`
 NO_CLASS = -1
+FACTS = ("brightness", "sharpness", "contrast", "red", "green", "blue", "dhash")  # that are columns, besides the size
 DIGEST_BYTES = 32
 # Values of a column before anything is known of a row.
 COLUMNS: dict[str, tuple[type[np.generic], float]] = {
@@ -27,6 +29,12 @@ COLUMNS: dict[str, tuple[type[np.generic], float]] = {
     "height": (np.int32, 0),
     "brightness": (np.float32, np.nan),
     "sharpness": (np.float32, np.nan),
+    "contrast": (np.float32, np.nan),
+    "red": (np.float32, np.nan),  # mean of the channel
+    "green": (np.float32, np.nan),
+    "blue": (np.float32, np.nan),
+    "dhash": (np.uint64, 0),
+    "format": (np.uint8, 0),  # of the file: a number of Catalogue.formats
     "predicted": (np.int32, NO_CLASS),
     "confidence": (np.float32, np.nan),
     "suspicion": (np.float32, np.nan),  # one minus the probability of the label, by a model that never saw the image
@@ -48,11 +56,10 @@ class Catalogue:
     folders: list[str]
     columns: dict[str, np.ndarray]  # name -> (n,)
     digests: np.ndarray  # (n, 32) uint8: SHA-256 of the files' bytes; 0 until a row is read
-    facts: dict[int, ImageFacts] = field(default_factory=dict)
     problems: dict[int, str] = field(default_factory=dict)  # why a row cannot be read
-    vectors: np.ndarray = field(
-        default_factory=lambda: np.empty((0, 0), np.float16)
-    )  # (n, n_features), once the first is known
+    formats: list[str] = field(default_factory=list)  # that files have, by number
+    # (n, n_features); if nobody has put a FeaturesOnDisk there, an array once the first row is known
+    vectors: np.ndarray | FeaturesOnDisk = field(default_factory=lambda: np.empty((0, 0), np.float16))
     n_read: int = 0  # rows that are read or cannot be
     lock: threading.RLock = field(default_factory=threading.RLock)  # held while labels and classes change
 
@@ -85,20 +92,31 @@ class Catalogue:
 
     def fill(self, row: int, image: LabelledImage, facts: ImageFacts, vector: np.ndarray) -> None:
         """Writes what the scan found for a row; (n_features,) float32 `vector`."""
-        if not self.vectors.size:
+        if not len(self.vectors):
             self.vectors = np.zeros((len(self), len(vector)), np.float16)
         self.vectors[row] = vector
         self.digests[row] = np.frombuffer(bytes.fromhex(image.sha256), np.uint8)
-        for name, value in (
-            ("width", image.width),
-            ("height", image.height),
-            ("brightness", facts.brightness),
-            ("sharpness", facts.sharpness),
-            ("state", READ),
-        ):
-            self.columns[name][row] = value
-        self.facts[row] = facts
+        self.describe(row, facts)
+        self.columns["width"][row], self.columns["height"][row] = image.width, image.height
+        self.columns["state"][row] = READ
         self.n_read += 1
+
+    def describe(self, row: int, facts: ImageFacts) -> None:
+        """Writes the facts of a row that are columns."""
+        for name in FACTS:
+            self.columns[name][row] = getattr(facts, name)
+        if facts.format not in self.formats:
+            self.formats.append(facts.format)
+        self.columns["format"][row] = self.formats.index(facts.format)
+
+    def facts(self, rows: np.ndarray) -> tuple[ImageFacts, ...]:
+        """The facts of (n_rows,) rows, as far as columns hold them."""
+        names = ("width", "height", *FACTS)
+        values = zip(*(self.columns[name][rows].tolist() for name in names), strict=True)
+        formats = [self.formats[number] for number in self.columns["format"][rows].tolist()]
+        return tuple(
+            ImageFacts(format=one, **dict(zip(names, row, strict=True))) for one, row in zip(formats, values, strict=True)
+        )
 
     def give_up(self, row: int, problem: str) -> None:
         """Notes that a row cannot be read, and why."""

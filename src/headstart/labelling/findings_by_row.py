@@ -11,6 +11,7 @@ from headstart.audit.twins import Twins, find_twins
 from headstart.data.dataset import Dataset, LabelledImage
 from headstart.data.splits import groups_of
 from headstart.labelling.catalogue import NO_CLASS, SPLITS, Catalogue
+from headstart.labelling.features_on_disk import Features, SomeFeatures
 from headstart.labelling.random_projection import RandomProjection
 from headstart.progress import Progress, silent
 
@@ -56,7 +57,7 @@ class FindingsByRow:
         return bits
 
 
-def images_of(catalogue: Catalogue, rows: np.ndarray) -> tuple[LabelledImage, ...]:
+def _images_of(catalogue: Catalogue, rows: np.ndarray) -> tuple[LabelledImage, ...]:
     """The images of some rows, with the labels that they have now."""
     columns, images = catalogue.columns, []
     for row in rows.tolist():
@@ -79,9 +80,9 @@ def images_of(catalogue: Catalogue, rows: np.ndarray) -> tuple[LabelledImage, ..
 def find_by_row(catalogue: Catalogue, n_last: int, progress: Progress = silent) -> FindingsByRow:
     """What the checks find among the rows that are read and not excluded; features count up to the `n_last` first."""
     rows = np.flatnonzero(catalogue.readable() & (catalogue.columns["excluded"] == 0))
-    images = images_of(catalogue, rows)
+    images = _images_of(catalogue, rows)
     vectors = _compared(catalogue.vectors, rows, n_last)
-    facts = tuple(catalogue.facts[row] for row in rows.tolist())
+    facts = catalogue.facts(rows)
     twins = find_twins(images, facts, vectors)
     of_rows = groups_of(images, twins.pairs())
     groups = np.arange(len(catalogue))
@@ -97,12 +98,12 @@ def find_by_row(catalogue: Catalogue, n_last: int, progress: Progress = silent) 
     return FindingsByRow(tuple(_of_row(finding, row_of) for finding in findings), groups)
 
 
-def _compared(vectors: np.ndarray, rows: np.ndarray, n_last: int) -> np.ndarray:
+def _compared(vectors: Features, rows: np.ndarray, n_last: int) -> np.ndarray:
     """(n, n_features) float32 of (n,) rows, which images are compared by: their first `n_last` features, of many in short."""
     if len(rows) <= MANY or n_last <= SHORT:
-        return vectors[rows, :n_last].astype(np.float32)
-    sample = vectors[rows[:: max(1, len(rows) // MEASURED)], :n_last]
-    return RandomProjection.of(sample, SHORT, np.random.default_rng(0)).of_rows(vectors[:, :n_last], rows)
+        return SomeFeatures(vectors, rows, n_last)[:]
+    some, every = SomeFeatures(vectors, rows, n_last), max(1, len(rows) // MEASURED)
+    return RandomProjection.of(some[::every], SHORT, np.random.default_rng(0)).of_rows(some, np.arange(len(rows)))
 
 
 def _of_row(finding: Finding, row_of: dict[str, int]) -> FoundOfRow:

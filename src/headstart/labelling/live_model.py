@@ -8,6 +8,7 @@ import numpy as np
 from headstart.evaluation.calibration import fit_temperature
 from headstart.evaluation.metrics import Evaluation, evaluate_predictions
 from headstart.evaluation.probabilities import softmax
+from headstart.labelling.features_on_disk import Features
 from headstart.labelling.fold_book import FoldBook
 from headstart.labelling.strength_choice import StrengthChoice
 from headstart.model.head import Head
@@ -30,7 +31,7 @@ class LiveFit:
     held_out: np.ndarray | None  # (n, n_classes) float64: probabilities by fits that never saw the row; None: too few labels
     evaluation: Evaluation | None  # of those
 
-    def answers(self, vectors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def answers(self, vectors: Features) -> tuple[np.ndarray, np.ndarray]:
         """For (n_all, n_features) vectors of any float type: (n_all,) int64 most probable classes, float32 probabilities.
 
         Labelled rows are answered by fits that never saw them.
@@ -70,7 +71,7 @@ class LiveModel:
         self._last: Solutions | None = None
         self._kind: tuple[object, ...] = ()  # of the last fit: its coordinates, folds and classes, and its strength
 
-    def fit(self, vectors: np.ndarray, rows: np.ndarray, labels: np.ndarray, groups: np.ndarray, classes: list[str]) -> LiveFit:
+    def fit(self, vectors: Features, rows: np.ndarray, labels: np.ndarray, groups: np.ndarray, classes: list[str]) -> LiveFit:
         """The fit to some rows of (n_all, n_features) vectors with (n,) labels in 0 .. n_classes - 1 and (n,) groups.
 
         At least two classes must occur. Of more than MOST_FITTED rows so many are fitted to; the others are judged by a fit
@@ -136,7 +137,7 @@ def sample_of(labels: np.ndarray, groups: np.ndarray, most: int, seed: int) -> n
     return np.flatnonzero(np.isin(groups, groups[first]))
 
 
-def _taken(vectors: np.ndarray, rows: np.ndarray) -> np.ndarray:
+def _taken(vectors: Features, rows: np.ndarray) -> np.ndarray:
     """(n, n_features) float32: some rows of vectors of any float type, without a copy in that type beside them."""
     taken = np.empty((len(rows), vectors.shape[1]), np.float32)
     for start in range(0, len(rows), AT_ONCE):

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from headstart.errors import HeadstartWarning
+from headstart.labelling.features_on_disk import Features
 from headstart.labelling.picture_map import FORM, PictureMap, Projection, make_map
 from headstart.progress import Progress, silent
 from headstart.storage import atomic_write
@@ -17,7 +18,7 @@ KEPT_SHARE = 0.5  # of the pictures that are asked for: with fewer of them in th
 
 
 def kept_map(
-    file: Path, space: str, digests: Sequence[str], vectors: np.ndarray, *, seed: int = 0, progress: Progress = silent
+    file: Path, space: str, digests: Sequence[str], vectors: Features, *, seed: int = 0, progress: Progress = silent
 ) -> PictureMap:
     """The map of the pictures with these SHA-256 digests and (n, n_features) float32 vectors, in their order.
 

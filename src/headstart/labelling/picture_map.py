@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from headstart.errors import HeadstartError
+from headstart.labelling.features_on_disk import Features
 from headstart.labelling.nearest import nearest
 from headstart.labelling.neighbour_embedding import embed_neighbours
 from headstart.progress import Progress, silent
@@ -29,7 +30,7 @@ class Projection:
     mean: np.ndarray  # (n_features,) float32
     components: np.ndarray  # (n_features, n_dims) float32
 
-    def of(self, vectors: np.ndarray) -> np.ndarray:
+    def of(self, vectors: Features) -> np.ndarray:
         """(n, n_dims) float32 from (n, n_features)."""
         with one_blas_thread():
             parts = [(vectors[i : i + ROWS] - self.mean) @ self.components for i in range(0, len(vectors), ROWS)]
@@ -44,18 +45,18 @@ class PictureMap:
     coordinates: np.ndarray  # (n, n_dims) float32: their principal components
     projection: Projection
 
-    def place(self, vectors: np.ndarray) -> np.ndarray:
+    def place(self, vectors: Features) -> np.ndarray:
         """(m, 2) float32: places of pictures with (m, n_features) vectors: weighted means of the places of their nearest."""
         return _between(self.projection.of(vectors), self.coordinates, self.places)
 
-    def with_new(self, vectors: np.ndarray) -> "PictureMap":
+    def with_new(self, vectors: Features) -> "PictureMap":
         """The map with new pictures after the old ones, none of which has moved."""
         coordinates = self.projection.of(vectors)
         places = _between(coordinates, self.coordinates, self.places)
         return PictureMap(np.vstack([self.places, places]), np.vstack([self.coordinates, coordinates]), self.projection)
 
 
-def make_map(vectors: np.ndarray, *, seed: int = 0, progress: Progress = silent) -> PictureMap:
+def make_map(vectors: Features, *, seed: int = 0, progress: Progress = silent) -> PictureMap:
     """The map of (n, n_features) float32 vectors; the same with the same seed, on any number of cores.
 
     Above EMBEDDED_IMAGES a random sample is embedded, and the others are placed between its pictures.

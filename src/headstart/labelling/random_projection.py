@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from headstart.labelling.features_on_disk import Features
+
 AT_ONCE = 1_024  # rows that are projected together: limits the memory
 
 
@@ -28,7 +30,7 @@ class RandomProjection:
         standard: np.ndarray = (vectors.astype(np.float32) - self.mean) / self.scale
         return standard
 
-    def of_rows(self, vectors: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    def of_rows(self, vectors: Features, rows: np.ndarray) -> np.ndarray:
         """(n_rows, n_dimensions) float32 of some rows of the vectors."""
         found = np.empty((len(rows), self.directions.shape[1]), np.float32)
         for start in range(0, len(rows), AT_ONCE):

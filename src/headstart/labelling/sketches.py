@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from headstart.labelling.features_on_disk import Features
 from headstart.labelling.random_projection import RandomProjection, of_length_one
 
 DIMENSIONS = 128  # of the sketch that rows are first compared by
@@ -19,7 +20,7 @@ class Sketches:
     projection: RandomProjection
 
     @classmethod
-    def of(cls, vectors: np.ndarray, known: np.ndarray, seed: int = 0) -> "Sketches":
+    def of(cls, vectors: Features, known: np.ndarray, seed: int = 0) -> "Sketches":
         """Sketches of (n, n_features) vectors of any float type; (n,) bool says which rows have one."""
         rng = np.random.default_rng(seed)
         rows = np.flatnonzero(known)
@@ -34,7 +35,7 @@ class Sketches:
         cosines: np.ndarray = self.sketches @ sketch[0]
         return cosines
 
-    def nearest(self, vectors: np.ndarray, vector: np.ndarray, n: int, among: np.ndarray) -> list[tuple[int, float]]:
+    def nearest(self, vectors: Features, vector: np.ndarray, n: int, among: np.ndarray) -> list[tuple[int, float]]:
         """(row, cosine of the standardised features) of the up to `n` nearest rows to a vector, of the rows `among`."""
         if not among.size:
             return []

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from headstart.labelling.features_on_disk import Features
 from headstart.model.probe import DEFAULT_STRENGTH, fit_probe
 
 GROWTH = 1.3  # the strength is chosen anew when there are so many times as many labels as when it was last chosen
@@ -33,7 +34,7 @@ class StrengthChoice:
         self._thread: threading.Thread | None = None
         self._ended = threading.Event()
 
-    def begin(self, vectors: np.ndarray, rows: np.ndarray, labels: np.ndarray, groups: np.ndarray) -> None:
+    def begin(self, vectors: Features, rows: np.ndarray, labels: np.ndarray, groups: np.ndarray) -> None:
         """Begins to choose for some rows of (n_all, n_features) vectors with (n,) labels and groups, if it is time to.
 
         `chosen` changes when it is done.

@@ -13,8 +13,10 @@ from headstart.data.label_log import LabelLog
 from headstart.data.sources import Skipped
 from headstart.errors import HeadstartError
 from headstart.labelling.catalogue import COLUMNS, NO_CLASS, Catalogue
+from headstart.labelling.checking import Checking
 from headstart.labelling.decision_book import DecisionBook
-from headstart.labelling.findings_by_row import CHECK_NAMES, FindingsByRow, find_by_row
+from headstart.labelling.features_on_disk import FeaturesOnDisk, SomeFeatures
+from headstart.labelling.findings_by_row import CHECK_NAMES, FindingsByRow
 from headstart.labelling.live_model import LiveFit, LiveModel
 from headstart.labelling.map_file import kept_map
 from headstart.labelling.next_queue import QUEUE as NEXT_QUEUE
@@ -30,6 +32,7 @@ from headstart.model.pretrained import Backbone
 
 LOG = logging.getLogger("headstart.studio")
 MAP, SAMPLE = "map.npz", "sample.npz"  # in the folder of a project
+FEATURES = "features.tmp"  # there too, as long as the project is open
 END_SECONDS = 20.0  # that the threads have to end; they change no file that could be left half written
 NEAREST, OF_CLASS = 60, 6  # labelled rows that are looked at, and shown of each class
 NEXT = ("What to label next", "Images without a label: those that teach the model most come first.")
@@ -66,6 +69,7 @@ class Workbench:
         self._ended, self._wanted = threading.Event(), threading.Event()
         self._model = LiveModel(self._n_stage_features, on_chosen=self._wanted.set)
         self._familiarity = FamiliarityWatch()
+        self._checking = Checking()
         self.book = DecisionBook(self.catalogue, self.keys, self.log)
         self._drawing = threading.Lock()
         self._mapping = threading.Lock()
@@ -95,9 +99,12 @@ class Workbench:
         self._ended.set()
         self._wanted.set()
         self._model.stop()
+        self._checking.stop()
         end = time.monotonic() + END_SECONDS
         for thread in self._threads:
             thread.join(max(0.0, end - time.monotonic()))
+        if isinstance(self.catalogue.vectors, FeaturesOnDisk):
+            self.catalogue.vectors.remove()
 
     def changed(self) -> None:
         """Has the model follow what was decided."""
@@ -217,8 +224,9 @@ class Workbench:
     def _scan(self) -> None:
         frozen, candidates = self.backbone.frozen, self.catalogue.candidates
         assert frozen is not None
-        told = time.monotonic()
-        rows = scan_rows(candidates, self.backbone.preprocess, frozen.extractor, store=FeatureStore())
+        told, store = time.monotonic(), FeatureStore()
+        self.catalogue.vectors = FeaturesOnDisk(self.folder / FEATURES, len(candidates), frozen.n_features, is_new=True)
+        rows = scan_rows(candidates, self.backbone.preprocess, frozen.extractor, store=store)
         for row, found in enumerate(rows):
             if self._ended.is_set():
                 return
@@ -231,12 +239,18 @@ class Workbench:
             if time.monotonic() - told > 0.25:
                 told = time.monotonic()
                 self.on_change()
+        store.release()
         self.scanned = True
         self.changed()
         if self.catalogue.readable().any() and not self._ended.is_set():
             self.sketches = Sketches.of(self.catalogue.vectors, self.catalogue.readable())
-            self.findings = find_by_row(self.catalogue, self.n_last)
-            self.catalogue.columns["findings"][:] = self.findings.bits()
+            self._check()
+
+    def _check(self) -> None:
+        found = self._checking.find(self.catalogue, self.n_last)
+        if found is not None:
+            self.findings = found
+            self.catalogue.columns["findings"][:] = found.bits()
             self.version += 1
             self.changed()
 
@@ -246,7 +260,7 @@ class Workbench:
         places = np.full((len(catalogue), 2), np.nan, np.float32)
         if rows.size:
             space = f"{network.spec.timm_name} {network.weights.sha256} {network.preprocess.digest()}"
-            vectors = catalogue.vectors[rows, : self.n_last].astype(np.float32)
+            vectors = SomeFeatures(catalogue.vectors, rows, self.n_last)
             places[rows] = kept_map(self.folder / MAP, space, [catalogue.digest(row) for row in rows.tolist()], vectors).places
         self.places = places
         self.on_change()
@@ -288,7 +302,8 @@ class Workbench:
     def _judge_others(self, rows: np.ndarray, labels: np.ndarray, groups: np.ndarray) -> None:
         """Says how unlike the labelled rows those without a label are."""
         others = np.flatnonzero(open_for_labels(self.catalogue, set()))
-        found = self._familiarity.judge(self.catalogue.vectors[:, : self.n_last], rows, labels, groups, others)
+        of_last = SomeFeatures(self.catalogue.vectors, np.arange(len(self.catalogue)), self.n_last)
+        found = self._familiarity.judge(of_last, rows, labels, groups, others)
         if found is not None:
             column = np.full(len(self.catalogue), np.nan, np.float32)
             column[others] = found

@@ -1,0 +1,88 @@
+"""Features in a file."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from headstart.errors import HeadstartError
+from headstart.labelling import features_on_disk
+from headstart.labelling.features_on_disk import FeaturesOnDisk, SomeFeatures
+
+N, N_FEATURES = 700, 6  # more than are copied at once
+
+
+@pytest.fixture
+def written(tmp_path: Path) -> Iterator[tuple[FeaturesOnDisk, np.ndarray]]:
+    """A file and what is in it; its last rows are not written yet."""
+    values = np.random.default_rng(0).normal(size=(N, N_FEATURES)).astype(np.float32)
+    made = FeaturesOnDisk(tmp_path / "features.tmp", N, N_FEATURES, is_new=True)
+    for row in range(N - 5):
+        made[row] = values[row]
+    values[N - 5 :] = 0
+    yield made, values.astype(np.float16)
+    made.remove()
+
+
+def test_rows_are_asked_for_as_those_of_an_array(written: tuple[FeaturesOnDisk, np.ndarray]) -> None:
+    """Numbers, slices, lists, flags; rows that are not written are 0; nothing that is given can change the file."""
+    made, values = written
+    flags = np.arange(N) % 3 == 0
+    asked: tuple[object, ...] = (0, -1, np.int64(17), slice(None), slice(3, 690, 2), slice(None, None, -1), slice(9, 9))
+    for rows in (*asked, np.array([600, 2, 2, 311]), np.arange(N)[::-1], flags, np.empty(0, np.int64)):
+        found = made[rows]
+        assert found.dtype == np.float16 and np.array_equal(found, values[rows])
+        found += 1
+    assert (len(made), made.shape) == (N, (N, N_FEATURES))
+    assert np.array_equal(made[:], values)
+    for wrong in (N, -N - 1, np.array([0, N])):
+        with pytest.raises(IndexError):
+            made[wrong]
+
+
+def test_another_reader_sees_what_is_written_later(written: tuple[FeaturesOnDisk, np.ndarray]) -> None:
+    """A file that is open twice, as in two processes, has one content; after it is removed it can still be read."""
+    made, values = written
+    reader = FeaturesOnDisk(made.path, N, N_FEATURES)
+    made[N - 1] = np.ones(N_FEATURES)
+    assert (reader[N - 1] == 1).all()
+    made.remove()
+    assert not made.path.exists()
+    assert np.array_equal(reader[:9], values[:9]) and np.array_equal(made[:9], values[:9])
+
+
+def test_what_a_killed_studio_left_is_written_over(written: tuple[FeaturesOnDisk, np.ndarray]) -> None:
+    """A new file begins with zeros."""
+    made, _ = written
+    new = FeaturesOnDisk(made.path, 10, N_FEATURES, is_new=True)
+    assert not new[:].any()
+    new.remove()
+
+
+def test_a_place_that_cannot_be_written_to_is_told(tmp_path: Path) -> None:
+    """A sentence with the path, and how much room is needed."""
+    with pytest.raises(HeadstartError, match=re.escape("cannot hold the features")) as told:
+        FeaturesOnDisk(tmp_path / "nowhere" / "features.tmp", 100_000, 2_000, is_new=True)
+    assert "400 MB" in (told.value.hint or "")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no full disk to write to")
+def test_a_full_disk_is_told(written: tuple[FeaturesOnDisk, np.ndarray]) -> None:
+    """A row that finds no room is an error with a sentence."""
+    made, values = written
+    made._file.close()
+    with Path("/dev/full").open("wb", buffering=0) as made._file, pytest.raises(HeadstartError, match="No space left"):
+        made[0] = values[0]
+
+
+def test_some_rows_and_columns(written: tuple[FeaturesOnDisk, np.ndarray], monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are what an array of them would be, as float32, and few are read together."""
+    monkeypatch.setattr(features_on_disk, "AT_ONCE", 16)
+    made, values = written
+    rows = np.array([600, 2, 311, 5])
+    some, wanted = SomeFeatures(made, rows, 4), values[rows, :4].astype(np.float32)
+    assert some.shape == (4, 4) and len(some) == 4
+    for asked in (1, slice(None), slice(1, 3), np.array([3, 0]), np.array([True, False, False, True])):
+        assert some[asked].dtype == np.float32 and np.array_equal(some[asked], wanted[asked])
