@@ -6,12 +6,13 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from data.made_sets import make, read, rows, zipped
 from headstart.data.opening import open_sources
-from headstart.data.sources import natural_order, printable, with_split
-from headstart.data.walking import find_images, is_hidden
+from headstart.data.sources import in_natural_order, natural_order, printable, with_split
+from headstart.data.walking import find_images, is_hidden, what_is_below
 from headstart.errors import DataError
 
 
@@ -274,7 +275,34 @@ def test_find_images(tmp_path: Path) -> None:
 )
 def test_natural_order(names: list[str], expected: list[str]) -> None:
     """Numbers in names count as numbers, in every script; superscripts and circled digits are letters."""
-    assert sorted(names, key=natural_order) == expected
+    assert sorted(names, key=natural_order) == in_natural_order(names) == expected
+
+
+def test_names_with_digits_in_the_same_places_sort_as_they_are() -> None:
+    """The short way gives the same order."""
+    rng = np.random.default_rng(0)
+    for form in ("img-00.jpg", "0a0", "007", "x", "k\u00e4fer00_0"):
+        names = ["".join(str(rng.integers(10)) if sign == "0" else sign for sign in form) for _ in range(200)]
+        assert in_natural_order(names) == sorted(names, key=natural_order)
+
+
+@pytest.mark.parametrize(
+    ("names", "below"),
+    [
+        (["1.jpg"], "images"),
+        (["notes.txt", ".hidden.jpg"], "documents"),
+        (["notes.txt", "deep/er/2.jpg"], "images"),
+        ([".cache/3.jpg"], "nothing"),
+        ([], "nothing"),
+        (["picture.jpg/readme.md"], "documents"),
+    ],
+)
+def test_what_is_below_a_folder(tmp_path: Path, names: list[str], below: str) -> None:
+    """One file that may be an image decides, wherever it lies; what is hidden does not count, nor does a folder's name."""
+    for name in names:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(b"")
+    assert what_is_below(tmp_path) == below
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from headstart.data.dataset import Dataset, LabelledImage
-from headstart.data.shown_paths import common_folder, folder_of
+from headstart.data.shown_paths import ShownPaths, common_folder, folder_of
 from headstart.data.sources import Skipped
 
 
@@ -27,6 +27,29 @@ def test_what_all_share_is_left_out(paths: list[str], shown: list[str]) -> None:
     """Whole folders, or an archive, are left out, never a part of a name."""
     folder = common_folder(paths)
     assert [path.removeprefix(folder) for path in paths] == shown
+
+
+@pytest.mark.parametrize(
+    ("text", "below", "file", "shown"),
+    [
+        ("photos", "photos", "photos/a/1.jpg", "photos/a/1.jpg"),
+        ("./photos//", "photos", "photos/a/1.jpg", "photos/a/1.jpg"),
+        ("/d/photos", "/d/photos", "/d/photos/1.jpg", "/d/photos/1.jpg"),
+        (".", ".", "a/1.jpg", "a/1.jpg"),
+        (".", ".", ".", "."),
+        ("photos", "photos", "photos", "photos"),
+        ("..", "..", "../a/1.jpg", "../a/1.jpg"),
+        ("/", "/", "/a/1.jpg", "/a/1.jpg"),
+        ("/", "/", "/", "/"),
+        ("photos", "photos", "photos/a..b/1.jpg", "photos/a..b/1.jpg"),
+        ("photos", "photos", "photos/k\udce4fer.jpg", "photos/k\\xe4fer.jpg"),
+        ("set.zip!", "/tmp/x", "/tmp/x/a/1.jpg", "set.zip!a/1.jpg"),
+        ("set.zip!", "/tmp/x", "/tmp/x", "set.zip"),
+    ],
+)
+def test_how_a_file_is_shown(text: str, below: str, file: str, shown: str) -> None:
+    """As the data set was given, with the place of the file in it."""
+    assert ShownPaths(text, Path(below))(Path(file)) == str(Path(shown))
 
 
 def test_unreadable_files_count_as_well() -> None:

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from headstart.data.dataset import Dataset
@@ -31,6 +31,13 @@ class ShownPaths:
 
     text: str  # what replaces `below`
     below: Path
+    _above: str = field(init=False)  # what the paths of files below begin with
+    _start: str = field(init=False)  # what is shown instead
+
+    def __post_init__(self) -> None:
+        for name, folder in (("_above", str(self.below)), ("_start", str(Path(self.text)))):
+            # With a separator at its end; the paths in the folder "." begin with nothing.
+            object.__setattr__(self, name, "" if folder == os.curdir else os.path.join(folder, ""))  # noqa: PTH118
 
     @property
     def is_archive(self) -> bool:
@@ -43,11 +50,14 @@ class ShownPaths:
         return self.text.removesuffix("!")
 
     def __call__(self, file: Path) -> str:
+        path = os.fspath(file)
+        is_below = path.startswith(self._above) if self._above else not file.is_absolute()
+        is_whole = path in (self._above, os.curdir)  # also of the root of a disk
+        if is_below and not is_whole and os.pardir not in path:  # nearly all, and there may be a million
+            relative = path.removeprefix(self._above)
+            inside = relative if relative.isascii() else printable(relative)
+            return self.text + inside.replace(os.sep, "/") if self.is_archive else self._start + inside
         if file == self.below:
             return self.whole
-        path, above = os.fspath(file), os.path.join(self.below, "")  # noqa: PTH118 - with a separator at its end
-        # Nearly all are just below: `relpath` takes ten times as long, and there may be a million.
-        is_below = path.startswith(above) and os.pardir not in path
-        relative = path.removeprefix(above) if is_below else os.path.relpath(file, self.below)
-        inner = printable(relative.replace(os.sep, "/"))
+        inner = printable(os.path.relpath(file, self.below).replace(os.sep, "/"))
         return self.text + inner if self.is_archive else str(Path(self.text, inner))

@@ -2,6 +2,7 @@
 
 import re
 import unicodedata
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
@@ -12,6 +13,8 @@ from headstart.errors import DataError
 from headstart.schema import Count, Schema, Sha256
 from headstart.storage import sha256_of_bytes
 
+NUMBERS = re.compile(r"(\d+)")
+ANY_DIGIT = str.maketrans("123456789", "0" * 9)
 SURROGATE = re.compile("[\ud800-\udfff]")  # not a character: it cannot be written as UTF-8
 
 
@@ -89,10 +92,21 @@ def class_name(text: str) -> str:
     return unicodedata.normalize("NFC", printable(text))
 
 
-def natural_order(name: str) -> list[tuple[bool, int, str, str]]:
-    """Sort key that puts 2 before 10."""
-    parts = [(part.isdecimal(), part.lstrip("0") if part.isdecimal() else "", part) for part in re.split(r"(\d+)", name)]
-    return [(is_number, len(number), number, part) for is_number, number, part in parts]
+def natural_order(name: str) -> list[str | tuple[int, str, str]]:
+    """Sort key that puts 2 before 10: text and number in turn, beginning with a text, which may be empty."""
+    parts: list[str | tuple[int, str, str]] = NUMBERS.split(name)
+    for i in range(1, len(parts), 2):
+        digits = str(parts[i])
+        number = digits.lstrip("0")
+        parts[i] = (len(number), number, digits)
+    return parts
+
+
+def in_natural_order(names: Iterable[str]) -> list[str]:
+    """The names with 2 before 10. Those that have digits in the same places, as most of a folder have, sort as they are."""
+    listed = list(names)
+    places = {name.translate(ANY_DIGIT) for name in listed}
+    return sorted(listed) if len(places) == 1 else sorted(listed, key=natural_order)
 
 
 def printable(name: str) -> str:

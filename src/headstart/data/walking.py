@@ -9,7 +9,7 @@ from tempfile import TemporaryDirectory
 from typing import Literal, NoReturn
 
 from headstart.data.archives import ZipMember, is_archive, is_zip, open_zip, unpack
-from headstart.data.sources import Candidate, Skipped, natural_order, printable
+from headstart.data.sources import Candidate, Skipped, in_natural_order, natural_order, printable
 from headstart.errors import DataError
 
 # Left by operating systems and tools among people's files: never a class, never an image.
@@ -53,7 +53,7 @@ def _zip_candidates(stack: ExitStack, archive: Path) -> tuple[list[Candidate], l
     members, left_out = open_zip(stack, archive)
     order = cache(natural_order)  # many files share few folders
 
-    def as_walked(parts: tuple[str, ...]) -> list[tuple[bool, list[tuple[bool, int, str, str]]]]:
+    def as_walked(parts: tuple[str, ...]) -> list[tuple[bool, list[str | tuple[int, str, str]]]]:
         """Sort key that walks a folder: its files first, then folder by folder."""
         return [*((True, order(folder)) for folder in parts[:-1]), (False, natural_order(parts[-1]))]
 
@@ -103,12 +103,19 @@ def loose_images(folder: Path) -> list[Path]:
 
 def what_is_below(folder: Path) -> Literal["images", "documents", "nothing"]:
     """What the names of the files below a folder say that they are; one that could be an image decides. Raises DataError."""
+    with _scanned(folder) as entries:  # a folder of 100,000 need not be listed for what its first files say
+        if any(entry.is_file() and _may_be_image(entry.name) and not _is_hidden_name(entry.name) for entry in entries):
+            return "images"
     found: Literal["documents", "nothing"] = "nothing"
     for _, files in _walk(folder):
-        if any(Path(name).suffix.lower() not in DOCUMENT_ENDINGS for name in files):
+        if any(_may_be_image(name) for name in files):
             return "images"
         found = "documents" if files else found
     return found
+
+
+def _may_be_image(name: str) -> bool:
+    return Path(name).suffix.lower() not in DOCUMENT_ENDINGS
 
 
 @contextmanager
@@ -127,7 +134,7 @@ def _refuse(error: OSError) -> NoReturn:
 def files_below(folder: Path) -> Iterator[Path]:
     """All files below, in natural order; follows links to folders, but enters each folder once and never goes back up."""
     for parent, files in _walk(folder):
-        yield from (parent / name for name in sorted(files, key=natural_order))
+        yield from (parent / name for name in in_natural_order(files))
 
 
 def _walk(folder: Path) -> Iterator[tuple[Path, list[str]]]:
