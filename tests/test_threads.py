@@ -2,6 +2,7 @@
 
 import math
 import os
+import sys
 import threading
 import weakref
 from collections.abc import Iterator
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 from conftest import PATIENCE_SECONDS
 
-from headstart.threads import beside, cores, cpu_quota, map_in_threads, one_blas_thread
+from headstart.threads import begun, beside, cores, cpu_quota, map_in_threads, one_blas_thread
 
 
 def test_threads_stay_a_bounded_distance_ahead() -> None:
@@ -83,6 +84,24 @@ def test_nothing_is_begun_after_the_end(end: str) -> None:
         results.close()  # type: ignore[attr-defined]
     assert set(threading.enumerate()) == before
     assert len(started) <= 6
+
+
+def test_begun() -> None:
+    """The result or the error of what runs meanwhile, whatever it is; giving up waiting does not change it."""
+    may_end = threading.Event()
+
+    def wait() -> int:
+        may_end.wait()
+        return 3
+
+    result = begun(wait)
+    with pytest.raises(TimeoutError):
+        result.result(0)
+    assert not result.cancel()
+    may_end.set()
+    assert result.result(PATIENCE_SECONDS) == 3
+    assert isinstance(begun(lambda: 1 / 0).exception(PATIENCE_SECONDS), ZeroDivisionError)
+    assert isinstance(begun(sys.exit).exception(PATIENCE_SECONDS), SystemExit)
 
 
 def test_beside() -> None:

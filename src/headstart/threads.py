@@ -2,6 +2,7 @@
 
 import math
 import os
+import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
@@ -72,6 +73,21 @@ def beside(*tasks: Callable[[], None]) -> Iterator[None]:
         yield
         for task in running:
             task.result()
+
+
+def begun(function: Callable[[], T]) -> Future[T]:
+    """What `function` will return or raise; it runs in a thread that nobody waits for when the process ends."""
+    result: Future[T] = Future()
+    result.set_running_or_notify_cancel()  # who waits for it may give up; that does not cancel it
+
+    def run() -> None:
+        try:
+            result.set_result(function())
+        except BaseException as error:
+            result.set_exception(error)
+
+    threading.Thread(target=run, name="headstart-begun", daemon=True).start()
+    return result
 
 
 def map_in_threads(function: Callable[[T], U], items: Iterable[T], workers: int | None = None) -> Iterator[U]:

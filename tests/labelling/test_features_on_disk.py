@@ -53,6 +53,23 @@ def test_another_reader_sees_what_is_written_later(written: tuple[FeaturesOnDisk
     assert np.array_equal(reader[:9], values[:9]) and np.array_equal(made[:9], values[:9])
 
 
+def test_a_file_that_is_mapped_is_removed_on_windows_too(
+    written: tuple[FeaturesOnDisk, np.ndarray], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the system does not remove what is mapped, the mapping is given up first."""
+    made, _ = written
+    unlink = Path.unlink
+
+    def refused(path: Path, missing_ok: bool = False) -> None:
+        if not made._map.closed:
+            raise PermissionError(13, "in use")
+        unlink(path, missing_ok)
+
+    monkeypatch.setattr(Path, "unlink", refused)
+    made.remove()
+    assert not made.path.exists()
+
+
 def test_what_a_killed_studio_left_is_written_over(written: tuple[FeaturesOnDisk, np.ndarray]) -> None:
     """A new file begins with zeros."""
     made, _ = written

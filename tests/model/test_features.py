@@ -13,7 +13,7 @@ from headstart.data.preprocess import Preprocess
 from headstart.data.sources import Candidate
 from headstart.model.backbones import Network, pretrained_network
 from headstart.model.extractor import TORCH_BATCH, Engine, Extractor
-from headstart.model.features import scan
+from headstart.model.features import scan, scan_rows
 from headstart.model.specs import find_backbone
 from headstart.model.weights import WeightsFile
 from headstart.storage import sha256_of_file
@@ -72,6 +72,15 @@ def test_facts_of_an_image(candidates: Sequence[Candidate]) -> None:
 def test_without_a_network_nothing_is_computed(candidates: Sequence[Candidate]) -> None:
     """Where no function is given, the vectors have no columns and a row an image."""
     assert scan(candidates, SQUARE).vectors.shape == (22, 0)
+
+
+@pytest.mark.parametrize("first", [1, 2, 100])
+def test_a_short_first_chunk_changes_nothing(candidates: Sequence[Candidate], first: int) -> None:
+    """All rows come once and in their order, also where there are none."""
+    rows, others = (list(scan_rows(candidates, SQUARE, **asked)) for asked in ({"first": first}, {}))
+    assert [getattr(row, "image", row) for row in rows] == [getattr(row, "image", row) for row in others]
+    assert len(rows) == len(candidates)
+    assert list(scan_rows([], SQUARE, first=first)) == []
 
 
 def test_nothing_readable(tmp_path: Path) -> None:

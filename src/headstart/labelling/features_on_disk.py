@@ -78,10 +78,15 @@ class FeaturesOnDisk:
             raise self._cannot_write(error) from error
 
     def remove(self) -> None:
-        """Removes the file. Whoever reads it still can."""
+        """Removes the file. Whoever has it open can still read it."""
         self._file.close()
-        with suppress(PermissionError):  # Windows keeps a file that is mapped; the next one is written over it
+        try:
             self.path.unlink(missing_ok=True)
+        except PermissionError:  # Windows keeps a file that is mapped: there it can be read no more
+            self._rows = np.empty((0, self.shape[1]), STORED)
+            with suppress(BufferError, PermissionError):  # it is still being read; the next one is written over it
+                self._map.close()
+                self.path.unlink(missing_ok=True)
 
     def _cannot_write(self, error: OSError) -> HeadstartError:
         megabytes = self.shape[0] * self.shape[1] * STORED.itemsize / 1e6

@@ -34,6 +34,7 @@ LOG = logging.getLogger("headstart.studio")
 MAP, SAMPLE = "map.npz", "sample.npz"  # in the folder of a project
 FEATURES = "features.tmp"  # there too, as long as the project is open
 END_SECONDS = 20.0  # that the threads have to end; they change no file that could be left half written
+FIRST = 128  # images that are read together at first: as many as a page shows
 NEAREST, OF_CLASS = 60, 6  # labelled rows that are looked at, and shown of each class
 NEXT = ("What to label next", "Images without a label: those that teach the model most come first.")
 REVIEW = (
@@ -52,6 +53,7 @@ class Workbench:
     log: LabelLog
     backbone: Backbone
     folder: Path  # of the project: keeps the map and the sample for a review
+    store: FeatureStore = field(default_factory=FeatureStore)
     on_change: Callable[[], None] = lambda: None
     fit: LiveFit | None = None
     version: int = 0  # of what the model and the checks say
@@ -224,9 +226,9 @@ class Workbench:
     def _scan(self) -> None:
         frozen, candidates = self.backbone.frozen, self.catalogue.candidates
         assert frozen is not None
-        told, store = time.monotonic(), FeatureStore()
+        told = 0.0
         self.catalogue.vectors = FeaturesOnDisk(self.folder / FEATURES, len(candidates), frozen.n_features, is_new=True)
-        rows = scan_rows(candidates, self.backbone.preprocess, frozen.extractor, store=store)
+        rows = scan_rows(candidates, self.backbone.preprocess, frozen.extractor, store=self.store, first=FIRST)
         for row, found in enumerate(rows):
             if self._ended.is_set():
                 return
@@ -239,7 +241,7 @@ class Workbench:
             if time.monotonic() - told > 0.25:
                 told = time.monotonic()
                 self.on_change()
-        store.release()
+        self.store.release()
         self.scanned = True
         self.changed()
         if self.catalogue.readable().any() and not self._ended.is_set():

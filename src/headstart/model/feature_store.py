@@ -224,6 +224,12 @@ class Shelf:
         """The stored facts among `digests`."""
         return self._store.facts(self._fact_space, digests)
 
+    def prepare(self) -> None:
+        """Reads the indexes of what is stored, so that whoever asks first need not wait for that."""
+        self._store.prepare(self._fact_space)
+        for space in self._feature_spaces:
+            self._store.prepare(space)
+
     def vectors(self, digests: Sequence[str]) -> tuple[dict[str, np.ndarray], ...]:
         """For each view the stored vectors among `digests`, (n_features,) float32; () if the features are not stored."""
         return tuple(self._store.vectors(space, digests) for space in self._feature_spaces)
@@ -267,6 +273,10 @@ class FeatureStore:
     def shelf(self, preprocess: Preprocess, extractor: Extractor | None) -> Shelf:
         """The shelf for this preprocessing and extractor."""
         return Shelf(self, preprocess, extractor)
+
+    def prepare(self, space: FeatureSpace | FactSpace) -> None:
+        """Reads the index of a space."""
+        self._table(space)
 
     def release(self) -> None:
         """Gives the system back the memory that reading took: some 70 MB, which Arrow would keep for the next time."""

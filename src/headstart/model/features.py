@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -123,14 +124,19 @@ def scan_rows(
     progress: Progress = silent,
     stage: str = "computing features",
     work: Work | None = None,
+    first: int = CHUNK_IMAGES,
 ) -> Iterator[ScannedImage | Skipped]:
-    """Yields the rows of `scan` one by one in the order of the candidates; only one chunk is in memory."""
+    """Yields the rows of `scan` one by one in the order of the candidates; only one chunk is in memory.
+
+    The first chunk has `first` images: fewer where somebody waits for them.
+    """
     work = work if work is not None else Work()
     began = time.perf_counter()
     shelf = store.shelf(preprocess, extractor) if store else None
     pipeline = Pipeline(preprocess, extractor, identify=True, describe=shelf is not None)
-    for start in range(0, len(candidates), CHUNK_IMAGES):
-        rows = _rows(candidates[start : start + CHUNK_IMAGES], pipeline, shelf, workers, work)
+    starts = [0, *range(first, len(candidates), CHUNK_IMAGES)] if candidates else []
+    for start, end in pairwise([*starts, len(candidates)]):
+        rows = _rows(candidates[start:end], pipeline, shelf, workers, work)
         for done, row in enumerate(rows, start=start + 1):
             work.wall_seconds = time.perf_counter() - began
             progress(stage, done, len(candidates))

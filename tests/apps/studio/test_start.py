@@ -4,10 +4,16 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import TINY
+from conftest import PATIENCE_SECONDS, TINY
 
 from apps.conftest import Result, assert_explained
 from apps.studio.conftest import draw, studio_of
+
+
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No page is shown before it is known whether there is a project, however slow the machine."""
+    monkeypatch.setattr("headstart.apps.commands.studio.PATIENCE_SECONDS", PATIENCE_SECONDS)
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 import logging
 import sys
 import webbrowser
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -11,9 +12,11 @@ import typer
 
 from headstart.apps.console import command, say
 from headstart.apps.doors import Host, TokenFile, address_of, note_if_open, token_in
+from headstart.data.wording import counted
 from headstart.errors import explains_missing_packages
 from headstart.settings import TrainSettings
 
+PATIENCE_SECONDS = 0.5  # in which most projects are open: the page of others is shown before
 DEFAULT_BACKBONE = TrainSettings().backbone
 
 
@@ -64,23 +67,33 @@ def _studio(data: str, project: Path | None, settings: TrainSettings, doors: _Do
     from headstart.apps.http.access import Access
     from headstart.apps.http.limits import Limits
     from headstart.apps.http.server import grace_seconds, is_public, listen, serve_forever
+    from headstart.apps.studio.early_page import EarlyPage, Opening
+    from headstart.apps.studio.session import Session
     from headstart.apps.studio.session_opening import open_session
-    from headstart.apps.studio.studio_app import PAGES, build_studio
+    from headstart.apps.studio.studio_app import PAGES
 
     logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.WARNING)
     limits = Limits()
     host, token = doors.host, doors.token
-    with listen(host, doors.port) as listener, open_session(data, project, settings, limits) as session:
+    with listen(host, doors.port) as listener, closing(Opening(open_session(data, project, settings, limits))) as opening:
+        session = opening.opened_within(PATIENCE_SECONDS)
         public = is_public(listener.getsockname()[0])
         access = Access.of(host, is_public=public, token=token, pages=PAGES)
         note_if_open(host, public=public, token=token)
         address = address_of(listener, host)
+        name = session.name if session else Path(data).resolve().name
 
         def ready() -> None:
-            say(f"{session.name} at {address}  (Ctrl-C to stop); labels are kept in {session.project.folder}")
+            kept = f"labels are kept in {session.project.folder}" if session else "its images are being listed"
+            say(f"{name} at {address}  (Ctrl-C to stop); {kept}")
             sys.stdout.flush()
             if doors.opens_browser:
                 webbrowser.open(address)
 
-        app, grace = build_studio(session, access), min(5, grace_seconds(limits))
-        serve_forever(app, listener, ready, grace=grace, on_end=session.waiting.end)
+        def opened(late: Session) -> None:
+            if session is None:
+                say(f"{late.name}: {counted(len(late.bench.catalogue), 'image')}; labels are kept in {late.project.folder}")
+                sys.stdout.flush()
+
+        early, grace = EarlyPage(opening, access, limits, opened), min(5, grace_seconds(limits))
+        serve_forever(early.app, listener, ready, grace=grace, on_end=early.end, is_over=opening.has_failed)

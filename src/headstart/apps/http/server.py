@@ -7,13 +7,16 @@ import signal
 import socket
 from collections.abc import Awaitable, Callable
 from types import FrameType
+from typing import TYPE_CHECKING
 
 import uvicorn
-from fastapi import FastAPI
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from headstart.apps.http.limits import Limits
 from headstart.errors import SettingsError
+
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp
 
 KEEP_ALIVE_SECONDS = 30
 HEAD_SECONDS = 15.0  # until the head of a request has arrived
@@ -21,15 +24,16 @@ MAX_CONNECTIONS = 800  # fewer than the files a process may open, which are 1,02
 
 
 def serve_forever(
-    app: FastAPI,
+    app: "ASGIApp",
     listener: socket.socket,
     on_ready: Callable[[], None],
     *,
     grace: int,
     on_hangup: Callable[[], Awaitable[None]] | None = None,
     on_end: Callable[[], None] = lambda: None,
+    is_over: Callable[[], bool] = lambda: False,
 ) -> None:
-    """Answers requests until SIGTERM or Ctrl-C, then finishes what it accepted, in at most `grace` seconds.
+    """Answers requests until SIGTERM, Ctrl-C or `is_over()`, then finishes what it accepted, in at most `grace` seconds.
 
     A second Ctrl-C ends at once. SIGHUP calls `on_hangup` while requests go on. `on_end` is called when the end begins.
     """
@@ -44,7 +48,7 @@ def serve_forever(
         timeout_keep_alive=KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=grace,
     )
-    _Server(config, on_ready, on_hangup, on_end).run(sockets=[listener])
+    _Server(config, on_ready, on_hangup, on_end, is_over).run(sockets=[listener])
 
 
 def grace_seconds(limits: Limits) -> int:
@@ -124,9 +128,10 @@ class _Server(uvicorn.Server):
         on_ready: Callable[[], None],
         on_hangup: Callable[[], Awaitable[None]] | None,
         on_end: Callable[[], None],
+        is_over: Callable[[], bool],
     ) -> None:
         super().__init__(config)
-        self.on_ready, self.on_hangup, self.on_end = on_ready, on_hangup, on_end
+        self.on_ready, self.on_hangup, self.on_end, self.is_over = on_ready, on_hangup, on_end, is_over
         self.beside: set[asyncio.Future[None]] = set()  # a task that nobody holds may be collected
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
@@ -135,6 +140,13 @@ class _Server(uvicorn.Server):
             with contextlib.suppress(NotImplementedError, RuntimeError):  # Windows' loop; a thread that is not the main one
                 asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self.begin_beside)
         self.on_ready()
+
+    async def on_tick(self, counter: int) -> bool:
+        """Whether to end; asked several times a second."""
+        if self.is_over() and not self.should_exit:
+            self.should_exit = True
+            self.on_end()
+        return await super().on_tick(counter)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Ends gracefully; uvicorn's own method would raise the signal again afterwards and end with a failure."""

@@ -1,7 +1,7 @@
 """Opens a project with its images."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from headstart.apps.http.limits import Limits
@@ -15,11 +15,12 @@ from headstart.errors import DataError
 from headstart.labelling.catalogue import Catalogue
 from headstart.labelling.project import open_project
 from headstart.labelling.workbench import Workbench
-from headstart.model.pretrained import open_backbone
+from headstart.model.feature_store import FeatureStore
+from headstart.model.pretrained import Backbone, open_backbone
 from headstart.progress import silent
 from headstart.record.places import check_outside
 from headstart.settings import TrainSettings
-from headstart.threads import one_blas_thread
+from headstart.threads import begun, one_blas_thread
 
 PROJECTS = "projects"  # the folder of projects that were given no other place
 
@@ -31,13 +32,26 @@ def open_session(data: str, project: Path | None, settings: TrainSettings, limit
     Meanwhile each thread computes its matrix products alone. Several fit and compare at once, and each wants that for its own
     part: the first to end would give the others two threads again, with which a fit took seven times as long.
     """
-    with one_blas_thread(), open_data(data, Reading(with_unlabelled=True), offline=settings.offline) as source:
+    store = FeatureStore()
+    with one_blas_thread(), ExitStack() as stack:
+        # Beside the listing. Nobody waits for a network to be compiled, or downloaded, to be told that DATA is none.
+        backbone = begun(lambda: _prepared(settings, store)) if Path(data).exists() else None
+        source = stack.enter_context(open_data(data, Reading(with_unlabelled=True), offline=settings.offline))
         if not source.candidates:
             raise DataError(f"there is no image in {data}", hint="JPEG, PNG, WebP, BMP, TIFF, PPM and AVIF are read")
         folder = project or Path(PROJECTS) / source.name
         check_outside(folder, data, option="--project")
-        with open_project(folder) as opened:
-            catalogue = Catalogue.of(source.candidates, opened.log.classes())
-            keys = [class_name(path) for path in paths_in(source)]
-            bench = Workbench(catalogue, keys, opened.log, open_backbone(settings, silent), folder)
-            yield Session(source.name, data, [source], opened, bench, settings, Runs(opened.runs), limits)
+        opened = stack.enter_context(open_project(folder))
+        catalogue = Catalogue.of(source.candidates, opened.log.classes())
+        keys = [class_name(path) for path in paths_in(source)]
+        network = backbone.result() if backbone else _prepared(settings, store)
+        bench = Workbench(catalogue, keys, opened.log, network, folder, store)
+        yield Session(source.name, data, [source], opened, bench, settings, Runs(opened.runs), limits)
+
+
+def _prepared(settings: TrainSettings, store: FeatureStore) -> Backbone:
+    """The backbone, with what the store has of it at hand."""
+    backbone = open_backbone(settings, silent)
+    if backbone.frozen is not None:
+        store.shelf(backbone.preprocess, backbone.frozen.extractor).prepare()
+    return backbone

@@ -57,12 +57,13 @@ def build_studio(session: Session, access: Access) -> FastAPI:
 
     for routes in (browsing, showing, deciding, telling, reviewing, training, trying):
         app.include_router(routes(session))
-    app.include_router(_page(access))
+    app.include_router(page_of(access))
     add_docs(app)
     return app
 
 
-def _page(access: Access) -> APIRouter:
+def page_of(access: Access) -> APIRouter:
+    """The routes of the page's files, and of the token that it keeps."""
     router, folder = APIRouter(), files("headstart.apps.studio").joinpath("page")
     names = {entry.name for entry in folder.iterdir()}
 

@@ -11,7 +11,7 @@ const MOST_TILES = 200,
   GAP_PX = 10,
   CAPTION_PX = 44,
   AHEAD_ROWS = 1,
-  SETTLE_MS = 40;
+  SETTLE_MS = 40; // at least, from one question to the next
 
 export class Grid {
   order = new Uint32Array(0);
@@ -26,6 +26,7 @@ export class Grid {
   #anchor = 0;
   #frame = 0;
   #settle = 0;
+  #loaded = -Infinity; // when it was last asked for what is in view
   #asking = new AbortController();
   #asked = null; // tiles of the question that is under way
   #again = false;
@@ -74,8 +75,12 @@ export class Grid {
   /** Shows other rows, from an index on. */
   show(order, index = 0) {
     this.order = order;
-    for (const tile of this.#tiles.values()) this.#free(tile);
-    this.#tiles.clear();
+    for (const [at, tile] of this.#tiles) {
+      tile.element.setAttribute("aria-setsize", order.length);
+      if (order[at] === tile.row) continue; // such as while the scan adds others after it
+      this.#tiles.delete(at);
+      this.#free(tile);
+    }
     this.at = Math.max(0, Math.min(index, order.length - 1));
     this.#anchor = this.at;
     this.#layOut(this.at);
@@ -137,10 +142,14 @@ export class Grid {
       tile.element.style.setProperty("transform", `translate(${x}px, ${y}px)`);
     }
     this.#mark();
-    this.#settle ||= setTimeout(() => {
-      this.#settle = 0;
-      this.#load();
-    }, SETTLE_MS);
+    this.#settle ||= setTimeout(
+      () => {
+        this.#settle = 0;
+        this.#loaded = performance.now();
+        this.#load();
+      },
+      Math.max(0, this.#loaded + SETTLE_MS - performance.now()),
+    );
   }
 
   #take(index) {

@@ -9,17 +9,19 @@ import { address, go, onMove, takeToken, where } from "./state.js";
 import { store } from "./store.js";
 import { say, trying } from "./told.js";
 
-/** name -> [title, key after g, function that shows it]; a page's module is loaded when it is first shown. */
+/** name -> [title, key after g, its module, which is loaded when it is needed, and the function in it that shows it]. */
 const VIEWS = {
-  browse: ["Browse", "b", async (...to) => (await import("./browse.js")).browse(...to)],
-  review: ["Review", "r", async (...to) => (await import("./review.js")).review(...to)],
-  label: ["Label", "l", async (...to) => (await import("./label.js")).label(...to)],
-  model: ["Model", "m", async (...to) => (await import("./model.js")).model(...to)],
-  map: ["Map", "p", async (...to) => (await import("./map.js")).map(...to)],
-  train: ["Train", "t", async (...to) => (await import("./runs.js")).runs(...to)],
-  try: ["Try", "y", async (...to) => (await import("./try.js")).tryOut(...to)],
+  browse: ["Browse", "b", () => import("./browse.js"), "browse"],
+  review: ["Review", "r", () => import("./review.js"), "review"],
+  label: ["Label", "l", () => import("./label.js"), "label"],
+  model: ["Model", "m", () => import("./model.js"), "model"],
+  map: ["Map", "p", () => import("./map.js"), "map"],
+  train: ["Train", "t", () => import("./runs.js"), "runs"],
+  try: ["Try", "y", () => import("./try.js"), "tryOut"],
 };
-const CHORD_MS = 1200;
+const CHORD_MS = 1200,
+  BUSY = 503,
+  AGAIN_MS = 500;
 let shown = null,
   leaving = new AbortController(),
   chord = 0;
@@ -36,7 +38,7 @@ function navigate() {
   leaving.abort();
   leaving = new AbortController();
   shown = view;
-  const [title, , show] = VIEWS[view];
+  const [title, , load, show] = VIEWS[view];
   document.title = `${title} · ${store.project.name} · headstart studio`;
   for (const link of byId("views").children) {
     if (link.dataset.view === view) {
@@ -48,7 +50,7 @@ function navigate() {
   place.className = view;
   place.replaceChildren(make("p", { class: "quiet loading", text: "Loading …" }));
   const { signal } = leaving;
-  trying(() => show(place, signal));
+  trying(async () => (await load())[show](place, signal));
 }
 
 function drawHeader() {
@@ -109,11 +111,26 @@ function keys(event) {
   else if (event.key === "U") turnAndSay("redo");
 }
 
+/** Opens the project as soon as its images are listed. */
+async function openStore() {
+  for (;;) {
+    try {
+      await store.open();
+      return;
+    } catch (error) {
+      if (error.status !== BUSY) throw error;
+      byId("view").replaceChildren(make("p", { class: "quiet loading", text: `${error.message} …` }));
+      await new Promise((next) => setTimeout(next, AGAIN_MS));
+    }
+  }
+}
+
 async function open() {
   whenTokenWanted(askForToken);
   const token = takeToken() ?? keptToken();
   if (token !== null) await trying(() => useToken(token));
-  await store.open();
+  VIEWS[where().view]?.[2]().catch(() => {}); // meanwhile; if it does not come, that is told when it is needed
+  await openStore();
   drawHeader();
   onMove(navigate);
   onSaving(drawSaving);
