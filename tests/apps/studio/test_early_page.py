@@ -1,5 +1,6 @@
 """The page is there before the images are listed."""
 
+import gc
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -87,8 +88,10 @@ def test_a_request_waits_until_the_project_is_open(slow: Slow) -> None:
         assert {"/api/orders", "/api/project"} <= client.get("/openapi.json").json()["paths"].keys()
         wait_until(lambda: slow.told)
         assert slow.told[0].bench.n_read <= 9
+        assert gc.get_freeze_count(), "the images are looked through for garbage again and again"
         early.end()
     slow.opening.close()
+    assert not gc.get_freeze_count()
 
 
 def test_what_takes_long_is_told(slow: Slow, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -54,6 +54,23 @@ def page(studio: Studio, browser: Browser) -> Iterator[Page]:
     context.close()
 
 
+def test_tiles_stay_while_images_are_read(page: Page) -> None:
+    """What is seen is not loaded anew because the scan has found more after it."""
+    page.goto("/")
+    expect(page.locator(".tile.loaded").first).to_be_visible()
+    expect(page.locator(".tile:not([hidden]):not(.loaded)")).to_have_count(0)
+    with page.expect_response("**/api/orders"):
+        page.evaluate("""async () => {
+          window.touched = 0;
+          const watch = new MutationObserver((changes) => { window.touched += changes.length; });
+          const pictures = { subtree: true, attributes: true, attributeFilter: ["src", "hidden"] };
+          watch.observe(document.querySelector(".grid"), pictures);
+          (await import("/page/store.js")).store.dispatchEvent(new CustomEvent("scan"));
+        }""")
+    expect(page.locator("section.browse")).not_to_have_attribute("aria-busy", "true")
+    assert page.evaluate("new Promise((next) => requestAnimationFrame(() => next(window.touched)))") == 0
+
+
 def test_browse(page: Page) -> None:
     """The page opens with tiles, and a picture on each that is in view."""
     page.goto("/")

@@ -99,4 +99,6 @@ def test_one_or_two_images(home: Path, tiny_weights: Path, tmp_path: Path, n: in
         for path in ("/api/model", "/api/queues", "/api/reviewed", "/api/runs"):
             studio.get(path)
         assert studio.get("/api/project")["problem"] is None
+        assert (tmp_path / "project" / "features.tmp").exists()
         assert studio.end() == (0, "")
+    assert not (tmp_path / "project" / "features.tmp").exists()

@@ -1,5 +1,6 @@
 """Opens a project with its images."""
 
+import gc
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -46,6 +47,10 @@ def open_session(data: str, project: Path | None, settings: TrainSettings, limit
         keys = [class_name(path) for path in paths_in(source)]
         network = backbone.result() if backbone else _prepared(settings, store)
         bench = Workbench(catalogue, keys, opened.log, network, folder, store)
+        # A million objects of 100,000 images, which stay: to look through them all for garbage takes a quarter of a second, in
+        # which nobody is answered.
+        stack.callback(gc.unfreeze)
+        gc.freeze()
         yield Session(source.name, data, [source], opened, bench, settings, Runs(opened.runs), limits)
 
 
