@@ -16,10 +16,15 @@ UNCHANGED: Any = object()  # the label of a decision that leaves it as it is
 class DecidedMeanwhile(HeadstartError):  # noqa: N818 - a conflict is told, and is nobody's error
     """Others decided on some of the rows after the person who decides now had looked at them."""
 
-    def __init__(self, rows: Sequence[int]) -> None:
-        self.rows = tuple(rows)
-        images = "an image has" if len(rows) == 1 else f"{len(rows)} images have"
+    def __init__(self, rows: Sequence[int], n: int | None = None) -> None:
+        self.rows = tuple(rows)  # as far as they have been read
+        n = len(rows) if n is None else n
+        images = "an image has" if n == 1 else f"{n} images have"
         super().__init__(f"{images} been decided on in another window", hint="look at what was decided, and decide again")
+
+
+class UnreadRowError(DataError):
+    """A row has not been read since the studio was started; it may have been seen and decided on before."""
 
 
 @dataclass(slots=True)
@@ -162,7 +167,7 @@ class DecisionBook:
             return
         if state[wrong] == UNREADABLE:
             raise DataError(f"{self.keys[wrong]} cannot be read", hint="repair or remove the file, and start the studio again")
-        raise DataError(f"{self.keys[wrong]} has not been read yet", hint="decide on it when it is shown")
+        raise UnreadRowError(f"{self.keys[wrong]} has not been read yet", hint="send it again when it is")
 
     def _change(self, row: int, label: str | None, excluded: bool | None) -> Change:
         columns = self.catalogue.columns
@@ -172,7 +177,7 @@ class DecisionBook:
 
     def _told(self, conflict: LabelConflict) -> DecidedMeanwhile:
         rows = (self._row_of.get(change.image) for change, _ in conflict.conflicts)
-        return DecidedMeanwhile([row for row in rows if row is not None])
+        return DecidedMeanwhile([row for row in rows if row is not None], len(conflict.conflicts))
 
     def _note(self, decision: Decision) -> None:
         """Takes an entry of the log into account."""

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from conftest import COLOURS
+from PIL import Image
 
 from apps.studio.conftest import Studio, draw, studio_of
 
@@ -315,3 +316,18 @@ def test_after_a_restart(open_studio: Callable[..., Studio], tmp_path: Path) -> 
     assert [one["row"] for one in again.queue("label_error", 200)].count(1) == 0
     assert [again.post("/api/undo").json()["rows"] for _ in range(5)] == [[2], [1], [1], [0], []]
     assert not again.column("decided").any() and (again.column("label") == again.column("given")).all()
+
+
+@pytest.mark.process
+def test_a_decision_on_an_image_that_is_not_read_again_yet(open_studio: Callable[..., Studio], tmp_path: Path) -> None:
+    """After a restart a page sends what was not answered; until the image is read it is told to send it again, not no."""
+    data = draw(tmp_path / "shapes", {"circles": 2}, flat=True)
+    Image.new("1", (5000, 5000)).save(data / "large.png")  # takes longer to read than a request does
+    studio = open_studio(data, scanned=False)
+    statuses: list[int] = []
+    wish = {"rows": [2], "label": "squares", "why": "label:next", "expected": 0}
+    while not statuses or statuses[-1] != 200:
+        answer = studio.post("/api/decisions", wish, key="key-of-the-decision")
+        statuses.append(answer.status_code)
+        assert answer.status_code in (200, 503), answer.text
+    assert studio.row(2)["label"] == 0

@@ -15,7 +15,7 @@ from headstart.apps.studio.session import Session
 from headstart.apps.studio.shown import changes_as_json, checked_rows, model_as_json, review_as_json
 from headstart.data.decided import Decision
 from headstart.errors import HeadstartError
-from headstart.labelling.decision_book import UNCHANGED, DecidedMeanwhile
+from headstart.labelling.decision_book import UNCHANGED, DecidedMeanwhile, UnreadRowError
 from headstart.labelling.orders import Order
 from headstart.labelling.workbench import QUEUES
 
@@ -187,9 +187,9 @@ def _taken_back(session: Session, who: str, key: str | None, *, again: bool) -> 
 
 
 def _refused(error: HeadstartError) -> Problem:
-    """What is wrong with the request; or, if it is the disk, that it can be sent again."""
-    is_the_disk = isinstance(error.__cause__, sqlite3.Error)
-    return Problem(503 if is_the_disk else 422, error.message, error.hint or "GET /docs describes all requests")
+    """What is wrong with the request; or, if it is the disk or an image is not read yet, that it can be sent again."""
+    passes = isinstance(error, UnreadRowError) or isinstance(error.__cause__, sqlite3.Error)
+    return Problem(503 if passes else 422, error.message, error.hint or "GET /docs describes all requests")
 
 
 def _conflict(session: Session, conflict: DecidedMeanwhile) -> JSONResponse:
