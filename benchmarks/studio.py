@@ -13,6 +13,7 @@ Parts:
 - rows: a project of 1,000,000 made-up rows opens, and answers what the page asks
 - keys: from a key to the next image shown, and to its label on disk, while a model is fitted after each
 - pages: the same with 100,000 images, and filters, sorts and jumps to anywhere
+- bulk: a decision on 100,000 made-up rows, and how long single keys of another window wait meanwhile
 - decisions: 10,000 in two windows, 20 a second, while the server is killed twice: what is lost and what is wrong
 
 Real images are those of --data, a folder with sign_digits and hymenoptera_data. Features are kept under HEADSTART_HOME. `pages`
@@ -53,6 +54,9 @@ BARS = {
     "pages: jump, thumbnails made, p95": 0.3,
     "pages: jump, thumbnails not made, p95": 1.0,
     "pages: peak memory, beside the audit, MB": 900.0,
+    "bulk 100000: a key beside relabel, worst": 0.5,
+    "bulk 100000: a key beside undo, worst": 0.5,
+    "bulk 100000: a key beside redo, worst": 0.5,
     "decisions: lost": 0.0,
     "decisions: wrong": 0.0,
 }  # at most; negative: at least
@@ -96,7 +100,7 @@ def main() -> None:
     """Measures the parts that are asked for."""
     parts: dict[str, Callable[[Given], Iterator[tuple[str, float]]]] = {
         "refit": refit, "wrong": wrong, "few": few, "map": maps, "rows": rows, "keys": keys, "pages": pages,
-        "decisions": decisions,
+        "bulk": bulk, "decisions": decisions,
     }  # fmt: skip
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("parts", nargs="+", choices=tuple(parts), metavar="PART", help=", ".join(parts))
@@ -194,6 +198,14 @@ def pages(given: Given) -> Iterator[tuple[str, float]]:
             del os.environ["HEADSTART_HOME"]
         else:
             os.environ["HEADSTART_HOME"] = before
+
+
+def bulk(given: Given) -> Iterator[tuple[str, float]]:
+    """Many rows at once."""
+    import studio_bulk
+
+    with tempfile.TemporaryDirectory() as folder:
+        yield from _named(f"bulk {MANY_IMAGES}", studio_bulk.bulk(given.network, MANY_IMAGES, Path(folder) / "project"))
 
 
 def decisions(given: Given) -> Iterator[tuple[str, float]]:

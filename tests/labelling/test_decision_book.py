@@ -1,6 +1,6 @@
 """Decisions on rows, also while the images are being read."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -148,3 +148,71 @@ def test_a_conflict_writes_nothing(log: LabelLog) -> None:
         assert caught.value.rows == (1,)
         assert again.of_row(1).who == "ada"
     assert log.last == 1
+
+
+@pytest.fixture
+def everything_is_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two images are many: decisions on them are made ready before."""
+    for module in ("headstart.labelling.decision_book", "headstart.data.label_log", "headstart.data.prepared_changes"):
+        monkeypatch.setattr(f"{module}.MANY", 2)
+
+
+def decide_on_all(book: DecisionBook, seen: int, between: Callable[[], object] = lambda: None, why: str = "relabel") -> None:
+    """All are bees; `between` happens while that is made ready."""
+    with book.prepared([0, 1, 2], why, label="bees") as ready:
+        assert ready is not None
+        between()
+        book.decide([0, 1, 2], who="me", why=why, seen=seen, label="bees", prepared=ready)
+
+
+@pytest.mark.usefixtures("everything_is_many")
+def test_many_at_once(log: LabelLog) -> None:
+    """A decision on many rows that was made ready is one entry, taken back and made again as one, also after a restart."""
+    book = book_of(log)
+    relabel(book, 1, "bees", who="ada")
+    decide_on_all(book, book.last)
+    (entry,) = log.since(1)
+    assert [change.image.path for change in entry.changes] == ["a.jpg", "c.jpg"]  # the other was a bee already
+    for again, label in ((False, "ants"), (True, "bees"), (False, "ants")):
+        with book.prepared_taking_back("me", again=again) as ready:
+            assert ready is not None and book.take_back("me", again=again, prepared=ready) is not None
+        found = [(label, label == "bees"), ("bees", True), (label, label == "bees")]
+        assert states(book) == states(book_of(log)) == found
+    log.digest()
+
+
+@pytest.mark.usefixtures("everything_is_many")
+def test_others_decide_while_many_are_made_ready(log: LabelLog) -> None:
+    """What another window decides meanwhile on one of the rows is told; what this one decides is taken into account."""
+    book = book_of(log)
+    with pytest.raises(DecidedMeanwhile) as caught:
+        decide_on_all(book, 0, lambda: relabel(book, 1, "wasps", who="ada"))
+    assert caught.value.rows == (1,) and log.last == 1
+    book.take_back("ada")
+    decide_on_all(book, book.last, lambda: relabel(book, 1, "wasps"))
+    assert states(book) == [("bees", True)] * 3
+    with book.prepared_taking_back("me") as ready:
+        relabel(book, 0, "wasps")
+        assert book.take_back("me", prepared=ready) is not None
+    assert states(book) == [("bees", True)] * 3  # the later one was taken back
+    with book.prepared_taking_back("me") as ready:
+        relabel(book, 0, "wasps", who="ada")
+        with pytest.raises(DecidedMeanwhile):
+            book.take_back("me", prepared=ready)
+
+
+@pytest.mark.usefixtures("everything_is_many")
+def test_images_are_read_while_many_are_taken_back(log: LabelLog) -> None:
+    """A row that is read between the two is as it was before the decision."""
+    decide_on_all(book_of(log), 0)
+    for read_between in (False, True):
+        book = book_of(log, read=1)
+        with book.prepared_taking_back("me") as ready:
+            if read_between:
+                place(book, 2)
+            assert book.take_back("me", prepared=ready) is not None
+        for row in (1,) if read_between else (1, 2):
+            place(book, row)
+        assert states(book) == [("ants", False)] * 3
+        assert book.take_back("me", again=True) is not None
+        assert states(book) == states(book_of(log)) == [("bees", True)] * 3

@@ -75,8 +75,14 @@ class LabelConflict(HeadstartError):  # noqa: N818 - a conflict is told, and is 
         super().__init__(f"{images} been decided on in the meantime", hint="look at what was decided, and decide again")
 
 
-def linked(before: bytes, made: Decision) -> bytes:
-    """SHA-256 of the link before and of an entry, as canonical JSON: 32 bytes."""
-    changes = [[c.image.digest, c.image.path, c.old.label, c.old.excluded, c.new.label, c.new.excluded] for c in made.changes]
-    entry = [made.number, made.at, made.who, made.why, made.undoes, changes]
-    return sha256(before + json.dumps(entry, separators=(",", ":")).encode("ascii")).digest()
+def text_of(changes: Sequence[Change]) -> bytes:
+    """Changes as canonical JSON, without the brackets of their list, so that parts can be joined with commas."""
+    rows = [[c.image.digest, c.image.path, c.old.label, c.old.excluded, c.new.label, c.new.excluded] for c in changes]
+    return json.dumps(rows, separators=(",", ":")).encode("ascii")[1:-1]
+
+
+def linked(before: bytes, made: Decision, changes: bytes | None = None) -> bytes:
+    """SHA-256 of the link before and of an entry, as canonical JSON: 32 bytes. `changes` is their text, if it is known."""
+    head = json.dumps([made.number, made.at, made.who, made.why, made.undoes], separators=(",", ":")).encode("ascii")
+    text = text_of(made.changes) if changes is None else changes
+    return sha256(b"".join((before, head[:-1], b",[", text, b"]]"))).digest()

@@ -3,23 +3,22 @@
 import re
 import sqlite3
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import cache
 from hashlib import sha256
 from pathlib import Path
-from threading import RLock
-from typing import Any, TypeVar
+from threading import Lock, RLock
+from typing import TypeVar
 
 from headstart.data.decided import UNDO, Answer, Change, Decision, ImageKey, LabelConflict, Standing, State, linked
 from headstart.data.label_file import connect, damaged, explained
+from headstart.data.log_entries import changes_of, decision_of, entries_after, entries_where, last_about, state_of
+from headstart.data.prepared_changes import MANY, PreparedChanges, prepare, prepare_reversal, staged
 from headstart.data.sources import class_name
 from headstart.data.table_labels import is_missing
 from headstart.data.undo_stacks import LogEntry, UndoStacks
 from headstart.errors import DataError
 
-READ_TOGETHER = 1000  # entries
-CHANGES_TOGETHER = 100_000  # of these entries, if it is more than one
 Made = TypeVar("Made", Decision, Decision | None)
 CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
@@ -32,7 +31,7 @@ class LabelLog:
 
     def __init__(self, file: Path, database: sqlite3.Connection) -> None:
         self.file, self._database = file, database
-        self._lock = RLock()
+        self._lock, self._preparing = RLock(), Lock()
         self._stacks = UndoStacks()
 
     @classmethod
@@ -56,34 +55,50 @@ class LabelLog:
 
     # What is written
 
-    def decide(self, changes: Sequence[Change], *, who: str, why: str, key: str | None = None) -> Decision:
+    def decide(self, changes: Sequence[Change] | PreparedChanges, *, who: str, why: str, key: str | None = None) -> Decision:
         """Appends one decision about one or more images.
 
         Raises LabelConflict if the decision in force on an image has another state than `old`; without one it is as `old` says.
         """
-        if not changes or len({change.image for change in changes}) < len(changes):
-            raise ValueError("a decision is about one or more images, each named once")
-        for label in {change.new.label for change in changes} - {None}:
-            if not label or class_name(label) != label:
-                raise DataError(f"{label!r} cannot be the name of a class", hint="choose another name")
+        prepared = changes if isinstance(changes, PreparedChanges) else None
+        changes = changes.changes if isinstance(changes, PreparedChanges) else changes
+        if prepared is None:
+            _check_changes(changes)
         with self._writing():
-            ids = self._ids_of([change.image for change in changes])
-            found = [self._last_change(image) for image in ids]
-            pairs = zip(changes, found, strict=True)
-            differing = [(c, last[2]) for c, last in pairs if last and State(last[0], bool(last[1])) != c.old]
-            self._check([(c, number) for c, number in differing if self._stack(self._id_of(c.image), None)])
-            return self._answered(key, self._append(who, why, changes, ids))
+            ids = prepared.images if prepared else self._ids_of([change.image for change in changes])
+            places = sorted(prepared.to_check(self._database)) if prepared else range(len(ids))
+            found = [(changes[place], ids[place], self._last_change(ids[place])) for place in places]
+            differing = [(c, image, last[2]) for c, image, last in found if last and State(last[0], bool(last[1])) != c.old]
+            self._check([(c, number) for c, image, number in differing if self._stack(image, None)])
+            return self._answered(key, self._append(who, why, changes, ids, prepared=prepared))
 
-    def undo(self, who: str, *, anyone: bool = False, before: int | None = None, key: str | None = None) -> Decision | None:
+    @contextmanager
+    def prepared(self, changes: Sequence[Change]) -> Iterator[PreparedChanges]:
+        """Changes made ready for `decide` within the block, in steps between which others write."""
+        _check_changes(changes)
+        with self._preparing, staged(self._database, self._reading):
+            yield prepare(self._database, self._reading, changes, self._added, self._last_change)
+
+    def undo(
+        self,
+        who: str,
+        *,
+        anyone: bool = False,
+        before: int | None = None,
+        key: str | None = None,
+        prepared: PreparedChanges | None = None,
+    ) -> Decision | None:
         """Takes back the last decision of `who` that is in force, or the last of all with `anyone`; None if there is none.
 
         Raises LabelConflict if an image of it was decided on since. With its number as `before`, the one before it comes next.
         """
         with self._writing():
             root = self._caught_up().to_undo(None if anyone else who, before)
-            return self._answered(key, None if root is None else self._reverse(root, who, UNDO))
+            return self._answered(key, None if root is None else self._reverse(root, who, UNDO, prepared))
 
-    def redo(self, who: str, *, anyone: bool = False, key: str | None = None) -> Decision | None:
+    def redo(
+        self, who: str, *, anyone: bool = False, key: str | None = None, prepared: PreparedChanges | None = None
+    ) -> Decision | None:
         """Makes the decision again that `who` undid last, or that anybody did with `anyone`; None if there is none.
 
         Raises LabelConflict if an image of it was decided on since.
@@ -93,7 +108,21 @@ class LabelLog:
             if root is None:
                 return self._answered(key, None)
             ((why,),) = self._database.execute("SELECT why FROM decisions WHERE number = ?", (root,))
-            return self._answered(key, self._reverse(root, who, why))
+            return self._answered(key, self._reverse(root, who, why, prepared))
+
+    @contextmanager
+    def prepared_reversal(self, who: str, *, again: bool, before: int | None = None) -> Iterator[PreparedChanges | None]:
+        """What `undo` would write now, or `redo` with `again`, made ready in the same way; None if it is about few images."""
+        with self._reading():
+            stacks = self._caught_up()
+            root = stacks.to_redo(who) if again else stacks.to_undo(who, before)
+            entry = None if root is None else last_about(self._database, root)
+            few = entry is None or entry[1] < MANY
+        if few or entry is None:
+            yield None
+            return
+        with self._preparing, staged(self._database, self._reading):
+            yield prepare_reversal(self._database, self._reading, entry[0].number)
 
     def note_class(self, name: str, who: str) -> None:
         """Keeps the name of a class that has no image yet. Raises DataError for what cannot be one, also in a table."""
@@ -130,10 +159,10 @@ class LabelLog:
         """The entries after `number` in their order, also those of other processes."""
         while True:
             with self._reading():
-                entries = self._entries("number > ?", number)
-                changes = self._changes_of(entries)
+                entries = entries_where(self._database, "number > ?", number)
+            changes = changes_of(self._database, self._reading, entries)
             for entry in entries:
-                yield _decision(entry, changes)
+                yield decision_of(entry, changes)
             if not entries:
                 return
             number = entries[-1][0]
@@ -143,7 +172,7 @@ class LabelLog:
 
         What was taken back is as it was before. Images are in the order in which they were first decided on.
         """
-        return {key: _state(label, excluded) for key, label, excluded, _ in self._last_of_all(until)}
+        return {key: state_of(label, excluded) for key, label, excluded, _ in self._last_of_all(until)}
 
     def standing(self, until: int | None = None) -> dict[ImageKey, Standing]:
         """The decision in force on each image that has one, without the images whose decisions were all taken back."""
@@ -164,7 +193,7 @@ class LabelLog:
                     if not stack:
                         continue
                     number = stack[-1]
-                found[key] = Standing(_state(label, excluded), *entries[number][:4])
+                found[key] = Standing(state_of(label, excluded), *entries[number][:4])
         return found
 
     def digest(self, until: int | None = None) -> str:
@@ -174,10 +203,10 @@ class LabelLog:
         """
         link, number = b"", 0
         with self._reading():
-            while entries := self._entries("number > ? AND (? IS NULL OR number <= ?)", number, until, until):
-                changes = self._changes_of(entries)
+            while entries := entries_where(self._database, "number > ? AND (? IS NULL OR number <= ?)", number, until, until):
+                changes = changes_of(self._database, self._reading, entries)
                 for entry in entries:
-                    link = linked(link, _decision(entry, changes))
+                    link = linked(link, decision_of(entry, changes))
                     if link != entry[7] or entry[0] != number + 1:
                         raise damaged(self.file, f"decision {number + 1} is not what was written")
                     number = entry[0]
@@ -197,6 +226,11 @@ class LabelLog:
             self._database.execute("BEGIN IMMEDIATE")
             with self._database:
                 yield
+
+    def _added(self, images: Sequence[ImageKey]) -> list[int]:
+        """The ids of images, which are added if they are new, in a transaction of its own."""
+        with self._writing():
+            return self._ids_of(images)
 
     def _id_of(self, image: ImageKey) -> int:
         row = (image.path, bytes.fromhex(image.digest))
@@ -221,32 +255,17 @@ class LabelLog:
             raise LabelConflict([(change, entries[number]) for change, number in conflicts], root)
 
     def _decision_of(self, number: int) -> Decision:
-        entries = self._entries("number = ?", number)
-        return _decision(entries[0], self._changes_of(entries))
-
-    def _entries(self, condition: str, *values: int | None) -> list[tuple[Any, ...]]:
-        """The first entries for which a condition holds: not more than fit into memory with their changes."""
-        query = "SELECT number, at, who, why, undoes, first_change, n_changes, chain FROM decisions WHERE "
-        found = self._database.execute(f"{query}{condition} ORDER BY number LIMIT {READ_TOGETHER}", values).fetchall()
-        ends = [entry[5] + entry[6] for entry in found]
-        return found[: max(1, sum(end - ends[0] <= CHANGES_TOGETHER for end in ends))]
-
-    def _changes_of(self, entries: Sequence[tuple[Any, ...]]) -> dict[int, list[Change]]:
-        """The changes of entries that follow each other, by the number of the entry."""
-        found: dict[int, list[Change]] = {entry[0]: [] for entry in entries}
-        if entries:
-            rows = self._database.execute(
-                "SELECT c.decision, i.digest, i.path, c.old_label, c.old_excluded, c.new_label, c.new_excluded "
-                "FROM changes c JOIN images i ON i.id = c.image WHERE c.id >= ? AND c.id < ? ORDER BY c.id",
-                (entries[0][5], entries[-1][5] + entries[-1][6]),
-            )
-            for number, digest, path, *states in rows:
-                old, new = State(states[0], bool(states[1])), State(states[2], bool(states[3]))
-                found[number].append(Change(ImageKey(digest.hex(), path), old, new))
-        return found
+        entries = entries_where(self._database, "number = ?", number)
+        return decision_of(entries[0], changes_of(self._database, self._reading, entries))
 
     def _append(
-        self, who: str, why: str, changes: Sequence[Change], ids: Sequence[int], reversing: LogEntry | None = None
+        self,
+        who: str,
+        why: str,
+        changes: Sequence[Change],
+        ids: Sequence[int],
+        reversing: LogEntry | None = None,
+        prepared: PreparedChanges | None = None,
     ) -> Decision:
         """Appends an entry: a decision, or one that takes back the entry `reversing`."""
         select = "SELECT number, first_change + n_changes, chain FROM decisions ORDER BY number DESC LIMIT 1"
@@ -254,8 +273,12 @@ class LabelLog:
         undoes = reversing.number if reversing else None
         made = Decision(before + 1, time.time(), who, why, tuple(changes), undoes)
         root, takes_back = (reversing.root, not reversing.takes_back) if reversing else (made.number, False)
-        entry = (made.number, made.at, who, why, undoes, root, takes_back, first, len(ids), linked(chain, made))
-        self._database.execute("INSERT INTO decisions VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", entry)
+        entry = (made.number, made.at, who, why, undoes, root, takes_back, first, len(ids))
+        link = linked(chain, made, prepared.text if prepared else None)
+        self._database.execute("INSERT INTO decisions VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", (*entry, link))
+        if prepared:
+            prepared.write(self._database, first, made.number)
+            return made
         rows = (
             (first + i, made.number, ids[i], c.old.label, c.old.excluded, c.new.label, c.new.excluded)
             for i, c in enumerate(changes)
@@ -271,25 +294,29 @@ class LabelLog:
 
     def _caught_up(self) -> UndoStacks:
         """What can be undone and redone, with all entries that were written since, also by other processes."""
-        for entry in self._database.execute(f"{ENTRIES} WHERE d.number > ? ORDER BY d.number", (self._stacks.seen,)):
-            self._stacks.add(_entry(*entry))
+        for entry in entries_after(self._database, self._stacks.seen):
+            self._stacks.add(entry)
         return self._stacks
 
-    def _reverse(self, root: int, who: str, why: str) -> Decision:
+    def _reverse(self, root: int, who: str, why: str, prepared: PreparedChanges | None) -> Decision:
         """Takes back the last entry about a decision. Raises LabelConflict unless all that came after it was taken back too."""
-        query = f"{ENTRIES} WHERE d.number = (SELECT max(number) FROM decisions WHERE root = ?)"
-        (row,) = self._database.execute(query, (root,))
-        entry = _entry(*row)
-        written = self._decision_of(entry.number)
-        changes = [Change(change.image, change.new, change.old) for change in written.changes]
-        ids = [self._id_of(change.image) for change in changes]
+        entry, _ = last_about(self._database, root)
+        if prepared is not None and prepared.reverses == entry.number:
+            changes, ids = prepared.changes, prepared.images
+            places: Iterable[int] = sorted(prepared.to_check(self._database))
+        else:  # few, or somebody was quicker
+            prepared = None
+            written = self._decision_of(entry.number)
+            changes = [Change(change.image, change.new, change.old) for change in written.changes]
+            ids = [self._id_of(change.image) for change in changes]
+            places = range(len(ids))
         conflicts = []
-        for change, image in zip(changes, ids, strict=True):
-            last = self._last_change(image)
+        for place in places:
+            image, last = ids[place], self._last_change(ids[place])
             if last and last[2] != entry.number and self._stack(image, entry.number) != self._stack(image, None):
-                conflicts.append((change, last[2]))
+                conflicts.append((changes[place], last[2]))
         self._check(conflicts, root)
-        return self._append(who, why, changes, ids, entry)
+        return self._append(who, why, changes, ids, entry, prepared)
 
     def _stack(self, image: int, until: int | None) -> list[int]:
         """The decisions about an image that are in force after entry `until`, the last one last."""
@@ -318,19 +345,10 @@ class LabelLog:
             yield ImageKey(digest.hex(), path), label, bool(excluded), number
 
 
-ENTRIES = "SELECT d.number, d.who, d.undoes, d.root, r.who, d.takes_back FROM decisions d JOIN decisions r ON r.number = d.root"
-
-
-def _entry(number: int, who: str, undoes: int | None, root: int, decided_by: str, takes_back: int) -> LogEntry:
-    return LogEntry(number, who, undoes, root, decided_by, bool(takes_back))
-
-
-def _decision(entry: Sequence[Any], changes: dict[int, list[Change]]) -> Decision:
-    number, at, who, why, undoes = entry[:5]
-    return Decision(number, at, who, why, tuple(changes[number]), undoes)
-
-
-@cache
-def _state(label: str | None, excluded: bool) -> State:
-    """The same state for all images that have it."""
-    return State(label, excluded)
+def _check_changes(changes: Sequence[Change]) -> None:
+    """Raises ValueError or DataError for what cannot be a decision."""
+    if not changes or len({change.image for change in changes}) < len(changes):
+        raise ValueError("a decision is about one or more images, each named once")
+    for label in {change.new.label for change in changes} - {None}:
+        if not label or class_name(label) != label:
+            raise DataError(f"{label!r} cannot be the name of a class", hint="choose another name")

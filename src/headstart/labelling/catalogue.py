@@ -145,6 +145,14 @@ class Catalogue:
             self.columns["excluded"][row] = excluded
             self.columns["decided"][row] = decided
 
+    def set_states(self, rows: np.ndarray, states: Sequence[tuple[str | None, bool]], decided: np.ndarray) -> None:
+        """The same for many rows: (label, whether it is excluded) of each, and (n,) bool whether a person decided on it."""
+        with self.lock:
+            numbers = {label: self.class_number(label) for label in dict.fromkeys(label for label, _ in states)}
+            self.columns["label"][rows] = [numbers[label] for label, _ in states]
+            self.columns["excluded"][rows] = [excluded for _, excluded in states]
+            self.columns["decided"][rows] = decided
+
     def readable(self) -> np.ndarray:
         """(n,) bool: the rows that can be shown and used."""
         usable: np.ndarray = self.columns["state"] == READ

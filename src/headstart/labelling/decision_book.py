@@ -1,16 +1,23 @@
 """What people have decided on the rows of a project: as the log has it, kept at hand, and new decisions."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
+
+import numpy as np
 
 from headstart.data.decided import UNDO, Answer, Change, Decision, ImageKey, LabelConflict, State
 from headstart.data.label_log import LabelLog
+from headstart.data.log_entries import state_of
+from headstart.data.prepared_changes import MANY, PreparedChanges
 from headstart.errors import DataError, HeadstartError, SettingsError
 from headstart.labelling.catalogue import READ, UNREADABLE, Catalogue
 from headstart.labelling.queues import LABEL_ERROR, Settled
+from headstart.labelling.row_history import NONE, LogEvent, RowHistory
 
 UNCHANGED: Any = object()  # the label of a decision that leaves it as it is
+NO_ROW = -1
 
 
 class DecidedMeanwhile(HeadstartError):  # noqa: N818 - a conflict is told, and is nobody's error
@@ -27,15 +34,15 @@ class UnreadRowError(DataError):
     """A row has not been read since the studio was started; it may have been seen and decided on before."""
 
 
-@dataclass(slots=True)
-class History:
-    """What was decided on one image."""
+@dataclass(frozen=True, slots=True)
+class PreparedDecision:
+    """A decision on many rows, all but written, as things were after the entry `last` of the log."""
 
-    in_force: list[str] = field(default_factory=list)  # why each of the decisions was made that are in force, the last one last
-    state: State = field(default_factory=lambda: State(None))  # after the last entry about it
-    number: int = 0  # of that entry, which may also be one that took a decision back
-    who: str = ""
-    at: float = 0.0
+    last: int
+    n_placed: int  # images that were known by then
+    wanted: Sequence[int]  # the rows that were asked for
+    rows: np.ndarray  # (n,) int64: the row of each change; NO_ROW: not read
+    changes: PreparedChanges
 
 
 class DecisionBook:
@@ -45,9 +52,9 @@ class DecisionBook:
         self.catalogue, self.keys, self.log = catalogue, keys, log
         self.settled = Settled()
         self.last = 0  # the number of the last decision
-        self._of_image: dict[ImageKey, History] = {}
+        self._history = RowHistory.of(len(keys))
         self._row_of: dict[ImageKey, int] = {}  # of the rows that are read
-        self._of_row: dict[int, History] = {}  # of those that were ever decided on
+        self._unread: dict[ImageKey, list[tuple[int, str, State]]] = {}  # what is decided on images that are not
         self._passed: dict[str, int] = {}  # who -> a decision that cannot be taken back: the one before it comes next
         for decision in log.since(0):
             self._note(decision)
@@ -57,14 +64,15 @@ class DecisionBook:
         with self.catalogue.lock:
             image = self._image(row)
             self._row_of[image] = row
-            history = self._of_image.get(image)
-            if history is None:
+            decided = self._unread.pop(image, None)
+            if decided is None:
                 return
-            self._of_row[row] = history
-            for why in history.in_force:
-                self.settled.note(why, row)
-            if history.in_force:
-                self.catalogue.set_state(row, history.state.label, excluded=history.state.excluded, decided=True)
+            rows = np.array([row])
+            for event, why, _ in decided:
+                self._apply(event, why, rows)
+            if self._history.head[row] != NONE:
+                state = decided[-1][2]
+                self.catalogue.set_state(row, state.label, excluded=state.excluded, decided=True)
 
     def answer_to(self, key: str | None, who: str, *, undo: bool | None = None) -> Answer | None:
         """What came of the request with this key, if there was one; `undo` says of a request which it is, None: a decision.
@@ -81,6 +89,27 @@ class DecisionBook:
             raise SettingsError("the key of this decision was used for another one", hint="give each decision a key of its own")
         return answer
 
+    @contextmanager
+    def prepared(
+        self, rows: Sequence[int], why: str, *, label: str | None = UNCHANGED, excluded: bool | None = None
+    ) -> Iterator[PreparedDecision | None]:
+        """A decision on many rows made ready for `decide` within the block, while others decide; None for few rows.
+
+        Called without the catalogue's lock. Raises DataError.
+        """
+        if len(rows) < MANY:
+            yield None
+            return
+        with self.catalogue.lock:
+            last, n_placed = self.last, len(self._row_of)
+            self._check_read(rows)
+            states = [self.catalogue.columns[name][rows].tolist() for name in ("label", "excluded")]
+        changes = self._changes(rows, states, why, label, excluded)
+        row_of = dict(zip(map(self._image, rows), rows, strict=True)) if len(changes) < len(rows) else {}
+        about = [row_of[change.image] for change in changes] if row_of else list(rows)
+        with self.log.prepared(changes) as written:
+            yield PreparedDecision(last, n_placed, rows, np.array(about, np.int64), written)
+
     def decide(
         self,
         rows: Sequence[int],
@@ -91,49 +120,71 @@ class DecisionBook:
         label: str | None = UNCHANGED,
         excluded: bool | None = None,
         key: str | None = None,
+        prepared: PreparedDecision | None = None,
     ) -> Decision | None:
         """One decision about some rows, on disk when it returns; None if there are no rows.
 
         It is an entry of the log even if all was so already: what a person did last is what undo takes back. `seen` is the
-        number of the last decision that the person has seen. Raises DecidedMeanwhile if someone else has decided on one of the
-        rows since, and DataError if a row is not read, or the label cannot be a class.
+        number of the last decision that the person has seen. `prepared` is what `prepared` gave for these rows and this wish.
+        Raises DecidedMeanwhile if someone else has decided on one of the rows since, and DataError if a row is not read, or
+        the label cannot be a class.
         """
         with self.catalogue.lock:
             self._check_read(rows)
-            histories = ((row, self._of_row.get(row)) for row in rows)
-            newer = [row for row, history in histories if history and history.number > seen and history.who != who]
+            asked = np.asarray(rows, np.int64)
+            newer = [row for row, event in self._history.decided_since(seen, asked) if event.who != who]
             if newer:
                 raise DecidedMeanwhile(newer)
             if label is not UNCHANGED and label is not None and label not in self.catalogue.classes:
                 self.add_class(label, who)
-            changes = [self._change(row, label, excluded) for row in rows]
-            tells = ":" in why or why in ("keep", "skip")  # the rows were looked at one by one
-            new = [change for change in changes if tells or change.old != change.new] or changes
-            if not new:
-                return None
+            if prepared is None or prepared.wanted != rows or self._history.decided_since(prepared.last, asked):
+                states = [self.catalogue.columns[name][asked].tolist() for name in ("label", "excluded")]
+                changes: Sequence[Change] | PreparedChanges = self._changes(rows, states, why, label, excluded)
+                if not changes:
+                    return None
+                about = None
+            else:
+                changes, about = prepared.changes, prepared.rows
             try:
-                decision = self.log.decide(new, who=who, why=why, key=key)
+                decision = self.log.decide(changes, who=who, why=why, key=key)
             except LabelConflict as conflict:
                 raise self._told(conflict) from conflict
             self._passed.pop(who, None)
-            self._note(decision)
+            self._note(decision, about)
             return decision
 
-    def take_back(self, who: str, *, again: bool = False, key: str | None = None) -> Decision | None:
+    @contextmanager
+    def prepared_taking_back(self, who: str, *, again: bool = False) -> Iterator[PreparedDecision | None]:
+        """What `take_back` would do now, made ready in the same way; None if it is about few rows."""
+        with self.catalogue.lock:
+            last, n_placed = self.last, len(self._row_of)
+        with self.log.prepared_reversal(who, again=again, before=self._passed.get(who)) as written:
+            if written is None:
+                yield None
+            else:
+                yield PreparedDecision(last, n_placed, (), self._rows_of(written.changes), written)
+
+    def take_back(
+        self, who: str, *, again: bool = False, key: str | None = None, prepared: PreparedDecision | None = None
+    ) -> Decision | None:
         """Takes back the last decision of a person, or makes the last one again that was taken back; None if there is none.
 
         Raises DecidedMeanwhile if others have decided on its images since; after that, the decision before it comes next.
         """
         with self.catalogue.lock:
+            ready = prepared.changes if prepared else None
             try:
-                before = self._passed.get(who)
-                decision = self.log.redo(who, key=key) if again else self.log.undo(who, before=before, key=key)
+                if again:
+                    decision = self.log.redo(who, key=key, prepared=ready)
+                else:
+                    decision = self.log.undo(who, before=self._passed.get(who), key=key, prepared=ready)
             except LabelConflict as conflict:
                 if not again and conflict.number is not None:
                     self._passed[who] = conflict.number
                 raise self._told(conflict) from conflict
             if decision is not None:
-                self._note(decision)
+                is_it = prepared and prepared.changes.reverses == decision.undoes and prepared.n_placed == len(self._row_of)
+                self._note(decision, prepared.rows if prepared and is_it else None)
             return decision
 
     def add_class(self, name: str, who: str) -> None:
@@ -147,54 +198,69 @@ class DecisionBook:
         pairs = ((self._row_of.get(change.image), change) for change in decision.changes)
         return [(row, change) for row, change in pairs if row is not None]
 
-    def of_row(self, row: int) -> History:
-        """What was decided on a row."""
-        return self._of_row.get(row) or History()
+    def of_row(self, row: int) -> LogEvent:
+        """The last entry of the log about a row, which may also be one that took a decision back."""
+        return self._history.last_event(row)
 
-    def decided_by_model(self) -> set[int]:
+    def decided_by_model(self) -> np.ndarray:
         """Rows whose label was changed because the model disagreed: the accuracy on them flatters it."""
         with self.catalogue.lock:
-            why = f"relabel:{LABEL_ERROR}"
-            return {row for row, history in self._of_row.items() if history.in_force and history.in_force[-1] == why}
+            return self._history.decided_for(f"relabel:{LABEL_ERROR}")
 
     def _image(self, row: int) -> ImageKey:
         return ImageKey(self.catalogue.digest(row), self.keys[row])
 
     def _check_read(self, rows: Sequence[int]) -> None:
-        state = self.catalogue.columns["state"]
-        wrong = next((row for row in rows if state[row] != READ), None)
-        if wrong is None:
+        states = self.catalogue.columns["state"][np.asarray(rows, np.int64)]
+        if (states == READ).all():
             return
-        if state[wrong] == UNREADABLE:
+        wrong = rows[int((states != READ).argmax())]
+        if (states == UNREADABLE).any():
+            wrong = rows[int((states == UNREADABLE).argmax())]
             raise DataError(f"{self.keys[wrong]} cannot be read", hint="repair or remove the file, and start the studio again")
         raise UnreadRowError(f"{self.keys[wrong]} has not been read yet", hint="send it again when it is")
 
-    def _change(self, row: int, label: str | None, excluded: bool | None) -> Change:
-        columns = self.catalogue.columns
-        old = State(self.catalogue.class_name(int(columns["label"][row])), bool(columns["excluded"][row]))
-        new = State(old.label if label is UNCHANGED else label, old.excluded if excluded is None else excluded)
-        return Change(self._image(row), old, new)
+    def _changes(
+        self, rows: Sequence[int], states: Sequence[list[int]], why: str, label: str | None, excluded: bool | None
+    ) -> list[Change]:
+        """What a decision changes, given (labels, whether they are excluded) of the rows as they are."""
+        names = [*self.catalogue.classes, None]  # the last is that of NO_CLASS, -1
+        looked_at = ":" in why or why in ("keep", "skip")  # the rows were looked at one by one
+        changes = []
+        for row, number, is_out in zip(rows, *states, strict=True):
+            old = state_of(names[number], bool(is_out))
+            new = state_of(old.label if label is UNCHANGED else label, old.excluded if excluded is None else excluded)
+            changes.append(Change(self._image(row), old, new))
+        return [change for change in changes if looked_at or change.old != change.new] or changes
 
     def _told(self, conflict: LabelConflict) -> DecidedMeanwhile:
         rows = (self._row_of.get(change.image) for change, _ in conflict.conflicts)
         return DecidedMeanwhile([row for row in rows if row is not None], len(conflict.conflicts))
 
-    def _note(self, decision: Decision) -> None:
-        """Takes an entry of the log into account."""
+    def _rows_of(self, changes: Sequence[Change]) -> np.ndarray:
+        return np.fromiter((self._row_of.get(change.image, NO_ROW) for change in changes), np.int64, len(changes))
+
+    def _note(self, decision: Decision, rows: np.ndarray | None = None) -> None:
+        """Takes an entry of the log into account; `rows` are those of its changes, if they are known."""
+        changes = decision.changes
+        rows = self._rows_of(changes) if rows is None else rows
+        event = self._history.begin(LogEvent(decision.number, decision.who, decision.at, decision.why))
         self.last = decision.number
-        for change in decision.changes:
-            history = self._of_image.setdefault(change.image, History())
-            history.number, history.who, history.at = decision.number, decision.who, decision.at
-            history.state = change.new
-            row = self._row_of.get(change.image)
-            if decision.why == UNDO:
-                why = history.in_force.pop()
-                if row is not None:
-                    self.settled.forget(why, row, but=history.in_force)
-            else:
-                history.in_force.append(decision.why)
-                if row is not None:
-                    self.settled.note(decision.why, row)
-            if row is not None:
-                self._of_row[row] = history
-                self.catalogue.set_state(row, change.new.label, excluded=change.new.excluded, decided=bool(history.in_force))
+        for place in np.flatnonzero(rows == NO_ROW).tolist():
+            self._unread.setdefault(changes[place].image, []).append((event, decision.why, changes[place].new))
+        read = rows != NO_ROW
+        self._apply(event, decision.why, rows[read])
+        states = [(change.new.label, change.new.excluded) for change in changes]
+        kept = [state for state, is_read in zip(states, read.tolist(), strict=True) if is_read]
+        self.catalogue.set_states(rows[read], kept, self._history.head[rows[read]] != NONE)
+
+    def _apply(self, event: int, why: str, rows: np.ndarray) -> None:
+        """Has rows carry an entry of the log."""
+        if why != UNDO:
+            self._history.push(event, rows)
+            for row in rows.tolist() if ":" in why else ():
+                self.settled.note(why, row)
+            return
+        for taken, of_reason in self._history.pop(event, rows):
+            for row in of_reason.tolist() if ":" in taken else ():
+                self.settled.forget(taken, row, but=self._history.reasons(row))

@@ -10,6 +10,7 @@ from conftest import COLOURS
 from PIL import Image
 
 from apps.studio.conftest import Studio, draw, studio_of
+from headstart.data.prepared_changes import MANY
 
 CIRCLES, SQUARES, TRIANGLES = range(3)
 
@@ -331,3 +332,32 @@ def test_a_decision_on_an_image_that_is_not_read_again_yet(open_studio: Callable
         statuses.append(answer.status_code)
         assert answer.status_code in (200, 503), answer.text
     assert studio.row(2)["label"] == 0
+
+
+@pytest.mark.process
+def test_very_many_at_once(open_studio: Callable[..., Studio], tmp_path: Path) -> None:
+    """A decision on more rows than are written in one piece lets others decide and is taken back as one, after kill -9 too."""
+    n = MANY + 50
+    (tmp_path / "photos").mkdir()
+    for number in range(n):
+        Image.new("RGB", (9, 9), (number % 256, number // 256, 0)).save(tmp_path / "photos" / f"{number:04}.ppm")
+    studio = open_studio(tmp_path / "photos")
+    wish = {"order": {"filter": {}}, "n": n, "label": "photos", "why": "label", "expected": 0}
+    found = []
+    whole = threading.Thread(target=lambda: found.append(studio.post("/api/decisions", wish, key="key-of-the-whole")))
+    whole.start()
+    studio.post("/api/classes", {"name": "other"}, who="bob")  # waits for nobody
+    whole.join()
+    assert found[0].json() == {"decision": 1, "changed": n}
+    studio.decide([n - 1], "relabel", who="bob", label="other")
+    assert studio.post("/api/undo").status_code == 409  # bob has decided on one of them
+    studio.post("/api/undo", who="bob")
+    assert len(studio.get("/api/changes", params={"since": 0})["changes"]) == n + 2
+    studio.process.kill()
+    studio.process.wait()
+    studio = open_studio(tmp_path / "photos")
+    assert studio.post("/api/decisions", wish, key="key-of-the-whole").json() == {"decision": 1, "changed": n}
+    assert len(set(studio.column("label").tolist())) == 1 and studio.column("decided").all()
+    assert len(studio.post("/api/undo").json()["rows"]) == n
+    assert not studio.column("decided").any() and (studio.column("label") == -1).all()
+    assert len(studio.post("/api/redo").json()["rows"]) == n

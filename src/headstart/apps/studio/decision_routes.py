@@ -2,11 +2,12 @@
 
 import asyncio
 import sqlite3
+from contextlib import ExitStack
 from dataclasses import asdict
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Body, Header, Query
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from headstart.apps.http.limits import Problem
@@ -17,7 +18,7 @@ from headstart.data.decided import Decision
 from headstart.errors import HeadstartError
 from headstart.labelling.decision_book import UNCHANGED, DecidedMeanwhile, UnreadRowError
 from headstart.labelling.orders import Order
-from headstart.labelling.workbench import QUEUES
+from headstart.labelling.workbench import QUEUES, Workbench
 
 WAIT_SECONDS = 20.0  # that a request for changes waits for one
 REASON = r"^(label|relabel|exclude|keep|skip)(:[a-z_]{1,40})?$"
@@ -80,9 +81,7 @@ def telling(session: Session) -> APIRouter:
     router, bench = APIRouter(), session.bench
 
     @router.get("/api/changes", summary="What was decided since; waits for something to tell")
-    async def changes(
-        since: int, model: int | None = None, n_read: int | None = None, map: int | None = None
-    ) -> dict[str, Any]:
+    async def changes(since: int, model: int | None = None, n_read: int | None = None, map: int | None = None) -> Response:
         problem, was_scanned = bench.problem, bench.scanned
 
         def something() -> bool:
@@ -97,17 +96,22 @@ def telling(session: Session) -> APIRouter:
 
         await session.waiting.until(something, WAIT_SECONDS)
         read = {"n_read": bench.n_read, "scanning": not bench.scanned}
-        decisions = await asyncio.to_thread(lambda: list(bench.log.since(since)))
-        return read | {
-            "last": max((decision.number for decision in decisions), default=since),
-            "changes": changes_as_json(bench, decisions),
-            "model": bench.version,
-            "map": bench.map_version,
-            "classes": list(bench.catalogue.classes),
-            "problem": bench.problem or None,
-        }
+        return await asyncio.to_thread(lambda: JSONResponse(read | _news(bench, since)))
 
     return router
+
+
+def _news(bench: Workbench, since: int) -> dict[str, Any]:
+    """What was decided since, which may be on many rows, and what goes on beside."""
+    decisions = list(bench.log.since(since))
+    return {
+        "last": max((decision.number for decision in decisions), default=since),
+        "changes": changes_as_json(bench, decisions),
+        "model": bench.version,
+        "map": bench.map_version,
+        "classes": list(bench.catalogue.classes),
+        "problem": bench.problem or None,
+    }
 
 
 def reviewing(session: Session) -> APIRouter:
@@ -151,12 +155,25 @@ def _decided(session: Session, wish: Wish, who: str, key: str | None) -> JSONRes
     book = session.bench.book
     label = wish.label if "label" in wish.model_fields_set else UNCHANGED
     try:
-        with book.catalogue.lock:  # so that the rows of an order are still those that it gives
-            answer = book.answer_to(key, who)
+        answer = book.answer_to(key, who)
+        if answer is not None:
+            return _answer_of(answer.decision)
+        wanted = _rows_of(session, wish)
+        with book.prepared(wanted, wish.why, label=label, excluded=wish.excluded) as prepared, book.catalogue.lock:
+            answer = book.answer_to(key, who)  # to the same request, sent again meanwhile
             if answer is not None:
                 return _answer_of(answer.decision)
-            rows, seen = _rows_of(session, wish), wish.expected
-            decision = book.decide(rows, who=who, why=wish.why, seen=seen, label=label, excluded=wish.excluded, key=key)
+            rows = wanted if wish.order is None else _rows_of(session, wish)  # of an order: if they are still those
+            decision = book.decide(
+                rows,
+                who=who,
+                why=wish.why,
+                seen=wish.expected,
+                label=label,
+                excluded=wish.excluded,
+                key=key,
+                prepared=prepared,
+            )
     except DecidedMeanwhile as conflict:
         return _conflict(session, conflict)
     except HeadstartError as error:
@@ -173,9 +190,12 @@ def _taken_back(session: Session, who: str, key: str | None, *, again: bool) -> 
     """Takes back or makes again, unless this was done: then the first answer again. Raises Problem."""
     book = session.bench.book
     try:
-        with book.catalogue.lock:
-            answer = book.answer_to(key, who, undo=not again)
-            decision = answer.decision if answer else book.take_back(who, again=again, key=key)
+        answer = book.answer_to(key, who, undo=not again)
+        with ExitStack() as stack:
+            prepared = None if answer else stack.enter_context(book.prepared_taking_back(who, again=again))
+            stack.enter_context(book.catalogue.lock)
+            answer = answer or book.answer_to(key, who, undo=not again)
+            decision = answer.decision if answer else book.take_back(who, again=again, key=key, prepared=prepared)
     except DecidedMeanwhile as conflict:
         return _conflict(session, conflict)
     except HeadstartError as error:

@@ -101,7 +101,7 @@ def model_as_json(bench: Workbench) -> dict[str, Any]:
     if fit is None or fit.evaluation is None or fit.held_out is None:
         return shown
     found = fit.evaluation
-    by_model = np.isin(fit.rows, list(bench.book.decided_by_model()))
+    by_model = np.isin(fit.rows, bench.book.decided_by_model())
     right = fit.held_out.argmax(axis=1) == fit.labels
     return shown | {
         "accuracy": found.accuracy,
