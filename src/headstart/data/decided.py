@@ -46,6 +46,11 @@ class Decision:
     changes: tuple[Change, ...]
     undoes: int | None  # the entry that this one takes back: a decision, or to make it again, an "undo"
 
+    @property
+    def alters(self) -> bool:
+        """Whether an image has another label after it, or is excluded or no more: not if all were kept or skipped."""
+        return any(change.old != change.new for change in self.changes)
+
 
 @dataclass(frozen=True, slots=True)
 class Standing:

@@ -178,8 +178,16 @@ def _decided(session: Session, wish: Wish, who: str, key: str | None) -> JSONRes
         return _conflict(session, conflict)
     except HeadstartError as error:
         raise _refused(error) from error
-    session.bench.changed()
+    _tell(session.bench, decision)
     return _answer_of(decision)
+
+
+def _tell(bench: Workbench, decision: Decision | None) -> None:
+    """Has all windows hear of a decision, and the model follow it if there is something to follow."""
+    if decision is not None and decision.alters:
+        bench.changed()
+    else:
+        bench.on_change()
 
 
 def _answer_of(decision: Decision | None) -> JSONResponse:
@@ -202,7 +210,7 @@ def _taken_back(session: Session, who: str, key: str | None, *, again: bool) -> 
         raise _refused(error) from error
     if decision is None:
         return JSONResponse({"decision": None, "rows": []})
-    session.bench.changed()
+    _tell(session.bench, decision)
     return JSONResponse({"decision": decision.number, "rows": [row for row, _ in book.pairs_in(decision)]})
 
 
