@@ -119,7 +119,11 @@ class _Files:
             free = [number for number in range(len(self.paths)) if number not in of_file]
             self._read(free)
             # The later decision counts where there are more of them than files.
-            of_file |= self._by_digest(sorted(left, key=lambda key: -standing[key].number), free)
+            of_file |= found_by_content(
+                sorted(left, key=lambda key: -standing[key].number),
+                {number: self._known[number] for number in free},
+                self.paths,
+            )
             left -= set(of_file.values())
         missing = [key for key in standing if key in left]
         changed = [key for key in missing if any(number not in of_file for number in named[key])]
@@ -131,19 +135,24 @@ class _Files:
         digests = self._digests([self.candidates[number] for number in unknown])
         self._known.update(zip(unknown, digests, strict=True))
 
-    def _by_digest(self, keys: Sequence[ImageKey], free: Sequence[int]) -> dict[int, ImageKey]:
-        """Files whose images the keys name, by their content; of several with one content the one whose path is most alike."""
-        keys_of: dict[str, list[ImageKey]] = {}
-        for key in keys:
-            keys_of.setdefault(key.digest, []).append(key)
-        files_of: dict[str, list[int]] = {}
-        for number in free:
-            if self._known[number] in keys_of:
-                files_of.setdefault(self._known[number], []).append(number)
-        found: dict[int, ImageKey] = {}
-        for digest, files in files_of.items():
-            found |= _most_alike(keys_of[digest], {number: self.paths[number] for number in files})
-        return found
+
+def found_by_content(keys: Sequence[ImageKey], digests: Mapping[int, str], paths: Sequence[str]) -> dict[int, ImageKey]:
+    """The number of a file -> the key that names its image: files that were moved or renamed since they were decided on.
+
+    `digests` are those of the files that may be taken, `paths` of all. Of several files with one content a key is about that
+    whose path is most alike, and about no other; of several keys the first ones count.
+    """
+    keys_of: dict[str, list[ImageKey]] = {}
+    for key in keys:
+        keys_of.setdefault(key.digest, []).append(key)
+    files_of: dict[str, list[int]] = {}
+    for number, digest in digests.items():
+        if digest in keys_of:
+            files_of.setdefault(digest, []).append(number)
+    found: dict[int, ImageKey] = {}
+    for digest, files in files_of.items():
+        found |= _most_alike(keys_of[digest], {number: paths[number] for number in files})
+    return found
 
 
 def _most_alike(keys: Sequence[ImageKey], paths: Mapping[int, str]) -> dict[int, ImageKey]:

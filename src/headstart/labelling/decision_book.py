@@ -11,10 +11,12 @@ from headstart.data.decided import UNDO, Answer, Change, Decision, ImageKey, Lab
 from headstart.data.label_log import LabelLog
 from headstart.data.log_entries import state_of
 from headstart.data.prepared_changes import MANY, PreparedChanges
+from headstart.data.relabelling import found_by_content
 from headstart.errors import DataError, HeadstartError, SettingsError
 from headstart.labelling.catalogue import READ, UNREADABLE, Catalogue
 from headstart.labelling.queues import LABEL_ERROR, Settled
 from headstart.labelling.row_history import NONE, LogEvent, RowHistory
+from headstart.labelling.unplaced_decisions import MovedImages, UnplacedDecisions, UnplacedEntry
 
 UNCHANGED: Any = object()  # the label of a decision that leaves it as it is
 NO_ROW = -1
@@ -52,9 +54,12 @@ class DecisionBook:
         self.catalogue, self.keys, self.log = catalogue, keys, log
         self.settled = Settled()
         self.last = 0  # the number of the last decision
+        self._roots: dict[int, int] = {}  # entry of the log -> the decision that it is about
         self._history = RowHistory.of(len(keys))
         self._row_of: dict[ImageKey, int] = {}  # of the rows that are read
-        self._unread: dict[ImageKey, list[tuple[int, str, State]]] = {}  # what is decided on images that are not
+        self._unplaced = UnplacedDecisions()
+        self._known_as: dict[int, ImageKey] = {}  # row -> what it was when it was decided on: it has been moved since
+        self._all_read = False
         self._passed: dict[str, int] = {}  # who -> a decision that cannot be taken back: the one before it comes next
         for decision in log.since(0):
             self._note(decision)
@@ -64,15 +69,33 @@ class DecisionBook:
         with self.catalogue.lock:
             image = self._image(row)
             self._row_of[image] = row
-            decided = self._unread.pop(image, None)
-            if decided is None:
-                return
-            rows = np.array([row])
-            for event, why, _ in decided:
-                self._apply(event, why, rows)
-            if self._history.head[row] != NONE:
-                state = decided[-1][2]
-                self.catalogue.set_state(row, state.label, excluded=state.excluded, decided=True)
+            self._carry(row, self._unplaced.take(image))
+
+    def find_moved(self) -> MovedImages:
+        """Once all images are read: those that were decided on and are not where they were.
+
+        They are found by their content, by the rule of `train --labels`: a decision on one of several copies stays with one.
+        """
+        with self.catalogue.lock:
+            self._all_read = True
+            missing, digests = self._unplaced.in_force(), self.catalogue.digests
+            wanted = {bytes.fromhex(image.digest) for image in missing}
+            free = np.flatnonzero(self.catalogue.readable() & (self._history.head == NONE)).tolist() if missing else []
+            known = {row: self.catalogue.digest(row) for row in free if digests[row].tobytes() in wanted}
+            found = found_by_content(missing, known, self.keys)
+            for row, image in found.items():
+                self._known_as[row], self._row_of[image] = image, row
+                self._carry(row, self._unplaced.take(image))
+            gone = set(missing) - set(found.values())
+            return MovedImages([(image, row) for row, image in sorted(found.items())], [i for i in missing if i in gone])
+
+    def _carry(self, row: int, decided: Sequence[UnplacedEntry]) -> None:
+        """Has a row carry what was decided on its image before it was known."""
+        for entry in decided:
+            self._apply(entry.event, entry.why, np.array([row]))
+        if self._history.head[row] != NONE and decided:
+            state = decided[-1].state
+            self.catalogue.set_state(row, state.label, excluded=state.excluded, decided=True)
 
     def answer_to(self, key: str | None, who: str, *, undo: bool | None = None) -> Answer | None:
         """What came of the request with this key, if there was one; `undo` says of a request which it is, None: a decision.
@@ -208,7 +231,7 @@ class DecisionBook:
             return self._history.decided_for(f"relabel:{LABEL_ERROR}")
 
     def _image(self, row: int) -> ImageKey:
-        return ImageKey(self.catalogue.digest(row), self.keys[row])
+        return self._known_as.get(row) or ImageKey(self.catalogue.digest(row), self.keys[row])
 
     def _check_read(self, rows: Sequence[int]) -> None:
         states = self.catalogue.columns["state"][np.asarray(rows, np.int64)]
@@ -246,13 +269,18 @@ class DecisionBook:
         rows = self._rows_of(changes) if rows is None else rows
         event = self._history.begin(LogEvent(decision.number, decision.who, decision.at, decision.why))
         self.last = decision.number
+        self._roots[decision.number] = root = self._roots[decision.undoes] if decision.undoes else decision.number
+        entries: dict[State, UnplacedEntry] = {}  # shared, as most images of a decision on many have one state
         for place in np.flatnonzero(rows == NO_ROW).tolist():
-            self._unread.setdefault(changes[place].image, []).append((event, decision.why, changes[place].new))
+            image, state = changes[place].image, changes[place].new
+            self._unplaced.add(image, entries.setdefault(state, UnplacedEntry(event, decision.why, state, root)))
         read = rows != NO_ROW
         self._apply(event, decision.why, rows[read])
         states = [(change.new.label, change.new.excluded) for change in changes]
         kept = [state for state, is_read in zip(states, read.tolist(), strict=True) if is_read]
         self.catalogue.set_states(rows[read], kept, self._history.head[rows[read]] != NONE)
+        if self._all_read and not read.all():  # made again, or taken back, on an image that was moved
+            self.find_moved()
 
     def _apply(self, event: int, why: str, rows: np.ndarray) -> None:
         """Has rows carry an entry of the log."""

@@ -373,3 +373,26 @@ def test_very_many_at_once(open_studio: Callable[..., Studio], tmp_path: Path) -
     assert len(studio.post("/api/undo").json()["rows"]) == n
     assert not studio.column("decided").any() and (studio.column("label") == -1).all()
     assert len(studio.post("/api/redo").json()["rows"]) == n
+
+
+@pytest.mark.process
+def test_files_that_were_moved(open_studio: Callable[..., Studio], tmp_path: Path) -> None:
+    """A decision is found by the content of its image, in the studio as in train; what was moved and what is gone is told."""
+    data = draw(tmp_path / "shapes", {"circles": 3, "squares": 3})
+    studio = open_studio(data)
+    assert studio.get("/api/project")["notes"] == []
+    studio.decide([0, 1], "relabel", label="squares")
+    studio.decide([2], "exclude", excluded=True)
+    assert studio.end() == (0, "")
+    (data / "circles" / "circles-0.png").rename(data / "squares" / "renamed.png")
+    (data / "circles" / "circles-1.png").unlink()
+    again = open_studio(data)
+    (moved,) = [row for row in range(5) if again.row(row)["path"] == "squares/renamed.png"]
+    assert (again.row(moved)["given"], state(again, moved)) == (SQUARES, (SQUARES, False, True))
+    assert again.column("decided").sum() == 2
+    found, gone = again.get("/api/project")["notes"]
+    assert found.startswith("1 image moved") and "circles/circles-0.png, now squares/renamed.png" in found
+    assert gone.startswith("1 image decided on and not in the data") and gone.endswith("circles/circles-1.png")
+    again.decide([moved], "relabel", label="circles")
+    assert [again.post("/api/undo").json()["rows"] for _ in range(4)] == [[moved], [0], [moved], []]
+    assert not again.column("decided").any()

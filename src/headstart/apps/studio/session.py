@@ -165,6 +165,7 @@ class Session:
             "n_readable": int((catalogue.columns["state"] == READ).sum()),
             "scanning": not bench.scanned,
             "problem": bench.problem or None,
+            "notes": list(bench.notes),
             "last": bench.book.last,
             "model": bench.version,
             "map": bench.map_version,

@@ -7,7 +7,7 @@ import { showHelp } from "./help.js";
 import { askForToken } from "./login.js";
 import { address, go, onMove, takeToken, where } from "./state.js";
 import { store } from "./store.js";
-import { say, trying } from "./told.js";
+import { say, tell, trying } from "./told.js";
 
 /** name -> [title, key after g, its module, which is loaded when it is needed, and the function in it that shows it]. */
 const VIEWS = {
@@ -72,7 +72,8 @@ function follow(event, view) {
 }
 
 function drawScan() {
-  const { scanning, n_read: read, n_images: all, problem } = store.project;
+  const { scanning, n_read: read, n_images: all, problem, notes } = store.project;
+  for (const note of notes) tell({ message: `${note}.` });
   byId("scan").textContent = problem ?? (scanning ? `reading: ${count(read)} of ${count(all)}` : "");
 }
 
