@@ -35,7 +35,8 @@ def serve_forever(
 ) -> None:
     """Answers requests until SIGTERM, Ctrl-C or `is_over()`, then finishes what it accepted, in at most `grace` seconds.
 
-    A second Ctrl-C ends at once. SIGHUP calls `on_hangup` while requests go on. `on_end` is called when the end begins.
+    `on_ready` is called when requests are answered; `listener` takes connections before that, which wait. A second Ctrl-C ends
+    at once. SIGHUP calls `on_hangup` while requests go on. `on_end` is called when the end begins.
     """
     config = uvicorn.Config(
         app,
@@ -57,7 +58,7 @@ def grace_seconds(limits: Limits) -> int:
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """A socket at this address; port 0 is any free one. Raises SettingsError."""
+    """A socket at this address that takes connections at once; port 0 is any free one. Raises SettingsError."""
     try:
         family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
         listener = socket.create_server(address[:2], family=family, backlog=1024)
@@ -139,7 +140,8 @@ class _Server(uvicorn.Server):
         if hasattr(signal, "SIGHUP") and self.on_hangup is not None:
             with contextlib.suppress(NotImplementedError, RuntimeError):  # Windows' loop; a thread that is not the main one
                 asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self.begin_beside)
-        self.on_ready()
+        if not self.should_exit:  # a signal may have come meanwhile: then nobody is to be told of an address
+            self.on_ready()
 
     async def on_tick(self, counter: int) -> bool:
         """Whether to end; asked several times a second."""
