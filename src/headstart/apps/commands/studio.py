@@ -17,6 +17,7 @@ from headstart.errors import explains_missing_packages
 from headstart.settings import TrainSettings
 
 PATIENCE_SECONDS = 0.5  # in which most projects are open: the page of others is shown before
+GRACE_SECONDS = 1  # for what is going on when it ends; a page sends again what was not answered
 DEFAULT_BACKBONE = TrainSettings().backbone
 
 
@@ -95,5 +96,5 @@ def _studio(data: str, project: Path | None, settings: TrainSettings, doors: _Do
                 say(f"{late.name}: {counted(len(late.bench.catalogue), 'image')}; labels are kept in {late.project.folder}")
                 sys.stdout.flush()
 
-        early, grace = EarlyPage(opening, access, limits, opened), min(5, grace_seconds(limits))
+        early, grace = EarlyPage(opening, access, limits, opened), min(GRACE_SECONDS, grace_seconds(limits))
         serve_forever(early.app, listener, ready, grace=grace, on_end=early.end, is_over=opening.has_failed)

@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from headstart.apps.http.limits import Limits
+from headstart.apps.http.gate import refused
+from headstart.apps.http.limits import Limits, Problem
 from headstart.errors import SettingsError
 
 if TYPE_CHECKING:
-    from starlette.types import ASGIApp
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 KEEP_ALIVE_SECONDS = 30
 HEAD_SECONDS = 15.0  # until the head of a request has arrived
@@ -39,7 +40,7 @@ def serve_forever(
     at once. SIGHUP calls `on_hangup` while requests go on. `on_end` is called when the end begins.
     """
     config = uvicorn.Config(
-        app,
+        _Answered(app),
         http=_Protocol,
         ws="none",
         lifespan="on",
@@ -120,6 +121,31 @@ class _Protocol(H11Protocol):
             self.transport.close()
 
 
+class _Answered:
+    """An application whose requests are answered also where they are given up because the server ends."""
+
+    def __init__(self, app: "ASGIApp") -> None:
+        self.app = app
+
+    async def __call__(self, scope: "Scope", receive: "Receive", send: "Send") -> None:
+        begun = False
+
+        async def noting(message: "Message") -> None:
+            nonlocal begun
+            begun = True
+            await send(message)
+
+        try:
+            await self.app(scope, receive, noting)
+        except asyncio.CancelledError:
+            if scope["type"] != "http":
+                raise
+            if not begun:
+                await refused(Problem(503, "the server is ending", "send the request again when it is back"))(
+                    scope, receive, send
+                )
+
+
 class _Server(uvicorn.Server):
     """uvicorn's server with the signals of a service: SIGHUP does its work beside, and a requested end is not a failure."""
 
@@ -149,6 +175,11 @@ class _Server(uvicorn.Server):
             self.should_exit = True
             self.on_end()
         return await super().on_tick(counter)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().shutdown(sockets)
+        if self.force_exit:  # the application ends in order all the same, which is quick: it only waits for nobody
+            await self.lifespan.shutdown()
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Ends gracefully; uvicorn's own method would raise the signal again afterwards and end with a failure."""
