@@ -30,3 +30,16 @@ def test_when_it_is_judged() -> None:
 
     assert [judges(n) for n in (FEWEST - 1, 100, 101, 129, 130, 131)] == [False, True, False, False, True, False]
     assert FamiliarityWatch().judge(vectors, np.arange(100), np.arange(100) % 2, np.arange(100), np.arange(0)) is None
+
+
+def test_an_image_from_elsewhere() -> None:
+    """An image that is tried is judged by the same measure, also where all images have labels; not with few labels."""
+    rng = np.random.default_rng(0)
+    vectors = rng.normal(size=(6000, 40)).astype(np.float16)
+    vectors[:, 0] += 8
+    rows = np.arange(6000)
+    watch, stranger = FamiliarityWatch(), np.eye(1, 40, 3, dtype=np.float32)[0] * 8
+    found = [watch.judge_image(image, vectors, rows, rows % 2, rows) for image in (vectors[7], stranger)]
+    assert found[0] is not None and found[0] < 1 < (found[1] or 0)
+    few = rows[: FEWEST - 1]
+    assert watch.judge_image(stranger, vectors, few, few % 2, few) is None

@@ -306,13 +306,24 @@ class Workbench:
     def _judge_others(self, rows: np.ndarray, labels: np.ndarray, groups: np.ndarray) -> None:
         """Says how unlike the labelled rows those without a label are."""
         others = np.flatnonzero(open_for_labels(self.catalogue, set()))
-        of_last = SomeFeatures(self.catalogue.vectors, np.arange(len(self.catalogue)), self.n_last)
-        found = self._familiarity.judge(of_last, rows, labels, groups, others)
+        found = self._familiarity.judge(self._of_last_layer, rows, labels, groups, others)
         if found is not None:
             column = np.full(len(self.catalogue), np.nan, np.float32)
             column[others] = found
             self.catalogue.columns["unfamiliar"][:] = column
             self.on_change()
+
+    @property
+    def _of_last_layer(self) -> SomeFeatures:
+        return SomeFeatures(self.catalogue.vectors, np.arange(len(self.catalogue)), self.n_last)
+
+    def unfamiliarity_of(self, vector: np.ndarray) -> float | None:
+        """How unlike the labelled rows an image of (n_features,) features is; above 1: unfamiliar. None: there are too few."""
+        fit = self.fit
+        if fit is None:
+            return None
+        groups = self.findings.groups[fit.rows] if self.findings else fit.rows
+        return self._familiarity.judge_image(vector[: self.n_last], self._of_last_layer, fit.rows, fit.labels, groups)
 
     def _forget_fit(self) -> None:
         """Without labels of two classes there is no model: what the last one said counts no more."""

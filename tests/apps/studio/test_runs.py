@@ -1,5 +1,6 @@
 """Runs that are started from the page, and images that are tried."""
 
+import io
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import SavedRun
+from PIL import Image
 
 from apps.studio.conftest import Studio, studio_of
 
@@ -89,6 +91,10 @@ def test_an_image_that_is_tried(studio: Studio, saved_run: SavedRun) -> None:
     classes = studio.get("/api/project")["classes"]
     assert classes[found["predicted"]] == "squares"
     assert sum(found["probabilities"]) == pytest.approx(1) and found["probability"] == max(found["probabilities"])
+    assert found["unfamiliar"] is False
+    stranger = io.BytesIO()
+    Image.new("RGB", (64, 64), (255, 0, 255)).save(stranger, "PNG")
+    assert studio.client.post("/api/try", content=stranger.getvalue()).json()["unfamiliar"] is True
     labels = studio.column("label")
     for near in found["nearest"]:
         assert {labels[row] for row in near["rows"]} <= {near["class"]}

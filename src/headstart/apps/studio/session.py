@@ -111,12 +111,12 @@ class Session:
             raise Problem(422, f"the image cannot be read: {opened.problem}", "send another")
         probabilities = softmax(fit.head.logits(opened.vector[None]))[0]
         best = np.argsort(-probabilities)[:NEAREST_CLASSES].tolist()
-        of_class = bench.nearest_by_class_to(opened.vector)
+        of_class, unfamiliarity = bench.nearest_by_class_to(opened.vector), bench.unfamiliarity_of(opened.vector)
         return {
             "predicted": best[0],
             "probability": float(probabilities[best[0]]),
             "probabilities": probabilities.tolist(),
-            "unfamiliar": None,
+            "unfamiliar": None if unfamiliarity is None else unfamiliarity > 1,
             "nearest": [{"class": number, "rows": of_class.get(number, [])} for number in best],
         }
 
