@@ -10,29 +10,14 @@ from pathlib import Path
 import pytest
 from conftest import wait_until
 
-from headstart.data.decided import Change, Decision, ImageKey, LabelConflict, State
+from data.made_decisions import ANTS, BEES, UNLABELLED, change, opened
+from headstart.data.decided import Change, Decision, LabelConflict
 from headstart.data.label_log import LabelLog
 
 N = 4500  # more than are made ready in one step
-UNLABELLED, ANTS, BEES = State(None), State("ants"), State("bees")
-
-
-def image(number: int) -> ImageKey:
-    return ImageKey(f"{number:064x}", f"folder/{number}.jpg")
-
-
-def change(number: int, old: State, new: State) -> Change:
-    return Change(image(number), old, new)
 
 
 ALL = [change(number, UNLABELLED, ANTS) for number in range(N)]
-
-
-def opened(file: Path) -> LabelLog:
-    """A log that does not wait for the disk: no test cuts the power."""
-    log = LabelLog.open(file)
-    log._database.execute("PRAGMA synchronous = OFF")
-    return log
 
 
 @pytest.fixture
