@@ -160,7 +160,7 @@ class DecisionBook:
                 raise DecidedMeanwhile(newer)
             if label is not UNCHANGED and label is not None and label not in self.catalogue.classes:
                 self.add_class(label, who)
-            if prepared is None or prepared.wanted != rows or self._history.decided_since(prepared.last, asked):
+            if prepared is None or not self._fits(prepared, rows, asked):
                 states = [self.catalogue.columns[name][asked].tolist() for name in ("label", "excluded")]
                 changes: Sequence[Change] | PreparedChanges = self._changes(rows, states, why, label, excluded)
                 if not changes:
@@ -232,6 +232,11 @@ class DecisionBook:
 
     def _image(self, row: int) -> ImageKey:
         return self._known_as.get(row) or ImageKey(self.catalogue.digest(row), self.keys[row])
+
+    def _fits(self, prepared: PreparedDecision, rows: Sequence[int], asked: np.ndarray) -> bool:
+        """Whether all is as it was when a decision on the rows was made ready."""
+        is_known = prepared.n_placed == len(self._row_of)  # no image was read or found since
+        return is_known and prepared.wanted == rows and not self._history.decided_since(prepared.last, asked)
 
     def _check_read(self, rows: Sequence[int]) -> None:
         states = self.catalogue.columns["state"][np.asarray(rows, np.int64)]
