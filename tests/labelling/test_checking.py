@@ -70,7 +70,7 @@ def test_few_images_are_checked_here(catalogue: Catalogue, monkeypatch: pytest.M
 @pytest.fixture
 def idle(monkeypatch: pytest.MonkeyPatch) -> None:
     """In place of the process of the checks comes one that never answers."""
-    program = "import sys, time; sys.stdin.buffer.read(1); time.sleep(600)"
+    program = "import time; time.sleep(600)"
 
     def started() -> "subprocess.Popen[bytes]":
         return subprocess.Popen([sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
@@ -96,9 +96,11 @@ def begun(one: Checking, catalogue: Catalogue) -> tuple[threading.Thread, list[A
 
 
 @pytest.mark.process
+@pytest.mark.parametrize("n_bytes", [0, 10**6])  # more than a pipe takes: the process is killed while it is still being told
 @pytest.mark.usefixtures("idle")
-def test_a_killed_process_is_told(catalogue: Catalogue) -> None:
+def test_a_killed_process_is_told(catalogue: Catalogue, n_bytes: int) -> None:
     """Not taken for images of which nothing was found."""
+    catalogue.classes.append("c" * n_bytes)
     one = Checking()
     thread, came = begun(one, catalogue)
     assert one._process is not None

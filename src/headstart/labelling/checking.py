@@ -83,7 +83,7 @@ class Checking:
                 return None
             self._process = process = _started()
         assert process.stdin is not None and process.stdout is not None
-        with process, process.stdin, process.stdout:
+        with process:
             found = _asked(sent, process.stdin, process.stdout)
         if found is None and not self._ended:
             raise HeadstartError(
@@ -113,11 +113,14 @@ def _started() -> "subprocess.Popen[bytes]":
 def _asked(sent: Sent, question: IO[bytes], answer: IO[bytes]) -> FindingsByRow | None:
     """The answer of the process; None if it ends before. stdin stays open until then: the process ends when it is closed."""
     # Pickled: both ends are this program, and nobody is between them.
-    with suppress(BrokenPipeError):
-        pickle.dump(sent, question, pickle.HIGHEST_PROTOCOL)
-        question.flush()
     try:
+        with suppress(OSError):  # it has ended before it has read everything: so there is no answer
+            pickle.dump(sent, question, pickle.HIGHEST_PROTOCOL)
+            question.flush()
         found: FindingsByRow = pickle.load(answer)
     except (EOFError, pickle.UnpicklingError):
         return None
+    finally:
+        with suppress(OSError):
+            question.close()
     return found
