@@ -185,6 +185,27 @@ def test_emphasis_is_a_weaker_penalty(n: int) -> None:
     np.testing.assert_allclose(points.to_head(weight, np.zeros(2)).logits(vectors), found @ weight.T, atol=1e-4)
 
 
+def test_a_feature_that_few_images_hardly_vary_in_does_not_decide_alone() -> None:
+    """Steadied, an image in which it is far off is no stranger among the points; features that vary as others do stay so."""
+    rng = np.random.default_rng(0)
+    vectors = rng.normal(size=(40, 300)).astype(np.float32)
+    vectors[:, 7] = 1e-3 * rng.normal(size=40)
+    other = vectors[:1] + np.eye(1, 300, 7, dtype=np.float32)
+    plain, steady = standardise(vectors), standardise(vectors, steady=True)
+    alone, steadied = (abs((other - points.mean) / points.scale)[0, 7] for points in (plain, steady))
+    assert alone > 500 and steadied < 7
+    usual = np.delete(np.arange(300), 7)
+    np.testing.assert_allclose(steady.scale[usual], plain.scale[usual], rtol=0.05)
+
+
+def test_many_images_are_steady_by_themselves() -> None:
+    """Of many images hardly anything changes; where nothing varies a feature keeps its unit."""
+    vectors = np.random.default_rng(0).normal(size=(4_000, 5)).astype(np.float32) * [0.1, 1, 1, 1, 3]
+    plain, steady = standardise(vectors), standardise(vectors, steady=True)
+    np.testing.assert_allclose(steady.scale, plain.scale, rtol=0.02)
+    assert (standardise(np.ones((4, 3), np.float32), steady=True).scale == 1).all()
+
+
 @pytest.mark.parametrize("n_features", [20, 400])
 def test_folds_together_are_as_alone(n_features: int) -> None:
     """Fits of several folds at once are those of each fold by itself, and answer for the images that the fold holds out."""

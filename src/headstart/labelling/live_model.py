@@ -108,7 +108,7 @@ class LiveModel:
         emphasis[points.shape[1] - self._n_stage_features :] = chosen.stage_scale
         n_folds = self._folds.n_folds if (fold_of >= 0).any() else 0
         with one_blas_thread():
-            standard = standardise(points, None, emphasis, in_place=True)
+            standard = standardise(points, None, emphasis, steady=True, in_place=True)
             regression = Regression(standard, labels, n_classes, fold_of, n_folds, cores())
             # In the coordinates that few images span, the last fit has no meaning.
             kind = (n_classes, n_folds, standard.n_columns, chosen) if standard.axes is None else ()

@@ -99,7 +99,7 @@ class _Features:
         """With a standard deviation of 1, but of `stage_scale` for the features of earlier stages."""
         emphasis = np.ones(self.vectors.shape[1])
         emphasis[len(emphasis) - self.n_stage_features :] = stage_scale
-        return standardise(self.vectors, self.rows, emphasis)
+        return standardise(self.vectors, self.rows, emphasis, steady=True)
 
 
 def _fit_probe(

@@ -70,18 +70,31 @@ def _scaled(vectors: np.ndarray, mean: np.ndarray, scale: np.ndarray) -> np.ndar
 
 
 def standardise(
-    vectors: np.ndarray, rows: np.ndarray | None = None, emphasis: np.ndarray | None = None, *, in_place: bool = False
+    vectors: np.ndarray,
+    rows: np.ndarray | None = None,
+    emphasis: np.ndarray | None = None,
+    *,
+    steady: bool = False,
+    in_place: bool = False,
 ) -> Standardised:
     """(n, n_features) vectors, or only `rows` of them, standardised. No information is lost.
 
     (n_features,) `emphasis` are standard deviations other than 1: a penalty holds features with a larger one back less. With
     `in_place` the vectors, all of them, are the caller's to give away: many are then standardised once, where they are.
+
+    A feature that hardly varies among few images, by chance, may be thousands of standard deviations off in another, and then
+    decides alone. With `steady` the variance is that of the images and of one more, in which all features, which must be of the
+    same kind, vary as the median one does: a few images are steadied by it, and many hardly changed. Of 40 photographs of ants
+    and bees it makes a probe of 0.935 instead of 0.914 (least 0.908 instead of 0.771; benchmarks/few_labels.py).
     """
     rows = np.arange(len(vectors)) if rows is None else rows
     n, n_features = len(rows), vectors.shape[1]
     parts = [rows[start : start + AT_ONCE] for start in range(0, n, AT_ONCE)]
     mean = sum(vectors[part].sum(axis=0, dtype=np.float64) for part in parts) / n
-    scale = np.sqrt(sum(((vectors[part] - mean) ** 2).sum(axis=0) for part in parts) / n)
+    variance = sum(((vectors[part] - mean) ** 2).sum(axis=0) for part in parts) / n
+    if steady:
+        variance = (n * variance + np.median(variance)) / (n + 1)
+    scale = np.sqrt(variance)
     scale[scale < 1e-8] = 1.0
     if emphasis is not None:
         scale /= emphasis
