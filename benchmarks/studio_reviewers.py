@@ -45,7 +45,7 @@ def repair(images: Images, network: Backbone, seed: int, share: float = 0.05, lo
             truth, n_looked_at, version = images.classes[images.labels[row]], n_looked_at + 1, bench.version
             is_right = classes[bench.catalogue.columns["label"][row]] == truth
             why = f"{'keep' if is_right else 'relabel'}:{LABEL_ERROR}"
-            bench.decide([row], who=WHO, why=why, seen=bench.log.last, label=truth)
+            _decide(bench, row, why, truth)
             if not is_right:
                 wait_for_fit(bench, version)
         now = np.array([classes[label] for label in bench.catalogue.columns["label"]])
@@ -89,6 +89,12 @@ def _accuracy(train: Images, rows: np.ndarray, val: Images, n_stages: int) -> fl
 def _label_next(bench: Workbench, train: Images) -> None:
     (item,) = bench.items(QUEUE, 1)
     version, columns = bench.version, bench.catalogue.columns
-    bench.decide([item.row], who=WHO, why=f"label:{QUEUE}", seen=bench.log.last, label=train.classes[train.labels[item.row]])
+    _decide(bench, item.row, f"label:{QUEUE}", train.classes[train.labels[item.row]])
     if len(np.unique(columns["label"][columns["label"] >= 0])) > 1:
         wait_for_fit(bench, version)
+
+
+def _decide(bench: Workbench, row: int, why: str, label: str) -> None:
+    """As a request does."""
+    bench.book.decide([row], who=WHO, why=why, seen=bench.book.last, label=label)
+    bench.changed()

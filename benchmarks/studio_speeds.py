@@ -73,7 +73,8 @@ def refit(images: Images, network: Backbone, n: int, folder: Path) -> dict[str, 
         def decide() -> float:
             start = time.perf_counter()
             row, label = int(rng.integers(n)), images.classes[rng.integers(len(images.classes))]
-            bench.decide([row], who=WHO, why="relabel", seen=bench.log.last, label=label)
+            bench.book.decide([row], who=WHO, why="relabel", seen=bench.book.last, label=label)
+            bench.changed()
             return time.perf_counter() - start
 
         refits, processor, alone = [], [], []

@@ -3,9 +3,8 @@
 import numpy as np
 import pytest
 
-from headstart.evaluation.learning_curve import learning_curve
 from headstart.evaluation.probabilities import softmax
-from headstart.labelling.next_images import FEW_LABELS, MOST_IMAGES, enough, next_images
+from headstart.labelling.next_images import FEW_LABELS, MOST_IMAGES, next_images
 from headstart.model.probe import fit_probe
 
 N_CLASSES = 4
@@ -122,22 +121,3 @@ def probabilities_of(vectors: np.ndarray, labels: np.ndarray) -> np.ndarray:
     found = np.zeros((len(labels), N_CLASSES))
     found[:, present] = softmax(fit_probe(vectors, numbers, rows, len(present), rows=rows, strength=1e-2).head.logits(vectors))
     return found
-
-
-@pytest.mark.parametrize(
-    ("n", "half_right", "all_right", "says"),
-    [
-        (200, 0.95, 0.955, True),  # hardly anything gained
-        (200, 0.90, 0.95, False),  # still gaining
-        (30, 0.95, 0.95, False),  # too little to tell: the interval is wide
-        (16, 1.0, 1.0, False),  # too few labels a class
-    ],
-)
-def test_enough(n: int, half_right: float, all_right: float, says: bool) -> None:
-    """Labels are enough for now once their last doubling hardly changed the accuracy, and there are enough to tell."""
-    order = np.arange(n)
-    right = np.stack([order < half_right * n, order < all_right * n])
-    found = enough(learning_curve((0.5, 1.0), (n // 2, n), right, order), n_classes=4)
-    assert (found is not None) == says
-    if found:
-        assert found.startswith(f"Enough for now: from {n // 2} to {n} labels the accuracy changed by +0.5 points [")

@@ -10,9 +10,9 @@ from headstart.evaluation.metrics import Evaluation, evaluate_predictions
 from headstart.evaluation.probabilities import softmax
 from headstart.labelling.features_on_disk import Features
 from headstart.labelling.fold_book import FoldBook
-from headstart.labelling.strength_choice import StrengthChoice
+from headstart.labelling.strength_choice import Strength, StrengthChoice
 from headstart.model.head import Head
-from headstart.model.softmax_regression import Regression, Solutions, fit_path, standardise
+from headstart.model.softmax_regression import Regression, Solutions, Standardised, fit_path, standardise
 from headstart.threads import cores, one_blas_thread
 
 FEWEST = 10  # labelled images below which nothing is said of the accuracy
@@ -27,6 +27,7 @@ class LiveFit:
 
     rows: np.ndarray  # (n,) int64: the labelled rows it was fitted to
     labels: np.ndarray  # (n,) int64
+    chosen: Strength  # that it was fitted with
     head: Head
     held_out: np.ndarray | None  # (n, n_classes) float64: probabilities by fits that never saw the row; None: too few labels
     evaluation: Evaluation | None  # of those
@@ -82,7 +83,8 @@ class LiveModel:
         present, numbered = np.unique(labels[fitted], return_inverse=True)  # classes without a label would only be in the way
         judged = len(rows) >= FEWEST
         fold_of = self._folds.deal(labels[fitted], groups[fitted]) if judged else np.full(len(fitted), -1)
-        solutions, head = self._solve(_taken(vectors, rows[fitted]), numbered, fold_of, len(present))
+        chosen = self.choice.chosen
+        solutions, head = self._solve(_taken(vectors, rows[fitted]), numbered, fold_of, len(present), chosen)
         held_out, temperature = None, 1.0
         if judged:
             temperature = fit_temperature(solutions.held_out, numbered)
@@ -90,33 +92,55 @@ class LiveModel:
             held_out[np.ix_(fitted, present)] = softmax(solutions.held_out / np.float32(temperature))
         head = _of_all_classes(head.at_temperature(temperature), present, len(classes))
         if held_out is None:
-            return LiveFit(rows, labels, head, None, None)
+            return LiveFit(rows, labels, chosen, head, None, None)
         others = np.setdiff1d(np.arange(len(rows)), fitted, assume_unique=True)
         for start in range(0, len(others), AT_ONCE):
             part = others[start : start + AT_ONCE]
             held_out[part] = softmax(head.logits(vectors[rows[part]].astype(np.float32)))
         evaluation = evaluate_predictions(held_out, labels, classes, split="cv", groups=groups, with_loss_interval=False)
-        return LiveFit(rows, labels, head, held_out, evaluation)
+        return LiveFit(rows, labels, chosen, head, held_out, evaluation)
+
+    def head_of(self, vectors: np.ndarray, fit: LiveFit, kept: np.ndarray) -> Head:
+        """The head that only the `kept` of a fit's labels give, at its strength. The next fit does not begin at this one."""
+        labels, most = fit.labels[kept], max(1, MOST_FITTED * len(kept) // len(fit.rows))
+        fitted = sample_of(labels, kept, most, self._seed)
+        present, numbered = np.unique(labels[fitted], return_inverse=True)
+        points = _taken(vectors, fit.rows[kept[fitted]])
+        with one_blas_thread():
+            standard = self._standardised(points, fit.chosen)
+            regression = Regression(standard, numbered, len(present), np.full(len(points), -1), 0, cores())
+            *_, solutions = fit_path(regression, _path_to(fit.chosen))
+        head = standard.to_head(solutions.weight[-1], solutions.bias[-1])
+        return _of_all_classes(head, present, len(fit.head.bias))
 
     def stop(self) -> None:
         """Gives up what goes on beside."""
         self.choice.stop()
 
-    def _solve(self, points: np.ndarray, labels: np.ndarray, fold_of: np.ndarray, n_classes: int) -> tuple[Solutions, Head]:
-        chosen = self.choice.chosen
+    def _standardised(self, points: np.ndarray, chosen: Strength) -> Standardised:
+        """The points, which are given away, as they are fitted to."""
         emphasis = np.ones(points.shape[1])
         emphasis[points.shape[1] - self._n_stage_features :] = chosen.stage_scale
+        return standardise(points, None, emphasis, steady=True, in_place=True)
+
+    def _solve(
+        self, points: np.ndarray, labels: np.ndarray, fold_of: np.ndarray, n_classes: int, chosen: Strength
+    ) -> tuple[Solutions, Head]:
         n_folds = self._folds.n_folds if (fold_of >= 0).any() else 0
         with one_blas_thread():
-            standard = standardise(points, None, emphasis, steady=True, in_place=True)
+            standard = self._standardised(points, chosen)
             regression = Regression(standard, labels, n_classes, fold_of, n_folds, cores())
             # In the coordinates that few images span, the last fit has no meaning.
             kind = (n_classes, n_folds, standard.n_columns, chosen) if standard.axes is None else ()
             begin = self._last if kind and kind == self._kind else None
-            path = (chosen.strength,) if begin else (*(s for s in PATH if s < chosen.strength), chosen.strength)
-            *_, solutions = fit_path(regression, path, begin)
+            *_, solutions = fit_path(regression, (chosen.strength,) if begin else _path_to(chosen), begin)
         self._last, self._kind = solutions, kind
         return solutions, standard.to_head(solutions.weight[-1], solutions.bias[-1])
+
+
+def _path_to(chosen: Strength) -> tuple[float, ...]:
+    """The strengths along which a fit without one before it comes to its own."""
+    return (*(s for s in PATH if s < chosen.strength), chosen.strength)
 
 
 def sample_of(labels: np.ndarray, groups: np.ndarray, most: int, seed: int) -> np.ndarray:

@@ -2,9 +2,6 @@
 
 import numpy as np
 
-from headstart.data.wording import counted
-from headstart.evaluation.intervals import TOO_FEW
-from headstart.evaluation.learning_curve import WORTH, LearningCurve
 from headstart.labelling.random_projection import RandomProjection, of_length_one
 
 FEW_LABELS = 5  # a class, up to which typical images are chosen; 2 to 20 do nearly as well (benchmarks/labelling.py)
@@ -14,7 +11,6 @@ MOST_CLUSTERS = 500  # as in TypiClust
 DIMENSIONS = 64  # of the random projection in which images are compared
 FITTED_ON = 4_000  # images that centres of clusters are fitted to
 ROUNDS, TRIES = 8, 4  # of k-means; of points that may be its next centre
-DOUBTFUL = 3 * WORTH  # what the last doubling may have gained at most, by its interval, if labels are enough
 
 
 def next_images(
@@ -51,22 +47,6 @@ def next_images(
     best = np.partition(probabilities[may], -2, axis=1)[:, -2:]
     unsure = may[np.argsort(best[:, 1] - best[:, 0], kind="stable")[: UNSURE * n]]
     return unsure[_different(_projected(vectors, unsure, rng), n, rng)]
-
-
-def enough(curve: LearningCurve, n_classes: int) -> str | None:
-    """Why labelling can stop for now, in a sentence; None if it should go on.
-
-    The curve is that of the labels so far, from half of them to all. Labels are enough for now if their last doubling gained
-    less than a point (WORTH), and less than DOUBTFUL by its interval. Images that were chosen because the model was unsure are
-    harder than others: on them the accuracy is lower and the gain larger, so this is said late rather than early.
-    """
-    half, full = next(point for point in curve.points if point.share == 0.5), curve.points[-1]
-    if full.n_train < max(TOO_FEW, FEW_LABELS * n_classes) or curve.difference.n < TOO_FEW:
-        return None
-    if curve.difference.gain >= WORTH or curve.difference.ci95[1] >= DOUBTFUL:
-        return None
-    measured = f"from {half.n_train:,} to {counted(full.n_train, 'label')} the accuracy changed by {curve.difference.signed()}"
-    return f"Enough for now: {measured}."
 
 
 def some_of(rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:

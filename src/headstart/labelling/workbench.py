@@ -25,6 +25,7 @@ from headstart.labelling.queues import LABEL_ERROR, Item, Queue, items_of, queue
 from headstart.labelling.review_sample import QUEUE as REVIEW_QUEUE
 from headstart.labelling.review_sample import ReviewSample, keep_sample, kept_sample
 from headstart.labelling.sketches import Sketches
+from headstart.labelling.stability import StabilityWatch
 from headstart.labelling.unfamiliar import FamiliarityWatch
 from headstart.model.feature_store import FeatureStore
 from headstart.model.features import scan_rows
@@ -71,7 +72,7 @@ class Workbench:
     def __post_init__(self) -> None:
         self._ended, self._wanted = threading.Event(), threading.Event()
         self._model = LiveModel(self._n_stage_features, on_chosen=self._wanted.set)
-        self._familiarity = FamiliarityWatch()
+        self._familiarity, self._stability = FamiliarityWatch(), StabilityWatch()
         self._checking = Checking()
         self.book = DecisionBook(self.catalogue, self.keys, self.log)
         self._drawing = threading.Lock()
@@ -302,6 +303,7 @@ class Workbench:
             self._note_accuracy(len(rows), fit.evaluation.accuracy)
         self.on_change()
         self._judge_others(rows, labels, groups)
+        self._judge_labels(fit)
 
     def _judge_others(self, rows: np.ndarray, labels: np.ndarray, groups: np.ndarray) -> None:
         """Says how unlike the labelled rows those without a label are."""
@@ -325,10 +327,29 @@ class Workbench:
         groups = self.findings.groups[fit.rows] if self.findings else fit.rows
         return self._familiarity.judge_image(vector[: self.n_last], self._of_last_layer, fit.rows, fit.labels, groups)
 
+    def _judge_labels(self, fit: LiveFit) -> None:
+        """Says whether there are enough labels; not while a decision waits for the next fit."""
+        if self._wanted.is_set() or not self._stability.is_due(fit):
+            return
+        usable = self.catalogue.readable() & (self.catalogue.columns["excluded"] == 0)
+        answers = np.where(usable, self.catalogue.columns["predicted"], NO_CLASS)
+        order = np.array([self.book.of_row(row).number for row in fit.rows.tolist()])
+        said = self.enough() is not None
+        self._stability.judge(self._model, fit, self.catalogue.vectors, answers, order)
+        if said != (self.enough() is not None):
+            self.version += 1
+            self.on_change()
+
+    def enough(self) -> str | None:
+        """Why there are enough labels for now, in a sentence; None if there are not, or if that is not known yet."""
+        labels = self.catalogue.columns["label"][self.catalogue.labelled()]
+        return self._stability.enough(np.bincount(labels, minlength=len(self.catalogue.classes)))
+
     def _forget_fit(self) -> None:
         """Without labels of two classes there is no model: what the last one said counts no more."""
         if self.fit is not None:
             self.fit = None
+            self._stability.forget()
             for name in ("predicted", "confidence", "suspicion"):
                 self.catalogue.columns[name][:] = COLUMNS[name][1]
             self.version += 1

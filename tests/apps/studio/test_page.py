@@ -14,15 +14,15 @@ from apps.studio_accessibility import accessibility_defects
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium here: install the system's package chromium")
 expect.set_options(timeout=1000 * PATIENCE_SECONDS)
-N = 24
+N = 42
 
 
 @pytest.fixture(scope="module")
 def studio(tmp_path_factory: pytest.TempPathFactory, home: Path, tiny_weights: Path) -> Iterator[Studio]:
-    """A studio on shapes with wrong labels, and four images without a label."""
+    """A studio on shapes with wrong labels, and eight images without a label."""
     root = tmp_path_factory.mktemp("page")
-    data = draw(root / "shapes", dict.fromkeys(COLOURS, 8), flipped=1)
-    for image in sorted((data / "circles").glob("circles-*.png"))[-4:]:
+    data = draw(root / "shapes", dict.fromkeys(COLOURS, 14), flipped=1)
+    for image in sorted((data / "circles").glob("circles-*.png"))[-8:]:
         image.rename(data / image.name)
     with studio_of(data, root / "project", home=home, weights=tiny_weights) as started:
         started.await_model()
@@ -115,15 +115,18 @@ def test_undo_takes_back_what_was_done_last(page: Page, studio: Studio) -> None:
 
 
 def test_a_label_of_a_new_class(page: Page, studio: Studio) -> None:
-    """An image without a label gets one of a class that is made on the spot."""
+    """An image without a label gets one of a class that is made on the spot: from then on there are not enough labels."""
     before = studio.last
     page.goto("/#/label")
     expect(page.locator(".shot img")).to_be_visible()
+    enough = page.get_by_role("status").filter(has_text="Enough for now: the latest third of the")
+    expect(enough).to_be_visible()
     page.keyboard.press("c")
     page.locator("dialog #answer").fill("discs")
     page.keyboard.press("Enter")
     studio.until(lambda: studio.last == before + 1)
     assert studio.get("/api/project")["classes"] == [*sorted(COLOURS), "discs"]
+    expect(enough).to_have_count(0)
     (row,) = studio.order(label=[3])
     assert studio.row(row)["given"] == -1
 
@@ -152,6 +155,17 @@ def test_the_other_window_is_told(page: Page, studio: Studio) -> None:
     expect(shown).to_have_count(1)
     studio.post("/api/undo", who="ada")
     expect(shown).to_have_count(0)
+
+
+def test_the_accuracy_on_what_was_asked_for(page: Page, studio: Studio) -> None:
+    """The page of the model says how many labels the studio asked for, what that does to the accuracy, and that of others."""
+    for item in studio.queue("next")[:3]:
+        studio.decide([item["row"]], "label:next", label="circles")
+    page.goto("/#/model")
+    expect(page.get_by_text("4 of the 38 labels are of images that the studio asked for")).to_be_visible()
+    expect(page.get_by_text("On the other 34 it is")).to_be_visible()
+    page.goto("/#/label")
+    expect(page.get_by_text("likely too low, as hard images are asked for")).to_be_visible()
 
 
 @pytest.mark.parametrize("colours", ["light", "dark"])

@@ -8,7 +8,11 @@ import numpy as np
 
 from headstart.apps.http.limits import Problem
 from headstart.data.decided import Decision
+from headstart.labelling.asked_for import asked_for
 from headstart.labelling.catalogue import READ, SPLITS, UNREADABLE, Catalogue
+from headstart.labelling.live_model import LiveFit
+from headstart.labelling.next_queue import QUEUE as NEXT_QUEUE
+from headstart.labelling.next_queue import open_for_labels
 from headstart.labelling.review_sample import QUEUE
 from headstart.labelling.workbench import Workbench
 
@@ -96,7 +100,12 @@ def model_as_json(bench: Workbench) -> dict[str, Any]:
         "curve": [{"n": n, "accuracy": accuracy} for n, accuracy in bench.history],
         "n_decided_by_model": 0,
         "accuracy_without_those": None,
-        "enough": None,
+        "n_asked_for": 0,
+        "likely_too": None,
+        "accuracy_of_others": None,
+        "accuracy_of_others_ci95": None,
+        "caution": None,
+        "enough": bench.enough(),
     }
     if fit is None or fit.evaluation is None or fit.held_out is None:
         return shown
@@ -113,6 +122,25 @@ def model_as_json(bench: Workbench) -> dict[str, Any]:
         "confusion": found.confusion,
         "n_decided_by_model": int(by_model.sum()),
         "accuracy_without_those": float(right[~by_model].mean()) if by_model.any() and not by_model.all() else None,
+        **_asked_for_as_json(bench, fit, by_model),
+    }
+
+
+def _asked_for_as_json(bench: Workbench, fit: LiveFit, by_model: np.ndarray) -> dict[str, Any]:
+    """What it does to the accuracy that images were asked for; `by_model` (n,) bool: labels that the model had changed."""
+    asked = np.isin(fit.rows, list(bench.book.settled.of(NEXT_QUEUE)))
+    is_val = bench.catalogue.columns["split"][fit.rows] == SPLITS.index("val")
+    groups = bench.findings.groups[fit.rows] if bench.findings else fit.rows
+    n_open = int(open_for_labels(bench.catalogue, set()).sum())
+    found = asked_for(fit, n_open, asked, by_model, is_val, groups)
+    if found is None:
+        return {"n_asked_for": int(asked.sum())}
+    return {
+        "n_asked_for": found.n,
+        "likely_too": found.likely_too,
+        "accuracy_of_others": found.accuracy_of_others,
+        "accuracy_of_others_ci95": found.ci95_of_others,
+        "caution": found.sentence,
     }
 
 

@@ -11,6 +11,7 @@ import { store } from "./store.js";
 import { trying } from "./told.js";
 
 const DELAY_MS = 300;
+const SHUFFLED = { unlabelled: true, sort: "random" };
 
 /** Shows the page in `place` until `signal` aborts. */
 export async function model(place, signal) {
@@ -75,6 +76,10 @@ function accuracy(known) {
           `${counted(flattering, "label was", "labels were")} decided because the model disagreed. ` +
           `They flatter it: without them it is right in ${percent(known.accuracy_without_those)}.`,
       }),
+    known.caution && make("p", { class: "finding", text: known.caution }),
+    known.caution &&
+      known.accuracy_of_others === null &&
+      make("p", {}, make("a", { href: address("browse", SHUFFLED), text: "Unlabelled images in shuffled order" })),
   );
 }
 
@@ -85,7 +90,7 @@ function learning(known) {
     { class: "card", "aria-labelledby": "curve-title" },
     make("h2", { id: "curve-title", text: "What more labels brought" }),
     has ? curve(known.curve) : make("p", { class: "quiet", text: "The curve is drawn when there are more labels." }),
-    known.enough && make("p", { text: `Enough for now: ${known.enough}` }),
+    known.enough && make("p", { text: known.enough }),
   );
 }
 
