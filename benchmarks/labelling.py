@@ -14,7 +14,7 @@ With --enough the studio's own model, on the features that the studio uses, is f
 each time that the labels have grown by a twentieth. Prints when it first says that there are enough, and what twice as many
 labels, or all, add to the accuracy on images held out.
 
-Expect nothing below random by more than twice the standard error, and 4 to 6 points more on average; most with few labels.
+Expect nothing below random by more than twice the standard error, and 1 to 7 points more on average; most with few labels.
 """
 
 import argparse

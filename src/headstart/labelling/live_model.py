@@ -100,7 +100,7 @@ class LiveModel:
         evaluation = evaluate_predictions(held_out, labels, classes, split="cv", groups=groups, with_loss_interval=False)
         return LiveFit(rows, labels, chosen, head, held_out, evaluation)
 
-    def head_of(self, vectors: np.ndarray, fit: LiveFit, kept: np.ndarray) -> Head:
+    def head_of(self, vectors: Features, fit: LiveFit, kept: np.ndarray) -> Head:
         """The head that only the `kept` of a fit's labels give, at its strength. The next fit does not begin at this one."""
         labels, most = fit.labels[kept], max(1, MOST_FITTED * len(kept) // len(fit.rows))
         fitted = sample_of(labels, kept, most, self._seed)
