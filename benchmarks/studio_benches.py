@@ -107,6 +107,8 @@ class MadeBench(Workbench):
     """A workbench whose rows are filled in: there are no files."""
 
     def _scan(self) -> None:
+        for row in range(len(self.catalogue)):
+            self.book.place(row)
         self.scanned = True
         self.changed()
 
