@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
-from labelling import HELD_OUT, Images, read
+from feature_sets import HELD_OUT, Images, read
 
 from headstart.evaluation.probabilities import softmax
 from headstart.model import probe

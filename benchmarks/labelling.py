@@ -23,39 +23,20 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+from feature_sets import HELD_OUT, Images, read
 
-from headstart.data.given import open_given
 from headstart.evaluation.probabilities import softmax
-from headstart.fitting.scanned import scan_given
 from headstart.labelling.catalogue import NO_CLASS
 from headstart.labelling.live_model import LiveFit, LiveModel
 from headstart.labelling.next_images import next_images
 from headstart.labelling.next_queue import AT_ONCE, STALE
 from headstart.labelling.stability import GROWN, StabilityWatch
 from headstart.model.probe import fit_probe
-from headstart.progress import silent
-from headstart.settings import Effort, TrainSettings
 
 RESULTS = Path(__file__).parent / "results"
 PICTURE = Path(__file__).parents[1] / "docs" / "images" / "labelling.png"
-HELD_OUT, MOST, GROWTH, STRENGTH = 0.3, 500, 1.35, 1e-2
+MOST, GROWTH, STRENGTH = 500, 1.35, 1e-2
 JUDGED = 1 + GROWN
-
-
-@dataclass(frozen=True, slots=True)
-class Images:
-    """A labelled set."""
-
-    name: str
-    vectors: np.ndarray  # (n, n_features) float32
-    labels: np.ndarray  # (n,) int64
-    groups: np.ndarray  # (n,) int64
-    n_stage_features: int = 0
-
-    @property
-    def n_classes(self) -> int:
-        """Classes of the set."""
-        return int(self.labels.max()) + 1
 
 
 def main() -> None:
@@ -76,18 +57,6 @@ def main() -> None:
         RESULTS.mkdir(exist_ok=True)
         (RESULTS / "labelling.json").write_text(json.dumps(results) + "\n", encoding="utf-8")
         draw(results)
-
-
-def read(data: str, effort: Effort) -> Images:
-    """The set that is given."""
-    if data.endswith(".npz"):
-        with np.load(data) as arrays:
-            n_stages = int(arrays["n_stage_features"]) if "n_stage_features" in arrays else 0
-            return Images(Path(data).stem, arrays["vectors"], arrays["labels"], arrays["groups"], n_stages)
-    settings = TrainSettings.of(effort=effort)
-    with open_given(data, settings) as sources:
-        scanned = scan_given(sources, settings, silent)
-    return Images(scanned.dataset.name, scanned.vectors, scanned.dataset.labels, scanned.groups, scanned.n_stage_features)
 
 
 def budgets(n_classes: int) -> list[int]:

@@ -1,4 +1,4 @@
-"""Whether this machine has a GPU, the rank of this process, its run time and its peak memory."""
+"""Whether this machine has a GPU; the rank of this process, its priority, run time and peak memory."""
 
 import ctypes
 import os
@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+
+NICENESS = 10
 
 
 def has_cuda() -> bool:
@@ -36,6 +38,14 @@ def seconds_since_start() -> float:
         ticks = int(Path("/proc/self/stat").read_text(encoding="utf-8").rsplit(")", 1)[1].split()[19])
         return time.clock_gettime(time.CLOCK_BOOTTIME) - ticks / os.sysconf("SC_CLK_TCK")
     return time.time() - psutil.Process().create_time()
+
+
+def step_back() -> None:
+    """Lets other processes go first from now on, wherever they want the processor as well."""
+    if sys.platform == "win32":
+        psutil.Process().nice(psutil.BELOW_NORMAL_PRIORITY_CLASS)
+    else:
+        os.nice(NICENESS)
 
 
 def peak_rss_mb() -> float:

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -21,7 +22,8 @@ from headstart.data.sources import Candidate
 from headstart.errors import HeadstartError
 from headstart.labelling import checking
 from headstart.labelling.catalogue import READ, Catalogue
-from headstart.labelling.checking import Checking, Sent
+from headstart.labelling.checking import Checking
+from headstart.labelling.checking_process import Sent
 from headstart.labelling.features_on_disk import FeaturesOnDisk
 from headstart.labelling.findings_by_row import find_by_row
 
@@ -58,7 +60,7 @@ def test_a_process_finds_what_is_found_here(catalogue: Catalogue, monkeypatch: p
     found = one.find(catalogue, 30)
     assert found is not None and found.found == here.found and here.of_check("conflict") and here.of_check("type_mismatch")
     assert np.array_equal(found.groups, here.groups)
-    assert one._process is not None and one._process.returncode is not None
+    assert one._process is not None and one._process.exitcode is not None
 
 
 def test_few_images_are_checked_here(catalogue: Catalogue, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -67,16 +69,15 @@ def test_few_images_are_checked_here(catalogue: Catalogue, monkeypatch: pytest.M
     assert Checking().find(catalogue, 30) is not None
 
 
+def wait(_: object) -> None:
+    time.sleep(600)
+
+
 @pytest.fixture
 def idle(monkeypatch: pytest.MonkeyPatch) -> None:
     """In place of the process of the checks comes one that never answers."""
-    program = "import time; time.sleep(600)"
-
-    def started() -> "subprocess.Popen[bytes]":
-        return subprocess.Popen([sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-
+    monkeypatch.setattr(checking, "answer", wait)
     monkeypatch.setattr(checking, "FEW", 0)
-    monkeypatch.setattr(checking, "_started", started)
 
 
 def begun(one: Checking, catalogue: Catalogue) -> tuple[threading.Thread, list[Any]]:
@@ -117,7 +118,7 @@ def test_they_are_given_up_when_the_studio_ends(catalogue: Catalogue) -> None:
     thread, came = begun(one, catalogue)
     one.stop()
     thread.join()
-    assert came == [None] and one._process is not None and one._process.returncode is not None
+    assert came == [None] and one._process is not None and one._process.exitcode is not None
     one._process = None
     assert one.find(catalogue, 30) is None and one._process is None
 
@@ -131,8 +132,8 @@ def test_a_killed_studio_leaves_no_process(catalogue: Catalogue, tmp_path: Path)
     assert isinstance(catalogue.vectors, FeaturesOnDisk)
     sent = replace(Sent.of(catalogue, catalogue.vectors, 30), features=str(tmp_path / "never"))
     program = (
-        "import pickle, sys, time; from headstart.labelling import checking; one = checking._started(); "
-        "one.stdin.write(sys.stdin.buffer.read()); one.stdin.flush(); print(one.pid, flush=True); time.sleep(600)"
+        "import pickle, sys, time; from headstart.labelling import checking; process, pipe = checking._started(); "
+        "pipe.send(pickle.load(sys.stdin.buffer)); print(process.pid, flush=True); time.sleep(600)"
     )
     with subprocess.Popen([sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as studio:
         assert studio.stdin is not None and studio.stdout is not None

@@ -1,39 +1,76 @@
-"""The process of labelling/checking.py: reads a project from stdin, and writes what the checks find to stdout.
+"""The process of labelling/checking.py, and what it is told. It ends when the studio does, also when that was killed."""
 
-It ends when stdin is closed: also when the studio was killed.
-"""
-
+import multiprocessing
 import os
-import pickle
-import sys
+import signal
 import threading
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from pathlib import Path
 
-from headstart.labelling.checking import Sent
+import numpy as np
+
+from headstart.data.sources import Candidate
+from headstart.labelling.catalogue import Catalogue
+from headstart.labelling.features_on_disk import FeaturesOnDisk
 from headstart.labelling.findings_by_row import find_by_row
+from headstart.machine import step_back
 from headstart.threads import one_blas_thread
 
-NICENESS = 10  # the page comes first
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """What the process of the checks is told of a project; it reads the features from their file."""
+
+    paths: list[str]
+    files: list[str]
+    groups: list[str | None]
+    classes: list[str]
+    formats: list[str]
+    columns: dict[str, np.ndarray]
+    digests: np.ndarray
+    features: str
+    n_features: int
+    n_last: int
+
+    @classmethod
+    def of(cls, catalogue: Catalogue, features: FeaturesOnDisk, n_last: int) -> "Sent":
+        """Of a project as it is now."""
+        candidates = catalogue.candidates
+        return cls(
+            [candidate.path for candidate in candidates],
+            [str(candidate.file) for candidate in candidates],
+            [candidate.group for candidate in candidates],
+            list(catalogue.classes),
+            list(catalogue.formats),
+            {name: values.copy() for name, values in catalogue.columns.items()},
+            catalogue.digests,
+            str(features.path),
+            features.shape[1],
+            n_last,
+        )
+
+    def catalogue(self) -> Catalogue:
+        """The project, as far as the checks need it."""
+        columns = zip(self.paths, self.files, self.groups, strict=True)
+        candidates = [Candidate(path, Path(file), group=group) for path, file, group in columns]
+        found = Catalogue(candidates, self.classes, [], self.columns, self.digests, formats=self.formats)
+        found.vectors = FeaturesOnDisk(Path(self.features), len(candidates), self.n_features)
+        return found
 
 
-def main() -> None:
-    """Answers once."""
-    if hasattr(os, "nice"):
-        os.nice(NICENESS)
-    question, answer = sys.stdin.buffer, sys.stdout.buffer
-    sys.stdout = sys.stderr  # what a library prints is no answer
-    sent: Sent = pickle.load(question)
+def answer(pipe: Connection) -> None:
+    """Reads a project from the pipe, and writes what the checks find to it."""
+    step_back()  # the page comes first
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C in the terminal is the studio's, which ends the checks
     threading.Thread(target=_end_with_studio, daemon=True).start()
+    sent: Sent = pipe.recv()
     with one_blas_thread():
-        found = find_by_row(sent.catalogue(), sent.n_last)
-    pickle.dump(found, answer, pickle.HIGHEST_PROTOCOL)
-    answer.flush()
-    os._exit(0)  # at once: Python cannot end properly while a thread waits for stdin
+        pipe.send(find_by_row(sent.catalogue(), sent.n_last))
 
 
 def _end_with_studio() -> None:
-    sys.stdin.buffer.read()
+    studio = multiprocessing.parent_process()
+    assert studio is not None
+    studio.join()
     os._exit(1)
-
-
-if __name__ == "__main__":
-    main()
