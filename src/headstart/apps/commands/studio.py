@@ -16,7 +16,7 @@ from headstart.data.wording import counted
 from headstart.errors import explains_missing_packages
 from headstart.settings import TrainSettings
 
-PATIENCE_SECONDS = 0.5  # in which most projects are open: the page of others is shown before
+PATIENCE_SECONDS = 0.2  # in which most projects are open: the page of others is shown before
 GRACE_SECONDS = 1  # for what is going on when it ends; a page sends again what was not answered
 DEFAULT_BACKBONE = TrainSettings().backbone
 
