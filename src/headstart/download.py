@@ -1,7 +1,6 @@
 """Downloads a file over HTTP(S): resumes where an earlier attempt stopped, checks the digest, reports progress."""
 
 import http.client
-import re
 import urllib.error
 import urllib.request
 from pathlib import Path
@@ -11,11 +10,6 @@ from headstart.progress import Progress, silent
 from headstart.storage import CHUNK_BYTES, replace_file, sha256_of_file
 
 TRIES = 3  # attempts in all; each resumes where the connection broke
-
-
-def is_url(given: object) -> bool:
-    """Whether a path is an address, such as https://example.org/a.jpg, also where `Path` has made `//` one slash."""
-    return re.match(r"[a-z][a-z0-9+.-]+:/", str(given), flags=re.IGNORECASE) is not None
 
 
 def download(url: str, target: Path, *, sha256: str, progress: Progress = silent, timeout_seconds: float = 10.0) -> Path:

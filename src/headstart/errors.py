@@ -77,6 +77,9 @@ EXTRA_OF = {
     "uvicorn": "serve",
     "prometheus_client": "serve",
     "multipart": "serve",
+    "ray": "cluster",
+    "fsspec": "cluster",
+    "s3fs": "cluster",
 }
 
 

@@ -8,6 +8,7 @@ from pydantic import ConfigDict, Field, ValidationError, field_validator
 
 from headstart.errors import SettingsError, did_you_mean
 from headstart.schema import PlainPath, Schema
+from headstart.workplace import workplace_of
 
 Strategy = Literal["probe", "finetune", "auto"]
 Recipe = Literal["default", "tutorial"]
@@ -88,6 +89,12 @@ class TrainSettings(Schema):
     engine: EngineChoice | None = Field(
         None, description="The library that computes features on a CPU: onnxruntime, or openvino, which bf16 needs."
     )
+    workplace: str | None = Field(
+        None,
+        exclude=True,  # it changes nothing in the result, and may be an address in somebody's network
+        description="Or where images are read and their features computed: local:4 is in so many processes of this machine, "
+        "ray or ray:ADDRESS on a Ray cluster. May be given twice, with a library and a place.",
+    )
     device: str = Field("auto", min_length=1, description="auto, cpu, cuda, cuda:1, mps ...")
     workers: int | None = Field(None, ge=1, le=256, description="Number of threads that decode images.")
     seed: int = Field(0, ge=0, le=2**31 - 1, description="The same seed on the same machine gives the same result.")
@@ -114,6 +121,13 @@ class TrainSettings(Schema):
         False,
         description="After the evaluation, train the saved model on train and val together; test stays out.",
     )
+
+    @field_validator("workplace")
+    @classmethod
+    def _place(cls, workplace: str | None) -> str | None:
+        if workplace is not None:
+            workplace_of(workplace)
+        return workplace
 
     @field_validator("cv")
     @classmethod

@@ -4,6 +4,7 @@ import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -61,6 +62,7 @@ class Watched:
     prefix: Sequence[str]  # what the command line begins with
     traces_files: bool
     may_write: tuple[Path, ...] = field(default=())
+    may_ask: tuple[str, ...] = LOOPBACK
 
     @property
     def log(self) -> Path:
@@ -96,9 +98,9 @@ class Watched:
 
     def _leaves(self, line: str) -> bool:
         if not self.traces_files:
-            return bool(line) and line.split()[-1] not in LOOPBACK
+            return bool(line) and line.split()[-1] not in self.may_ask
         found = INET.search(line)
-        return found is not None and (found[1] or found[2]) not in LOOPBACK
+        return found is not None and (found[1] or found[2]) not in self.may_ask
 
     def _written(self, line: str) -> Path | None:
         """The file or folder that a line of strace says was made or opened to be written."""
@@ -160,6 +162,30 @@ def test_openvino_is_silent(watched: Watched, saved_run: SavedRun, tiny: tuple[o
     """OpenVINO computes features without a word to its makers."""
     pytest.importorskip("openvino")
     watched.run("embed", saved_run.data, "--engine", "openvino", *tiny[:4], "--output", watched.place / "features.parquet")
+
+
+def own_address() -> str:
+    """The address of this machine, as Ray finds it out."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asking:
+        asking.connect(("8.8.8.8", 53))
+        return str(asking.getsockname()[0])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("place", ["local:2", "ray"])
+def test_other_processes_are_silent(watched: Watched, saved_run: SavedRun, tiny: tuple[object, ...], place: str) -> None:
+    """Processes of this machine say nothing, and a Ray cluster of its own talks to itself alone and leaves nothing.
+
+    Ray asks the system which address this machine would have for 8.8.8.8, for which nothing is sent.
+    """
+    pytest.importorskip("ray")
+    with tempfile.TemporaryDirectory(dir="/tmp", prefix="t") as short:  # Ray's sockets have no room in longer paths
+        watched.environment["TMPDIR"] = short
+        watched.may_write = (*watched.may_write, Path(short))
+        if place == "ray":
+            watched.may_ask = (*LOOPBACK, "8.8.8.8", "::ffff:127.0.0.1", own_address(), f"::ffff:{own_address()}")
+        watched.run("embed", saved_run.data, "--engine", place, *tiny[:4], "--output", watched.place / "features.parquet")
+        assert not list(Path(short).iterdir())
 
 
 @pytest.mark.slow

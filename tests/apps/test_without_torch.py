@@ -70,6 +70,23 @@ def test_the_first_probe_of_an_installation(
     assert (without(missing, "verify", run)).code == 0
 
 
+CLUSTER = "ray,fsspec,s3fs,aiobotocore"
+
+
+def test_files_of_this_machine_need_no_cluster_package(
+    without: Callable[..., Result], draw_classes: Callable[..., Path], tiny_weights: Path, tmp_path: Path
+) -> None:
+    """Nor do processes of this machine; what does says what to install."""
+    data = draw_classes({"circles": 3, "squares": 2})
+    tiny = ["--backbone", TINY, "--weights", tiny_weights]
+    for number, place in enumerate(([], ["--engine", "local:2"])):
+        embedded = without(CLUSTER, "embed", data, *tiny, *place, "--output", tmp_path / f"{number}.parquet")
+        assert embedded.code == 0, embedded.err
+    for what, given in (("ray", [data, "--engine", "ray"]), ("fsspec", ["s3://photos/set"])):
+        told = without(CLUSTER, "embed", *given, *tiny, "--output", tmp_path / "none.parquet")
+        assert_explained(told, f"embedding needs {what}, which is not installed", "pip install 'headstart[cluster]'")
+
+
 WHAT_IS_LOADED = """
 import sys
 from headstart.apps.main import run

@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 
 from data.made_sets import make, read, rows, zipped
+from headstart.data.found_images import find_images
 from headstart.data.opening import open_sources
 from headstart.data.sources import in_natural_order, natural_order, printable, with_split
-from headstart.data.walking import find_images, is_hidden, what_is_below
+from headstart.data.walking import is_hidden, what_is_below
 from headstart.errors import DataError
 
 

@@ -19,10 +19,12 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TextIO
 
 import typer
 
+from headstart.addresses.address import address_in, shown
 from headstart.errors import HeadstartError, SettingsError, explains_missing_packages
 from headstart.progress import Progress, silent
 
 if TYPE_CHECKING:
+    from headstart.data.remote_file import ImageFile
     from headstart.data.sources import Skipped
 
 P = ParamSpec("P")
@@ -65,12 +67,21 @@ def as_argument(value: object) -> str:
 
 
 def check_target(
-    target: Path | None, inputs: Iterable[Path] = (), *, overwrite: bool, endings: Sequence[str] = (), option: str = "--output"
+    target: Path | None,
+    inputs: "Iterable[ImageFile]" = (),
+    *,
+    overwrite: bool,
+    endings: Sequence[str] = (),
+    option: str = "--output",
 ) -> None:
     """Raises SettingsError if a result cannot be written to `target`: it is one of the inputs, exists already (without
     `overwrite`), is a folder, or has an ending other than the given ones.
     """
     if target is None:
+        return
+    address = address_in(target)
+    if address is not None:
+        _check_address(address, overwrite=overwrite, endings=endings, option=option)
         return
     if target.is_dir():
         raise SettingsError(f"{target} is a folder", hint="give a file name for the result")
@@ -81,6 +92,15 @@ def check_target(
         raise SettingsError(f"{target} does not end in {' or '.join(endings)}", hint=f"give {option} a name that does")
     if target.is_file() and not overwrite:  # a pipe or /dev/stdout is no earlier result
         raise SettingsError(f"{target} already exists", hint=f"choose another {option}, or pass --overwrite")
+
+
+def _check_address(address: str, *, overwrite: bool, endings: Sequence[str], option: str) -> None:
+    from headstart.addresses.filesystems import about
+
+    if endings and not address.lower().endswith(tuple(endings)):
+        raise SettingsError(f"{shown(address)} does not end in {' or '.join(endings)}", hint=f"give {option} a name that does")
+    if not overwrite and about(address) is not None:
+        raise SettingsError(f"{shown(address)} already exists", hint=f"choose another {option}, or pass --overwrite")
 
 
 def command(function: Callable[P, None]) -> Callable[P, None]:

@@ -1,18 +1,33 @@
 """The command options that are training settings: their help texts and defaults come from TrainSettings."""
 
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 
 import typer
 
+from headstart.errors import SettingsError
 from headstart.settings import Augment, Effort, EngineChoice, Precision, TrainSettings
+from headstart.workplace import workplace_of
 
 DEFAULT = TrainSettings()
+LIBRARIES = get_args(EngineChoice)
 
 
 def setting(name: str, *names: str, **options: Any) -> Any:
     """The option of the setting called `name`."""
     return typer.Option(*names, help=TrainSettings.model_fields[name].description, **options)
+
+
+def workplace_named(text: str, others: tuple[str, ...] = ()) -> str:
+    """A place to work at, or one of the other words."""
+    if text not in others:
+        try:
+            workplace_of(text)
+        except SettingsError as error:
+            raise typer.BadParameter(f"{text!r} is none of {', '.join((*others, 'local[:N]', 'ray[:ADDRESS]'))}") from error
+    return text
 
 
 # Options that more than one command has.
@@ -33,7 +48,14 @@ EffortOption = Annotated[Effort, setting("effort")]
 Stages = Annotated[bool, setting("stages", "--stages/--no-stages")]
 ImageSize = Annotated[int | None, setting("image_size")]
 PrecisionOption = Annotated[Precision, setting("precision")]
-EngineOption = Annotated[EngineChoice | None, setting("engine")]
+EngineOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        parser=partial(workplace_named, others=LIBRARIES),
+        metavar="NAME",
+        help=" ".join(str(TrainSettings.model_fields[name].description) for name in ("engine", "workplace")),
+    ),
+]
 Device = Annotated[str, setting("device")]
 Workers = Annotated[int | None, setting("workers")]
 Seed = Annotated[int, setting("seed")]
@@ -42,4 +64,17 @@ Balance = Annotated[bool, setting("balance", "--balance")]
 
 def settings_of(options: dict[str, Any]) -> TrainSettings:
     """The settings among a command's arguments, taken by name from its `locals()`. Raises SettingsError."""
-    return TrainSettings.of(**{name: value for name, value in options.items() if name in TrainSettings.model_fields})
+    values = {name: value for name, value in options.items() if name in TrainSettings.model_fields}
+    if "engine" in values:
+        values |= _by_kind(values["engine"] or [])
+    return TrainSettings.of(**values)
+
+
+def _by_kind(engines: Sequence[str]) -> dict[str, str | None]:
+    """The library and the place among the values of --engine. Raises SettingsError."""
+    libraries = [name for name in engines if name in LIBRARIES]
+    places = [name for name in engines if name not in LIBRARIES]
+    for found in (libraries, places):
+        if len(set(found)) > 1:
+            raise SettingsError(f"--engine is given as {' and as '.join(found)}", hint="choose one of them")
+    return {"engine": next(iter(libraries), None), "workplace": next(iter(places), None)}

@@ -12,6 +12,7 @@ from headstart.audit.checks import check_named
 from headstart.audit.findings import Checked, Finding, Severity
 from headstart.data.dataset import Dataset
 from headstart.data.images import UnreadableImage, decode, encode_thumbnail, read_bytes
+from headstart.data.remote_file import ImageFile
 from headstart.data.shown_paths import folder_of
 from headstart.schema import Count, Name, Schema
 from headstart.storage import write_csv, write_json, write_text
@@ -120,7 +121,7 @@ def _page(dataset: Dataset, checked: Sequence[Checked], notes: Sequence[str]) ->
     )
 
 
-def _data_uri(file: Path) -> str:
+def _data_uri(file: ImageFile) -> str:
     try:
         thumbnail = encode_thumbnail(decode(read_bytes(file)).rgb, THUMBNAIL_PX)
     except UnreadableImage:  # gone since the scan: its path is still shown

@@ -104,8 +104,14 @@ class Doubts:
         self, paths: Sequence[str], classes: tuple[str, ...], vectors: np.ndarray, probabilities: np.ndarray
     ) -> Iterator[Prediction]:
         """A Prediction for each row of (n, n_features) vectors and (n, n_classes) probabilities."""
+        return self.judged(paths, classes, probabilities, self.familiarity.distances(vectors) if self.familiarity else None)
+
+    def judged(
+        self, paths: Sequence[str], classes: tuple[str, ...], probabilities: np.ndarray, of_images: np.ndarray | None
+    ) -> Iterator[Prediction]:
+        """The same, where the (n,) distances from the training images are known; None if the model did not record these."""
         sets = conformal_sets(probabilities, self.min_probability) if self.min_probability is not None else None
-        distances = self.familiarity.distances(vectors).tolist() if self.familiarity else None
+        distances = None if of_images is None else of_images.tolist()
         for i, (path, row) in enumerate(zip(paths, probabilities, strict=True)):
             yield Prediction(
                 path,

@@ -14,9 +14,9 @@ from pathlib import Path
 import numpy as np
 
 from headstart.data.archives import is_archive
+from headstart.data.found_images import find_images
 from headstart.data.images import UnreadableImage, read_bytes
 from headstart.data.sources import Candidate, class_name, printable
-from headstart.data.walking import find_images
 from headstart.errors import DataError
 from headstart.storage import sha256_of_bytes
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import IO, Any, Self
 
-from headstart.data.images import UnreadableImage, check_size
+from headstart.data.unreadable import UnreadableImage, check_size
 from headstart.data.zip_names import member_names
 from headstart.errors import DataError
 

@@ -7,6 +7,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from headstart.addresses.address import address_in
 from headstart.data.archives import is_archive, unpack
 from headstart.data.opening import open_sources
 from headstart.data.reading import AS_IT_IS, Reading
@@ -30,7 +31,13 @@ def open_data(
     data: str | Path, reading: Reading = AS_IT_IS, *, offline: bool = False, progress: Progress = silent
 ) -> Iterator[Sources]:
     """The sources of DATA: of a path if it exists, else of a name in the catalog. Raises DataError."""
-    if Path(data).exists() or str(data) not in NAMES:
+    address = None if Path(data).exists() else address_in(data)
+    if address is not None:
+        from headstart.data.remote_sources import open_address
+
+        with open_address(address, reading, progress) as sources:
+            yield sources
+    elif Path(data).exists() or str(data) not in NAMES:
         if not Path(data).exists() and not Path(data).suffix and len(Path(data).parts) == 1:
             raise DataError(
                 f"there is no {data} here, and no data set of that name",

@@ -4,10 +4,10 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 
 import numpy as np
 
+from headstart.data.remote_file import ImageFile
 from headstart.data.sources import LabelsUsed, Skipped, Sources, natural_order
 from headstart.data.spellings import one_spelling, spelling_key
 from headstart.errors import DataError
@@ -20,7 +20,7 @@ class LabelledImage:
     """An image that was opened and can be used."""
 
     path: str  # as shown to people
-    file: Path
+    file: ImageFile
     label: str
     split: str | None
     group: str | None

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Collection, Sequence
-from pathlib import Path
+from pathlib import PurePath
 
 from headstart.data.folder_looks import Looks, key_of
 from headstart.data.split_names import hints_at_split, splits_of
@@ -10,14 +10,14 @@ from headstart.data.wording import joined
 from headstart.errors import DataError
 
 CLASS_HINT = "put the images into one folder per class, and give the folder that contains them"
-Show = Callable[[Path], str]  # a path below DATA, as people are shown it
+Show = Callable[[PurePath], str]  # a path below DATA, as people are shown it
 
 
 class NoClassFoldersError(DataError):
     """There are images, perhaps, but no class folders: nobody has labelled them yet."""
 
 
-def no_class_folders(folders: Sequence[Path], show: Show) -> NoClassFoldersError:
+def no_class_folders(folders: Sequence[PurePath], show: Show) -> NoClassFoldersError:
     """The error for folders that hold the images themselves."""
     return NoClassFoldersError(
         f"{_first_names([show(path) for path in folders])} {'hold' if folders[1:] else 'holds'} images, but no class folders",
@@ -27,7 +27,7 @@ def no_class_folders(folders: Sequence[Path], show: Show) -> NoClassFoldersError
 
 
 def check_images_in_splits(
-    looks: Looks, named: dict[Path, str], without: Sequence[Path], others: Sequence[Path], show: Show
+    looks: Looks, named: dict[PurePath, str], without: Sequence[PurePath], others: Sequence[PurePath], show: Show
 ) -> None:
     """Raises DataError if folders called as splits hold the images themselves and can hardly be classes.
 
@@ -47,7 +47,7 @@ def check_images_in_splits(
         raise no_class_folders([*first, *(path for path in others if hints_at_split(path.name))], show)
 
 
-def check_no_data_set(looks: Looks, folders: Sequence[Path], show: Show) -> None:
+def check_no_data_set(looks: Looks, folders: Sequence[PurePath], show: Show) -> None:
     """Raises DataError if one of several folders is a data set with splits, not a class."""
     for folder in folders:
         inner = looks.data_set_in(folder) if len(folders) > 1 else None
@@ -59,7 +59,7 @@ def check_no_data_set(looks: Looks, folders: Sequence[Path], show: Show) -> None
             )
 
 
-def check_sameness(looks: Looks, root: Path, folders: Sequence[Path], show: Show) -> None:
+def check_sameness(looks: Looks, root: PurePath, folders: Sequence[PurePath], show: Show) -> None:
     """Raises DataError if folders contain the same folders: renderings, copies or splits of one data set, not its classes."""
     inner = {folder: {key_of(path) for path in looks.folders(folder) if looks.holds_images(path)} for folder in folders}
     beside = {key_of(folder) for folder in folders}
@@ -80,7 +80,7 @@ def check_sameness(looks: Looks, root: Path, folders: Sequence[Path], show: Show
         )
 
 
-def check_labels(labels: Collection[str], root: Path, show: Show) -> None:
+def check_labels(labels: Collection[str], root: PurePath, show: Show) -> None:
     """Raises DataError if there are no class folders, or if all classes are called as splits."""
     if not labels:
         raise NoClassFoldersError(f"{show(root)} has no class folders", hint=CLASS_HINT)
@@ -89,7 +89,7 @@ def check_labels(labels: Collection[str], root: Path, show: Show) -> None:
         raise DataError(f"the class folders in {show(root)} would be {', '.join(labels)}: these are splits", hint=CLASS_HINT)
 
 
-def joined_names(folders: Collection[Path]) -> str:
+def joined_names(folders: Collection[PurePath]) -> str:
     """The names of some folders in a sentence."""
     return _first_names([folder.name for folder in folders])
 

@@ -5,7 +5,7 @@ A form that has one meaning is read, whatever its spelling; one that could mean 
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import PurePath
 
 from headstart.data.folder_doubts import (
     Show,
@@ -19,7 +19,8 @@ from headstart.data.folder_doubts import (
 from headstart.data.folder_looks import Looks, key_of
 from headstart.data.sources import class_name
 from headstart.data.split_names import UNLABELLED, says_nothing, splits_of
-from headstart.data.walking import DOCUMENT_ENDINGS, files_below, loose_images
+from headstart.data.trees import Folders, Tree
+from headstart.data.walking import DOCUMENT_ENDINGS
 from headstart.errors import DataError
 
 NO_CLASS = "a folder without images is not a class"
@@ -30,7 +31,7 @@ NO_LABEL_NAMES = {"unknown", "unlabeled", "unlabelled", "none"}  # of the only f
 class ClassFolder:
     """A folder whose images are all of one class."""
 
-    folder: Path
+    folder: PurePath
     label: str  # the name of the folder that names the class
     split: str | None
 
@@ -40,15 +41,15 @@ class Layout:
     """The meaning of a folder."""
 
     classes: list[ClassFolder] = field(default_factory=list)
-    unused: list[tuple[Path, str]] = field(default_factory=list)  # files and folders, with reasons
+    unused: list[tuple[PurePath, str]] = field(default_factory=list)  # files and folders, with reasons
     notes: list[str] = field(default_factory=list)
-    loose: list[tuple[Path, str | None]] = field(default_factory=list)  # images outside the class folders, with their split
-    unlabelled: list[tuple[Path, str]] = field(default_factory=list)  # folders of val or test without class folders, with it
+    loose: list[tuple[PurePath, str | None]] = field(default_factory=list)  # images outside the class folders, with the split
+    unlabelled: list[tuple[PurePath, str]] = field(default_factory=list)  # of val or test, folders without class folders
 
 
-def layout_of(data: Path, show: Show) -> Layout:
-    """What the folder `data` means. Raises DataError if it has no class folders, or could mean two things."""
-    reader = _Reader(show)
+def layout_of(data: PurePath, tree: Folders) -> Layout:
+    """What the folder `data` of a tree means. Raises DataError if it has no class folders, or could mean two things."""
+    reader = _Reader(tree.shown, Looks(tree))
     root = reader.without_wrappers(data)
     folders = reader.looks.folders(root)
     splits = reader.splits(root)
@@ -60,15 +61,15 @@ def layout_of(data: Path, show: Show) -> Layout:
                 reader.layout.unused.append((folder, "a folder next to train, val and test is not used"))
     else:
         reader.add_classes(root, None)
-    check_labels(list(dict.fromkeys(found.label for found in reader.layout.classes)), root, show)
+    check_labels(list(dict.fromkeys(found.label for found in reader.layout.classes)), root, tree.shown)
     return reader.layout
 
 
-def unlabelled_layout(data: Path) -> Layout:
+def unlabelled_layout(data: PurePath, tree: Tree) -> Layout:
     """What a folder without class folders means: images that nobody has labelled yet, perhaps in train, val and test."""
-    looks = Looks()
+    looks = Looks(tree)
     splits = {path: split for path, split in looks.named_splits(looks.folders(data)).items() if split != UNLABELLED}
-    files = [path for path in files_below(data) if path.suffix.lower() not in DOCUMENT_ENDINGS]
+    files = [path for path in tree.files_below(data) if path.suffix.lower() not in DOCUMENT_ENDINGS]
     split_of = {path: next((split for folder, split in splits.items() if path.is_relative_to(folder)), None) for path in files}
     if "train" not in splits.values() and all(split_of.values()):  # a folder called test alone is no split
         return Layout(loose=[(path, None) for path in files])
@@ -81,14 +82,14 @@ class _Reader:
     """Finds out what a folder means, step by step."""
 
     show: Show
-    looks: Looks = field(default_factory=Looks)
+    looks: Looks
     layout: Layout = field(default_factory=Layout)
 
-    def leave_out_loose(self, folder: Path, split: str | None = None) -> None:
+    def leave_out_loose(self, folder: PurePath, split: str | None = None) -> None:
         """Lists the images directly in a folder, which have no label."""
-        self.layout.loose += [(path, split) for path in loose_images(folder)]
+        self.layout.loose += [(path, split) for path in self.looks.tree.loose_images(folder)]
 
-    def without_wrappers(self, folder: Path) -> Path:
+    def without_wrappers(self, folder: PurePath) -> PurePath:
         """Goes down while a single folder has images and contains folders: `set.zip!set/train/...`, `images/` by `labels/`."""
         while True:
             folders = self.looks.folders(folder)
@@ -101,12 +102,12 @@ class _Reader:
             self.layout.unused += [(path, NO_CLASS) for path in folders if path != inner]
             folder = inner
 
-    def _only_one_with_images(self, folders: Sequence[Path]) -> Path | None:
+    def _only_one_with_images(self, folders: Sequence[PurePath]) -> PurePath | None:
         """The only folder that holds images, if the others hold other files; an empty folder is a class without images."""
         holding = [folder for folder in folders if not self.looks.holds_documents(folder)]
         return holding[0] if len(holding) == 1 and self.looks.holds_images(holding[0]) else None
 
-    def splits(self, root: Path) -> dict[Path, str]:
+    def splits(self, root: PurePath) -> dict[PurePath, str]:
         """The folders that are splits; empty if they are classes, whatever their names. Raises DataError if it is not clear."""
         folders, looks, show = self.looks.folders(root), self.looks, self.show
         named = looks.named_splits(folders)
@@ -132,7 +133,7 @@ class _Reader:
             )
         return {path: named[path] for path in folders if path in labelled or path in without}
 
-    def add_splits(self, splits: dict[Path, str]) -> None:
+    def add_splits(self, splits: dict[PurePath, str]) -> None:
         """Adds the class folders of splits; images of val or test that lie in no class folders are told."""
         roots = {path: self.looks.class_root(path) for path in splits}
         trained = {
@@ -152,7 +153,7 @@ class _Reader:
                 self.leave_out_loose(place, split)
             self.add_classes(root, split)
 
-    def add_classes(self, root: Path, split: str | None) -> None:
+    def add_classes(self, root: PurePath, split: str | None) -> None:
         """Adds the class folders in a folder. Raises DataError if they can hardly be classes."""
         looks, show = self.looks, self.show
         self.layout.unused += [(path, NO_CLASS) for path in looks.folders(root) if looks.holds_documents(path)]
@@ -174,9 +175,9 @@ class _Reader:
                 else:
                     self.layout.classes.append(ClassFolder(path, class_name(folder.name), inner))
 
-    def _divided(self, folders: Sequence[Path]) -> dict[Path, dict[Path, str]]:
+    def _divided(self, folders: Sequence[PurePath]) -> dict[PurePath, dict[PurePath, str]]:
         """Class folders that are divided into train/, val/ and test/ themselves; empty if they are not. Raises DataError."""
-        divided: dict[Path, dict[Path, str]] = {}
+        divided: dict[PurePath, dict[PurePath, str]] = {}
         for folder in folders:
             inner = self.looks.possible_classes(folder)
             splits = self.looks.named_splits(inner)

@@ -15,9 +15,9 @@ from typing import Any, BinaryIO
 import numpy as np
 from PIL import Image
 
-from headstart.data.images import MAX_BYTES, UnreadableImage, check_size
 from headstart.data.pil_images import file_behind, file_of_pixels, netpbm
 from headstart.data.sources import Candidate
+from headstart.data.unreadable import MAX_BYTES, UnreadableImage, check_size
 from headstart.errors import DataError
 
 GivenImage = str | os.PathLike[str] | Image.Image | np.ndarray | bytes | bytearray | memoryview | BinaryIO

@@ -8,7 +8,6 @@ import io
 import warnings
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError, __version__, features
@@ -17,11 +16,12 @@ from headstart.data.colour import profile_of, to_srgb
 from headstart.data.heic import heic_version, open_heic
 from headstart.data.other_files import is_heic, rare_jpeg, what_else
 from headstart.data.png_chunks import without_large_texts
+from headstart.data.remote_file import ImageFile, RemoteFile
 from headstart.data.tiff_pages import Page, Tag, in_words, is_tiff, photograph_in
 from headstart.data.tiff_samples import is_for_samples, read_samples
 from headstart.data.unreadable import Fault as Fault  # offered here too: this is where files are opened
 from headstart.data.unreadable import UnreadableImage as UnreadableImage
-from headstart.download import is_url
+from headstart.data.unreadable import check_size
 from headstart.forks import lock_free_at_forks
 
 FORMATS = (
@@ -36,7 +36,6 @@ FORMATS = (
 ANIMATED = {"PNG", "WEBP", "AVIF"}  # formats whose files may be animations; MPO and HEIC hold other views of one photograph
 MAX_PIXELS = 178_956_970  # as many as Pillow itself opens without an error; 0.5 GB as RGB
 LARGE_PIXELS = 8_000_000  # an image of more, as it is decoded, is decoded while no other large one is
-MAX_BYTES = 1 << 30  # of a file: more than the largest image takes uncompressed
 # Raised with every change in this room that changes a pixel, or which files have any; models keep the one they were made with.
 # 1: Pillow's pixels as they are. 2: colours in sRGB, TIFF samples as they are meant, no animations, no previews of raw files.
 DECODING = 2
@@ -81,25 +80,17 @@ def pixels_version(decoding: int = DECODING) -> str:
     return f"{decoding}-pillow{__version__}-jpeg{features.version_codec('jpg')}{heic}"
 
 
-def read_bytes(path: Path) -> bytes:
+def read_bytes(path: ImageFile) -> bytes:
     """The bytes of a file. Raises UnreadableImage if it does not exist or cannot be read."""
+    if isinstance(path, RemoteFile):
+        return path.read()
     try:
         if not path.is_file():
-            raise UnreadableImage("not a file" if path.exists() else _why_missing(path))
+            raise UnreadableImage("not a file" if path.exists() else "there is no such file")
         check_size(path.stat().st_size)
         return path.read_bytes()
     except (OSError, ValueError) as error:  # ValueError: a null byte in the name
         raise UnreadableImage(f"the file cannot be read: {getattr(error, 'strerror', None) or error}") from error
-
-
-def _why_missing(path: Path) -> str:
-    return "a URL: download it first" if is_url(path) else "there is no such file"
-
-
-def check_size(n_bytes: int) -> None:
-    """Raises UnreadableImage for a file of more bytes than an image takes."""
-    if n_bytes > MAX_BYTES:
-        raise UnreadableImage(f"larger than {MAX_BYTES >> 30} GiB: not an image that is read", "size")
 
 
 def decode(data: bytes, *, shorter_side_px: int = 0, max_pixels: int = MAX_PIXELS, decoding: int = DECODING) -> DecodedImage:

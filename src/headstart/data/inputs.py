@@ -8,8 +8,9 @@ from io import BufferedReader, BytesIO
 from itertools import chain
 from pathlib import Path
 
+from headstart.data.found_images import find_images
+from headstart.data.remote_file import ImageFile, RemoteFile, image_file
 from headstart.data.sources import Candidate, Skipped, printable
-from headstart.data.walking import find_images
 from headstart.errors import DataError
 
 CHUNK_BYTES = 1 << 16
@@ -47,8 +48,12 @@ class Inputs:
 
     def without(self, is_none: Callable[[Path], bool]) -> "Inputs":
         """The same without the files for which `is_none` is true."""
-        found = [candidate for candidate in self.found if not is_none(candidate.file)]
-        listed = (candidate for candidate in self.listed if not is_none(candidate.file))
+
+        def is_input(file: ImageFile) -> bool:
+            return isinstance(file, RemoteFile) or not is_none(file)
+
+        found = [candidate for candidate in self.found if is_input(candidate.file)]
+        listed = (candidate for candidate in self.listed if is_input(candidate.file))
         total = self.total - len(self.found) + len(found) if self.total else 0
         return replace(self, found=found, listed=listed, total=total)
 
@@ -69,9 +74,7 @@ def open_inputs(stack: ExitStack, paths: Sequence[Path], lists: Sequence[PathLis
     Waits for the first path of the lists if nothing else was found. Raises DataError if there is no file at all.
     """
     found, left_out = find_images(stack, paths)
-    listed: Iterator[Candidate] = (
-        Candidate(printable(path), Path(path)) for path_list in lists for path in _paths_in(path_list)
-    )
+    listed: Iterator[Candidate] = (_candidate(path) for path_list in lists for path in _paths_in(path_list))
     if not found:
         first = next(listed, None)
         if first is None:
@@ -81,6 +84,11 @@ def open_inputs(stack: ExitStack, paths: Sequence[Path], lists: Sequence[PathLis
     known = all(path_list.total for path_list in lists)
     total = len(found) + len(left_out) + sum(path_list.total for path_list in lists) if known else 0
     return Inputs(found, listed, total, left_out)
+
+
+def _candidate(path: str) -> Candidate:
+    file = image_file(path)
+    return Candidate(str(file) if isinstance(file, RemoteFile) else printable(path), file)
 
 
 def _paths_in(path_list: PathList) -> Iterator[str]:

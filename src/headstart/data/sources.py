@@ -2,13 +2,13 @@
 
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Literal
 
 from headstart.data.archives import ZipMember
 from headstart.data.images import UnreadableImage, read_bytes
+from headstart.data.remote_file import Fetched, ImageFile
 from headstart.errors import DataError
 from headstart.schema import Count, Schema, Sha256
 from headstart.storage import sha256_of_bytes
@@ -23,11 +23,11 @@ class Candidate:
     """A file that may be an image, not opened yet."""
 
     path: str  # as shown to people: as given; archive members as `set.zip!a/b.jpg`
-    file: Path  # where its bytes are; `set.zip/a/b.jpg` for a member of an archive that is not unpacked
+    file: ImageFile  # where its bytes are; `set.zip/a/b.jpg` for a member of an archive that is not unpacked
     label: str | None = None
     split: str | None = None  # "train", "val", "test", or None if not given
     group: str | None = None  # images of one group stay together in one split
-    member: ZipMember | None = None  # of an archive that is not unpacked
+    member: ZipMember | Fetched | None = None  # of an archive that is not unpacked; or what was fetched of a remote file
 
     def read(self) -> bytes:
         """The file's bytes. Raises UnreadableImage."""
@@ -56,7 +56,7 @@ class Sources:
     """All candidates of a data set in a fixed order, and what was left out before any file was opened."""
 
     name: str  # of the data set, for run folders and titles
-    candidates: tuple[Candidate, ...]
+    candidates: Sequence[Candidate]
     skipped: tuple[Skipped, ...] = ()
     empty_classes: tuple[tuple[str, str], ...] = field(default=())  # (split or "", class) of folders without any file
     notes: tuple[str, ...] = ()  # what the owner should know of what was found; without names of images

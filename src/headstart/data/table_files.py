@@ -4,28 +4,83 @@ import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
+from headstart.addresses.address import address_in, joined
+from headstart.data.remote_file import ImageFile, RemoteFile
+from headstart.data.shown_paths import ShownPaths
+from headstart.data.sources import printable
 from headstart.data.walking import IMAGE_ENDINGS, folders_of
 from headstart.errors import DataError
 
 N_TRIED = 20  # paths that are looked for in each folder beside the table before all are
 
 
-@dataclass(slots=True)
-class FilesOfTable:
+class TableFiles(Protocol):
     """Finds the files that a table names."""
 
+    def start(self, given: Sequence[str]) -> str:
+        """Finds out which folder the paths start from; returns a note if it is not the table's. Raises DataError."""
+        ...
+
+    def find(self, given: str) -> ImageFile:
+        """The file that a path or id means, with its ending; if there is none, where it would be. Raises DataError."""
+        ...
+
+    def stays_inside(self, file: ImageFile) -> bool:
+        """Whether a file may be read: a table in an archive names only files of the archive."""
+        ...
+
+    def shown(self, given: str, file: ImageFile) -> str:
+        """The file as people are shown it, where the table calls it `given`."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class FilesAtAddress:
+    """The files that a table in object storage names, from the folder that it is in. That they are there is not asked."""
+
+    folder: str  # its address
+
+    def start(self, given: Sequence[str]) -> str:
+        return ""
+
+    def find(self, given: str) -> ImageFile:
+        address = address_in(given)
+        return RemoteFile(joined(self.folder, given.replace("\\", "/").removeprefix("./")) if address is None else address)
+
+    def stays_inside(self, file: ImageFile) -> bool:
+        return True
+
+    def shown(self, given: str, file: ImageFile) -> str:
+        return printable(str(file))
+
+
+@dataclass(slots=True)
+class FilesOfTable:
+    """The files of this machine that a table names, and what it names by address."""
+
     table: Path
-    inside: Path | None = None  # the folder of an unpacked archive, which paths must not leave
+    paths: ShownPaths
+    _start: Path = Path()
     _found: dict[tuple[Path, str], Path | None] = field(default_factory=dict)  # each path is looked for once
     _stems: dict[Path, dict[str, list[str]]] = field(default_factory=dict)  # folder -> name without ending -> names
 
-    def start(self, given: Sequence[str]) -> tuple[Path, str]:
-        """The folder that the paths start from, and a note if it is not the table's: "" if it is.
+    def start(self, given: Sequence[str]) -> str:
+        """Finds out which folder the paths start from; returns a note if it is not the table's.
 
         That is the table's folder if any file is found there, else the only folder beside the table that has them, else the
         current folder if it has all. Raises DataError if no file is found, or if two folders have all of them.
         """
+        self._start, note = self._found_start([path for path in given if address_in(path) is None])
+        return note
+
+    @property
+    def inside(self) -> Path | None:
+        """The folder of an unpacked archive, which paths must not leave."""
+        return self.paths.below if self.paths.is_archive else None
+
+    def _found_start(self, given: Sequence[str]) -> tuple[Path, str]:
         home = self.table.parent
         if not given or self._count(home, given):
             return home, ""
@@ -51,13 +106,25 @@ class FilesOfTable:
         folder = chosen[0].relative_to(home).as_posix()
         return chosen[0], f"the files that {self.table.name} names are taken from the folder {folder} beside it"
 
-    def find(self, start: Path, given: str) -> Path:
-        """The file that a path or id means, with its ending; if there is none, where it would be. Raises DataError."""
-        return self._existing(start, given) or _place(start, given.replace("\\", "/"))
+    def find(self, given: str) -> ImageFile:
+        address = address_in(given)
+        if address is not None:
+            return RemoteFile(address)
+        return self._existing(self._start, given) or _place(self._start, given.replace("\\", "/"))
 
-    def stays_inside(self, file: Path) -> bool:
-        """Whether a file may be read: a table in an archive names only files of the archive."""
-        return self.inside is None or ("\0" not in str(file) and file.resolve().is_relative_to(self.inside.resolve()))
+    def shown(self, given: str, file: ImageFile) -> str:
+        if isinstance(file, RemoteFile):
+            return printable(str(file))
+        if not self.stays_inside(file):
+            return f"{self.paths.text}{given}"
+        return given if self._start == Path.cwd() or Path(given).is_absolute() else self.paths(file)
+
+    def stays_inside(self, file: ImageFile) -> bool:
+        return (
+            isinstance(file, RemoteFile)
+            or self.inside is None
+            or ("\0" not in str(file) and file.resolve().is_relative_to(self.inside.resolve()))
+        )
 
     def _count(self, start: Path, given: Iterable[str]) -> int:
         return sum(self._existing(start, path) is not None for path in given)

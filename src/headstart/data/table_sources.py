@@ -5,12 +5,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from headstart.data.reading import AS_IT_IS, Reading
+from headstart.data.remote_file import ImageFile
 from headstart.data.shown_paths import ShownPaths
 from headstart.data.sources import Candidate, Skipped, Sources, class_name
 from headstart.data.spellings import spelling_key
 from headstart.data.split_names import UNLABELLED, splits_of
 from headstart.data.table_columns import path_and_label
-from headstart.data.table_files import N_TRIED, FilesOfTable
+from headstart.data.table_files import N_TRIED, FilesOfTable, TableFiles
 from headstart.data.table_labels import class_cells, is_missing, listed_rows, missing_label
 from headstart.data.tables import TextTable, read_table
 from headstart.data.wording import joined
@@ -26,7 +27,7 @@ class _Row:
     group: str | None
 
 
-def table_sources(file: Path, shown: ShownPaths, reading: Reading = AS_IT_IS) -> Sources:
+def table_sources(file: Path, files: TableFiles, reading: Reading = AS_IT_IS) -> Sources:
     """The candidates that a table names. Raises DataError for what is missing, contradictory or not found."""
     table = read_table(file)
     rows = _rows(table, reading)
@@ -39,22 +40,20 @@ def table_sources(file: Path, shown: ShownPaths, reading: Reading = AS_IT_IS) ->
             f"{file} gives a split for only some images; {unsaid[0]} has none", hint="fill in the column, or leave it out"
         )
     skipped = [Skipped(f"{file}:{row.number}", "the row has no path") for row in rows if not row.given]
-    files = FilesOfTable(file, shown.below if shown.is_archive else None)
-    start, note = files.start([row.given for row in named])
+    note = files.start([row.given for row in named])
     notes += [note] if note else []
-    of_file: dict[Path, list[_Row]] = {}
+    of_file: dict[ImageFile, list[_Row]] = {}
     for row in named:
-        place = files.find(start, row.given)
+        place = files.find(row.given)
         if files.stays_inside(place):
             of_file.setdefault(place, []).append(row)
         else:
-            skipped.append(Skipped(f"{shown.text}{row.given}", "its path leads out of the archive"))
-    is_from_here = start == Path.cwd()
+            skipped.append(Skipped(files.shown(row.given, place), "its path leads out of the archive"))
     key = spelling_key if reading.join_case else str
     candidates: list[Candidate] = []
     for place, its_rows in of_file.items():
         given = its_rows[0].given
-        path = given if is_from_here or Path(given).is_absolute() else shown(place)
+        path = files.shown(given, place)
         skipped += _repeats(path, its_rows, key)
         _check_splits(file, its_rows)
         labels = {key(row.label): row.label for row in reversed(its_rows) if row.label}
@@ -72,13 +71,13 @@ def table_sources(file: Path, shown: ShownPaths, reading: Reading = AS_IT_IS) ->
     return Sources(file.stem, tuple(candidates), tuple(skipped), notes=tuple(notes), is_table=True)
 
 
-def names_images(file: Path, reading: Reading = AS_IT_IS, inside: Path | None = None) -> bool:
+def names_images(file: Path, shown: ShownPaths, reading: Reading = AS_IT_IS) -> bool:
     """Whether a table has the columns of a data set, and one of its first paths is a file."""
     try:
         table = read_table(file)
         place, _ = path_and_label(table, replace(reading, with_unlabelled=False))
         given = [cell for cell in table.cells(place)[:N_TRIED] if cell]
-        FilesOfTable(file, inside).start(given)
+        FilesOfTable(file, shown).start(given)
     except DataError:
         return False
     return bool(given)

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from headstart.data.dataset import Dataset
+from headstart.data.remote_file import ImageFile
 from headstart.data.sources import class_name
 from headstart.data.spellings import class_called
 from headstart.data.table_labels import class_cells, is_missing
@@ -76,7 +77,7 @@ def _rows_of(dataset: Dataset, paths: list[str], beside: Path, folder: str) -> d
         shown.setdefault(image.path, []).append(row)
     found = {path: shown.get(path) or shown.get(folder + path, []) for path in paths}
     if not all(found.values()):
-        files: dict[Path, list[int]] = {}
+        files: dict[ImageFile, list[int]] = {}
         for row, image in enumerate(dataset.images):
             files.setdefault(image.file.resolve(), []).append(row)
         for path in (path for path, rows in found.items() if not rows):

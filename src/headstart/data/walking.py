@@ -1,15 +1,12 @@
-"""The files in folders and archives, in an order that every run repeats, without what systems and tools leave there."""
+"""The files in folders, in an order that every run repeats, without what systems and tools leave there."""
 
 import os
-from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, contextmanager
-from functools import cache
-from pathlib import Path
-from tempfile import TemporaryDirectory
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path, PurePath
 from typing import Literal, NoReturn
 
-from headstart.data.archives import ZipMember, is_archive, is_zip, open_zip, unpack
-from headstart.data.sources import Candidate, Skipped, in_natural_order, natural_order, printable
+from headstart.data.sources import in_natural_order, natural_order
 from headstart.errors import DataError
 
 # Left by operating systems and tools among people's files: never a class, never an image.
@@ -27,94 +24,52 @@ DOCUMENT_ENDINGS = {
 }
 
 
-def find_images(stack: ExitStack, paths: Iterable[Path]) -> tuple[list[Candidate], list[Skipped]]:
-    """The files among `paths`, in folders and in archives, without hidden ones; and the members of archives that are not read.
-
-    Zip archives stay open, and others stay unpacked, until `stack` closes. A path that does not exist is a candidate too:
-    reading it gives the reason.
-    """
-    candidates: list[Candidate] = []
-    skipped: list[Skipped] = []
-    for path in paths:
-        if path.is_dir():
-            candidates += (Candidate(printable(str(file)), file) for file in files_below(path))
-        elif is_archive(path):
-            members, left_out = _zip_candidates(stack, path) if is_zip(path) else _tar_candidates(stack, path)
-            candidates += members
-            skipped += (Skipped(printable(f"{path}!{member}"), reason) for member, reason in left_out)
-            if not members:
-                skipped.append(Skipped(printable(str(path)), "an archive without files"))
-        else:
-            candidates.append(Candidate(printable(str(path)), path))
-    return candidates, skipped
-
-
-def _zip_candidates(stack: ExitStack, archive: Path) -> tuple[list[Candidate], list[tuple[str, str]]]:
-    members, left_out = open_zip(stack, archive)
-    order = cache(natural_order)  # many files share few folders
-
-    def as_walked(parts: tuple[str, ...]) -> list[tuple[bool, list[str | tuple[int, str, str]]]]:
-        """Sort key that walks a folder: its files first, then folder by folder."""
-        return [*((True, order(folder)) for folder in parts[:-1]), (False, natural_order(parts[-1]))]
-
-    shown = sorted((parts for parts in members if not any(is_hidden(Path(part)) for part in parts)), key=as_walked)
-    return [_member_of(archive, parts, archive.joinpath(*parts), members[parts]) for parts in shown], left_out
-
-
-def _tar_candidates(stack: ExitStack, archive: Path) -> tuple[list[Candidate], list[tuple[str, str]]]:
-    folder = Path(stack.enter_context(TemporaryDirectory(prefix="headstart-")))
-    left_out = unpack(archive, folder)
-    return [_member_of(archive, file.relative_to(folder).parts, file) for file in files_below(folder)], left_out
-
-
-def _member_of(archive: Path, parts: tuple[str, ...], file: Path, member: ZipMember | None = None) -> Candidate:
-    return Candidate(printable(f"{archive}!{'/'.join(parts)}"), file, member=member)
-
-
-def is_hidden(path: Path) -> bool:
+def is_hidden(path: PurePath) -> bool:
     """Whether a file or folder belongs to a tool or the system (`.ipynb_checkpoints`, `__MACOSX`, `Thumbs.db`)."""
-    return _is_hidden_name(path.name)
+    return is_hidden_name(path.name)
 
 
-def _is_hidden_name(name: str) -> bool:
+def is_hidden_name(name: str) -> bool:
+    """The same for its name."""
     return name.startswith(".") or name.lower() in SYSTEM_NAMES
 
 
 def entries_of(folder: Path) -> list[Path]:
     """The entries of a folder that are not hidden, in natural order. Raises DataError."""
     with _scanned(folder) as entries:
-        found = [Path(entry.path) for entry in entries if not _is_hidden_name(entry.name)]
+        found = [Path(entry.path) for entry in entries if not is_hidden_name(entry.name)]
     return sorted(found, key=lambda path: natural_order(path.name))
 
 
 def folders_of(folder: Path) -> list[Path]:
     """The folders in a folder that are not hidden, in natural order. Raises DataError."""
     with _scanned(folder) as entries:
-        found = [Path(entry.path) for entry in entries if entry.is_dir() and not _is_hidden_name(entry.name)]
+        found = [Path(entry.path) for entry in entries if entry.is_dir() and not is_hidden_name(entry.name)]
     return sorted(found, key=lambda path: natural_order(path.name))
 
 
 def loose_images(folder: Path) -> list[Path]:
     """The files directly in a folder that are called like images, in natural order. Raises DataError."""
     with _scanned(folder) as entries:
-        files = [Path(entry.path) for entry in entries if entry.is_file() and not _is_hidden_name(entry.name)]
+        files = [Path(entry.path) for entry in entries if entry.is_file() and not is_hidden_name(entry.name)]
     return sorted((file for file in files if file.suffix.lower() in IMAGE_ENDINGS), key=lambda file: natural_order(file.name))
 
 
 def what_is_below(folder: Path) -> Literal["images", "documents", "nothing"]:
     """What the names of the files below a folder say that they are; one that could be an image decides. Raises DataError."""
     with _scanned(folder) as entries:  # a folder of 100,000 need not be listed for what its first files say
-        if any(entry.is_file() and _may_be_image(entry.name) and not _is_hidden_name(entry.name) for entry in entries):
+        if any(entry.is_file() and may_be_image(entry.name) and not is_hidden_name(entry.name) for entry in entries):
             return "images"
     found: Literal["documents", "nothing"] = "nothing"
     for _, files in _walk(folder):
-        if any(_may_be_image(name) for name in files):
+        if any(may_be_image(name) for name in files):
             return "images"
         found = "documents" if files else found
     return found
 
 
-def _may_be_image(name: str) -> bool:
+def may_be_image(name: str) -> bool:
+    """Whether a file could be an image: its name does not say that it is a document."""
     return Path(name).suffix.lower() not in DOCUMENT_ENDINGS
 
 
@@ -146,5 +101,5 @@ def _walk(folder: Path) -> Iterator[tuple[Path, list[str]]]:
             folders.clear()
             continue
         walked.add(place)
-        folders[:] = sorted((name for name in folders if not _is_hidden_name(name)), key=natural_order)
-        yield Path(parent), [name for name in files if not _is_hidden_name(name)]
+        folders[:] = sorted((name for name in folders if not is_hidden_name(name)), key=natural_order)
+        yield Path(parent), [name for name in files if not is_hidden_name(name)]

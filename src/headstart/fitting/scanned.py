@@ -13,8 +13,9 @@ from headstart.data.sources import Skipped, Sources
 from headstart.data.splits import groups_of
 from headstart.fitting.feature_table import FeatureTable
 from headstart.fitting.view_choice import ViewChoice, choose_views, own_views
+from headstart.jobs.scanning import scan_where_told
 from headstart.model.feature_store import FeatureStore
-from headstart.model.features import Work, scan
+from headstart.model.features import Work
 from headstart.model.pretrained import Backbone, open_backbone
 from headstart.progress import Progress, silent
 from headstart.settings import TrainSettings
@@ -71,14 +72,8 @@ def scan_given(
         chosen = choose_views(backbone, sources, settings, progress, known_views, store)
     backbone, settings = chosen.backbone, settings.model_copy(update={"view": chosen.choice.view})
     compared = time.perf_counter()
-    found = scan(
-        [candidate for source in sources for candidate in source.candidates],
-        backbone.preprocess,
-        backbone.frozen.extractor if backbone.frozen else None,
-        store=store,
-        workers=settings.workers,
-        progress=progress,
-    )
+    candidates = [candidate for source in sources for candidate in source.candidates]
+    found = scan_where_told(candidates, backbone, settings, store, progress)
     skipped = (*(entry for source in sources for entry in source.skipped), *found.skipped)
     dataset = make_dataset(sources[0].name, found.images, skipped, sources)
     notes = (*dataset.notes, *notes_on(found.facts))

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from headstart.data.remote_file import RemoteFile
 from headstart.data.sources import Candidate
 from headstart.labelling.catalogue import Catalogue
 from headstart.labelling.features_on_disk import FeaturesOnDisk
@@ -23,7 +24,7 @@ class Sent:
     """What the process of the checks is told of a project; it reads the features from their file."""
 
     paths: list[str]
-    files: list[str]
+    files: list[str | RemoteFile]  # as text: 100,000 paths take long to pickle
     groups: list[str | None]
     classes: list[str]
     formats: list[str]
@@ -39,7 +40,7 @@ class Sent:
         candidates = catalogue.candidates
         return cls(
             [candidate.path for candidate in candidates],
-            [str(candidate.file) for candidate in candidates],
+            [file if isinstance(file := candidate.file, RemoteFile) else str(file) for candidate in candidates],
             [candidate.group for candidate in candidates],
             list(catalogue.classes),
             list(catalogue.formats),
@@ -53,7 +54,9 @@ class Sent:
     def catalogue(self) -> Catalogue:
         """The project, as far as the checks need it."""
         columns = zip(self.paths, self.files, self.groups, strict=True)
-        candidates = [Candidate(path, Path(file), group=group) for path, file, group in columns]
+        candidates = [
+            Candidate(path, Path(file) if isinstance(file, str) else file, group=group) for path, file, group in columns
+        ]
         found = Catalogue(candidates, self.classes, [], self.columns, self.digests, formats=self.formats)
         found.vectors = FeaturesOnDisk(Path(self.features), len(candidates), self.n_features)
         return found

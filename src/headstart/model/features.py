@@ -1,15 +1,15 @@
 """One pass over the files: each is read, decoded and turned into its feature vector, unless that is already stored."""
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from headstart.data.dataset import LabelledImage
 from headstart.data.facts import ImageFacts
+from headstart.data.fetching import chunks_of
 from headstart.data.preprocess import Preprocess
 from headstart.data.sources import Candidate, Skipped, digest_of
 from headstart.model.extractor import Extractor, mean_of_views
@@ -44,6 +44,13 @@ class Work:
     decode_seconds: float = 0.0
     network_seconds: float = 0.0
     wall_seconds: float = 0.0
+
+    def add(self, other: "Work") -> None:
+        """Counts what was computed beside as well; the time that passed is not summed."""
+        self.computed += other.computed
+        self.stored += other.stored
+        self.decode_seconds += other.decode_seconds
+        self.network_seconds += other.network_seconds
 
     def after(self, earlier: "Work") -> "Work":
         """Both together, where what the earlier pass computed was in the store for this one."""
@@ -96,18 +103,23 @@ def scan(
     With an extractor, each image gets its vector. With a store as well, only images missing from it are decoded, and the
     network sees only the views of them that are missing.
     """
+    work = Work()
+    rows = scan_rows(candidates, preprocess, extractor, store=store, workers=workers, progress=progress, stage=stage, work=work)
+    return collected(rows, len(candidates), work)
+
+
+def collected(rows: Iterable["ScannedImage | Skipped"], n_candidates: int, work: Work) -> Scan:
+    """The scan that consists of these rows, of so many candidates."""
     images: list[LabelledImage] = []
     skipped: list[Skipped] = []
     facts: list[ImageFacts] = []
     vectors = np.empty((0, 0), np.float32)
-    work = Work()
-    rows = scan_rows(candidates, preprocess, extractor, store=store, workers=workers, progress=progress, stage=stage, work=work)
     for row in rows:
         if isinstance(row, Skipped):
             skipped.append(row)
         else:
             if not images:  # filled in place: stacking at the end would need twice the memory
-                vectors = np.empty((len(candidates), len(row.vector)), np.float32)
+                vectors = np.empty((n_candidates, len(row.vector)), np.float32)
             vectors[len(images)] = row.vector
             images.append(row.image)
             facts.append(row.facts)
@@ -134,10 +146,10 @@ def scan_rows(
     began = time.perf_counter()
     shelf = store.shelf(preprocess, extractor) if store else None
     pipeline = Pipeline(preprocess, extractor, identify=True, describe=shelf is not None)
-    starts = [0, *range(first, len(candidates), CHUNK_IMAGES)] if candidates else []
-    for start, end in pairwise([*starts, len(candidates)]):
-        rows = _rows(candidates[start:end], pipeline, shelf, workers, work)
-        for done, row in enumerate(rows, start=start + 1):
+    done = 0
+    for chunk in chunks_of(candidates, CHUNK_IMAGES, first):
+        for row in _rows(chunk, pipeline, shelf, workers, work):
+            done += 1
             work.wall_seconds = time.perf_counter() - began
             progress(stage, done, len(candidates))
             yield row
@@ -166,7 +178,7 @@ def _rows(
                 work.network_seconds += opened.network_seconds
             else:
                 work.stored += not opened.problem
-            yield _row(candidate, opened)
+            yield row_of(candidate, opened)
     finally:  # results computed before a Ctrl-C are stored too
         for results in computed.values():
             results.close()
@@ -234,7 +246,8 @@ def _keep(fresh: Sequence[Opened], shelf: "Shelf") -> None:
     )
 
 
-def _row(candidate: Candidate, opened: Opened) -> ScannedImage | Skipped:
+def row_of(candidate: Candidate, opened: Opened) -> ScannedImage | Skipped:
+    """The row of a candidate that was opened."""
     if opened.problem:
         return Skipped(candidate.path, opened.problem)
     image = LabelledImage(

@@ -5,12 +5,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from headstart.addresses.targets import target_file
 from headstart.artifact.feature_file import write_embedding
 from headstart.data.given import open_given
 from headstart.data.sources import Skipped
 from headstart.errors import DataError, explains_missing_packages
-from headstart.model.feature_store import FeatureStore
-from headstart.model.features import ScannedImage, Work, scan_rows
+from headstart.jobs.parts import parts_at
+from headstart.jobs.scanning import scanned_rows
+from headstart.model.features import ScannedImage, Work
 from headstart.model.pretrained import open_backbone
 from headstart.progress import Progress, silent
 from headstart.record.places import check_outside
@@ -32,26 +34,19 @@ class Embedded:
 def embed(data: AnyPath, output: AnyPath, settings: TrainSettings | None = None, *, progress: Progress = silent) -> Embedded:
     """Streams the path, label, split and feature vector of every readable image of DATA to a Parquet file.
 
-    Only the settings for backbone, weights, image size, precision, device and workers are used. Raises HeadstartError.
+    Only the settings for backbone, weights, image size, precision, device, workers and the place of the work are used. What
+    workers at another place have finished is kept beside the output until it is written. Raises HeadstartError.
     """
-    settings, file = settings or TrainSettings(), Path(output)
-    check_outside(file, os.fspath(data))
+    settings = settings or TrainSettings()
+    check_outside(Path(output), os.fspath(data))
     backbone = open_backbone(settings, progress)
     assert backbone.frozen is not None  # only the tutorial recipe has none, and it cannot be chosen here
-    work = Work()
+    work, parts = Work(), parts_at(f"{os.fspath(output)}.parts")
     skipped: list[Skipped] = []
     only = settings.model_copy(update={"val": None, "test": None})
-    with open_given(os.fspath(data), only, progress) as (sources,):
+    with open_given(os.fspath(data), only, progress) as (sources,), target_file(output) as file:
         skipped += sources.skipped
-        rows = scan_rows(
-            sources.candidates,
-            backbone.preprocess,
-            backbone.frozen.extractor,
-            store=FeatureStore(),
-            workers=settings.workers,
-            progress=progress,
-            work=work,
-        )
+        rows = scanned_rows(sources.candidates, backbone, settings, parts, progress=progress, work=work)
 
         def readable() -> Iterator[ScannedImage]:
             for row in rows:
@@ -61,8 +56,10 @@ def embed(data: AnyPath, output: AnyPath, settings: TrainSettings | None = None,
                     yield row
 
         n_images = write_embedding(file, readable(), backbone.frozen.n_features)
-    if not n_images:
-        file.unlink()
-        reason = f"; the first error: {skipped[0].path}: {skipped[0].reason}" if skipped else ""
-        raise DataError(f"{sources.name} has no image that can be read{reason}", hint="use JPEG, PNG, WebP, BMP or TIFF")
-    return Embedded(file, n_images, tuple(skipped), work)
+        if not n_images:
+            file.unlink()
+            reason = f"; the first error: {skipped[0].path}: {skipped[0].reason}" if skipped else ""
+            raise DataError(f"{sources.name} has no image that can be read{reason}", hint="use JPEG, PNG, WebP, BMP or TIFF")
+    if settings.workplace is not None:
+        parts.remove()
+    return Embedded(Path(output), n_images, tuple(skipped), work)

@@ -22,6 +22,7 @@ from headstart.apps.options import (
     Workers,
     settings_of,
 )
+from headstart.data.remote_file import image_file
 
 
 @command
@@ -38,7 +39,7 @@ def embed(
     stages: Stages = DEFAULT.stages,
     image_size: ImageSize = DEFAULT.image_size,
     precision: PrecisionOption = DEFAULT.precision,
-    engine: EngineOption = DEFAULT.engine,
+    engine: EngineOption = None,
     device: Device = DEFAULT.device,
     workers: Workers = DEFAULT.workers,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress and no summary.")] = False,
@@ -61,4 +62,4 @@ def embed(
         return
     note_skipped(embedded.skipped)
     note(embedded.work.sentence())
-    say(f"{output}: {embedded.n_images} images")
+    say(f"{image_file(output)}: {embedded.n_images} images")

@@ -1,9 +1,10 @@
 """`headstart predict`."""
 
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
+from functools import partial
 from io import BufferedReader
 from itertools import chain, combinations, tee
 from pathlib import Path
@@ -11,13 +12,17 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
+from headstart.addresses.address import address_in
+from headstart.addresses.targets import target_file
 from headstart.apps.answers.partial import answer_file, is_own
 from headstart.apps.answers.rows import AnswerLog, Columns, Format, TextRows
 from headstart.apps.console import EXIT_ERROR, check_target, command, note, output_file, progress_bars
+from headstart.apps.options import workplace_named
 from headstart.artifact.bundle import find_bundle
 from headstart.artifact.manifest import MANIFEST
 from headstart.artifact.predictor import Prediction, Predictor
 from headstart.data.inputs import Inputs, PathList, open_inputs, open_list
+from headstart.data.remote_file import ImageFile, folder_name
 from headstart.data.sources import Candidate
 from headstart.data.spellings import class_called
 from headstart.errors import SettingsError
@@ -27,10 +32,12 @@ from headstart.storage import sha256_of_file
 
 if TYPE_CHECKING:
     from headstart.artifact.figures import Tile
+    from headstart.jobs.parts import Parts
     from headstart.model.explanation import Explainer
 
 MAX_TILES, GRID_COLUMNS = 48, 6
 STDIN = Path("-")
+Answering = Callable[[Iterable[Candidate]], Iterable[Prediction]]
 FORMAT_OF: dict[str, Format] = {".csv": "csv", ".jsonl": "jsonl", ".parquet": "parquet", ".txt": "table"}
 
 
@@ -64,6 +71,14 @@ def predict(
         bool, typer.Option("--resume", help="Resume an interrupted --output, or add new images to a finished one.")
     ] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace earlier files at --output and --grid.")] = False,
+    engine: Annotated[
+        str | None,
+        typer.Option(
+            parser=workplace_named,
+            metavar="local[:N]|ray[:ADDRESS]",
+            help="Predict in N processes of this machine, or on a Ray cluster; what is finished is kept beside --output.",
+        ),
+    ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda ...")] = "cpu",
 ) -> None:
     """Classify images with a trained model.
@@ -89,13 +104,13 @@ def predict(
     form = _form(format, output, resume=resume, overwrite=overwrite)
     with ExitStack() as stack:
         inputs = _inputs(stack, paths or [], files_from, null=null)
+        _check_place(output, engine, overwrite=overwrite, resume=resume)
+        named, output = output, None if output is None else stack.enter_context(target_file(output))
         growing = output if form != "table" else None
         if growing is not None:
             inputs = inputs.without(is_own(growing, resume=resume))
-        files = chain(paths or [], (file.file for file in inputs.found if file.member is None))
-        _check_targets(grid, explain, output, overwrite or resume, list(files))
-        for target, option in ((output, "--output"), (grid, "--grid"), (explain, "--explain")):
-            check_outside(target, *(paths or []), option=option)
+        files: list[ImageFile] = [*(paths or []), *(file.file for file in inputs.found if file.member is None)]
+        _check_targets(grid, explain, output, overwrite or resume, files)
         progress = stack.enter_context(progress_bars(quiet=output is None))
         predictor = Predictor.load(model, device, progress)
         if min_confidence is not None:
@@ -109,13 +124,44 @@ def predict(
             made_by = {"model": manifest, "format": form, "top_k": top_k, "min_confidence": min_confidence}
             answers = stack.enter_context(answer_file(growing, form, columns, made_by, resume=resume, overwrite=overwrite))
         candidates = chain(inputs.found, _checked(inputs.listed, (grid, explain, output)))
-        shown = _answer(inputs, candidates, predictor, answers, progress, MAX_TILES if grid or explain else 0)
+        answering, parts = _at(engine, predictor, named, inputs.total) if engine else (predictor.predict_candidates, None)
+        shown = _answer(inputs, candidates, predictor, answering, answers, progress, MAX_TILES if grid or explain else 0)
         if shown:
             _show(shown, grid, explain, explainer, predictor, answers.n_new_read)
+    if parts is not None:
+        parts.remove()
+    _end(answers, output)
+
+
+def _end(answers: AnswerLog, output: Path | None) -> None:
+    """Tells how many files could not be read; if none could, the command fails."""
     if answers.n_failed and output is not None:
         note(f"{answers.n_failed} of {answers.n_rows} files could not be read; their lines say why")
     if not answers.n_read:
         raise typer.Exit(EXIT_ERROR)
+
+
+def _check_place(output: Path | None, engine: str | None, *, overwrite: bool, resume: bool) -> None:
+    """Raises SettingsError if an address that is to be written cannot be, or if there is no place for what is finished."""
+    if engine is not None and output is None:
+        raise SettingsError("--engine keeps beside the output what is finished", hint="name one with --output")
+    if output is None or address_in(output) is None:
+        return
+    if resume:
+        raise SettingsError(
+            "a file of answers at an address cannot be resumed", hint="with --engine what is finished is kept without it"
+        )
+    check_target(output, overwrite=overwrite)
+
+
+def _at(engine: str, predictor: Predictor, output: Path | None, total: int) -> "tuple[Answering, Parts]":
+    """What answers at another place, and where it keeps what is finished: beside the output."""
+    from headstart.artifact.predict_task import predictions_at
+    from headstart.jobs.parts import parts_at
+    from headstart.workplace import workplace_of
+
+    parts = parts_at(f"{output}.parts")
+    return partial(predictions_at, workplace_of(engine), predictor, parts=parts, total=total), parts
 
 
 def _form(format: Format | None, output: Path | None, *, resume: bool, overwrite: bool) -> Format:
@@ -156,7 +202,7 @@ def _inputs(stack: ExitStack, paths: Sequence[Path], files_from: Path | None, *,
 
 
 def _check_targets(
-    grid: Path | None, explain: Path | None, output: Path | None, overwrite: bool, inputs: Sequence[Path]
+    grid: Path | None, explain: Path | None, output: Path | None, overwrite: bool, inputs: Sequence[ImageFile]
 ) -> None:
     named = {"--grid": grid, "--explain": explain, "--output": output}
     places = {option: file.resolve() for option, file in named.items() if file is not None}
@@ -166,6 +212,8 @@ def _check_targets(
     check_target(grid, inputs, overwrite=overwrite, endings=[".png"], option="--grid")
     check_target(explain, inputs, overwrite=overwrite, endings=[".html", ".htm"], option="--explain")
     check_target(output, inputs, overwrite=overwrite)
+    for option, target in named.items():
+        check_outside(target, *(file for file in inputs if isinstance(file, Path)), option=option)
 
 
 @contextmanager
@@ -181,6 +229,7 @@ def _answer(
     inputs: Inputs,
     candidates: Iterable[Candidate],
     predictor: Predictor,
+    answering: Answering,
     answers: AnswerLog,
     progress: Progress,
     most_shown: int,
@@ -192,7 +241,7 @@ def _answer(
     lacking = (candidate for candidate in candidates if answers.lacks(candidate.path))
     asked, shown = tee(lacking)  # tee keeps the few candidates that are not answered yet
     to_show: list[tuple[Candidate, Prediction]] = []
-    for prediction, candidate in zip(predictor.predict_candidates(asked), shown, strict=True):
+    for prediction, candidate in zip(answering(asked), shown, strict=True):
         answers.write(prediction)
         if prediction.probabilities is not None and len(to_show) < most_shown:
             to_show.append((candidate, prediction))
@@ -212,7 +261,9 @@ def _tile(candidate: Candidate, prediction: Prediction, predictor: Predictor) ->
     from headstart.artifact.tiles import prediction_tile
 
     joins = predictor.manifest is not None and predictor.manifest.settings.join_case
-    truth = class_called(candidate.file.parent.name, prediction.classes, join_case=joins)  # the folder's name is the true class
+    truth = class_called(
+        folder_name(candidate.file), prediction.classes, join_case=joins
+    )  # the folder's name is the true class
     return prediction_tile(candidate.read(), prediction, truth, predictor.preprocess, Path(candidate.path).name)
 
 

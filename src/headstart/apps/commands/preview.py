@@ -11,6 +11,7 @@ from headstart.apps.options import DEFAULT, LabelColumn, PathColumn, setting
 from headstart.data.catalog import open_data
 from headstart.data.given import check_columns
 from headstart.data.reading import Reading
+from headstart.data.remote_file import ImageFile, image_file
 from headstart.data.sources import Skipped, Sources
 from headstart.errors import explains_missing_packages
 from headstart.model.specs import default_preprocess
@@ -48,7 +49,7 @@ def preview(
     with open_data(data, reading) as sources:
         check_columns(reading, [sources])
         file = output or _free_name()
-        inputs = [Path(data), *(candidate.file for candidate in sources.candidates)]
+        inputs: list[ImageFile] = [image_file(data), *(candidate.file for candidate in sources.candidates)]
         check_target(file, inputs, overwrite=overwrite, endings=[".png"])
         check_outside(file, data)
         skipped = _draw(file, sources, augment, recipe, images, seed)

@@ -73,7 +73,7 @@ def train(
     image_size: ImageSize = DEFAULT.image_size,
     freeze: Annotated[int | None, setting("freeze", metavar="N")] = DEFAULT.freeze,
     precision: PrecisionOption = DEFAULT.precision,
-    engine: EngineOption = DEFAULT.engine,
+    engine: EngineOption = None,
     device: Device = DEFAULT.device,
     workers: Workers = DEFAULT.workers,
     seed: Seed = DEFAULT.seed,

@@ -1,0 +1,228 @@
+"""Reads, lists and writes what addresses name: the only module that imports fsspec."""
+
+import errno
+import shutil
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cache, partial
+from pathlib import Path
+from typing import Any, TypeVar
+
+import fsspec
+from fsspec.exceptions import FSTimeoutError
+
+from headstart.addresses.address import protocol_of, shown
+from headstart.addresses.retrying import with_retries
+from headstart.addresses.s3_pages import pages_of_s3
+from headstart.errors import DataError, HeadstartError, MissingPackageError
+
+T = TypeVar("T")
+S3 = {"s3", "s3a"}
+# Of S3: retries are made here, so that every store has the same; a server that says nothing is asked again.
+S3_OPTIONS = {"config_kwargs": {"connect_timeout": 5, "read_timeout": 30, "retries": {"max_attempts": 0}}}
+# Protocol -> what installs its package.
+INSTALLED_BY = {
+    "s3": "pip install 'headstart[cluster]'",
+    "s3a": "pip install 'headstart[cluster]'",
+    "gs": "pip install gcsfs",
+    "gcs": "pip install gcsfs",
+    "az": "pip install adlfs",
+    "abfs": "pip install adlfs",
+    "abfss": "pip install adlfs",
+    "hf": "pip install huggingface_hub",
+    "http": "pip install aiohttp",
+    "https": "pip install aiohttp",
+}
+# Stores in which an object appears when all of it is there; elsewhere it is written aside and renamed.
+WHOLE = {*S3, "gs", "gcs", "az", "abfs", "abfss", "hf"}
+# What a store answers to whoever may not, or asks wrongly: asking again does not help.
+FOR_GOOD = (FileNotFoundError, PermissionError, NotADirectoryError, IsADirectoryError, NotImplementedError)
+FOR_GOOD_NUMBERS = {errno.EINVAL, errno.ENOENT, errno.EACCES, errno.EPERM}
+NO_CREDENTIALS = {"NoCredentialsError", "PartialCredentialsError", "CredentialRetrievalError", "ProfileNotFound"}
+NETWORK_CLIENTS = {"aiohttp", "botocore", "urllib3", "requests", "google", "azure"}
+# Names under which stores say what changes with the content.
+VERSIONS = ("ETag", "etag", "md5Hash", "content_md5", "blob_id", "last_modified", "mtime", "created")
+CREDENTIALS = "check the credentials: fsspec takes them from the environment, as other tools do, such as AWS_PROFILE"
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """An object that a store has."""
+
+    address: str
+    size: int | None  # bytes, if the store says it
+    version: str  # changes when the content does: its etag, or when it was written; "" if the store says nothing
+
+
+def read(address: str, size: int | None = None) -> bytes:
+    """The bytes of an object. Raises OSError if it cannot be read, also after several tries, or if it is cut off."""
+    filesystem, path = _opened(address)
+
+    def whole() -> bytes:
+        data: bytes = filesystem.cat_file(path)
+        if size is not None and len(data) != size:
+            raise TimeoutError(f"{len(data)} of {size} bytes came")
+        return data
+
+    return with_retries(whole, _is_passing)
+
+
+def read_or_none(address: str) -> bytes | None:
+    """The bytes of an object; None if there is none. Raises HeadstartError."""
+    return _told(address, lambda: _unless_missing(lambda: read(address)))
+
+
+def listed_below(address: str, after: str = "") -> Iterator[list[Listed]]:
+    """Yields what is below a folder, some thousand at a time: of S3 in the order of its keys. Raises HeadstartError.
+
+    With the address of an object only what comes `after` it, where `can_go_on`.
+    """
+    filesystem, path = _opened(address)
+    last = filesystem._strip_protocol(after) if after else ""
+    pages = pages_of_s3(partial(_ask_s3, filesystem), path, last) if can_go_on(address) else _folder_by_folder(filesystem, path)
+    while (page := _told(address, lambda: next(pages, None))) is not None:
+        yield [Listed(_address(protocol_of(address), name), size, version) for name, size, version in page]
+
+
+def can_go_on(address: str) -> bool:
+    """Whether a store can be asked for what comes after an object."""
+    return protocol_of(address) in S3
+
+
+def about(address: str) -> Listed | None:
+    """What the store says of an object; None if there is none. Raises HeadstartError."""
+    filesystem, path = _opened(address)
+    info = _told(address, lambda: _unless_missing(lambda: filesystem.info(path)))
+    if info is None or info["type"] != "file":
+        return None
+    return Listed(address, info.get("size"), _version_of(info))
+
+
+def fetch(address: str, target: Path) -> None:
+    """Copies an object to a file of this machine. Raises HeadstartError."""
+    filesystem, path = _opened(address)
+
+    def copy() -> None:
+        with filesystem.open(path, "rb") as source, target.open("wb") as file:
+            shutil.copyfileobj(source, file, 1 << 22)
+
+    _told(address, lambda: with_retries(copy, _is_passing))
+
+
+def put(file: Path, address: str) -> None:
+    """Copies a file of this machine to an address: completely or not at all. Raises HeadstartError."""
+    _write(address, lambda filesystem, path: filesystem.put_file(str(file), path))
+
+
+def put_bytes(data: bytes, address: str) -> None:
+    """Writes an object: completely or not at all. Raises HeadstartError."""
+    _write(address, lambda filesystem, path: filesystem.pipe_file(path, data))
+
+
+def _write(address: str, write_to: Callable[[Any, str], object]) -> None:
+    filesystem, path = _opened(address)
+    if protocol_of(address) in WHOLE:
+        _told(address, lambda: with_retries(lambda: write_to(filesystem, path), _is_passing))
+        return
+    aside = f"{path}.{uuid.uuid4().hex[:8]}.tmp"
+
+    def write() -> None:
+        filesystem.makedirs(path.rpartition("/")[0], exist_ok=True)
+        write_to(filesystem, aside)
+        filesystem.mv(aside, path)
+
+    _told(address, lambda: with_retries(write, _is_passing))
+
+
+def remove_below(address: str) -> None:
+    """Removes all objects below a folder. Raises HeadstartError."""
+    filesystem, path = _opened(address)
+    _told(address, lambda: _unless_missing(lambda: filesystem.rm(path, recursive=True)))
+
+
+@cache
+def _filesystem(protocol: str) -> Any:
+    options = S3_OPTIONS if protocol in S3 else {}
+    try:
+        filesystem = fsspec.filesystem(protocol, use_listings_cache=False, **options)
+    except ImportError as error:
+        raise MissingPackageError(
+            f"{protocol}:// needs a package that is not installed",
+            hint=INSTALLED_BY.get(protocol, str(error).splitlines()[0]),
+        ) from error
+    except ValueError as error:
+        raise DataError(
+            f"{protocol}:// is no kind of address that is known",
+            hint="such as s3://bucket/folder, gs://, az://, hf://, https://",
+        ) from error
+    if protocol in S3:
+        filesystem.retries = 1
+    return filesystem
+
+
+def _opened(address: str) -> tuple[Any, str]:
+    """The filesystem of an address and the path there. Raises HeadstartError."""
+    filesystem = _told(address, lambda: _filesystem(protocol_of(address)))
+    return filesystem, filesystem._strip_protocol(address)
+
+
+def _ask_s3(filesystem: Any, wanted: dict[str, Any]) -> dict[str, Any]:
+    answer: dict[str, Any] = with_retries(lambda: filesystem.call_s3("list_objects_v2", **wanted), _is_passing)
+    return answer
+
+
+def _folder_by_folder(filesystem: Any, path: str) -> Iterator[list[tuple[str, int | None, str]]]:
+    waiting = [path]
+    while waiting:
+        folder = waiting.pop()
+        entries = with_retries(lambda folder=folder: filesystem.ls(folder, detail=True), _is_passing)  # type: ignore[misc]
+        entries = sorted((entry for entry in entries if entry["name"].rstrip("/") != folder), key=lambda entry: entry["name"])
+        waiting += [entry["name"].rstrip("/") for entry in reversed(entries) if entry["type"] == "directory"]
+        files = [entry for entry in entries if entry["type"] == "file"]
+        yield [(entry["name"].lstrip("/"), entry.get("size"), _version_of(entry)) for entry in files]
+
+
+def _address(protocol: str, name: str) -> str:
+    return name if "://" in name else f"{protocol}://{name}"
+
+
+def _version_of(info: dict[str, Any]) -> str:
+    return str(next((info[name] for name in VERSIONS if info.get(name)), "")).strip('"')
+
+
+def _unless_missing(request: Callable[[], T]) -> T | None:
+    try:
+        return request()
+    except FileNotFoundError:
+        return None
+
+
+def _is_passing(error: Exception) -> bool:
+    """Whether a request may succeed if it is made again."""
+    if isinstance(error, TimeoutError | ConnectionError | FSTimeoutError):
+        return True
+    if isinstance(error, OSError):
+        return not isinstance(error, FOR_GOOD) and error.errno not in FOR_GOOD_NUMBERS
+    # The clients' own errors of the network have no common class; that nobody may ask is not one of these.
+    package = type(error).__module__.split(".")[0]
+    return package in NETWORK_CLIENTS and type(error).__name__ not in NO_CREDENTIALS
+
+
+def _told(address: str, request: Callable[[], T]) -> T:
+    """What a request returns. Raises HeadstartError: what the store said, in a sentence without secrets."""
+    try:
+        return request()
+    except HeadstartError:
+        raise
+    except FileNotFoundError as error:
+        raise DataError(f"there is nothing at {shown(address)}", hint="check the address") from error
+    except Exception as error:
+        may_not = isinstance(error, PermissionError) or type(error).__name__ in NO_CREDENTIALS
+        hint = CREDENTIALS if may_not else "check the address and the network, then start again"
+        raise DataError(f"{shown(address)} cannot be reached: {reason_of(error)}", hint=hint) from error
+
+
+def reason_of(error: Exception) -> str:
+    """What a store or the network said, in one line."""
+    return (str(error) or type(error).__name__).strip().splitlines()[0]

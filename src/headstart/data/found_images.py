@@ -1,0 +1,61 @@
+"""The files that people name who have images: alone, in folders and archives, at addresses."""
+
+from collections.abc import Iterable
+from contextlib import ExitStack
+from functools import cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from headstart.addresses.address import address_in
+from headstart.data.archives import ZipMember, is_archive, is_zip, open_zip, unpack
+from headstart.data.sources import Candidate, Skipped, natural_order, printable
+from headstart.data.walking import files_below, is_hidden
+
+
+def find_images(stack: ExitStack, paths: Iterable[Path]) -> tuple[list[Candidate], list[Skipped]]:
+    """The files among `paths`, in folders and in archives, without hidden ones; and the members of archives that are not read.
+
+    Zip archives stay open, and others stay unpacked, until `stack` closes. A path that does not exist is a candidate too:
+    reading it gives the reason.
+    """
+    candidates: list[Candidate] = []
+    skipped: list[Skipped] = []
+    for path in paths:
+        address = address_in(path)
+        if address is not None and not path.exists():
+            from headstart.data.remote_sources import candidates_at
+
+            candidates += candidates_at(address)
+        elif path.is_dir():
+            candidates += (Candidate(printable(str(file)), file) for file in files_below(path))
+        elif is_archive(path):
+            members, left_out = _zip_candidates(stack, path) if is_zip(path) else _tar_candidates(stack, path)
+            candidates += members
+            skipped += (Skipped(printable(f"{path}!{member}"), reason) for member, reason in left_out)
+            if not members:
+                skipped.append(Skipped(printable(str(path)), "an archive without files"))
+        else:
+            candidates.append(Candidate(printable(str(path)), path))
+    return candidates, skipped
+
+
+def _zip_candidates(stack: ExitStack, archive: Path) -> tuple[list[Candidate], list[tuple[str, str]]]:
+    members, left_out = open_zip(stack, archive)
+    order = cache(natural_order)  # many files share few folders
+
+    def as_walked(parts: tuple[str, ...]) -> list[tuple[bool, list[str | tuple[int, str, str]]]]:
+        """Sort key that walks a folder: its files first, then folder by folder."""
+        return [*((True, order(folder)) for folder in parts[:-1]), (False, natural_order(parts[-1]))]
+
+    shown = sorted((parts for parts in members if not any(is_hidden(Path(part)) for part in parts)), key=as_walked)
+    return [_member_of(archive, parts, archive.joinpath(*parts), members[parts]) for parts in shown], left_out
+
+
+def _tar_candidates(stack: ExitStack, archive: Path) -> tuple[list[Candidate], list[tuple[str, str]]]:
+    folder = Path(stack.enter_context(TemporaryDirectory(prefix="headstart-")))
+    left_out = unpack(archive, folder)
+    return [_member_of(archive, file.relative_to(folder).parts, file) for file in files_below(folder)], left_out
+
+
+def _member_of(archive: Path, parts: tuple[str, ...], file: Path, member: ZipMember | None = None) -> Candidate:
+    return Candidate(printable(f"{archive}!{'/'.join(parts)}"), file, member=member)

@@ -1,0 +1,73 @@
+"""The sources at an address: a folder in object storage, or a table or an archive there."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from headstart.addresses.address import folder_of, name_of, shown
+from headstart.addresses.filesystems import about, fetch, listed_below
+from headstart.data.archives import ENDINGS
+from headstart.data.listed_tree import ROOT, ListedTree
+from headstart.data.listing import listing_of, sources_of_long
+from headstart.data.long_listing import LongListing
+from headstart.data.opening import open_sources
+from headstart.data.reading import Reading
+from headstart.data.remote_file import RemoteFile
+from headstart.data.sources import Candidate, Sources, printable
+from headstart.data.table_files import FilesAtAddress
+from headstart.data.table_sources import table_sources
+from headstart.data.tables import TABLE_ENDINGS
+from headstart.data.tree_sources import tree_sources
+from headstart.errors import DataError
+from headstart.progress import Progress, silent
+
+
+@contextmanager
+def open_address(address: str, reading: Reading, progress: Progress = silent) -> Iterator[Sources]:
+    """The sources at an address; a table or an archive is fetched, images are read where they are.
+
+    Raises DataError if there is nothing, or no data set.
+    """
+    name = name_of(address)
+    if name.lower().endswith((*TABLE_ENDINGS, *ENDINGS)):
+        with TemporaryDirectory(prefix="headstart-") as folder:
+            copy = Path(folder) / name
+            fetch(address, copy)
+            if name.lower().endswith(tuple(TABLE_ENDINGS)):
+                yield table_sources(copy, FilesAtAddress(folder_of(address)), reading)
+                return
+            with open_sources(copy, reading) as sources:
+                yield _renamed(sources, str(copy), shown(address))
+        return
+    with listing_of(address, progress) as listing:
+        if isinstance(listing, LongListing):
+            try:
+                found = sources_of_long(name, listing, reading)
+            except DataError:
+                listing.remove()  # who puts the folders in order wants them listed anew
+                raise
+            yield found
+            return
+        if not any(listing.files_below(ROOT)):
+            what = "is a file, but neither a table nor an archive" if about(address) else "holds no files"
+            raise DataError(f"{shown(address)} {what}", hint="give a folder, a CSV or Parquet file, a .zip or .tar")
+        yield tree_sources(name, listing, ROOT, reading)[0]
+
+
+def candidates_at(address: str, progress: Progress = silent) -> list[Candidate]:
+    """The image that an address names, or the files below it if it is a folder. Raises HeadstartError."""
+    tree = ListedTree.of(address, (one for page in listed_below(address) for one in page))
+    files = [tree.file_of(path) for path in tree.files_below(ROOT)] or [RemoteFile(address)]
+    return [Candidate(printable(str(file)), file) for file in files]
+
+
+def _renamed(sources: Sources, copy: str, address: str) -> Sources:
+    """The same with the address in the paths that people see, in place of the copy on this machine."""
+    return replace(
+        sources,
+        candidates=tuple(replace(one, path=one.path.replace(copy, address, 1)) for one in sources.candidates),
+        skipped=tuple(replace(one, path=one.path.replace(copy, address, 1)) for one in sources.skipped),
+        notes=tuple(note.replace(copy, address) for note in sources.notes),
+    )

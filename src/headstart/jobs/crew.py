@@ -1,0 +1,110 @@
+"""What a job wants of its workers, wherever they are."""
+
+import traceback
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+import pyarrow
+
+from headstart.data.sources import Candidate
+from headstart.errors import HeadstartError
+from headstart.jobs.parts import Parts
+from headstart.jobs.shards import Shard
+from headstart.model.features import Work
+
+Answer = Work | HeadstartError | str  # of a worker; str: the traceback of a fault of ours
+Compute = Callable[[tuple[Candidate, ...]], tuple[pyarrow.Table, Work]]  # one row for each candidate, in their order
+
+
+class Task(Protocol):
+    """What is computed of images; sent to the workers, so it can be pickled."""
+
+    @property
+    def key(self) -> str:
+        """A digest of everything that changes the result, besides the images."""
+        ...
+
+    def open(self, n_threads: int) -> Compute:
+        """What computes, in the worker: a network that is loaded once."""
+        ...
+
+    def packed(self) -> tuple["Task", Mapping[str, bytes]]:
+        """The task as it is on another machine, and the files of home() that it needs there."""
+        ...
+
+    def given_up(self, reason: str) -> pyarrow.Table:
+        """The row of an image that cannot be computed, and why."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """A shard whose part is written."""
+
+    shard: Shard
+    work: Work
+
+    @classmethod
+    def of(cls, shard: Shard, answer: "Answer") -> "Finished":
+        """What a worker's answer means. Raises HeadstartError."""
+        if isinstance(answer, HeadstartError):
+            raise answer
+        if isinstance(answer, str):
+            raise HeadstartError(f"a worker has failed:\n{answer}", hint="please report this")
+        return cls(shard, answer)
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """A shard whose worker has ended before it was finished."""
+
+    shard: Shard
+    reason: str
+
+
+class Crew(Protocol):
+    """Workers that compute shards and write their parts."""
+
+    @property
+    def n_workers(self) -> int:
+        """How many shards are computed at a time."""
+        ...
+
+    def has_room(self) -> bool:
+        """Whether a worker waits for a shard."""
+        ...
+
+    def give(self, shard: Shard) -> None:
+        """Has a worker compute a shard; only if there is room."""
+        ...
+
+    def wait(self) -> list[Finished | Ended]:
+        """What came of some shards since the last call; waits until there is something, or room. Raises HeadstartError."""
+        ...
+
+
+@dataclass(slots=True)
+class Worker:
+    """A worker in its own process: opens the task when the first shard comes."""
+
+    task: Task
+    parts: Parts
+    n_threads: int
+    _compute: Compute | None = None
+
+    def answer(self, shard: Shard) -> Answer:
+        """How much work it was to compute a shard and to write its part, or what went wrong."""
+        try:
+            return self._work(shard)
+        except HeadstartError as error:
+            return error
+        except Exception:  # told by the process that gave the shard
+            return traceback.format_exc()
+
+    def _work(self, shard: Shard) -> Work:
+        if self._compute is None:
+            self._compute = self.task.open(self.n_threads)
+        table, work = self._compute(shard.candidates)
+        self.parts.write(shard.digest, table)
+        return work

@@ -1,0 +1,49 @@
+"""What a scan finds of each image, as the rows of a table, and back."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import fields
+
+import numpy as np
+import pyarrow
+
+from headstart.data.facts import ImageFacts
+from headstart.data.sources import Candidate, Skipped
+from headstart.model.arrow_columns import cells, lists, numbers, texts
+from headstart.model.features import ScannedImage, row_of
+from headstart.model.pipeline import Opened
+
+TABLE_VERSION = 1  # raised with every change here: parts of another version are computed again
+PROBLEM, DIGEST, VECTORS = "problem", "image", "vectors"
+FACTS = {field.name: type(field.default) for field in fields(ImageFacts) if field.name != PROBLEM}
+NUMBERS = {int: np.uint64, float: np.float64}
+
+
+def table_of(rows: Sequence[ScannedImage | Skipped], n_features: int) -> pyarrow.Table:
+    """A row for each image: why it cannot be read ("" if it can), its digest, its facts, and all views' vectors in a row.
+
+    `n_features` are those of all views together; the vectors of what cannot be read are zeros.
+    """
+    images = [None if isinstance(row, Skipped) else row for row in rows]
+    facts = [ImageFacts() if image is None else image.facts for image in images]
+    vectors = np.zeros((len(rows), n_features), np.float32)
+    for vector, image in zip(vectors, images, strict=True):
+        if image is not None:
+            vector[:] = image.vectors.ravel()
+    columns = {
+        PROBLEM: texts([row.reason if isinstance(row, Skipped) else "" for row in rows]),
+        DIGEST: texts(["" if image is None else image.image.sha256 for image in images]),
+        VECTORS: lists(vectors),
+    }
+    for name, kind in FACTS.items():
+        values = [getattr(fact, name) for fact in facts]
+        columns[name] = texts(values) if kind is str else numbers(np.array(values, NUMBERS[kind]))
+    return pyarrow.table(columns)
+
+
+def rows_of(table: pyarrow.Table, candidates: Sequence[Candidate], n_views: int) -> Iterator[ScannedImage | Skipped]:
+    """Yields the candidates' rows, as the scan found them."""
+    problems, digests, vectors = (cells(table.column(name)) for name in (PROBLEM, DIGEST, VECTORS))
+    facts = zip(*(table.column(name).to_pylist() for name in FACTS), strict=True)
+    for candidate, problem, digest, of_views, values in zip(candidates, problems, digests, vectors, facts, strict=True):
+        fact = ImageFacts(problem, **dict(zip(FACTS, values, strict=True)))
+        yield row_of(candidate, Opened(problem, sha256=digest, facts=fact, vectors=of_views.reshape(n_views, -1)))

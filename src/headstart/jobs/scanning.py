@@ -1,0 +1,90 @@
+"""The scan of images at the place that the settings name."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+
+from headstart.data.sources import Candidate, Skipped
+from headstart.jobs.crews import open_crew
+from headstart.jobs.job import Job
+from headstart.jobs.parts import PartFolder, Parts
+from headstart.jobs.scan_table import rows_of
+from headstart.jobs.scan_task import ScanTask
+from headstart.jobs.shards import shards_of
+from headstart.model.feature_store import FeatureStore
+from headstart.model.features import Scan, ScannedImage, Work, collected, scan, scan_rows
+from headstart.model.pretrained import Backbone
+from headstart.progress import Progress, silent
+from headstart.settings import TrainSettings
+from headstart.storage import home, sha256_of_bytes
+from headstart.workplace import Workplace, workplace_of
+
+JOBS = "jobs"  # the folder of home() with the parts of jobs that have no output of their own to keep them beside
+
+
+def scanned_rows(
+    candidates: Sequence[Candidate],
+    backbone: Backbone,
+    settings: TrainSettings,
+    parts: Parts,
+    *,
+    progress: Progress = silent,
+    work: Work,
+) -> Iterator[ScannedImage | Skipped]:
+    """Yields the rows of `scan_rows`, with the features of a backbone, one by one in the order of the candidates.
+
+    They have the same bits wherever they are computed. `parts` keeps what workers elsewhere have finished, so the same call
+    after a crash goes on; the caller removes it when what it makes of the rows is written. Raises HeadstartError.
+    """
+    assert backbone.frozen is not None
+    if settings.workplace is not None:
+        yield from _rows_at(workplace_of(settings.workplace), candidates, backbone, settings, parts, progress, work)
+        return
+    yield from scan_rows(
+        candidates,
+        backbone.preprocess,
+        backbone.frozen.extractor,
+        store=FeatureStore(),
+        workers=settings.workers,
+        progress=progress,
+        work=work,
+    )
+
+
+def scan_where_told(
+    candidates: Sequence[Candidate],
+    backbone: Backbone,
+    settings: TrainSettings,
+    store: FeatureStore,
+    progress: Progress = silent,
+) -> Scan:
+    """The scan of every candidate at the place that the settings name; below home() is kept what workers have finished.
+
+    Without features, as for the classic procedure, it is always here. Raises HeadstartError.
+    """
+    frozen, work = backbone.frozen, Work()
+    if settings.workplace is None or frozen is None:
+        extractor = frozen.extractor if frozen else None
+        return scan(candidates, backbone.preprocess, extractor, store=store, workers=settings.workers, progress=progress)
+    paths = "\n".join([ScanTask.of(backbone, settings).key, *(candidate.path for candidate in candidates)])
+    parts = PartFolder(home() / JOBS / sha256_of_bytes(paths.encode())[:32])
+    rows = _rows_at(workplace_of(settings.workplace), candidates, backbone, settings, parts, progress, work)
+    found = collected(rows, len(candidates), work)
+    parts.remove()
+    return found
+
+
+def _rows_at(
+    workplace: Workplace,
+    candidates: Sequence[Candidate],
+    backbone: Backbone,
+    settings: TrainSettings,
+    parts: Parts,
+    progress: Progress,
+    work: Work,
+) -> Iterator[ScannedImage | Skipped]:
+    task = ScanTask.of(backbone, settings)
+    with open_crew(workplace, task, parts) as crew:
+        job = Job(task, crew, parts, total=len(candidates), progress=progress, work=work)
+        with closing(job.run(shards_of(candidates, task.key, len(candidates)))) as results:
+            for shard, table in results:
+                yield from rows_of(table, shard.candidates, backbone.preprocess.n_views)

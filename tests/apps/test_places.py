@@ -1,0 +1,131 @@
+"""`--engine local` and `--engine ray`, and addresses, through the command line: the same bits wherever the work is done."""
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from conftest import TINY, SavedRun
+from object_storage import ObjectStorage, object_storage
+
+from apps.conftest import Result
+from headstart.addresses import filesystems
+
+Command = Callable[..., Result]
+Draw = Callable[..., Path]
+pytestmark = [pytest.mark.process, pytest.mark.slow]
+
+
+@pytest.fixture
+def embed(headstart: Command, tiny_weights: Path) -> Command:
+    """`headstart embed` with the tiny backbone."""
+
+    def call(*arguments: object) -> Result:
+        return headstart("embed", *arguments, "--backbone", TINY, "--weights", tiny_weights)
+
+    return call
+
+
+@pytest.fixture(scope="module")
+def storage() -> Iterator[ObjectStorage]:
+    """An S3 with an empty bucket."""
+    s3fs = pytest.importorskip("s3fs")
+    with object_storage() as made:
+        yield made
+    filesystems._filesystem.cache_clear()
+    s3fs.S3FileSystem.clear_instance_cache()
+
+
+def test_embed_gives_the_same_file_wherever_it_computes(embed: Command, draw_classes: Draw, here: Path) -> None:
+    data = draw_classes({"circles": 21, "squares": 20})
+    (data / "circles" / "broken.png").write_bytes(b"\x89PNG")
+    from headstart.model.feature_store import clear_store
+
+    for name, place in {"here": [], "processes": ["--engine", "local:2"], "cluster": ["--engine", "ray"]}.items():
+        if name == "cluster":
+            pytest.importorskip("ray")
+        clear_store()
+        told = embed(data, "--output", f"{name}.parquet", *place)
+        assert (told.code, told.out) == (0, f"{name}.parquet: 41 images\n")
+        assert "41 images computed" in told.err
+        assert "broken.png: the image is damaged" in told.err
+    contents = {(here / f"{name}.parquet").read_bytes() for name in ("here", "processes", "cluster")}
+    assert len(contents) == 1
+    assert sorted(path.name for path in here.glob("*.parquet*")) == ["cluster.parquet", "here.parquet", "processes.parquet"]
+
+
+def test_embed_from_and_to_object_storage(embed: Command, draw_classes: Draw, here: Path, storage: ObjectStorage) -> None:
+    import pyarrow.parquet
+
+    data = draw_classes({"circles": 3, "squares": 2})
+    there = storage.put_folder(data, "embed/set")
+    assert embed(data, "--output", "here.parquet").code == 0
+    told = embed(there, "--engine", "local:2", "--output", "s3://photos/embed/out.parquet")
+    assert (told.code, told.out) == (0, "s3://photos/embed/out.parquet: 5 images\n")
+    assert [key for key in storage.keys("embed/") if "/set/" not in key] == ["embed/out.parquet"]
+    storage.client.download_file("photos", "embed/out.parquet", "there.parquet")
+    one, other = (pyarrow.parquet.read_table(here / f"{name}.parquet") for name in ("here", "there"))
+    assert one.column("vector") == other.column("vector")
+    paths = [path.removeprefix(there) for path in other.column("path").to_pylist()]
+    assert paths == [path.removeprefix(str(data)) for path in one.column("path").to_pylist()]
+    refused = embed(there, "--output", "s3://photos/embed/out.parquet")
+    assert refused.code == 1
+    assert refused.err.startswith("error: s3://photos/embed/out.parquet already exists")
+
+
+def test_train_and_audit_and_predict_elsewhere(
+    headstart: Command, tiny_weights: Path, saved_run: SavedRun, here: Path, storage: ObjectStorage
+) -> None:
+    there = storage.put_folder(saved_run.data, "train/shapes")
+    tiny = ["--backbone", TINY, "--weights", tiny_weights]
+    metrics = {}
+    for name, data, place in (("here", saved_run.data, []), ("there", there, ["--engine", "local:2"])):
+        told = headstart("train", data, "--strategy", "probe", *tiny, *place, "--output", name, "--json")
+        assert told.code == 0, told.err
+        metrics[name] = json.loads(told.out)
+    assert metrics["here"]["evaluation"] == metrics["there"]["evaluation"]
+    assert "workplace" not in (here / "there" / "model" / "manifest.json").read_text()
+    audited = headstart("audit", there, *tiny[:4], "--engine", "local:2", "--output", "audit")
+    assert audited.code == 0, audited.err
+    assert "data:image/jpeg" in (here / "audit" / "audit.html").read_text()
+    answers = []
+    for name, data, place in (("a", saved_run.data / "val", []), ("b", f"{there}/val", ["--engine", "local:2"])):
+        told = headstart("predict", saved_run.run, data, "--output", f"{name}.csv", *place)
+        assert told.code == 0, told.err
+        answers.append((here / f"{name}.csv").read_text().replace(str(saved_run.data), there))
+    assert answers[0] == answers[1]
+    assert not list(here.glob("*.parts"))
+
+
+def test_an_interrupted_embed_goes_on(embed: Command, draw_classes: Draw, here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What workers finished is kept beside the output, and not computed again."""
+    from headstart.jobs import parts
+    from headstart.model.feature_store import clear_store
+
+    data = draw_classes({"circles": 21, "squares": 20})
+    read = parts.PartFolder.read
+
+    def interrupted(self: parts.PartFolder, *given: object) -> object:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(parts.PartFolder, "read", interrupted)
+    assert embed(data, "--engine", "local:2", "--output", "out.parquet").code == 130
+    assert list((here / "out.parquet.parts").glob("*.parquet"))
+    monkeypatch.setattr(parts.PartFolder, "read", read)
+    clear_store()
+    told = embed(data, "--engine", "local:1", "--output", "out.parquet")
+    assert told.code == 0
+    assert "were in the store" in told.err
+    assert not (here / "out.parquet.parts").exists()
+
+
+@pytest.mark.parametrize("word", ["rya", "local:0", "local:x", "ray:", "local:"])
+def test_what_is_no_place_is_a_usage_error(headstart: Command, word: str) -> None:
+    told = headstart("embed", "photos", "--output", "a.parquet", "--engine", word)
+    assert told.code == 2
+    assert f"'{word}' is none of onnxruntime, openvino, local[:N], ray[:ADDRESS]" in " ".join(told.err.split())
+
+
+def test_two_places_are_one_too_many(headstart: Command) -> None:
+    told = headstart("embed", "photos", "--output", "a.parquet", "--engine", "local", "--engine", "ray")
+    assert (told.code, told.err.splitlines()[0]) == (1, "error: --engine is given as local and as ray")

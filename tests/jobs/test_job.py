@@ -1,0 +1,114 @@
+"""A job on many images: all results once and in order, whatever ends in between."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import psutil
+import pytest
+from conftest import wait_until
+
+from headstart.errors import HeadstartError
+from jobs.counted_tasks import Reading
+
+TEXTS = [f"text {number}" for number in range(96)]  # six shards of 16
+
+pytestmark = pytest.mark.process
+
+
+def test_the_results_come_in_the_order_of_the_images(desk):
+    assert desk.run(TEXTS, "local:3") == TEXTS
+
+
+def test_what_is_finished_is_not_computed_again(desk):
+    desk.run(TEXTS)
+    assert desk.run(TEXTS, "local:1") == TEXTS
+    assert set(desk.times_computed().values()) == {1}
+
+
+def test_only_the_shard_of_a_changed_file_is_computed_again(desk):
+    desk.run(TEXTS)
+    changed = [*TEXTS[:50], "another text", *TEXTS[51:]]
+    assert desk.run(changed) == changed
+    again = {int(name.removesuffix(".txt")) for name, n in desk.times_computed().items() if n > 1}
+    assert again == set(range(48, 64))
+
+
+def test_a_damaged_part_is_computed_again(desk):
+    desk.run(TEXTS)
+    part = sorted(desk.parts.place.glob("*.parquet"))[3]
+    content = bytearray(part.read_bytes())
+    content[len(content) // 3] ^= 255
+    part.write_bytes(content)
+    assert desk.run(TEXTS) == TEXTS
+    assert sum(desk.times_computed().values()) == 96 + 16
+
+
+def test_killed_workers_cost_one_shard_each(desk):
+    texts = [*TEXTS[:40], "wait", *TEXTS[41:]]
+
+    def kill() -> None:
+        wait_until(lambda: len(desk.times_computed()) >= 88)
+        for file in desk.notes.glob("pid-*"):
+            os.kill(int(file.name.removeprefix("pid-")), signal.SIGKILL)
+        (desk.notes / "go").touch()
+
+    killer = threading.Thread(target=kill)
+    killer.start()
+    assert desk.run(texts) == texts
+    killer.join()
+    assert sum(n - 1 for n in desk.times_computed().values()) <= 2 * 16
+    assert len(desk.times_computed()) == 96
+
+
+def test_an_image_that_ends_its_worker_gets_a_reason_and_the_others_their_results(desk):
+    found = desk.run([*TEXTS[:30], "end", *TEXTS[31:]])
+    assert "was ended each time (exit code 9)" in found[30]
+    assert found[:30] + found[31:] == TEXTS[:30] + TEXTS[31:]
+
+
+def test_a_job_that_is_started_again_knows_which_image_ends_its_worker(desk):
+    texts = [*TEXTS[:30], "end", *TEXTS[31:]]
+    desk.run(texts)
+    before = desk.times_computed()
+    desk.run(texts)
+    assert desk.times_computed() == before
+
+
+def test_workers_that_end_before_they_finish_anything_are_an_error(desk):
+    with pytest.raises(HeadstartError, match="the workers end before they finish anything"):
+        desk.run(TEXTS[:20], "local:1", Reading(desk.notes, ends_at_once=True))
+
+
+def test_an_error_of_the_task_is_the_error_of_the_job(desk):
+    with pytest.raises(HeadstartError, match="this is refused"):
+        desk.run([*TEXTS[:30], "refuse"])
+
+
+def test_a_fault_in_a_worker_is_shown_with_its_place(desk):
+    with pytest.raises(HeadstartError, match=r"(?s)a worker has failed.*ValueError: a fault"):
+        desk.run([*TEXTS[:30], "fail"])
+
+
+def test_workers_end_when_the_process_that_started_them_is_killed(desk, tmp_path):
+    """And who starts the job again has only what was not finished computed."""
+    texts = [*TEXTS[:40], "wait", *TEXTS[41:]]
+    desk.files(texts)
+    script = tmp_path / "driver.py"
+    script.write_text(
+        f"import sys\nsys.path.insert(0, {str(Path(__file__).parents[1])!r})\n"
+        "from pathlib import Path\nfrom jobs.desks import Desk\n"
+        f"if __name__ == '__main__':\n    Desk(Path({str(tmp_path)!r})).run({texts!r})\n"
+    )
+    with subprocess.Popen([sys.executable, str(script)]) as driver:
+        wait_until(lambda: len(desk.times_computed()) >= 88, driver)
+        workers = psutil.Process(driver.pid).children(recursive=True)
+        driver.kill()
+    psutil.wait_procs(workers, timeout=60)
+    assert not any(worker.is_running() for worker in workers)
+    (desk.notes / "go").touch()
+    assert desk.run(texts) == texts
+    assert sum(n - 1 for n in desk.times_computed().values()) <= 2 * 16

@@ -1,0 +1,103 @@
+"""The same job on a Ray cluster of two nodes with one core each."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import wait_until
+
+from headstart.errors import HeadstartError
+from jobs.desks import Desk
+
+pytest.importorskip("ray")
+TESTS = str(Path(__file__).parents[1])
+TEXTS = [f"text {number}" for number in range(96)]  # six shards of 16
+WAITING = [*TEXTS[:40], "wait", *TEXTS[41:]]  # the other node has computed 88 by the time that this one is waited for
+pytestmark = [pytest.mark.process, pytest.mark.slow]
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Any]:
+    """Two nodes, whose workers find the tasks of the tests."""
+    from ray.cluster_utils import Cluster
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", TESTS)
+        made = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
+        made.add_node(num_cpus=1)
+        yield made
+        made.shutdown()
+
+
+def when_all_others_are_computed(desk: Desk, act: Callable[[], None]) -> threading.Thread:
+    """Acts as soon as one image is waited for, and then has it go on."""
+
+    def watch() -> None:
+        wait_until(lambda: len(desk.times_computed()) >= 88)
+        act()
+        (desk.notes / "go").touch()
+
+    thread = threading.Thread(target=watch)
+    thread.start()
+    return thread
+
+
+def test_the_results_come_in_the_order_of_the_images(desk, cluster):
+    assert desk.run(TEXTS, f"ray:{cluster.address}") == TEXTS
+    assert set(desk.times_computed().values()) == {1}
+
+
+def test_killed_workers_cost_one_shard_each(desk, cluster):
+    def kill() -> None:
+        for file in desk.notes.glob("pid-*"):
+            os.kill(int(file.name.removeprefix("pid-")), signal.SIGKILL)
+
+    killer = when_all_others_are_computed(desk, kill)
+    assert desk.run(WAITING, f"ray:{cluster.address}") == WAITING
+    killer.join()
+    assert sum(n - 1 for n in desk.times_computed().values()) <= 2 * 16
+
+
+def test_a_lost_node_costs_its_shard_and_a_new_one_is_used(desk, cluster):
+    extra = cluster.add_node(num_cpus=1)
+
+    def lose() -> None:
+        cluster.remove_node(extra, allow_graceful=False)
+
+    killer = when_all_others_are_computed(desk, lose)
+    assert desk.run(WAITING, f"ray:{cluster.address}") == WAITING
+    killer.join()
+    assert sum(n - 1 for n in desk.times_computed().values()) <= 3 * 16
+
+
+def test_an_image_that_ends_its_worker_gets_a_reason(desk, cluster):
+    found = desk.run([*TEXTS[:16], "end"], f"ray:{cluster.address}")
+    assert "was ended each time" in found[16]
+    assert found[:16] == TEXTS[:16]
+
+
+def test_a_killed_driver_costs_a_shard_a_worker(desk, cluster, tmp_path):
+    desk.files(WAITING)
+    script = tmp_path / "driver.py"
+    script.write_text(
+        f"import sys\nsys.path.insert(0, {TESTS!r})\nfrom pathlib import Path\nfrom jobs.desks import Desk\n"
+        f"Desk(Path({str(tmp_path)!r})).run({WAITING!r}, 'ray:{cluster.address}')\n"
+    )
+    with subprocess.Popen([sys.executable, str(script)]) as driver:
+        wait_until(lambda: len(desk.times_computed()) >= 88, driver)
+        driver.kill()
+    (desk.notes / "go").touch()
+    assert desk.run(WAITING, f"ray:{cluster.address}") == WAITING
+    assert sum(n - 1 for n in desk.times_computed().values()) <= 2 * 16
+
+
+def test_no_cluster_at_the_address_is_one_sentence(desk):
+    with pytest.raises(HeadstartError, match=r"no Ray cluster answers at 127\.0\.0\.1:9: ") as caught:
+        desk.run(TEXTS[:1], "ray:127.0.0.1:9")
+    assert "ray start --head" in caught.value.hint
