@@ -40,6 +40,8 @@ def test_a_run(studio: Studio) -> None:
     (run,) = studio.get("/api/runs")
     assert (run["state"], run["error"], run["split"], run["progress"]) == ("done", "", "val", None)
     assert 0 < run["accuracy_ci95"][0] <= run["accuracy"] <= 1 and run["n"] == 19
+    metrics = json.loads((studio.project / "runs" / "probe-1" / "metrics.json").read_text())
+    assert run["n_labelled"] == sum(metrics["images"][split] for split in ("train", "val", "test")) > 0
     assert stages - {None}
     report = studio.client.get("/runs/probe-1/report.html")
     assert report.status_code == 200 and "<html" in report.text

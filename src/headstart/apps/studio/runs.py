@@ -37,12 +37,14 @@ class StudioRun:
     def as_json(self) -> dict[str, Any]:
         """What the page shows."""
         found = (self.metrics or {}).get("evaluation") or {}
+        images = (self.metrics or {}).get("images") or {}
         return {
             "id": self.name,
             "name": self.name,
             "state": self.state,
             "strategy": (self.metrics or {}).get("strategy", self.strategy),
             "progress": self.progress if self.state == "running" else None,
+            "n_labelled": sum(images.get(split, 0) for split in ("train", "val", "test")) or None,
             "accuracy": found.get("accuracy"),
             "accuracy_ci95": found.get("accuracy_ci95"),
             "split": found.get("split"),

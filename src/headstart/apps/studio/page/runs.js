@@ -153,7 +153,7 @@ function sideBySide(all, page) {
           {},
           make("th", { scope: "row", text: run.name }),
           make("td", {}, state(run)),
-          make("td", { text: [run.strategy, run.effort].filter(Boolean).join(", ") || "–" }),
+          make("td", { text: run.strategy || "–" }),
           make("td", { text: run.n_labelled ? count(run.n_labelled) : "–" }),
           make(
             "td",
