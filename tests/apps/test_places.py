@@ -8,7 +8,7 @@ import pytest
 from conftest import TINY, SavedRun
 from object_storage import ObjectStorage, object_storage
 
-from apps.conftest import Result
+from apps.conftest import Result, assert_explained
 from headstart.addresses import filesystems
 
 Command = Callable[..., Result]
@@ -95,6 +95,19 @@ def test_train_and_audit_and_predict_elsewhere(
         answers.append((here / f"{name}.csv").read_text().replace(str(saved_run.data), there))
     assert answers[0] == answers[1]
     assert not list(here.glob("*.parts"))
+
+
+def test_a_model_elsewhere_answers_as_it_does_here(
+    headstart: Command, saved_run: SavedRun, here: Path, storage: ObjectStorage
+) -> None:
+    there = storage.put_folder(saved_run.run, "models/run")
+    storage.put("models/run/model/../evil.txt", b"leads out of the folder")
+    asked = [saved_run.data / "val", "--format", "csv"]
+    answers = [headstart("predict", model, *asked) for model in (saved_run.run, there, f"{there}/model")]
+    assert {answer.code for answer in answers} == {0}
+    assert len({answer.out for answer in answers}) == 1
+    assert headstart("verify", there).code == 0
+    assert_explained(headstart("predict", "s3://photos/models", *asked), "there is no model at s3://photos/models")
 
 
 def test_an_interrupted_embed_goes_on(embed: Command, draw_classes: Draw, here: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from headstart.addresses.address import address_in, joined, shown
 from headstart.artifact.manifest import MANIFEST, Manifest, read_manifest
 from headstart.errors import BundleError
 from headstart.storage import sha256_of_file
@@ -33,7 +34,13 @@ class Bundle:
 
 
 def find_bundle(model: Path) -> Path:
-    """The bundle's folder for what a user gives as MODEL: a bundle or a run folder. Raises BundleError."""
+    """The bundle's folder for what a user gives as MODEL: a bundle or a run folder. Of an address it is a copy.
+
+    Raises BundleError.
+    """
+    address = None if model.exists() else address_in(model)
+    if address is not None:
+        return _copied(address)
     for folder in (model, model / "model"):
         if (folder / MANIFEST).is_file():
             return folder
@@ -44,6 +51,16 @@ def find_bundle(model: Path) -> Path:
         f"{model} contains no model: there is no {MANIFEST} in it",
         hint=f"the run was not finished: headstart train --resume {model}" if partial else "give the folder of a run",
     )
+
+
+def _copied(address: str) -> Path:
+    from headstart.addresses.copies import copied_folder
+    from headstart.addresses.filesystems import about
+
+    for folder in (address, joined(address, "model")):
+        if about(joined(folder, MANIFEST)) is not None:
+            return copied_folder(folder)
+    raise BundleError(f"there is no model at {shown(address)}", hint="give the folder of a run, or the model folder in it")
 
 
 def read_bundle(model: Path) -> Bundle:
