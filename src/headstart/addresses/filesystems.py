@@ -215,12 +215,14 @@ def _told(address: str, request: Callable[[], T]) -> T:
         return request()
     except HeadstartError:
         raise
-    except FileNotFoundError as error:
-        raise DataError(f"there is nothing at {shown(address)}", hint="check the address") from error
-    except Exception as error:
+    except Exception as caught:
+        # Of a server that is not there, fsspec says that the file is not there.
+        error = caught.__cause__ if isinstance(caught.__cause__, OSError) else caught
+        if isinstance(error, FileNotFoundError):
+            raise DataError(f"there is nothing at {shown(address)}", hint="check the address") from caught
         may_not = isinstance(error, PermissionError) or type(error).__name__ in NO_CREDENTIALS
         hint = CREDENTIALS if may_not else "check the address and the network, then start again"
-        raise DataError(f"{shown(address)} cannot be reached: {reason_of(error)}", hint=hint) from error
+        raise DataError(f"{shown(address)} cannot be reached: {reason_of(error)}", hint=hint) from caught
 
 
 def reason_of(error: Exception) -> str:

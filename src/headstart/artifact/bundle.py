@@ -54,7 +54,7 @@ def find_bundle(model: Path) -> Path:
 
 
 def _copied(address: str) -> Path:
-    from headstart.addresses.copies import copied_folder
+    from headstart.addresses.fetched_folders import copied_folder
     from headstart.addresses.filesystems import about
 
     for folder in (address, joined(address, "model")):

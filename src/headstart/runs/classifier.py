@@ -77,6 +77,7 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         freeze: int | None = None,
         precision: str = "fp32",
         engine: str | None = None,
+        workplace: str | None = None,
         device: str = "auto",
         workers: int | None = None,
         seed: int = 0,
@@ -112,6 +113,7 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self.freeze = freeze
         self.precision = precision
         self.engine = engine
+        self.workplace = workplace
         self.device = device
         self.workers = workers
         self.seed = seed
