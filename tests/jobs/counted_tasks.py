@@ -22,6 +22,7 @@ class Reading:
     notes: Path  # a folder with a file for each image that was computed, with a line each time
     ends_at_once: bool = False
     key: str = "reading"
+    on_gpu: bool = False
 
     def packed(self) -> tuple["Reading", Mapping[str, bytes]]:
         return self, {}

@@ -16,6 +16,7 @@ from headstart.jobs.job import Job
 from headstart.jobs.parts import Parts
 from headstart.jobs.shards import shards_of
 from headstart.model.arrow_columns import numbers, texts
+from headstart.model.extractor import ON_GPU
 from headstart.model.features import Work
 from headstart.progress import Progress, silent
 from headstart.storage import sha256_of_bytes
@@ -37,6 +38,10 @@ class PredictTask:
         files = predictor.files()
         names = [f"{name} {sha256_of_bytes(files[name])}" for name in sorted(files)]
         return cls(predictor, sha256_of_bytes("\n".join([str(TABLE_VERSION), *names]).encode()))
+
+    @property
+    def on_gpu(self) -> bool:
+        return self.predictor.extractor.engine.name == ON_GPU
 
     def packed(self) -> tuple["PredictTask", Mapping[str, bytes]]:
         return self, {}

@@ -25,6 +25,11 @@ class Task(Protocol):
         """A digest of everything that changes the result, besides the images."""
         ...
 
+    @property
+    def on_gpu(self) -> bool:
+        """Whether a worker needs a GPU."""
+        ...
+
     def open(self, n_threads: int) -> Compute:
         """What computes, in the worker: a network that is loaded once."""
         ...

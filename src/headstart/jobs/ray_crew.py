@@ -55,7 +55,6 @@ class RayCrew:
 
     task: Task
     parts: Parts
-    on_gpus: bool
     of_own: bool  # whether the cluster was started for this job
     _member: Any = None  # what Ray makes of the class
     _packed: Any = None  # the worker and its luggage: they travel to each node once
@@ -101,13 +100,13 @@ class RayCrew:
     @property
     def _threads(self) -> int:
         resources = ray.cluster_resources()
-        return max(1, int(resources.get("CPU", 1) // resources.get("GPU", 1))) if self.on_gpus else 1
+        return max(1, int(resources.get("CPU", 1) // resources.get("GPU", 1))) if self.task.on_gpu else 1
 
     def _look(self) -> None:
         """Asks for an actor for each core, or GPU, that has none yet; tells if there is none for long."""
         self._looked = time.monotonic()
-        n_wanted = int(ray.cluster_resources().get("GPU" if self.on_gpus else "CPU", 0))
-        needs = {"num_cpus": self._threads, "num_gpus": 1} if self.on_gpus else {"num_cpus": 1}
+        n_wanted = int(ray.cluster_resources().get("GPU" if self.task.on_gpu else "CPU", 0))
+        needs = {"num_cpus": self._threads, "num_gpus": 1} if self.task.on_gpu else {"num_cpus": 1}
         while len(self._actors) < n_wanted:
             kept = own_environment() if self.of_own else {}
             kept |= {name: os.environ[name] for name in ("HEADSTART_HOME",) if name in os.environ}
@@ -115,7 +114,7 @@ class RayCrew:
             self._actors.append(_Actor(handle, handle.is_ready.remote()))
         if not any(one.is_ready for one in self._actors) and self._looked - self._began > TOLD_SECONDS:
             self._began = float("inf")  # once is enough
-            what = "GPU" if self.on_gpus else "core"
+            what = "GPU" if self.task.on_gpu else "core"
             warnings.warn(f"no {what} of the Ray cluster is free: the work waits for one", HeadstartWarning, stacklevel=2)
 
     def _note(self, one: _Actor) -> Finished | Ended | None:
@@ -140,10 +139,10 @@ class RayCrew:
 
 
 @contextmanager
-def ray_crew(task: Task, parts: Parts, address: str, *, on_gpus: bool = False) -> Iterator[RayCrew]:
+def ray_crew(task: Task, parts: Parts, address: str) -> Iterator[RayCrew]:
     """The workers of a cluster, who end with the block. Raises HeadstartError."""
     with connected(address) as of_own:
-        crew = RayCrew(task, parts, on_gpus, of_own)
+        crew = RayCrew(task, parts, of_own)
         try:
             yield crew
         finally:

@@ -14,7 +14,7 @@ from headstart.data.sources import Candidate, Skipped
 from headstart.jobs.crew import Compute
 from headstart.jobs.luggage import packed_luggage
 from headstart.jobs.scan_table import TABLE_VERSION, table_of
-from headstart.model.extractor import Frozen
+from headstart.model.extractor import ON_GPU, Frozen
 from headstart.model.feature_store import FeatureStore
 from headstart.model.features import Work, scan_rows
 from headstart.model.frozen import with_preprocess
@@ -36,6 +36,7 @@ class ScanTask:
     n_features: int  # of all views together
     compiled: tuple[Path, ...]  # the files of the compiled form
     weights: Path
+    on_gpu: bool
     brought_weights: str = ""  # below home(), where the weights were brought along to another machine
 
     @classmethod
@@ -46,7 +47,8 @@ class ScanTask:
         width = frozen.n_features * backbone.preprocess.n_views
         graph = frozen.extractor.graph
         compiled = () if graph is None else tuple(sorted(file for file in graph.parent.iterdir() if file.is_file()))
-        return cls(settings, backbone.preprocess, _key_of(backbone, frozen), width, compiled, backbone.weights.path)
+        on_gpu = frozen.extractor.engine.name == ON_GPU
+        return cls(settings, backbone.preprocess, _key_of(backbone, frozen), width, compiled, backbone.weights.path, on_gpu)
 
     def packed(self) -> tuple["ScanTask", Mapping[str, bytes]]:
         """The task as it is on another machine, and the files of home() that it needs there: weights and compiled form."""

@@ -23,6 +23,7 @@ class Engine(Schema):
     precision: Literal["fp32", "bf16"] = "fp32"
 
 
+ON_GPU = "torch-cuda"  # the engine of a GPU
 ONNX_RUNTIME = Engine()  # the default for compiled networks
 
 

@@ -10,7 +10,7 @@ from headstart.errors import HeadstartWarning, SettingsError
 from headstart.machine import has_cuda
 from headstart.model.compiled import compiled_folder, find_compiled
 from headstart.model.engines import engine_for
-from headstart.model.extractor import GPU_BATCH, Engine, Frozen
+from headstart.model.extractor import GPU_BATCH, ON_GPU, Engine, Frozen
 from headstart.model.frozen import NotCompilable, check_image_size, frozen_backbone, with_engine, with_preprocess
 from headstart.model.licences import restriction
 from headstart.model.specs import BackboneSpec, find_backbone
@@ -91,7 +91,7 @@ def _frozen_on_gpu(spec: BackboneSpec, weights: WeightsFile, settings: TrainSett
     on_cuda = settings.device.split(":")[0] in ("auto", "cuda")
     if on_cuda and settings.precision == "fp32" and compiled is not None and compiled.state.is_file():
         frozen = frozen_backbone(spec, weights, image_size=settings.image_size)
-        return with_engine(frozen, Engine(name="torch-cuda"), _Late(spec, weights, settings), GPU_BATCH)
+        return with_engine(frozen, Engine(name=ON_GPU), _Late(spec, weights, settings), GPU_BATCH)
     from headstart.model.backbones import find_hardware
 
     device = find_hardware(settings.device).device
