@@ -142,7 +142,7 @@ def measure_listing(n_objects: int) -> dict[str, float]:
 def main() -> None:
     """Measures what is asked for."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("parts", nargs="*", choices=["embed", "listing"])
+    parser.add_argument("parts", nargs="*", metavar="embed|listing")
     parser.add_argument("--images", type=Path, help="a folder with one folder a class")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--serve", nargs=2, type=int, help=argparse.SUPPRESS)
