@@ -33,6 +33,7 @@ STEPS = [  # lowest first
         "privacy",
         "forks",
         "workplace",
+        "child_processes",
     },
     {"addresses"},
     {"data"},

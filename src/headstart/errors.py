@@ -108,6 +108,11 @@ def explains_missing_packages(purpose: str, extra: str | None = None) -> Callabl
     return decorate
 
 
+def first_line(error: Exception) -> str:
+    """What an error of a library says, in one line."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
+
+
 def did_you_mean(word: str, choices: list[str]) -> str:
     """A hint for a misspelt `word`: the closest of `choices`, or all of them if none is close."""
     near = get_close_matches(word, choices, n=1)

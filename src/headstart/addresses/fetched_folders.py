@@ -6,6 +6,7 @@ import tempfile
 from functools import cache
 from pathlib import Path
 
+from headstart.addresses.address import joined
 from headstart.addresses.filesystems import fetch, listed_below
 
 
@@ -14,7 +15,7 @@ def copied_folder(address: str) -> Path:
     """A copy of all files below an address. Raises HeadstartError."""
     folder = Path(tempfile.mkdtemp(prefix="headstart-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    start = f"{address.rstrip('/')}/"
+    start = joined(address, "")
     for page in listed_below(address):
         for one in page:
             parts = one.address.removeprefix(start).split("/")

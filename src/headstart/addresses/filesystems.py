@@ -15,7 +15,7 @@ from fsspec.exceptions import FSTimeoutError
 from headstart.addresses.address import protocol_of, shown
 from headstart.addresses.retrying import with_retries
 from headstart.addresses.s3_pages import pages_of_s3
-from headstart.errors import DataError, HeadstartError, MissingPackageError
+from headstart.errors import DataError, HeadstartError, MissingPackageError, first_line
 
 T = TypeVar("T")
 S3 = {"s3", "s3a"}
@@ -149,7 +149,7 @@ def _filesystem(protocol: str) -> Any:
     except ImportError as error:
         raise MissingPackageError(
             f"{protocol}:// needs a package that is not installed",
-            hint=INSTALLED_BY.get(protocol, str(error).splitlines()[0]),
+            hint=INSTALLED_BY.get(protocol, first_line(error)),
         ) from error
     except ValueError as error:
         raise DataError(
@@ -222,9 +222,4 @@ def _told(address: str, request: Callable[[], T]) -> T:
             raise DataError(f"there is nothing at {shown(address)}", hint="check the address") from caught
         may_not = isinstance(error, PermissionError) or type(error).__name__ in NO_CREDENTIALS
         hint = CREDENTIALS if may_not else "check the address and the network, then start again"
-        raise DataError(f"{shown(address)} cannot be reached: {reason_of(error)}", hint=hint) from caught
-
-
-def reason_of(error: Exception) -> str:
-    """What a store or the network said, in one line."""
-    return (str(error) or type(error).__name__).strip().splitlines()[0]
+        raise DataError(f"{shown(address)} cannot be reached: {first_line(error)}", hint=hint) from caught

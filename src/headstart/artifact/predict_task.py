@@ -11,10 +11,8 @@ from headstart.artifact.predictor import Prediction, Predictor
 from headstart.data.fetching import chunks_of
 from headstart.data.sources import Candidate
 from headstart.jobs.crew import Compute
-from headstart.jobs.crews import open_crew
-from headstart.jobs.job import Job
+from headstart.jobs.crews import results_at
 from headstart.jobs.parts import Parts
-from headstart.jobs.shards import shards_of
 from headstart.model.arrow_columns import numbers, texts
 from headstart.model.extractor import ON_GPU
 from headstart.model.features import Work
@@ -98,8 +96,7 @@ def predictions_at(
     `parts` keeps what is finished; the caller removes it when the predictions are written. Raises HeadstartError.
     """
     task = PredictTask.of(predictor)
-    with open_crew(workplace, task, parts) as crew:
-        job = Job(task, crew, parts, total=total, stage="predicting", progress=progress)
-        with closing(job.run(shards_of(candidates, task.key, total))) as results:
-            for shard, table in results:
-                yield from task.answers(table, shard.candidates)
+    results = results_at(workplace, task, candidates, parts, total=total, stage="predicting", progress=progress, work=Work())
+    with closing(results):
+        for shard, table in results:
+            yield from task.answers(table, shard.candidates)

@@ -34,7 +34,7 @@ class ListedTree:
     def of(cls, address: str, listed: Iterable[Listed]) -> "ListedTree":
         """The tree of what was listed, without what is hidden."""
         folders = {ROOT: _Folder()}
-        start = address.rstrip("/") + "/"
+        start = joined(address, "")
         for one in listed:
             folder, _, name = one.address.removeprefix(start).rpartition("/")
             if not is_left_out(folder, name):

@@ -71,7 +71,7 @@ class LongListing:
 
     @property
     def _start(self) -> str:
-        return f"{self.address.rstrip('/')}/"
+        return joined(self.address, "")
 
     @property
     def is_complete(self) -> bool:
@@ -194,7 +194,8 @@ class ListedCandidates(Sequence[Candidate]):
         return self._open[1]
 
     def _read(self, number: int) -> Iterator[Candidate]:
-        columns = (self.listing._read(number).column(name).to_pylist() for name in SCHEMA.names)
+        table = self.listing._read(number)
+        columns = (table.column(name).to_pylist() for name in SCHEMA.names)
         for folder, name, size, version in zip(*columns, strict=True):
             meaning = self.meaning(path_of(folder))
             if meaning is not None:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from headstart.addresses.address import address_in, folder_of, name_of, shown
 from headstart.data.unreadable import Fault, UnreadableImage, check_size
+from headstart.errors import first_line
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +23,7 @@ class RemoteFile:
 
     def read(self) -> bytes:
         """Its bytes. Raises UnreadableImage with what the store said."""
-        from headstart.addresses.filesystems import read, reason_of
+        from headstart.addresses.filesystems import read
 
         if self.size is not None:
             check_size(self.size)
@@ -31,7 +32,7 @@ class RemoteFile:
         except FileNotFoundError as error:
             raise UnreadableImage("the file does not exist") from error
         except Exception as error:  # the clients of the stores have no common class
-            raise UnreadableImage(f"it cannot be fetched: {reason_of(error)}") from error
+            raise UnreadableImage(f"it cannot be fetched: {first_line(error)}") from error
 
     def resolve(self) -> "RemoteFile":
         """Itself: there are no links to follow."""

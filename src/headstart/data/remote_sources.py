@@ -56,7 +56,7 @@ def open_address(address: str, reading: Reading, progress: Progress = silent) ->
         yield tree_sources(name, listing, ROOT, reading)[0]
 
 
-def candidates_at(address: str, progress: Progress = silent) -> list[Candidate]:
+def candidates_at(address: str) -> list[Candidate]:
     """The image that an address names, or the files below it if it is a folder. Raises HeadstartError."""
     tree = ListedTree.of(address, (one for page in listed_below(address) for one in page))
     files = [tree.file_of(path) for path in tree.files_below(ROOT)] or [RemoteFile(address)]

@@ -11,7 +11,7 @@ from headstart.errors import HeadstartError
 from headstart.jobs.crew import Crew, Ended, Finished, Task
 from headstart.jobs.parts import Parts
 from headstart.jobs.shards import MOST_IMAGES, Shard
-from headstart.model.features import Work
+from headstart.model.features import STAGE, Work
 from headstart.progress import Progress, silent
 
 AHEAD = 16  # shards for each worker that may be finished before their turn comes: memory holds the paths of their images
@@ -39,7 +39,7 @@ class Job:
     crew: Crew
     parts: Parts
     total: int = 0  # images; 0: unknown
-    stage: str = "computing features"
+    stage: str = STAGE
     progress: Progress = silent
     work: Work = field(default_factory=Work)  # of all workers together
     _turns: deque[_Turn] = field(default_factory=deque)  # in order; those that were yielded are gone

@@ -1,15 +1,13 @@
 """Workers in processes of this machine."""
 
 import multiprocessing
-import os
-import signal
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 
+from headstart.child_processes import live_with_parent
 from headstart.jobs.crew import Answer, Ended, Finished, Task, Worker
 from headstart.jobs.parts import Parts
 from headstart.jobs.shards import Shard
@@ -108,19 +106,10 @@ def process_crew(task: Task, parts: Parts, n_workers: int) -> Iterator[ProcessCr
 
 def _work(pipe: Connection, worker: Worker) -> None:
     """Computes the shards that come through the pipe, until it is closed."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to all processes of a terminal; the first ends the others
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    live_with_parent()
     while True:
         try:
             shard: Shard = pipe.recv()
         except (EOFError, OSError):
             return
         pipe.send(worker.answer(shard))
-
-
-def _end_with_parent() -> None:
-    """Ends this process when the one that started it has ended, however that happened."""
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)

@@ -14,7 +14,7 @@ from typing import Any
 import ray
 from ray._private import worker as ray_driver
 
-from headstart.errors import HeadstartError
+from headstart.errors import HeadstartError, first_line
 from headstart.threads import cores
 
 LOG = logging.getLogger("headstart.jobs")
@@ -51,7 +51,7 @@ def connected(address: str) -> Iterator[bool]:
                 ray.init(named or "local", logging_level=logging.ERROR, log_to_driver=False, **of_own)
         except (ConnectionError, RuntimeError, ValueError) as error:
             where = f"no Ray cluster answers at {named}" if named else "Ray cannot be started here"
-            raise HeadstartError(f"{where}: {_first_line(error)}", hint=STARTED) from error
+            raise HeadstartError(f"{where}: {first_line(error)}", hint=STARTED) from error
         stack.callback(ray.shutdown)
         yield not named
 
@@ -95,7 +95,3 @@ def _check_answers(address: str) -> None:
 def own_environment() -> dict[str, str]:
     """What the environment of this process says of that which is different in the processes of a cluster of its own."""
     return {name: os.environ.get(name, "") for name in PROXIES}
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error) or type(error).__name__).strip().splitlines()[0]

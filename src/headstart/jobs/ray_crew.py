@@ -11,7 +11,7 @@ from typing import Any
 import ray
 from ray.exceptions import RayActorError, RayError
 
-from headstart.errors import HeadstartError, HeadstartWarning
+from headstart.errors import HeadstartError, HeadstartWarning, first_line
 from headstart.jobs.crew import Answer, Ended, Finished, Task, Worker
 from headstart.jobs.luggage import unpack_luggage
 from headstart.jobs.parts import Parts
@@ -94,7 +94,7 @@ class RayCrew:
             if time.monotonic() - self._looked > LOOK_SECONDS:
                 self._look()
         except (RayError, ConnectionError) as error:  # `_note` has seen to those of single actors
-            raise HeadstartError(f"the Ray cluster is gone: {_first_line(error)}", hint=LOST) from error
+            raise HeadstartError(f"the Ray cluster is gone: {first_line(error)}", hint=LOST) from error
         return found
 
     @property
@@ -148,10 +148,6 @@ def ray_crew(task: Task, parts: Parts, address: str) -> Iterator[RayCrew]:
         finally:
             for one in crew._actors:
                 ray.kill(one.handle)
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error) or type(error).__name__).strip().splitlines()[0]
 
 
 def _last_line(error: Exception) -> str:

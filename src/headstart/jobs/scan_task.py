@@ -1,20 +1,17 @@
 """The scan as a task of workers: files in, facts and features out."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pyarrow
 
-from headstart.data.facts import FACTS_VERSION
-from headstart.data.images import pixels_version
 from headstart.data.preprocess import Preprocess
 from headstart.data.sources import Candidate, Skipped
 from headstart.jobs.crew import Compute
 from headstart.jobs.luggage import packed_luggage
 from headstart.jobs.scan_table import TABLE_VERSION, table_of
-from headstart.model.extractor import ON_GPU, Frozen
+from headstart.model.extractor import ON_GPU
 from headstart.model.feature_store import FeatureStore
 from headstart.model.features import Work, scan_rows
 from headstart.model.frozen import with_preprocess
@@ -47,8 +44,10 @@ class ScanTask:
         width = frozen.n_features * backbone.preprocess.n_views
         graph = frozen.extractor.graph
         compiled = () if graph is None else tuple(sorted(file for file in graph.parent.iterdir() if file.is_file()))
+        shelf = FeatureStore().shelf(backbone.preprocess, frozen.extractor)
+        key = sha256_of_bytes(f"{TABLE_VERSION} {shelf.key}".encode())
         on_gpu = frozen.extractor.engine.name == ON_GPU
-        return cls(settings, backbone.preprocess, _key_of(backbone, frozen), width, compiled, backbone.weights.path, on_gpu)
+        return cls(settings, backbone.preprocess, key, width, compiled, backbone.weights.path, on_gpu)
 
     def packed(self) -> tuple["ScanTask", Mapping[str, bytes]]:
         """The task as it is on another machine, and the files of home() that it needs there: weights and compiled form."""
@@ -72,21 +71,3 @@ class ScanTask:
     def given_up(self, reason: str) -> pyarrow.Table:
         """The row of an image that cannot be computed, and why."""
         return table_of([Skipped("", reason)], self.n_features)
-
-
-def _key_of(backbone: Backbone, frozen: Frozen) -> str:
-    """A digest of what changes facts or features, besides the image."""
-    network, engine = frozen.extractor.kept_as, frozen.extractor.engine
-    assert network is not None
-    parts = [
-        TABLE_VERSION,
-        FACTS_VERSION,
-        network.backbone,
-        network.weights_sha256,
-        list(network.stages),
-        backbone.preprocess.digest(),
-        engine.name,
-        engine.precision,
-        pixels_version(backbone.preprocess.decoding),
-    ]
-    return sha256_of_bytes(json.dumps(parts).encode())

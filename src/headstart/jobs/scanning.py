@@ -4,19 +4,17 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing
 
 from headstart.data.sources import Candidate, Skipped
-from headstart.jobs.crews import open_crew
-from headstart.jobs.job import Job
+from headstart.jobs.crews import results_at
 from headstart.jobs.parts import PartFolder, Parts
 from headstart.jobs.scan_table import rows_of
 from headstart.jobs.scan_task import ScanTask
-from headstart.jobs.shards import shards_of
 from headstart.model.feature_store import FeatureStore
-from headstart.model.features import Scan, ScannedImage, Work, collected, scan, scan_rows
+from headstart.model.features import STAGE, Scan, ScannedImage, Work, collected, scan, scan_rows
 from headstart.model.pretrained import Backbone
 from headstart.progress import Progress, silent
 from headstart.settings import TrainSettings
 from headstart.storage import home, sha256_of_bytes
-from headstart.workplace import Workplace, workplace_of
+from headstart.workplace import workplace_of
 
 JOBS = "jobs"  # the folder of home() with the parts of jobs that have no output of their own to keep them beside
 
@@ -37,7 +35,7 @@ def scanned_rows(
     """
     assert backbone.frozen is not None
     if settings.workplace is not None:
-        yield from _rows_at(workplace_of(settings.workplace), candidates, backbone, settings, parts, progress, work)
+        yield from _rows_at(settings.workplace, ScanTask.of(backbone, settings), candidates, parts, progress, work)
         return
     yield from scan_rows(
         candidates,
@@ -65,26 +63,20 @@ def scan_where_told(
     if settings.workplace is None or frozen is None:
         extractor = frozen.extractor if frozen else None
         return scan(candidates, backbone.preprocess, extractor, store=store, workers=settings.workers, progress=progress)
-    paths = "\n".join([ScanTask.of(backbone, settings).key, *(candidate.path for candidate in candidates)])
+    task = ScanTask.of(backbone, settings)
+    paths = "\n".join([task.key, *(candidate.path for candidate in candidates)])
     parts = PartFolder(home() / JOBS / sha256_of_bytes(paths.encode())[:32])
-    rows = _rows_at(workplace_of(settings.workplace), candidates, backbone, settings, parts, progress, work)
+    rows = _rows_at(settings.workplace, task, candidates, parts, progress, work)
     found = collected(rows, len(candidates), work)
     parts.remove()
     return found
 
 
 def _rows_at(
-    workplace: Workplace,
-    candidates: Sequence[Candidate],
-    backbone: Backbone,
-    settings: TrainSettings,
-    parts: Parts,
-    progress: Progress,
-    work: Work,
+    workplace: str, task: ScanTask, candidates: Sequence[Candidate], parts: Parts, progress: Progress, work: Work
 ) -> Iterator[ScannedImage | Skipped]:
-    task = ScanTask.of(backbone, settings)
-    with open_crew(workplace, task, parts) as crew:
-        job = Job(task, crew, parts, total=len(candidates), progress=progress, work=work)
-        with closing(job.run(shards_of(candidates, task.key, len(candidates)))) as results:
-            for shard, table in results:
-                yield from rows_of(table, shard.candidates, backbone.preprocess.n_views)
+    place, total = workplace_of(workplace), len(candidates)
+    results = results_at(place, task, candidates, parts, total=total, stage=STAGE, progress=progress, work=work)
+    with closing(results):
+        for shard, table in results:
+            yield from rows_of(table, shard.candidates, task.preprocess.n_views)

@@ -1,15 +1,12 @@
 """The process of labelling/checking.py, and what it is told. It ends when the studio does, also when that was killed."""
 
-import multiprocessing
-import os
-import signal
-import threading
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
 
 import numpy as np
 
+from headstart.child_processes import live_with_parent
 from headstart.data.remote_file import RemoteFile
 from headstart.data.sources import Candidate
 from headstart.labelling.catalogue import Catalogue
@@ -65,15 +62,7 @@ class Sent:
 def answer(pipe: Connection) -> None:
     """Reads a project from the pipe, and writes what the checks find to it."""
     step_back()  # the page comes first
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C in the terminal is the studio's, which ends the checks
-    threading.Thread(target=_end_with_studio, daemon=True).start()
+    live_with_parent()
     sent: Sent = pipe.recv()
     with one_blas_thread():
         pipe.send(find_by_row(sent.catalogue(), sent.n_last))
-
-
-def _end_with_studio() -> None:
-    studio = multiprocessing.parent_process()
-    assert studio is not None
-    studio.join()
-    os._exit(1)

@@ -16,7 +16,7 @@ from weakref import WeakSet
 
 import numpy as np
 
-from headstart.errors import SettingsError
+from headstart.errors import SettingsError, first_line
 from headstart.forks import forks, lock_free_at_forks
 from headstart.model.extractor import Engine
 from headstart.settings import Precision, TrainSettings
@@ -56,7 +56,7 @@ class InEachProcess:
                 try:
                     self._opened = (forks(), self._open())
                 except Exception as error:  # engines raise all kinds of errors where the file is gone
-                    reason = (str(error) or type(error).__name__).splitlines()[0]
+                    reason = first_line(error)
                     raise SettingsError(
                         f"the network cannot be opened again in a forked process: {reason}",
                         hint="load the model after the fork, in the new process",

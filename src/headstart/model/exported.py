@@ -11,7 +11,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from headstart.data.preprocess import Preprocess
-from headstart.errors import BundleError
+from headstart.errors import BundleError, first_line
 from headstart.model.engines import INPUT, OUTPUT, PROBABILITIES, Compute, onnxruntime_engine, openvino_engine
 from headstart.model.extractor import as_input
 from headstart.model.head import Head
@@ -153,7 +153,7 @@ def exported_engine(file: Path, output: str, preprocess: Preprocess, width: int)
     except ModuleNotFoundError:  # reported as a missing package
         raise
     except Exception as error:  # engines raise all kinds of errors on an invalid file or view
-        reason = (str(error) or type(error).__name__).splitlines()[0]
+        reason = first_line(error)
         raise BundleError(f"{file} cannot be run: {reason}", hint="export the model again") from error
     if found != (1, width):
         raise BundleError(f"{file} gives {output} of shape {found}, not {(1, width)}", hint="export the model again")

@@ -220,6 +220,12 @@ class Shelf:
             )
         self._can_write = True
 
+    @property
+    def key(self) -> str:
+        """A digest of everything that changes a fact or a feature, besides the image."""
+        spaces = [asdict(self._fact_space), *map(asdict, self._feature_spaces)]
+        return sha256_of_bytes(json.dumps(spaces, sort_keys=True).encode())
+
     def facts(self, digests: Sequence[str]) -> dict[str, ImageFacts]:
         """The stored facts among `digests`."""
         return self._store.facts(self._fact_space, digests)

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from headstart.model.feature_store import FeatureStore, Shelf
 
 HASHED_TOGETHER = 32  # files per task: starting a task in a thread costs as much as hashing a small file
+STAGE = "computing features"
 CHUNK_IMAGES = 1024  # looked up in the store together and written as one part file
 
 
@@ -96,7 +97,7 @@ def scan(
     store: "FeatureStore | None" = None,
     workers: int | None = None,
     progress: Progress = silent,
-    stage: str = "computing features",
+    stage: str = STAGE,
 ) -> Scan:
     """The scan of every candidate; unreadable ones are listed with their reasons.
 
@@ -134,7 +135,7 @@ def scan_rows(
     store: "FeatureStore | None" = None,
     workers: int | None = None,
     progress: Progress = silent,
-    stage: str = "computing features",
+    stage: str = STAGE,
     work: Work | None = None,
     first: int = CHUNK_IMAGES,
 ) -> Iterator[ScannedImage | Skipped]:

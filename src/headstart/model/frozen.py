@@ -13,7 +13,7 @@ import safetensors
 import safetensors.numpy
 
 from headstart.data.preprocess import Preprocess
-from headstart.errors import BackboneError, SettingsError
+from headstart.errors import BackboneError, SettingsError, first_line
 from headstart.model.compiled import GRAPH, STATE, Compiled, CompiledRecord, build_compiled, compiled_folder, find_compiled
 from headstart.model.engines import OPENING, Compute, load_engine
 from headstart.model.extractor import ONNX_RUNTIME, Engine, Extractor, Frozen, Model, NetworkId
@@ -168,7 +168,7 @@ def _compile(network: "Network", with_state: bool, new: Path) -> CompiledRecord:
     except (NotCompilable, OSError):  # a full disk is no fault of the network
         raise
     except Exception as error:  # the exporter and the engine raise all kinds of errors
-        reason = (str(error) or type(error).__name__).splitlines()[0]
+        reason = first_line(error)
         raise NotCompilable(f"{network.spec.name} cannot be compiled ({reason})", hint="use another backbone") from error
     if with_state:
         network.save(new / STATE)

@@ -8,7 +8,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from headstart.download import download
-from headstart.errors import BackboneError, DownloadError
+from headstart.errors import BackboneError, DownloadError, first_line
 from headstart.model.specs import BackboneSpec
 from headstart.progress import Progress, silent
 from headstart.storage import home, sha256_of_file
@@ -87,7 +87,7 @@ def fetch_weights(spec: BackboneSpec, progress: Progress = silent) -> WeightsFil
             path = Path(hf_hub_download(spec.hf_repo, HF_FILE, cache_dir=_hub_downloads(), etag_timeout=10))
             return WeightsFile(path, sha256_of_file(path), f"downloaded from Hugging Face, {spec.hf_repo}")
         except Exception as error:  # its own error, or one of its HTTP library, which varies by version
-            failures.append(f"Hugging Face: {(str(error) or type(error).__name__).splitlines()[0]}")
+            failures.append(f"Hugging Face: {first_line(error)}")
     raise _not_at_hand(spec, "; ".join(failures))
 
 
