@@ -60,7 +60,7 @@ def test_killed_workers_cost_one_shard_each(desk):
     killer.start()
     assert desk.run(texts) == texts
     killer.join()
-    assert sum(n - 1 for n in desk.times_computed().values()) <= 2 * 16
+    assert 8 <= sum(n - 1 for n in desk.times_computed().values()) <= 2 * 16  # 8 of the open shard were computed before
     assert len(desk.times_computed()) == 96
 
 
@@ -111,4 +111,4 @@ def test_workers_end_when_the_process_that_started_them_is_killed(desk, tmp_path
     assert not any(worker.is_running() for worker in workers)
     (desk.notes / "go").touch()
     assert desk.run(texts) == texts
-    assert sum(n - 1 for n in desk.times_computed().values()) <= 2 * 16
+    assert 8 <= sum(n - 1 for n in desk.times_computed().values()) <= 2 * 16  # 8 of the open shard were computed before

@@ -61,7 +61,7 @@ def test_killed_workers_cost_one_shard_each(desk, cluster):
     killer = when_all_others_are_computed(desk, kill)
     assert desk.run(WAITING, f"ray:{cluster.address}") == WAITING
     killer.join()
-    assert sum(n - 1 for n in desk.times_computed().values()) <= 2 * 16
+    assert 8 <= sum(n - 1 for n in desk.times_computed().values()) <= 2 * 16  # 8 of the open shard were computed before
 
 
 def test_a_lost_node_costs_its_shard_and_a_new_one_is_used(desk, cluster):
@@ -94,7 +94,7 @@ def test_a_killed_driver_costs_a_shard_a_worker(desk, cluster, tmp_path):
         driver.kill()
     (desk.notes / "go").touch()
     assert desk.run(WAITING, f"ray:{cluster.address}") == WAITING
-    assert sum(n - 1 for n in desk.times_computed().values()) <= 2 * 16
+    assert 8 <= sum(n - 1 for n in desk.times_computed().values()) <= 2 * 16  # 8 of the open shard were computed before
 
 
 def test_no_cluster_at_the_address_is_one_sentence(desk):
