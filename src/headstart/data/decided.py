@@ -53,6 +53,17 @@ class Decision:
 
 
 @dataclass(frozen=True, slots=True)
+class ImageEntry:
+    """What an entry of the log says of one image."""
+
+    number: int
+    root: int  # the decision that is made, taken back or made again
+    why: str
+    image: ImageKey
+    state: State  # after it
+
+
+@dataclass(frozen=True, slots=True)
 class Standing:
     """The last decision about an image that is in force."""
 

@@ -10,7 +10,18 @@ from pathlib import Path
 from threading import Lock, RLock
 from typing import TypeVar
 
-from headstart.data.decided import UNDO, Answer, Change, Decision, ImageKey, LabelConflict, Standing, State, linked
+from headstart.data.decided import (
+    UNDO,
+    Answer,
+    Change,
+    Decision,
+    ImageEntry,
+    ImageKey,
+    LabelConflict,
+    Standing,
+    State,
+    linked,
+)
 from headstart.data.label_file import connect, damaged, explained
 from headstart.data.log_entries import changes_of, decision_of, entries_after, entries_where, last_about, state_of
 from headstart.data.prepared_changes import MANY, PreparedChanges, prepare, prepare_reversal, staged
@@ -166,6 +177,21 @@ class LabelLog:
             if not entries:
                 return
             number = entries[-1][0]
+
+    def about(self, images: Iterable[ImageKey], until: int) -> list[ImageEntry]:
+        """What the entries up to `until` say of some images, of each image in their order."""
+        query = (
+            "SELECT d.number, d.root, d.why, c.new_label, c.new_excluded FROM images i JOIN changes c ON c.image = i.id "
+            "JOIN decisions d ON d.number = c.decision WHERE i.path = ? AND i.digest = ? AND d.number <= ? ORDER BY c.id"
+        )
+        with self._reading():
+            return [
+                ImageEntry(number, root, why, image, state_of(label, bool(excluded)))
+                for image in images
+                for number, root, why, label, excluded in self._database.execute(
+                    query, (image.path, bytes.fromhex(image.digest), until)
+                )
+            ]
 
     def states(self, until: int | None = None) -> dict[ImageKey, State]:
         """What was decided last of every image that was ever decided on; with `until`, as it was after that entry.

@@ -16,7 +16,7 @@ from headstart.errors import DataError, HeadstartError, SettingsError
 from headstart.labelling.catalogue import READ, UNREADABLE, Catalogue
 from headstart.labelling.queues import LABEL_ERROR, Settled
 from headstart.labelling.row_history import NONE, LogEvent, RowHistory
-from headstart.labelling.unplaced_decisions import MovedImages, UnplacedDecisions, UnplacedEntry
+from headstart.labelling.unplaced_decisions import MovedContents, MovedImages, UnplacedDecisions, UnplacedEntry
 
 UNCHANGED: Any = object()  # the label of a decision that leaves it as it is
 NO_ROW = -1
@@ -41,7 +41,7 @@ class PreparedDecision:
     """A decision on many rows, all but written, as things were after the entry `last` of the log."""
 
     last: int
-    n_placed: int  # images that were known by then
+    placed: int  # how many times an image had been found by then
     wanted: Sequence[int]  # the rows that were asked for
     rows: np.ndarray  # (n,) int64: the row of each change; NO_ROW: not read
     changes: PreparedChanges
@@ -57,9 +57,10 @@ class DecisionBook:
         self._roots: dict[int, int] = {}  # entry of the log -> the decision that it is about
         self._history = RowHistory.of(len(keys))
         self._row_of: dict[ImageKey, int] = {}  # of the rows that are read
+        self._placed = 0  # times that an image was found to be a row
         self._unplaced = UnplacedDecisions()
         self._known_as: dict[int, ImageKey] = {}  # row -> what it was when it was decided on: it has been moved since
-        self._all_read = False
+        self._moved = MovedContents()  # empty until all rows are read
         self._passed: dict[str, int] = {}  # who -> a decision that cannot be taken back: the one before it comes next
         for decision in log.since(0):
             self._note(decision)
@@ -67,9 +68,7 @@ class DecisionBook:
     def place(self, row: int) -> None:
         """Has a row that was just read carry what was decided on its image, also while the others were being read."""
         with self.catalogue.lock:
-            image = self._image(row)
-            self._row_of[image] = row
-            self._carry(row, self._unplaced.take(image))
+            self._put(row, self._image(row))
 
     def find_moved(self) -> MovedImages:
         """Once all images are read: those that were decided on and are not where they were.
@@ -77,17 +76,44 @@ class DecisionBook:
         They are found by their content, by the rule of `train --labels`: a decision on one of several copies stays with one.
         """
         with self.catalogue.lock:
-            self._all_read = True
-            missing, digests = self._unplaced.in_force(), self.catalogue.digests
-            wanted = {bytes.fromhex(image.digest) for image in missing}
-            free = np.flatnonzero(self.catalogue.readable() & (self._history.head == NONE)).tolist() if missing else []
-            known = {row: self.catalogue.digest(row) for row in free if digests[row].tobytes() in wanted}
-            found = found_by_content(missing, known, self.keys)
-            for row, image in found.items():
-                self._known_as[row], self._row_of[image] = image, row
-                self._carry(row, self._unplaced.take(image))
+            self._moved = MovedContents.of(self._unplaced.images(), self.catalogue)
+            missing = self._unplaced.in_force()
+            found = self._found(missing, [row for rows in self._moved.rows.values() for row in rows])
             gone = set(missing) - set(found.values())
             return MovedImages([(image, row) for row, image in sorted(found.items())], [i for i in missing if i in gone])
+
+    def _found(self, missing: Sequence[ImageKey], rows: Sequence[int]) -> dict[int, ImageKey]:
+        """Those of the rows on which nothing is decided that are images of `missing`, moved; they carry it from now on."""
+        free = {row: self.catalogue.digest(row) for row in sorted(rows) if self._history.head[row] == NONE}
+        found = found_by_content(missing, free, self.keys)
+        for row, image in found.items():
+            self._known_as[row] = image
+            self._put(row, image)
+        return found
+
+    def _find_again(self, digest: str) -> None:
+        """Finds anew which images the rows with this content are, after a decision on one of them was made or taken back."""
+        rows = self._moved.rows[digest]
+        images = [*self._moved.images[digest], *(ImageKey(digest, self.keys[row]) for row in rows)]
+        for image in images:
+            self._row_of.pop(image, None)
+            self._unplaced.take(image)
+        for row in rows:
+            self._known_as.pop(row, None)
+            self._history.clear(row)
+            self.settled.clear(row)
+        for entry in self.log.about(images, self.last):
+            event = self._history.event_of(entry.number)
+            self._unplaced.add(entry.image, UnplacedEntry(event, entry.why, entry.state, entry.root))
+        for row in rows:
+            self._put(row, self._image(row))
+        self._found(self._unplaced.in_force(images), rows)
+        self._as_given(np.array(rows))
+
+    def _put(self, row: int, image: ImageKey) -> None:
+        self._row_of[image] = row
+        self._placed += 1
+        self._carry(row, self._unplaced.take(image))
 
     def _carry(self, row: int, decided: Sequence[UnplacedEntry]) -> None:
         """Has a row carry what was decided on its image before it was known."""
@@ -124,14 +150,14 @@ class DecisionBook:
             yield None
             return
         with self.catalogue.lock:
-            last, n_placed = self.last, len(self._row_of)
+            last, placed = self.last, self._placed
             self._check_read(rows)
             states = [self.catalogue.columns[name][rows].tolist() for name in ("label", "excluded")]
         changes = self._changes(rows, states, why, label, excluded)
         row_of = dict(zip(map(self._image, rows), rows, strict=True)) if len(changes) < len(rows) else {}
         about = [row_of[change.image] for change in changes] if row_of else list(rows)
         with self.log.prepared(changes) as written:
-            yield PreparedDecision(last, n_placed, rows, np.array(about, np.int64), written)
+            yield PreparedDecision(last, placed, rows, np.array(about, np.int64), written)
 
     def decide(
         self,
@@ -180,12 +206,12 @@ class DecisionBook:
     def prepared_taking_back(self, who: str, *, again: bool = False) -> Iterator[PreparedDecision | None]:
         """What `take_back` would do now, made ready in the same way; None if it is about few rows."""
         with self.catalogue.lock:
-            last, n_placed = self.last, len(self._row_of)
+            last, placed = self.last, self._placed
         with self.log.prepared_reversal(who, again=again, before=self._passed.get(who)) as written:
             if written is None:
                 yield None
             else:
-                yield PreparedDecision(last, n_placed, (), self._rows_of(written.changes), written)
+                yield PreparedDecision(last, placed, (), self._rows_of(written.changes), written)
 
     def take_back(
         self, who: str, *, again: bool = False, key: str | None = None, prepared: PreparedDecision | None = None
@@ -206,7 +232,7 @@ class DecisionBook:
                     self._passed[who] = conflict.number
                 raise self._told(conflict) from conflict
             if decision is not None:
-                is_it = prepared and prepared.changes.reverses == decision.undoes and prepared.n_placed == len(self._row_of)
+                is_it = prepared and prepared.changes.reverses == decision.undoes and prepared.placed == self._placed
                 self._note(decision, prepared.rows if prepared and is_it else None)
             return decision
 
@@ -235,7 +261,7 @@ class DecisionBook:
 
     def _fits(self, prepared: PreparedDecision, rows: Sequence[int], asked: np.ndarray) -> bool:
         """Whether all is as it was when a decision on the rows was made ready."""
-        is_known = prepared.n_placed == len(self._row_of)  # no image was read or found since
+        is_known = prepared.placed == self._placed  # no image was read or found since
         return is_known and prepared.wanted == rows and not self._history.decided_since(prepared.last, asked)
 
     def _check_read(self, rows: Sequence[int]) -> None:
@@ -284,8 +310,15 @@ class DecisionBook:
         states = [(change.new.label, change.new.excluded) for change in changes]
         kept = [state for state, is_read in zip(states, read.tolist(), strict=True) if is_read]
         self.catalogue.set_states(rows[read], kept, self._history.head[rows[read]] != NONE)
-        if self._all_read and not read.all():  # made again, or taken back, on an image that was moved
-            self.find_moved()
+        self._as_given(rows[read])
+        for digest in self._moved.ambiguous(changes, self._known_as.get):
+            self._find_again(digest)
+
+    def _as_given(self, rows: np.ndarray) -> None:
+        """Has the rows on which nothing is decided be as the data has them now."""
+        free = rows[self._history.head[rows] == NONE]
+        given = [(self.catalogue.class_name(number), False) for number in self.catalogue.columns["given"][free].tolist()]
+        self.catalogue.set_states(free, given, np.zeros(len(free), bool))
 
     def _apply(self, event: int, why: str, rows: np.ndarray) -> None:
         """Has rows carry an entry of the log."""

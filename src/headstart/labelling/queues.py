@@ -53,6 +53,11 @@ class Settled:
         if queue and queue not in map(_queue_of, but):
             self.of_queue.get(queue, set()).discard(row)
 
+    def clear(self, row: int) -> None:
+        """Notes that a row has not been looked at."""
+        for rows in self.of_queue.values():
+            rows.discard(row)
+
     def of(self, queue: str) -> set[int]:
         """The rows that were looked at in a queue."""
         return self.of_queue.get(queue, set())

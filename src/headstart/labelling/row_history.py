@@ -1,6 +1,6 @@
 """What was decided on each row, in columns, so that a decision on 100,000 rows is noted as fast as one on a few."""
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -47,6 +47,14 @@ class RowHistory:
         self._numbers.append(event.number)
         return len(self._events) - 1
 
+    def event_of(self, number: int) -> int:
+        """The number that `begin` gave for an entry of the log."""
+        return bisect_left(self._numbers, number)
+
+    def clear(self, row: int) -> None:
+        """Has a row be as if nothing had ever been decided on it."""
+        self.head[row] = self.last[row] = NONE
+
     def push(self, event: int, rows: np.ndarray) -> None:
         """The rows were decided on."""
         begin, self._n_nodes = self._n_nodes, self._n_nodes + len(rows)
@@ -56,13 +64,13 @@ class RowHistory:
         self._parents[begin : self._n_nodes] = self.head[rows]
         self._event_of[begin : self._n_nodes] = event
         self.head[rows] = np.arange(begin, self._n_nodes)
-        self.last[rows] = event
+        self.last[rows] = np.maximum(self.last[rows], event)
 
     def pop(self, event: int, rows: np.ndarray) -> list[tuple[str, np.ndarray]]:
         """The last decision on each of the rows was taken back: (why it was made, the rows) of each decision."""
         nodes = self.head[rows]
         self.head[rows] = self._parents[nodes]
-        self.last[rows] = event
+        self.last[rows] = np.maximum(self.last[rows], event)
         decided = self._event_of[nodes]
         return [(self._events[place].why, rows[decided == place]) for place in np.unique(decided).tolist()]
 
