@@ -13,7 +13,10 @@ from PIL import Image
 from headstart.data.dataset import Dataset
 from headstart.data.given import open_given
 from headstart.errors import DataError
+from headstart.fitting.fit import split_for
+from headstart.fitting.probe_fit import fit_probe_run
 from headstart.fitting.scanned import Scanned, scan_given
+from headstart.progress import silent
 from headstart.settings import TrainSettings
 
 
@@ -95,3 +98,23 @@ def test_a_second_scan_computes_nothing(draw_classes: Callable[..., Path], scann
     first, second = scanned(data), scanned(data)
     assert (first.work.computed, second.work.computed, second.work.stored) == (6, 0, 6)
     assert np.array_equal(first.vectors, second.vectors) and first.facts == second.facts
+
+
+def test_features_in_a_file_are_as_those_in_memory(
+    draw_classes: Callable[..., Path], scanned: Callable[..., Scanned], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of many images they are in a file: twins, groups, fits and familiarity have the same bits."""
+    data = draw_classes({"circles": 20, "squares": 22})
+    shutil.copy(data / "circles" / "circles-1.png", data / "circles" / "zz.png")
+    (data / "circles" / "circles-3.png").write_bytes(b"\x89PNG")
+    fits = []
+    for limit in (0, 1 << 30):
+        monkeypatch.setattr("headstart.model.features.ON_DISK_BYTES", limit)
+        found = scanned(data, strategy="probe")
+        assert isinstance(found.vectors, np.ndarray) == (limit > 0)
+        fitted = fit_probe_run(found, split_for(found), progress=silent)
+        head, familiar = fitted.model.head, fitted.familiarity
+        fits.append((found.twins.pairs(), found.groups, head.weight, head.bias, familiar.references, familiar.threshold))
+        fits[-1] += tuple(answers.probabilities for answers in fitted.answers)
+    for one, other in zip(*fits, strict=True):
+        np.testing.assert_array_equal(one, other)

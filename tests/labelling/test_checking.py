@@ -24,8 +24,8 @@ from headstart.labelling import checking
 from headstart.labelling.catalogue import READ, Catalogue
 from headstart.labelling.checking import Checking
 from headstart.labelling.checking_process import Sent
-from headstart.labelling.features_on_disk import FeaturesOnDisk
 from headstart.labelling.findings_by_row import find_by_row
+from headstart.model.features_on_disk import FeaturesOnDisk
 
 N, N_FEATURES = 80, 40
 FACTS = ImageFacts(format="JPEG", width=200, height=150, red=90, green=90, blue=90, brightness=90, contrast=40, sharpness=200)

@@ -99,7 +99,7 @@ def test_features_of_many_images_are_shortened(monkeypatch: pytest.MonkeyPatch) 
     made.vectors[21] = made.vectors[40] + 0.05 * rng.normal(size=900)
     made.columns["dhash"][21] = made.columns["dhash"][40]
     whole = find_by_row(made, 900)
-    monkeypatch.setattr("headstart.labelling.findings_by_row.MANY", 100)
+    monkeypatch.setattr("headstart.audit.comparable.MANY", 100)
     short = find_by_row(made, 900)
     for found in (whole, short):
         assert {frozenset((one.row, one.other)) for one in found.of_check("conflict")} == {

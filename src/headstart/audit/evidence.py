@@ -7,6 +7,7 @@ import numpy as np
 from headstart.audit.twins import Twins
 from headstart.data.dataset import Dataset
 from headstart.data.facts import ImageFacts
+from headstart.model.features_on_disk import Features
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,7 +16,7 @@ class Evidence:
 
     dataset: Dataset
     facts: tuple[ImageFacts, ...]
-    vectors: np.ndarray  # (n_images, n_features) float32
+    vectors: Features  # (n_images, n_features) float32
     twins: Twins
     # (n_images, n_classes) float64; NaN for an image that no fold can hold out; None if there are no folds
     out_of_fold: np.ndarray | None

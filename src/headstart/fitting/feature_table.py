@@ -7,6 +7,7 @@ import numpy as np
 
 from headstart.evaluation.probabilities import softmax
 from headstart.fitting.answers import SplitAnswers
+from headstart.model.features_on_disk import Features, first_columns
 from headstart.model.probe import CrossValidated, Probe, cross_validate, fit_probe
 from headstart.progress import Progress, silent
 
@@ -15,7 +16,7 @@ from headstart.progress import Progress, silent
 class FeatureTable:
     """Feature vectors with labels and groups, as folds and fits need them."""
 
-    vectors: np.ndarray  # (n_images, n_features) float32
+    vectors: Features  # (n_images, n_features) float32
     labels: np.ndarray  # (n_images,) int64
     groups: np.ndarray  # (n_images,) int64
     n_classes: int
@@ -25,7 +26,7 @@ class FeatureTable:
     def of_last_layer(self) -> "FeatureTable":
         """The same without the features of earlier stages."""
         n_last = self.vectors.shape[1] - self.n_stage_features
-        return replace(self, vectors=self.vectors[:, :n_last], n_stage_features=0)
+        return replace(self, vectors=first_columns(self.vectors, n_last), n_stage_features=0)
 
     def fit(self, rows: np.ndarray, seed: int, progress: Progress = silent, like: Probe | None = None) -> Probe:
         """The probe fitted on some rows, at the strength and scale of another or at those chosen by cross-validation."""
@@ -60,7 +61,7 @@ class FeatureTable:
 
     def answer(self, probe: Probe, rows: np.ndarray, split: Literal["val", "test"]) -> SplitAnswers:
         """A probe's predictions for some rows."""
-        probabilities, uncalibrated = (softmax(head.logits(self.vectors[rows])) for head in (probe.head, probe.uncalibrated))
+        probabilities, uncalibrated = (softmax(head.logits_of(self.vectors, rows)) for head in (probe.head, probe.uncalibrated))
         # A balanced model's probabilities assume equally frequent classes, which these images do not have.
         before = None if self.balance else uncalibrated
         return SplitAnswers(split, rows, probabilities, False, uncalibrated=before, temperature=probe.temperature)

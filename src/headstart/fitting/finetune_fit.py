@@ -326,7 +326,7 @@ def _train(
     start = None
     if job.probe is not None and job.head is not None:
         table, head, held = job.scanned.table(), job.probe.head, job.split.val if val is not None else np.empty(0, np.int64)
-        start = Start(epoch_zero(table, Split(rows, held, held, "none"), head), head.logits(table.vectors[held]))
+        start = Start(epoch_zero(table, Split(rows, held, held, "none"), head), head.logits_of(table.vectors, held))
         network.set_head(job.head)
     else:
         network.set_random_head(len(job.scanned.dataset.classes), job.plan.seed)

@@ -12,7 +12,8 @@ from headstart.fitting.feature_table import FeatureTable
 from headstart.fitting.fitted import Fitted
 from headstart.fitting.repeated_fits import RepeatedCrossValidation, cross_validate_repeatedly, measure_learning_curve
 from headstart.fitting.scanned import Scanned
-from headstart.model.familiarity import familiarity_of
+from headstart.model.familiarity import Familiarity, familiarity_of
+from headstart.model.features_on_disk import SomeFeatures
 from headstart.model.head import Head
 from headstart.model.history import Epoch
 from headstart.model.probe import Probe
@@ -66,7 +67,7 @@ def fit_probe_run(scanned: Scanned, split: Split, *, needs_answers: bool = True,
         plan,
         tuple(answers),
         held_out,
-        familiarity_of(table.vectors[rows], table.labels[rows], table.groups[rows], seed=settings.seed, n_last=frozen.n_last),
+        _familiarity(table, rows, settings.seed, frozen.n_last),
         probe.temperature,
         curve,
         repeated.summary if repeated and settings.cv else None,
@@ -75,11 +76,16 @@ def fit_probe_run(scanned: Scanned, split: Split, *, needs_answers: bool = True,
     )
 
 
+def _familiarity(table: FeatureTable, rows: np.ndarray, seed: int, n_last: int) -> Familiarity:
+    vectors = SomeFeatures(table.vectors, rows, table.vectors.shape[1])
+    return familiarity_of(vectors, table.labels[rows], table.groups[rows], seed=seed, n_last=n_last)
+
+
 def epoch_zero(table: FeatureTable, split: Split, head: Head) -> Epoch:
     """The history row of a fitted head: loss and accuracy on train and val without augmentation."""
 
     def score(rows: np.ndarray) -> tuple[float, float]:
-        logits = head.logits(table.vectors[rows])
+        logits = head.logits_of(table.vectors, rows)
         return cross_entropy(logits, table.labels[rows]), float((logits.argmax(axis=1) == table.labels[rows]).mean())
 
     train_loss, train_accuracy = score(split.train)

@@ -83,6 +83,6 @@ def measure_learning_curve(
             n_train[i] = len(part)  # with cross-validation, of the last fold: sizes differ by an image
             ready = head_of_all if len(part) == len(train) else None
             head = ready or table.fit(part, settings.seed, like=probe).head
-            right[i, place[held]] = head.logits(table.vectors[held]).argmax(axis=1) == table.labels[held]
+            right[i, place[held]] = head.logits_of(table.vectors, held).argmax(axis=1) == table.labels[held]
             progress("learning curve", number * len(SHARES) + i + 1, len(pairs) * len(SHARES))
     return learning_curve(SHARES, tuple(n_train), right, table.groups[reported.indices])

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from headstart.audit.comparable import comparable
 from headstart.audit.twins import Twins, find_twins
 from headstart.data.dataset import Dataset, LabelledImage, training_dataset
 from headstart.data.facts import ImageFacts, notes_on
@@ -16,6 +17,7 @@ from headstart.fitting.view_choice import ViewChoice, choose_views, own_views
 from headstart.jobs.scanning import scan_where_told
 from headstart.model.feature_store import FeatureStore
 from headstart.model.features import Work
+from headstart.model.features_on_disk import Features, first_columns
 from headstart.model.pretrained import Backbone, open_backbone
 from headstart.progress import Progress, silent
 from headstart.settings import TrainSettings
@@ -31,7 +33,7 @@ class Scanned:
     backbone: Backbone
     dataset: Dataset
     facts: tuple[ImageFacts, ...]  # of the images, in the order of `dataset.images`
-    vectors: np.ndarray  # (n_images, n_features) float32; n_features is 0 if the recipe does not use features
+    vectors: Features  # (n_images, n_features) float32; n_features is 0 if the recipe does not use features
     twins: Twins  # splits made here keep twins together; a split that came with the data may not
     groups: np.ndarray  # (n_images,) int64: related images, including twins
     work: Work  # how much the pass had to compute
@@ -79,7 +81,7 @@ def scan_given(
     notes = (*dataset.notes, *notes_on(found.facts))
     dataset = replace(dataset, notes=notes, labels_used=sources[0].labels_used)
     n_last = backbone.frozen.n_last if backbone.frozen else 0
-    twins = find_twins(dataset.images, found.facts, found.vectors[:, :n_last])
+    twins = find_twins(dataset.images, found.facts, comparable(first_columns(found.vectors, n_last)))
     groups = groups_of(dataset.images, twins.pairs())
     seconds = {"load": opened - began, "views": compared - opened, "scan": time.perf_counter() - compared}
     return Scanned(

@@ -9,7 +9,7 @@ import numpy as np
 from headstart.data.dataset import LabelledImage
 from headstart.data.facts import ImageFacts
 from headstart.data.sources import Candidate, natural_order
-from headstart.labelling.features_on_disk import FeaturesOnDisk
+from headstart.model.features_on_disk import FeaturesOnDisk
 
 SPLITS = ("", "train", "val", "test")  # by number, as in the column `split`
 WAITING, READ, UNREADABLE = 0, 1, 2  # of a row, as in the column `state`

@@ -8,8 +8,8 @@ from multiprocessing.context import SpawnProcess
 from headstart.errors import HeadstartError
 from headstart.labelling.catalogue import Catalogue
 from headstart.labelling.checking_process import Sent, answer
-from headstart.labelling.features_on_disk import FeaturesOnDisk
 from headstart.labelling.findings_by_row import FindingsByRow, find_by_row
+from headstart.model.features_on_disk import FeaturesOnDisk
 
 FEW = 1_000  # images of which the checks take less time than a process needs to start
 

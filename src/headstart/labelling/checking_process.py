@@ -10,9 +10,9 @@ from headstart.child_processes import live_with_parent
 from headstart.data.remote_file import RemoteFile
 from headstart.data.sources import Candidate
 from headstart.labelling.catalogue import Catalogue
-from headstart.labelling.features_on_disk import FeaturesOnDisk
 from headstart.labelling.findings_by_row import find_by_row
 from headstart.machine import step_back
+from headstart.model.features_on_disk import FeaturesOnDisk
 from headstart.threads import one_blas_thread
 
 

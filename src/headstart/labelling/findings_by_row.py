@@ -5,23 +5,19 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from headstart.audit.checks import CHECKS, run_checks
+from headstart.audit.comparable import comparable
 from headstart.audit.evidence import Evidence
 from headstart.audit.findings import Finding
 from headstart.audit.twins import Twins, find_twins
 from headstart.data.dataset import Dataset, LabelledImage
 from headstart.data.splits import groups_of
 from headstart.labelling.catalogue import NO_CLASS, SPLITS, Catalogue
-from headstart.labelling.features_on_disk import Features, SomeFeatures
-from headstart.labelling.random_projection import RandomProjection
+from headstart.model.features_on_disk import SomeFeatures
 from headstart.progress import Progress, silent
 
 # Of all checks, those on single images and pairs. Wrong labels follow the model that is fitted after each decision.
 OF_IMAGES = tuple(check for check in CHECKS if check.name not in ("label_error", "imbalance", "shortcut", "unreadable"))
 CHECK_NAMES = tuple(check.name for check in OF_IMAGES)
-# Features of more images are projected to SHORT random directions: all of 100,000 images, as
-# the checks copy them, are 2 GB. Cosines near 0.9 are then off by 0.012, those of copies by less.
-MANY, SHORT = 20_000, 256
-MEASURED = 2_000  # images that the spread of features is measured on
 NO_LABEL = ""  # of images without one, in what the checks see
 
 
@@ -81,7 +77,7 @@ def find_by_row(catalogue: Catalogue, n_last: int, progress: Progress = silent) 
     """What the checks find among the rows that are read and not excluded; features count up to the `n_last` first."""
     rows = np.flatnonzero(catalogue.readable() & (catalogue.columns["excluded"] == 0))
     images = _images_of(catalogue, rows)
-    vectors = _compared(catalogue.vectors, rows, n_last)
+    vectors = comparable(SomeFeatures(catalogue.vectors, rows, n_last))
     facts = catalogue.facts(rows)
     twins = find_twins(images, facts, vectors)
     of_rows = groups_of(images, twins.pairs())
@@ -96,14 +92,6 @@ def find_by_row(catalogue: Catalogue, n_last: int, progress: Progress = silent) 
     checked = run_checks(evidence, OF_IMAGES, progress)
     findings = [finding for one in checked for finding in one.findings if finding.path in row_of]
     return FindingsByRow(tuple(_of_row(finding, row_of) for finding in findings), groups)
-
-
-def _compared(vectors: Features, rows: np.ndarray, n_last: int) -> np.ndarray:
-    """(n, n_features) float32 of (n,) rows, which images are compared by: their first `n_last` features, of many in short."""
-    if len(rows) <= MANY or n_last <= SHORT:
-        return SomeFeatures(vectors, rows, n_last)[:]
-    some, every = SomeFeatures(vectors, rows, n_last), max(1, len(rows) // MEASURED)
-    return RandomProjection.of(some[::every], SHORT, np.random.default_rng(0)).of_rows(some, np.arange(len(rows)))
 
 
 def _of_row(finding: Finding, row_of: dict[str, int]) -> FoundOfRow:

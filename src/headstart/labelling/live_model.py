@@ -8,9 +8,9 @@ import numpy as np
 from headstart.evaluation.calibration import fit_temperature
 from headstart.evaluation.metrics import Evaluation, evaluate_predictions
 from headstart.evaluation.probabilities import softmax
-from headstart.labelling.features_on_disk import Features
 from headstart.labelling.fold_book import FoldBook
 from headstart.labelling.strength_choice import Strength, StrengthChoice
+from headstart.model.features_on_disk import Features
 from headstart.model.head import Head
 from headstart.model.softmax_regression import Regression, Solutions, Standardised, fit_path, standardise
 from headstart.threads import cores, one_blas_thread

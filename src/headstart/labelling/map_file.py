@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from headstart.errors import HeadstartWarning
-from headstart.labelling.features_on_disk import Features
 from headstart.labelling.picture_map import FORM, PictureMap, Projection, make_map
+from headstart.model.features_on_disk import Features
 from headstart.progress import Progress, silent
 from headstart.storage import atomic_write
 

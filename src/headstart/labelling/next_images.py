@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from headstart.labelling.random_projection import RandomProjection, of_length_one
+from headstart.audit.random_projection import RandomProjection, of_length_one
 
 FEW_LABELS = 5  # a class, up to which typical images are chosen; 2 to 20 do nearly as well (benchmarks/labelling.py)
 UNSURE = 5  # times as many unsure images as are wanted: among these, different ones are chosen

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from headstart.errors import HeadstartError
-from headstart.labelling.features_on_disk import Features
 from headstart.labelling.nearest import nearest
 from headstart.labelling.neighbour_embedding import embed_neighbours
+from headstart.model.features_on_disk import Features
 from headstart.progress import Progress, silent
 from headstart.threads import one_blas_thread
 

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from headstart.labelling.features_on_disk import Features
-from headstart.labelling.random_projection import RandomProjection, of_length_one
+from headstart.audit.random_projection import RandomProjection, of_length_one
+from headstart.model.features_on_disk import Features
 
 DIMENSIONS = 128  # of the sketch that rows are first compared by
 SAMPLE = 2_000  # rows that the mean and spread of features are measured on

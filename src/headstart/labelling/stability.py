@@ -4,9 +4,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from headstart.labelling.features_on_disk import Features
 from headstart.labelling.live_model import AT_ONCE, LiveFit, LiveModel
 from headstart.labelling.next_images import FEW_LABELS
+from headstart.model.features_on_disk import Features
 
 EARLIER = 2 / 3  # of the labels of each class: those that the other model is fitted to
 # Labels are enough if the answers with two thirds of them disagree by less (benchmarks/labelling.py --enough).

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from headstart.labelling.features_on_disk import Features
+from headstart.model.features_on_disk import Features
 from headstart.model.probe import DEFAULT_STRENGTH, fit_probe
 
 GROWTH = 1.3  # the strength is chosen anew when there are so many times as many labels as when it was last chosen

@@ -4,9 +4,9 @@ from threading import Lock
 
 import numpy as np
 
-from headstart.labelling.features_on_disk import Features
 from headstart.labelling.live_model import sample_of
 from headstart.model.familiarity import Familiarity, familiarity_of
+from headstart.model.features_on_disk import Features
 
 FEWEST = 50  # labelled images below which nearly everything would be unlike them
 GROWTH = 1.3  # so many times as many labels as when it was last judged: it is judged anew

@@ -15,7 +15,6 @@ from headstart.errors import HeadstartError
 from headstart.labelling.catalogue import COLUMNS, NO_CLASS, Catalogue
 from headstart.labelling.checking import Checking
 from headstart.labelling.decision_book import DecisionBook
-from headstart.labelling.features_on_disk import FeaturesOnDisk, SomeFeatures
 from headstart.labelling.findings_by_row import CHECK_NAMES, FindingsByRow
 from headstart.labelling.live_model import LiveFit, LiveModel
 from headstart.labelling.map_file import kept_map
@@ -29,6 +28,7 @@ from headstart.labelling.stability import StabilityWatch
 from headstart.labelling.unfamiliar import FamiliarityWatch
 from headstart.model.feature_store import FeatureStore
 from headstart.model.features import scan_rows
+from headstart.model.features_on_disk import FeaturesOnDisk, SomeFeatures
 from headstart.model.pretrained import Backbone
 
 LOG = logging.getLogger("headstart.studio")

@@ -9,6 +9,7 @@ from safetensors.numpy import load_file, save_file
 
 from headstart.data.splits import can_be_held, parted
 from headstart.errors import BundleError
+from headstart.model.features_on_disk import Features, SomeFeatures, first_columns
 from headstart.storage import atomic_write
 
 NEIGHBOURS = 5  # compared with each image: more than a pair of twins, fewer than a small class
@@ -36,9 +37,9 @@ class Familiarity:
     threshold: float  # distance above which an image is unfamiliar
     n_features: int  # of a vector; the first n_compared of them are compared
 
-    def distances(self, vectors: np.ndarray) -> np.ndarray:
+    def distances(self, vectors: Features) -> np.ndarray:
         """(n,) float64 distances in 0 .. 2 of (n, n_features) feature vectors."""
-        return _compared(vectors[:, : self.references.shape[1]], self.references, self.scales)[0]
+        return _compared(first_columns(vectors, self.references.shape[1]), self.references, self.scales)[0]
 
     def of_references(self, vectors: np.ndarray) -> "Familiarity":
         """The same threshold with the same training images' features from another network."""
@@ -69,7 +70,7 @@ class Familiarity:
 
 
 def familiarity_of(
-    train: np.ndarray,
+    train: Features,
     labels: np.ndarray,
     groups: np.ndarray,
     unseen: np.ndarray | None = None,
@@ -82,16 +83,17 @@ def familiarity_of(
     1 % of similar images exceed. It is estimated from the `unseen` vectors of images that the network was not trained on or, if
     the features were not trained at all, from training images, each compared with those of other groups.
     """
-    n_features, train = train.shape[1], train[:, :n_last]
+    n_features = train.shape[1]
+    train = train if n_last is None else first_columns(train, n_last)
     kept = _drawn(labels, seed)
     references = _kept_directions(train[kept])
     if unseen is None:  # a class that is all one group has no other images to be like
         groups = parted(labels, groups)
         rows = np.flatnonzero(can_be_held(labels, groups))
         rows = rows if rows.size else np.arange(len(labels))
-        compared, apart = train[rows], (groups[rows], groups[kept])
+        compared, apart = SomeFeatures(train, rows, train.shape[1]), (groups[rows], groups[kept])
     else:
-        compared, apart = unseen[:, :n_last], None
+        compared, apart = SomeFeatures(unseen, np.arange(len(unseen)), train.shape[1]), None
     even = np.ones(len(kept), np.float32)
     distances, nearest = _compared(compared, references, even, apart)
     scales = _scales(distances, nearest, labels[kept])
@@ -157,7 +159,7 @@ def _scales(distances: np.ndarray, nearest: np.ndarray, labels: np.ndarray) -> n
 
 
 def _compared(
-    vectors: np.ndarray, references: np.ndarray, scales: np.ndarray, apart: tuple[np.ndarray, np.ndarray] | None = None
+    vectors: Features, references: np.ndarray, scales: np.ndarray, apart: tuple[np.ndarray, np.ndarray] | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
     """(n,) mean scaled distances to the nearest references, at most 2, and (n,) the nearest of all.
 

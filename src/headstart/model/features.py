@@ -13,8 +13,10 @@ from headstart.data.fetching import chunks_of
 from headstart.data.preprocess import Preprocess
 from headstart.data.sources import Candidate, Skipped, digest_of
 from headstart.model.extractor import Extractor, mean_of_views
+from headstart.model.features_on_disk import Features, FeaturesOnDisk, SomeFeatures
 from headstart.model.pipeline import Opened, Pipeline
 from headstart.progress import Progress, silent
+from headstart.storage import home
 from headstart.threads import map_in_threads
 
 if TYPE_CHECKING:
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
 HASHED_TOGETHER = 32  # files per task: starting a task in a thread costs as much as hashing a small file
 STAGE = "computing features"
 CHUNK_IMAGES = 1024  # looked up in the store together and written as one part file
+SCANS = "scans"  # the folder of home() for the features of large sets while they are used
+ON_DISK_BYTES = 1 << 30  # features that take more than this are kept in a file
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +36,7 @@ class Scan:
     images: tuple[LabelledImage, ...]  # the readable ones, in the order of the candidates
     skipped: tuple[Skipped, ...]
     facts: tuple[ImageFacts, ...]  # of the images; only sizes if there is no store
-    vectors: np.ndarray  # (n_images, n_features) float32; n_features is 0 if no vector was computed
+    vectors: Features  # (n_images, n_features) float32; n_features is 0 if no vector was computed
     work: "Work"
 
 
@@ -114,17 +118,30 @@ def collected(rows: Iterable["ScannedImage | Skipped"], n_candidates: int, work:
     images: list[LabelledImage] = []
     skipped: list[Skipped] = []
     facts: list[ImageFacts] = []
-    vectors = np.empty((0, 0), np.float32)
-    for row in rows:
-        if isinstance(row, Skipped):
-            skipped.append(row)
-        else:
-            if not images:  # filled in place: stacking at the end would need twice the memory
-                vectors = np.empty((n_candidates, len(row.vector)), np.float32)
-            vectors[len(images)] = row.vector
-            images.append(row.image)
-            facts.append(row.facts)
-    return Scan(tuple(images), tuple(skipped), tuple(facts), vectors[: len(images)], work)
+    vectors: np.ndarray | FeaturesOnDisk = np.empty((0, 0), np.float32)
+    try:
+        for row in rows:
+            if isinstance(row, Skipped):
+                skipped.append(row)
+            else:
+                if not images:  # filled in place: stacking at the end would need twice the memory
+                    vectors = _room_for(n_candidates, len(row.vector))
+                vectors[len(images)] = row.vector
+                images.append(row.image)
+                facts.append(row.facts)
+    finally:
+        if isinstance(vectors, FeaturesOnDisk):
+            vectors.close()
+    n = len(images)
+    found = vectors[:n] if isinstance(vectors, np.ndarray) else SomeFeatures(vectors, np.arange(n), vectors.shape[1])
+    return Scan(tuple(images), tuple(skipped), tuple(facts), found, work)
+
+
+def _room_for(n: int, n_features: int) -> np.ndarray | FeaturesOnDisk:
+    """(n, n_features) float32 to be filled in, of many in a file."""
+    if 4 * n * n_features <= ON_DISK_BYTES:
+        return np.empty((n, n_features), np.float32)
+    return FeaturesOnDisk.nameless(home() / SCANS, n, n_features, np.float32)
 
 
 def scan_rows(

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from headstart.model.features_on_disk import Features, in_parts
+
 
 @dataclass(frozen=True, slots=True)
 class Head:
@@ -15,6 +17,10 @@ class Head:
     def logits(self, vectors: np.ndarray) -> np.ndarray:
         """(n, n_features) float32 -> (n, n_classes) float32."""
         return vectors @ self.weight.T + self.bias
+
+    def logits_of(self, vectors: Features, rows: np.ndarray) -> np.ndarray:
+        """(n_rows, n_classes) float32 of some rows of (n, n_features) vectors, of which few are in memory at a time."""
+        return np.concatenate([self.logits(part) for part in in_parts(vectors, rows)])
 
     def at_temperature(self, temperature: float) -> "Head":
         """The head with its logits divided by `temperature`."""

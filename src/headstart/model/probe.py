@@ -12,6 +12,7 @@ import numpy as np
 from headstart.data.splits import can_be_held, fold_count, folds
 from headstart.evaluation.calibration import fit_temperature
 from headstart.evaluation.probabilities import cross_entropy, softmax
+from headstart.model.features_on_disk import Features
 from headstart.model.head import Head
 from headstart.model.softmax_regression import MANY, Regression, Solutions, Standardised, fit_path, standardise
 from headstart.progress import Progress, silent
@@ -46,7 +47,7 @@ class Probe:
 
 
 def fit_probe(
-    vectors: np.ndarray,
+    vectors: Features,
     labels: np.ndarray,
     groups: np.ndarray,
     n_classes: int,
@@ -87,7 +88,7 @@ def fit_probe(
 class _Features:
     """What probes are fitted on."""
 
-    vectors: np.ndarray  # (n_all, n_features) float32
+    vectors: Features  # (n_all, n_features) float32
     rows: np.ndarray  # (n,) int64: which of the vectors
     n_stage_features: int
 
@@ -164,7 +165,7 @@ class CrossValidated:
 
 
 def cross_validate(
-    vectors: np.ndarray,
+    vectors: Features,
     labels: np.ndarray,
     groups: np.ndarray,
     n_classes: int,
@@ -194,8 +195,8 @@ def cross_validate(
     with one_blas_thread():
         found = map_in_threads(probe_without, folds(labels, groups, n_folds, seed), side_by_side)
         for number, (held, probe) in enumerate(found, start=1):
-            probabilities[held] = softmax(probe.head.logits(vectors[features.rows[held]]))
-            uncalibrated[held] = softmax(probe.uncalibrated.logits(vectors[features.rows[held]]))
+            probabilities[held] = softmax(probe.head.logits_of(vectors, features.rows[held]))
+            uncalibrated[held] = softmax(probe.uncalibrated.logits_of(vectors, features.rows[held]))
             fold_of[held] = number - 1
             progress("cross-validating", number, n_folds)
     judged = np.flatnonzero(can_be_held(labels, groups))

@@ -8,6 +8,7 @@ from itertools import pairwise
 
 import numpy as np
 
+from headstart.model.features_on_disk import Features
 from headstart.model.head import Head
 from headstart.model.lbfgs import Answer, Precondition, minimise_together, search
 from headstart.threads import map_in_threads
@@ -29,7 +30,7 @@ class Standardised:
     An L2 penalty is invariant to rotation, and n images span at most n dimensions: the fits are the same at lower cost.
     """
 
-    vectors: np.ndarray  # (n, n_columns) float32: the points; or, with `rows`, (n_all, n_features) as they were given
+    vectors: Features  # (n, n_columns) float32: the points; or, with `rows`, (n_all, n_features) as they were given
     rows: np.ndarray | None  # (n,) int64: which of the given vectors; they are standardised whenever they are needed
     mean: np.ndarray  # (n_features,) float64
     scale: np.ndarray  # (n_features,) float64: standard deviation, or 1 if a feature is constant; divided by its emphasis
@@ -70,7 +71,7 @@ def _scaled(vectors: np.ndarray, mean: np.ndarray, scale: np.ndarray) -> np.ndar
 
 
 def standardise(
-    vectors: np.ndarray,
+    vectors: Features,
     rows: np.ndarray | None = None,
     emphasis: np.ndarray | None = None,
     *,
@@ -99,6 +100,7 @@ def standardise(
     if emphasis is not None:
         scale /= emphasis
     if n > MANY and in_place:
+        assert isinstance(vectors, np.ndarray)  # a file is nobody's to standardise in
         for start in range(0, n, AT_ONCE):
             part = slice(start, start + AT_ONCE)
             vectors[part] = _scaled(vectors[part], mean, scale)

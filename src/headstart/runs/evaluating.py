@@ -29,6 +29,7 @@ from headstart.evaluation.thresholds import promises_kept
 from headstart.machine import peak_rss_mb, seconds_since_start
 from headstart.model.feature_store import FeatureStore
 from headstart.model.features import scan
+from headstart.model.features_on_disk import Features, SomeFeatures
 from headstart.progress import Progress, silent
 from headstart.record.run_metrics import BackboneName, EvaluationMetrics, KeptPromises
 from headstart.storage import AnyPath
@@ -54,7 +55,7 @@ class Answered:
     """Labelled images and a model's predictions for them."""
 
     dataset: Dataset  # the images with a label that the model knows
-    vectors: np.ndarray  # (n_images, n_features) float32
+    vectors: Features  # (n_images, n_features) float32
     probabilities: np.ndarray  # (n_images, n_classes) float64
 
 
@@ -78,8 +79,9 @@ def answer_labelled(
     dataset = labelled_dataset(sources.name, found.images, (*sources.skipped, *found.skipped), predictor.classes)
     dataset = replace(dataset, notes=(*sources.notes, *dataset.notes, *notes_on(found.facts)))
     classes = set(predictor.classes)
-    vectors = found.vectors[[i for i, image in enumerate(found.images) if image.label in classes]]
-    return Answered(dataset, vectors, softmax(predictor.head.logits(vectors)))
+    rows = np.array([i for i, image in enumerate(found.images) if image.label in classes], np.int64)
+    probabilities = softmax(predictor.head.logits_of(found.vectors, rows))
+    return Answered(dataset, SomeFeatures(found.vectors, rows, found.vectors.shape[1]), probabilities)
 
 
 @explains_missing_packages("evaluating")

@@ -1,15 +1,17 @@
 """Features in a file."""
 
+import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from headstart.errors import HeadstartError
-from headstart.labelling import features_on_disk
-from headstart.labelling.features_on_disk import FeaturesOnDisk, SomeFeatures
+from headstart.model import features_on_disk
+from headstart.model.features_on_disk import FeaturesOnDisk, SomeFeatures, first_columns, in_parts
 
 N, N_FEATURES = 700, 6  # more than are copied at once
 
@@ -78,6 +80,19 @@ def test_what_a_killed_studio_left_is_written_over(written: tuple[FeaturesOnDisk
     new.remove()
 
 
+@pytest.mark.parametrize("dtype", [np.float16, np.float32])
+def test_a_file_without_a_name(tmp_path: Path, dtype: type[np.floating[Any]]) -> None:
+    """It keeps all bits of what is written, and is not there to be left behind by a process that is killed."""
+    values = np.random.default_rng(0).normal(size=(N, N_FEATURES)).astype(dtype)
+    made = FeaturesOnDisk.nameless(tmp_path / "scans", N, N_FEATURES, dtype)
+    for row in range(N):
+        made[row] = values[row]
+    made.close()
+    assert made[:].dtype == dtype and np.array_equal(made[:], values)
+    if os.name == "posix":
+        assert list((tmp_path / "scans").iterdir()) == []
+
+
 def test_a_place_that_cannot_be_written_to_is_told(tmp_path: Path) -> None:
     """A sentence with the path, and how much room is needed."""
     with pytest.raises(HeadstartError, match=re.escape("cannot hold the features")) as told:
@@ -103,3 +118,21 @@ def test_some_rows_and_columns(written: tuple[FeaturesOnDisk, np.ndarray], monke
     assert some.shape == (4, 4) and len(some) == 4
     for asked in (1, slice(None), slice(1, 3), np.array([3, 0]), np.array([True, False, False, True])):
         assert some[asked].dtype == np.float32 and np.array_equal(some[asked], wanted[asked])
+
+
+def test_few_are_in_memory_at_a_time(written: tuple[FeaturesOnDisk, np.ndarray], monkeypatch: pytest.MonkeyPatch) -> None:
+    """The rows come in parts, in their order; of no rows there is one part without any."""
+    monkeypatch.setattr(features_on_disk, "READ_TOGETHER", 16)
+    made, values = written
+    rows = np.arange(100)[::-1]
+    parts = list(in_parts(made, rows))
+    assert [len(part) for part in parts] == [16] * 6 + [4] and np.array_equal(np.concatenate(parts), values[rows])
+    assert [part.shape for part in in_parts(made, rows[:0])] == [(0, N_FEATURES)]
+
+
+def test_the_first_columns(written: tuple[FeaturesOnDisk, np.ndarray]) -> None:
+    """Of an array they are a view of it, of a file what is read when it is asked for."""
+    made, values = written
+    assert np.shares_memory(first_columns(values, 4), values)
+    assert first_columns(made, 4).shape == (N, 4)
+    assert np.array_equal(first_columns(made, 4)[::7], first_columns(values, 4)[::7])

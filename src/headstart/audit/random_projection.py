@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from headstart.labelling.features_on_disk import Features
+from headstart.model.features_on_disk import Features
 
 AT_ONCE = 1_024  # rows that are projected together: limits the memory
 
