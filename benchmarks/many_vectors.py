@@ -5,7 +5,7 @@
 Parts:
 
 - probe: headstart's fit in passes over a file and scikit-learn's LogisticRegression in memory, on the same standardised
-  features and at the same strength, and headstart's with the strength chosen by cross-validation; accuracy on 20,000 other vectors,
+  features and at the same strength, and headstart's with the strength chosen by cross-validation; accuracy on 20,000 others,
   seconds, peak memory. Each in a process of its own, one after the other.
 - twins: the search among 100,000 and 500,000, of which one in a hundred is a copy; share found, seconds, peak memory.
 
@@ -150,7 +150,7 @@ def judged(logits: np.ndarray, labels: np.ndarray) -> dict[str, float]:
 
 
 def twins_among(folder: Path, n: int) -> dict[str, float]:
-    """The search for copies as `audit` and `train` make it; frames of scenes, for which pictures are read, are not searched for."""
+    """The search for copies as `audit` and `train` make it; frames of scenes, for which pictures are read, are not."""
     vectors, _ = opened(folder)
     rng = np.random.default_rng(1)
     n_copies = int(COPIES * n)

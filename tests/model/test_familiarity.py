@@ -72,6 +72,15 @@ def test_many_images_are_drawn_from_and_rare_classes_kept() -> None:
     assert (found.distances(cloud(1, 20, 2)) < 0.6).all()
 
 
+def test_of_very_many_images_some_set_the_threshold(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are taken evenly, so that each kind has its share; false alarms are about as many as stated."""
+    vectors, labels = np.concatenate([cloud(kind, 2000, kind) for kind in range(4)]), np.repeat(np.arange(4), 2000)
+    monkeypatch.setattr("headstart.model.familiarity.MAX_COMPARED", 900)
+    found = familiarity_of(vectors, labels, np.arange(8000))
+    for kind in range(4):
+        assert (found.distances(cloud(kind, 3000, 10 + kind)) > found.threshold).mean() < 3 * FALSE_ALARMS
+
+
 def test_saved_and_loaded_it_is_the_same(familiarity: Familiarity, tmp_path: Path) -> None:
     """Every distance, and the threshold."""
     familiarity.save(tmp_path / "f.safetensors")

@@ -6,6 +6,7 @@ import numpy as np
 
 from headstart.audit.evidence import Evidence, robust_z
 from headstart.audit.findings import Checked, Finding, Severity, strongest_first
+from headstart.model.features_on_disk import Features, SomeFeatures
 
 BLANK_CONTRAST, EMPTY_CONTRAST = 6.0, 2.0  # standard deviation of luma, 0 .. 255
 DARK_BRIGHTNESS, BLACK_BRIGHTNESS = 30.0, 10.0  # mean luma
@@ -65,7 +66,7 @@ def foreign(check: str, evidence: Evidence) -> Checked:
     into four data sets (a placeholder, and images of another set), each had the highest score of all. Scores relative to the
     class alone, or from standardised features, ranked a third of them lower.
     """
-    labels = evidence.dataset.labels
+    labels, vectors = evidence.dataset.labels, evidence.vectors
     distance = np.zeros(len(labels))
     judged: list[np.ndarray] = []
     n_classes = len(evidence.dataset.classes)
@@ -76,7 +77,7 @@ def foreign(check: str, evidence: Evidence) -> Checked:
     for members, rows in zip(_by_class(labels, n_classes), twins_of, strict=True):
         if len(members) <= NEIGHBOURS + 1:  # too few to say what is usual
             continue
-        distance[members] = _distances(evidence.vectors[members], np.searchsorted(members, pairs[rows]))
+        distance[members] = _distances(SomeFeatures(vectors, members, vectors.shape[1]), np.searchsorted(members, pairs[rows]))
         judged.append(members)
     scores = np.zeros(len(labels))
     if judged:
@@ -98,13 +99,12 @@ def _by_class(labels: np.ndarray, n_classes: int) -> list[np.ndarray]:
     return np.split(np.argsort(labels, kind="stable"), ends[:-1])
 
 
-def _distances(vectors: np.ndarray, twins: np.ndarray) -> np.ndarray:
+def _distances(vectors: Features, twins: np.ndarray) -> np.ndarray:
     """(n,): one minus the mean cosine to the nearest of (n, n_features) vectors of a class, ignoring (n_pairs, 2) twins.
 
     `twins` contains each pair in both orders.
     """
     n = len(vectors)
-    points = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-9)
     references = np.arange(n)
     if n > REFERENCES:
         references = np.sort(np.random.default_rng(0).choice(n, REFERENCES, replace=False))
@@ -113,15 +113,20 @@ def _distances(vectors: np.ndarray, twins: np.ndarray) -> np.ndarray:
     left_out = np.concatenate([twins, np.column_stack([references, references])])  # an image is not its own neighbour either
     left_out = left_out[place[left_out[:, 1]] >= 0]
     left_out = left_out[np.argsort(left_out[:, 0], kind="stable")]
-    others = points[references].T
+    others = _directions(vectors[references]).T
     found = np.empty(n)
     for start in range(0, n, BLOCK):
-        similarity = points[start : start + BLOCK] @ others
+        similarity = _directions(vectors[start : start + BLOCK]) @ others
         begin, end = np.searchsorted(left_out[:, 0], [start, start + BLOCK])
         similarity[left_out[begin:end, 0] - start, place[left_out[begin:end, 1]]] = -1.0
         nearest = np.partition(similarity, -NEIGHBOURS, axis=1)[:, -NEIGHBOURS:]
         found[start : start + BLOCK] = 1 - nearest.mean(axis=1)
     return found
+
+
+def _directions(vectors: np.ndarray) -> np.ndarray:
+    directions: np.ndarray = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-9)
+    return directions
 
 
 def _beyond(

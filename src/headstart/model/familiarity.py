@@ -1,5 +1,6 @@
 """Measures whether an image resembles those that a model was trained on."""
 
+import math
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from headstart.storage import atomic_write
 NEIGHBOURS = 5  # compared with each image: more than a pair of twins, fewer than a small class
 FALSE_ALARMS = 0.01  # share of images like the training images that are called unfamiliar
 MAX_REFERENCES = 2000  # training images kept for comparison, at least five per class: 5 MB at 1,280 features
+MAX_COMPARED = 50_000  # training images that the threshold is estimated from: 500 of them are beyond it
 AT_ONCE = 1024  # images compared together; this limits memory
 TAIL, MIN_TAIL = 0.2, 10  # share and least number of the largest distances from which the threshold is estimated
 DISTANCES_OF_PRIOR = 50  # as many distances of the average class are added to a class's own, so that a few do not decide
@@ -91,6 +93,7 @@ def familiarity_of(
         groups = parted(labels, groups)
         rows = np.flatnonzero(can_be_held(labels, groups))
         rows = rows if rows.size else np.arange(len(labels))
+        rows = rows[:: math.ceil(len(rows) / MAX_COMPARED)]
         compared, apart = SomeFeatures(train, rows, train.shape[1]), (groups[rows], groups[kept])
     else:
         compared, apart = SomeFeatures(unseen, np.arange(len(unseen)), train.shape[1]), None
