@@ -29,7 +29,9 @@ SHARED = Path(__file__).parents[2] / "shared" / "data"
 PATIENCE_SECONDS = 300  # for what only hangs where something is wrong: no machine is as busy
 TINY = "timm/test_resnet"  # the smallest network of timm that has batch norm and one linear layer at its end
 # A machine that pauses for a second is no reason for a test to fail: what must be fast has a benchmark.
-hypothesis.settings.register_profile("headstart", deadline=None)
+# The same examples every time: a landing is no game of chance. `--hypothesis-profile search` looks for new ones.
+hypothesis.settings.register_profile("headstart", deadline=None, derandomize=True)
+hypothesis.settings.register_profile("search", deadline=None)
 hypothesis.settings.load_profile("headstart")
 COLOURS = {"circles": (200, 60, 40), "squares": (40, 80, 200), "triangles": (60, 160, 60)}
 

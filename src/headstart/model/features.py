@@ -26,7 +26,7 @@ HASHED_TOGETHER = 32  # files per task: starting a task in a thread costs as muc
 STAGE = "computing features"
 CHUNK_IMAGES = 1024  # looked up in the store together and written as one part file
 SCANS = "scans"  # the folder of home() for the features of large sets while they are used
-ON_DISK_BYTES = 1 << 30  # features that take more than this are kept in a file
+ON_DISK_BYTES = 1 << 29  # features that take more than this are kept in a file
 
 
 @dataclass(frozen=True, slots=True)
