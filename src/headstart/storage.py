@@ -2,6 +2,7 @@
 
 import csv
 import errno
+import glob
 import hashlib
 import json
 import os
@@ -18,6 +19,7 @@ from typing import Any
 from headstart.errors import SettingsError
 
 CHUNK_BYTES = 1 << 20
+ASIDE = ".{}.{}.tmp"  # the name of a file while it is written
 AnyPath = str | os.PathLike[str]  # what a function of the Python interface takes where it means a path
 
 
@@ -78,7 +80,7 @@ def atomic_write(path: Path, *, durable: bool = True) -> Iterator[Path]:
     that runs as another user could not load the model. An OSError names the file, whatever library failed to write.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
+    aside = path.with_name(ASIDE.format(path.name, uuid.uuid4().hex[:8]))
     try:
         aside.touch()
         mode = aside.stat().st_mode
@@ -89,6 +91,12 @@ def atomic_write(path: Path, *, durable: bool = True) -> Iterator[Path]:
         replace_file(aside, path, durable=durable)
     finally:
         aside.unlink(missing_ok=True)
+
+
+def remove_asides(path: Path) -> None:
+    """Removes what killed processes left of writing `path`, which may be large; only for the one process that writes it now."""
+    for left in path.parent.glob(ASIDE.format(glob.escape(path.name), "*")):
+        left.unlink(missing_ok=True)
 
 
 @contextmanager

@@ -10,6 +10,7 @@ import pytest
 from conftest import TINY
 
 from apps.conftest import Result, assert_explained
+from headstart.locks import locked
 from headstart.model.thumbnails import Thumbnails
 from headstart.storage import sha256_of_file
 
@@ -70,6 +71,23 @@ def test_views_and_stages(embed: Command, draw_classes: Draw, here: Path) -> Non
     assert_explained(
         embed(data, "--output", "x.parquet", "--view", "centre"), "--view cannot be 'centre'", "crop, whole and pad"
     )
+
+
+def test_what_a_killed_command_left_of_the_table_goes(embed: Command, draw_classes: Draw, here: Path) -> None:
+    data = draw_classes({"circles": 2, "squares": 2})
+    (here / ".a.parquet.0badc0de.tmp").write_bytes(b"half a table")
+    (here / ".a.parquet.lock").touch()
+    (here / ".ab.parquet.0badc0de.tmp").touch()
+    assert embed(data, "--output", "a.parquet").code == 0
+    assert sorted(file.name for file in here.glob("*a*.parquet*")) == [".ab.parquet.0badc0de.tmp", "a.parquet"]
+
+
+def test_two_commands_do_not_write_one_table(embed: Command, draw_classes: Draw, here: Path) -> None:
+    data = draw_classes({"circles": 2, "squares": 2})
+    with locked(here / ".a.parquet.lock", "the table"):
+        (here / ".a.parquet.0badc0de.tmp").touch()
+        assert_explained(embed(data, "--output", "a.parquet"), "a.parquet is being written by another process")
+        assert (here / ".a.parquet.0badc0de.tmp").exists()
 
 
 def test_features_are_those_of_a_probe(embed: Command, headstart: Command, tiny_weights: Path, draw_classes: Draw) -> None:

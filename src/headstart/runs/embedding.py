@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,12 +13,13 @@ from headstart.data.sources import Skipped
 from headstart.errors import DataError, explains_missing_packages
 from headstart.jobs.parts import parts_at
 from headstart.jobs.scanning import scanned_rows
+from headstart.locks import locked
 from headstart.model.features import ScannedImage, Work
 from headstart.model.pretrained import open_backbone
 from headstart.progress import Progress, silent
 from headstart.record.places import check_outside
 from headstart.settings import TrainSettings
-from headstart.storage import AnyPath
+from headstart.storage import AnyPath, remove_asides
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +46,11 @@ def embed(data: AnyPath, output: AnyPath, settings: TrainSettings | None = None,
     work, parts = Work(), parts_at(f"{os.fspath(output)}.parts")
     skipped: list[Skipped] = []
     only = settings.model_copy(update={"val": None, "test": None})
-    with open_given(os.fspath(data), only, progress) as (sources,), target_file(output) as file:
+    with (
+        open_given(os.fspath(data), only, progress) as (sources,),
+        target_file(output) as file,
+        _written_alone(file),
+    ):
         skipped += sources.skipped
         rows = scanned_rows(sources.candidates, backbone, settings, parts, progress=progress, work=work)
 
@@ -63,3 +69,12 @@ def embed(data: AnyPath, output: AnyPath, settings: TrainSettings | None = None,
     if settings.workplace is not None:
         parts.remove()
     return Embedded(Path(output), n_images, tuple(skipped), work)
+
+
+@contextmanager
+def _written_alone(file: Path) -> Iterator[None]:
+    """Removes what killed processes left of the table. Raises SettingsError if another process is writing it."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with locked(file.with_name(f".{file.name}.lock"), str(file)):
+        remove_asides(file)
+        yield
