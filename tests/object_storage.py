@@ -2,9 +2,10 @@
 
 import random
 import threading
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from http.client import HTTPConnection
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -62,33 +63,33 @@ def object_storage() -> Iterator[ObjectStorage]:
     server.stop()
 
 
+KINDS = ("503", "reset", "cut", "late")
+MOST_FAULTS = 4  # of the same request: fewer than it is tried
+DENIED = b"<?xml version='1.0'?><Error><Code>InvalidAccessKeyId</Code><Message>The key does not exist.</Message></Error>"
+
+
 class _Faulty(BaseHTTPRequestHandler):
-    """Hands requests on, but for a share that is refused, cut off or answered too late."""
+    """Hands requests on, but for a share that is refused, cut off, or never answered."""
 
     protocol_version = "HTTP/1.1"
-    target: str
-    share: float
-    draw: random.Random
-    lock = threading.Lock()
-    kinds: list[str]
+    way: "Way"
 
     def do_GET(self) -> None:
-        with self.lock:
-            goes_wrong, kind = self.draw.random() < self.share, self.draw.choice(["503", "reset", "cut"])
-        length = int(self.headers.get("Content-Length") or 0)
-        body = self.rfile.read(length)
-        if goes_wrong:
-            self.kinds.append(kind)
-        if goes_wrong and kind == "503":
-            self.send_response(503)
-            self.send_header("Content-Length", "0")
-            self.end_headers()
+        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        fault = self.way.fault_of(f"{self.command} {self.path}")
+        if fault == "503":
+            self._answer(503)
             return
-        if goes_wrong and kind == "reset":
+        if fault == "403":
+            self._answer(403, DENIED)
+            return
+        if fault in ("reset", "late"):
+            if fault == "late":
+                self.connection.recv(1)  # until the other side has had enough
             self.close_connection = True
             self.connection.close()
             return
-        connection = HTTPConnection(self.target.removeprefix("http://"), timeout=60)
+        connection = HTTPConnection(self.way.endpoint.removeprefix("http://"), timeout=60)
         connection.request(self.command, self.path, body, dict(self.headers))
         answer = connection.getresponse()
         data = answer.read()
@@ -98,7 +99,7 @@ class _Faulty(BaseHTTPRequestHandler):
                 self.send_header(name, value)
         self.send_header("Content-Length", answer.getheader("Content-Length") or str(len(data)))
         self.end_headers()
-        if goes_wrong:
+        if fault == "cut":
             self.wfile.write(data[: len(data) // 2])
             self.wfile.flush()
             self.close_connection = True
@@ -107,21 +108,56 @@ class _Faulty(BaseHTTPRequestHandler):
 
     do_PUT = do_HEAD = do_POST = do_DELETE = do_GET  # noqa: N815 - the names of http.server
 
+    def _answer(self, status: int, body: bytes = b"") -> None:
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(body)
+
     def log_message(self, format: str, *args: Any) -> None:
         pass
 
 
+@dataclass
+class Way:
+    """A way to an S3 on which a share of the requests goes wrong."""
+
+    endpoint: str
+    share: float
+    kinds: Sequence[str]
+    draw: random.Random
+    requests: list[str] = field(default_factory=list)
+    faults: list[str] = field(default_factory=list)  # what went wrong
+    _of_request: Counter[str] = field(default_factory=Counter)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def fault_of(self, request: str) -> str:
+        """What goes wrong with a request; "" if nothing does."""
+        with self._lock:
+            self.requests.append(request)
+            if self.draw.random() >= self.share or (self.share < 1 and self._of_request[request] == MOST_FAULTS):
+                return ""
+            self._of_request[request] += 1
+            self.faults.append(self.draw.choice(self.kinds))
+            return self.faults[-1]
+
+
+class _Server(ThreadingHTTPServer):
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Says nothing of connections that are broken off."""
+
+
 @contextmanager
-def faulty_way(endpoint: str, share: float, seed: int = 0) -> Iterator[list[str]]:
-    """Yields what went wrong so far, of requests to the endpoint that the environment of the block names instead."""
-    kinds: list[str] = []
-    handler = type("Faulty", (_Faulty,), {"target": endpoint, "share": share, "draw": random.Random(seed), "kinds": kinds})
-    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+def faulty_way(endpoint: str, share: float, kinds: Sequence[str] = KINDS[:3], seed: int = 0) -> Iterator[Way]:
+    """The environment of the block names this way to the endpoint."""
+    way = Way(endpoint, share, kinds, random.Random(seed))
+    server = _Server(("127.0.0.1", 0), type("Faulty", (_Faulty,), {"way": way}))
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{server.server_port}")
-        yield kinds
+        yield way
     server.shutdown()
     server.server_close()
     thread.join()

@@ -4,7 +4,7 @@ import pytest
 from object_storage import faulty_way, object_storage
 
 from headstart.addresses import filesystems, s3_pages
-from headstart.addresses.filesystems import about, fetch, listed_below, put, read, remove_below
+from headstart.addresses.filesystems import about, fetch, listed_below, put, put_bytes, read, remove_below
 from headstart.errors import DataError, MissingPackageError
 
 s3fs = pytest.importorskip("s3fs")
@@ -67,8 +67,18 @@ def test_requests_that_go_wrong_in_passing_are_made_again(storage, monkeypatch):
         assert [read(one.address, one.size)[:1] for one in found] == [
             read(one.address, one.size)[:1] for one in sorted(found, key=lambda one: one.address)
         ]
-    assert set(wrong) == {"503", "reset", "cut"}
-    assert len(found) == 30
+        assert {about(one.address) for one in found} == set(found)
+        for number in range(20):
+            put_bytes(b"content", f"s3://photos/new/{number}/a")
+            remove_below(f"s3://photos/new/{number}")
+    assert set(wrong.faults) == {"503", "reset", "cut"}
+    assert (len(found), storage.keys("new")) == (30, [])
+
+
+def test_an_image_is_one_request(storage):
+    with faulty_way(storage.endpoint, 0) as way:
+        assert read("s3://photos/set/1/1.bin", 1000) == b"\1" * 1000
+    assert way.requests == ["GET /photos/set/1/1.bin"]
 
 
 def test_a_store_that_always_refuses_is_one_sentence(storage, monkeypatch):

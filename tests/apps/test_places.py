@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 from conftest import TINY, SavedRun
-from object_storage import ObjectStorage, object_storage
+from object_storage import KINDS, ObjectStorage, faulty_way, object_storage
 
 from apps.conftest import Result, assert_explained
 from headstart.addresses import filesystems
+from headstart.model.feature_store import clear_store
 
 Command = Callable[..., Result]
 Draw = Callable[..., Path]
@@ -29,18 +30,33 @@ def embed(headstart: Command, tiny_weights: Path) -> Command:
 @pytest.fixture(scope="module")
 def storage() -> Iterator[ObjectStorage]:
     """An S3 with an empty bucket."""
-    s3fs = pytest.importorskip("s3fs")
+    pytest.importorskip("s3fs")
     with object_storage() as made:
         yield made
+    connect_anew()
+
+
+def connect_anew() -> None:
+    """The environment names another way to the storage."""
+    import s3fs
+
     filesystems._filesystem.cache_clear()
     s3fs.S3FileSystem.clear_instance_cache()
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """This process waits a second for an answer of the storage; connections are its own before and after the test."""
+    monkeypatch.setitem(filesystems.S3_OPTIONS["config_kwargs"], "read_timeout", 1)
+    monkeypatch.setattr("headstart.addresses.retrying.FIRST_PAUSE", 0.001)
+    connect_anew()
+    yield
+    connect_anew()
 
 
 def test_embed_gives_the_same_file_wherever_it_computes(embed: Command, draw_classes: Draw, here: Path) -> None:
     data = draw_classes({"circles": 21, "squares": 20})
     (data / "circles" / "broken.png").write_bytes(b"\x89PNG")
-    from headstart.model.feature_store import clear_store
-
     for name, place in {"here": [], "processes": ["--engine", "local:2"], "cluster": ["--engine", "ray"]}.items():
         if name == "cluster":
             pytest.importorskip("ray")
@@ -71,6 +87,63 @@ def test_embed_from_and_to_object_storage(embed: Command, draw_classes: Draw, he
     refused = embed(there, "--output", "s3://photos/embed/out.parquet")
     assert refused.code == 1
     assert refused.err.startswith("error: s3://photos/embed/out.parquet already exists")
+
+
+@pytest.mark.usefixtures("impatient")
+@pytest.mark.parametrize("place", ["threads", "local:2"])
+def test_embed_through_failing_requests_gives_the_same_file(
+    embed: Command, draw_classes: Draw, here: Path, storage: ObjectStorage, place: str
+) -> None:
+    """Also where the storage answers 503, says nothing, breaks off, or sends half: all rows, the same bits."""
+    there = storage.put_folder(draw_classes({"circles": 26, "squares": 26}), f"faulty/{place}")
+    kinds, elsewhere = (KINDS, []) if place == "threads" else (KINDS[:3], ["--engine", place])
+    assert embed(there, "--output", "undisturbed.parquet").code == 0
+    clear_store()
+    with faulty_way(storage.endpoint, 0.15, kinds) as way:
+        connect_anew()
+        told = embed(there, *elsewhere, "--output", f"s3://photos/faulty/{place}.parquet")
+        assert (told.code, told.err.count("note:")) == (0, 1), told.err
+    assert set(way.faults) >= set(kinds[:3])
+    storage.client.download_file("photos", f"faulty/{place}.parquet", "there.parquet")
+    assert (here / "there.parquet").read_bytes() == (here / "undisturbed.parquet").read_bytes()
+    assert not storage.keys(f"faulty/{place}.parquet.parts")
+
+
+@pytest.mark.usefixtures("impatient")
+def test_wrong_credentials_are_one_sentence_before_anything_is_computed(
+    embed: Command, headstart: Command, draw_classes: Draw, storage: ObjectStorage
+) -> None:
+    data = draw_classes({"circles": 2, "squares": 2})
+    there = storage.put_folder(data, "private")
+    with faulty_way(storage.endpoint, 1, ["403"]) as way:
+        for arguments in (
+            ["embed", there, "--output", "a.parquet"],
+            ["embed", data, "--output", "s3://photos/private.parquet"],
+            ["train", there],
+            ["audit", there, "--engine", "local:2"],
+            ["predict", "s3://photos/private/model", data],
+        ):
+            connect_anew()
+            way.requests.clear()
+            assert_explained(headstart(*arguments), "cannot be reached: ", "check the address and the credentials")
+            assert len(way.requests) == 1  # that a key is wrong is not asked again
+
+
+@pytest.mark.usefixtures("impatient")
+@pytest.mark.parametrize("place", [[], ["--engine", "local:2"]])
+def test_a_storage_that_gives_no_image_is_an_error_and_no_table_of_reasons(
+    embed: Command, here: Path, storage: ObjectStorage, place: list[str]
+) -> None:
+    """Such as where the workers lack the credentials that the command has; started again with them, it goes on."""
+    rows = [f"s3://photos/private/{number}.png,a" for number in range(40)]
+    (here / "table.csv").write_text("\n".join(["path,label", *rows]))
+    with faulty_way(storage.endpoint, 1, ["403"]):
+        connect_anew()
+        told = embed(here / "table.csv", "--output", "a.parquet", *place)
+    assert_explained(
+        told, "can be fetched; the first: s3://photos/private/", ".png: it cannot be fetched: The key does not exist"
+    )
+    assert not (here / "a.parquet").exists()
 
 
 def test_train_and_audit_and_predict_elsewhere(
@@ -113,7 +186,6 @@ def test_a_model_elsewhere_answers_as_it_does_here(
 def test_an_interrupted_embed_goes_on(embed: Command, draw_classes: Draw, here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What workers finished is kept beside the output, and not computed again."""
     from headstart.jobs import parts
-    from headstart.model.feature_store import clear_store
 
     data = draw_classes({"circles": 21, "squares": 20})
     read = parts.PartFolder.read

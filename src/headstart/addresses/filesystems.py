@@ -20,7 +20,7 @@ from headstart.errors import DataError, HeadstartError, MissingPackageError, fir
 T = TypeVar("T")
 S3 = {"s3", "s3a"}
 # Of S3: retries are made here, so that every store has the same; a server that says nothing is asked again.
-S3_OPTIONS = {"config_kwargs": {"connect_timeout": 5, "read_timeout": 30, "retries": {"max_attempts": 0}}}
+S3_OPTIONS = {"config_kwargs": {"connect_timeout": 5, "read_timeout": 10, "retries": {"max_attempts": 0}}}
 # Protocol -> what installs its package.
 INSTALLED_BY = {
     "s3": "pip install 'headstart[cluster]'",
@@ -43,7 +43,9 @@ NO_CREDENTIALS = {"NoCredentialsError", "PartialCredentialsError", "CredentialRe
 NETWORK_CLIENTS = {"aiohttp", "botocore", "urllib3", "requests", "google", "azure"}
 # Names under which stores say what changes with the content.
 VERSIONS = ("ETag", "etag", "md5Hash", "content_md5", "blob_id", "last_modified", "mtime", "created")
-CREDENTIALS = "check the credentials: fsspec takes them from the environment, as other tools do, such as AWS_PROFILE"
+CREDENTIALS = (
+    "check the address and the credentials: fsspec takes them from the environment, as other tools do, such as AWS_PROFILE"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,9 +60,10 @@ class Listed:
 def read(address: str, size: int | None = None) -> bytes:
     """The bytes of an object. Raises OSError if it cannot be read, also after several tries, or if it is cut off."""
     filesystem, path = _opened(address)
+    in_one_go = {"max_concurrency": 1} if protocol_of(address) in S3 else {}  # else s3fs asks for the size first, each time
 
     def whole() -> bytes:
-        data: bytes = filesystem.cat_file(path)
+        data: bytes = filesystem.cat_file(path, **in_one_go)
         if size is not None and len(data) != size:
             raise TimeoutError(f"{len(data)} of {size} bytes came")
         return data
@@ -93,7 +96,7 @@ def can_go_on(address: str) -> bool:
 def about(address: str) -> Listed | None:
     """What the store says of an object; None if there is none. Raises HeadstartError."""
     filesystem, path = _opened(address)
-    info = _told(address, lambda: _unless_missing(lambda: filesystem.info(path)))
+    info = _told(address, lambda: _unless_missing(lambda: with_retries(lambda: filesystem.info(path), _is_passing)))
     if info is None or info["type"] != "file":
         return None
     return Listed(address, info.get("size"), _version_of(info))
@@ -138,7 +141,7 @@ def _write(address: str, write_to: Callable[[Any, str], object]) -> None:
 def remove_below(address: str) -> None:
     """Removes all objects below a folder. Raises HeadstartError."""
     filesystem, path = _opened(address)
-    _told(address, lambda: _unless_missing(lambda: filesystem.rm(path, recursive=True)))
+    _told(address, lambda: _unless_missing(lambda: with_retries(lambda: filesystem.rm(path, recursive=True), _is_passing)))
 
 
 @cache
@@ -221,5 +224,6 @@ def _told(address: str, request: Callable[[], T]) -> T:
         if isinstance(error, FileNotFoundError):
             raise DataError(f"there is nothing at {shown(address)}", hint="check the address") from caught
         may_not = isinstance(error, PermissionError) or type(error).__name__ in NO_CREDENTIALS
+        may_not = may_not or getattr(error, "errno", None) == errno.EINVAL  # "Bad Request": to a token that has expired
         hint = CREDENTIALS if may_not else "check the address and the network, then start again"
         raise DataError(f"{shown(address)} cannot be reached: {first_line(error)}", hint=hint) from caught

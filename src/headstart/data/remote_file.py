@@ -7,6 +7,8 @@ from headstart.addresses.address import address_in, folder_of, name_of, shown
 from headstart.data.unreadable import Fault, UnreadableImage, check_size
 from headstart.errors import first_line
 
+NOT_FETCHED = "it cannot be fetched"
+
 
 @dataclass(frozen=True, slots=True)
 class RemoteFile:
@@ -32,7 +34,7 @@ class RemoteFile:
         except FileNotFoundError as error:
             raise UnreadableImage("the file does not exist") from error
         except Exception as error:  # the clients of the stores have no common class
-            raise UnreadableImage(f"it cannot be fetched: {first_line(error)}") from error
+            raise UnreadableImage(f"{NOT_FETCHED}: {first_line(error)}") from error
 
     def resolve(self) -> "RemoteFile":
         """Itself: there are no links to follow."""
