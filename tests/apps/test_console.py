@@ -2,6 +2,7 @@
 
 import sys
 import time
+import warnings
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ import typer
 from conftest import PATIENCE_SECONDS
 
 from headstart.apps.console import EXIT_INTERRUPTED, command
+from headstart.errors import HeadstartWarning
 
 INTERRUPTS_ITSELF = "import signal\nsignal.raise_signal(signal.SIGINT)\nfinished = True\n"
 
@@ -35,3 +37,18 @@ def test_ctrl_c_waits_for_the_end_of_an_import(
     assert imported == [True]
     assert "interrupts_itself" in sys.modules
     assert capsys.readouterr().err == "interrupted\n"
+
+
+def test_a_warning_is_noted_once(capsys: pytest.CaptureFixture[str]) -> None:
+    """Also where workers warn of the same as the command itself, from another place."""
+
+    @command
+    def warns() -> None:
+        for text in ("the store is damaged", "the store is full", "the store is damaged"):
+            warnings.warn(text, HeadstartWarning, stacklevel=1)
+
+    with pytest.MonkeyPatch.context() as patch, warnings.catch_warnings():
+        patch.setattr(warnings, "showwarning", warnings.showwarning)
+        warnings.simplefilter("always")
+        warns()
+    assert capsys.readouterr().err == "note: the store is damaged\nnote: the store is full\n"

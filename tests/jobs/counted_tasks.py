@@ -2,6 +2,7 @@
 
 import os
 import time
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 import pyarrow
 
 from headstart.data.sources import Candidate
-from headstart.errors import HeadstartError
+from headstart.errors import HeadstartError, HeadstartWarning
 from headstart.model.features import Work
 
 Compute = Callable[[Sequence[Candidate]], tuple[pyarrow.Table, Work]]
@@ -17,7 +18,7 @@ Compute = Callable[[Sequence[Candidate]], tuple[pyarrow.Table, Work]]
 
 @dataclass(frozen=True)
 class Reading:
-    """Reads files as text. A file may say: end (the process), refuse, fail, or wait (for as long as a file `go` is missing)."""
+    """Reads files as text. A file may say: end (the process), refuse, fail, warn, or wait (while there is no file `go`)."""
 
     notes: Path  # a folder with a file for each image that was computed, with a line each time
     ends_at_once: bool = False
@@ -46,6 +47,8 @@ class Reading:
             os._exit(9)
         if text == "refuse":
             raise HeadstartError("this is refused", hint="give another")
+        if text == "warn":
+            warnings.warn("an image is odd", HeadstartWarning, stacklevel=2)
         if text == "fail":
             raise ValueError("a fault")
         (self.notes / f"pid-{os.getpid()}").touch()

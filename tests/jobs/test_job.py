@@ -11,7 +11,7 @@ import psutil
 import pytest
 from conftest import wait_until
 
-from headstart.errors import HeadstartError
+from headstart.errors import HeadstartError, HeadstartWarning
 from jobs.counted_tasks import Reading
 
 TEXTS = [f"text {number}" for number in range(96)]  # six shards of 16
@@ -91,6 +91,14 @@ def test_an_error_of_the_task_is_the_error_of_the_job(desk):
 def test_a_fault_in_a_worker_is_shown_with_its_place(desk):
     with pytest.raises(HeadstartError, match=r"(?s)a worker has failed.*ValueError: a fault"):
         desk.run([*TEXTS[:30], "fail"])
+
+
+def test_what_workers_warn_of_is_told_once(desk, capfd):
+    texts = ["warn" if number % 8 == 0 else text for number, text in enumerate(TEXTS)]
+    with pytest.warns(HeadstartWarning) as told:
+        assert desk.run(texts) == texts
+    assert [str(one.message) for one in told] == ["an image is odd"]
+    assert "odd" not in capfd.readouterr().err  # of the workers themselves
 
 
 def test_workers_end_when_the_process_that_started_them_is_killed(desk, tmp_path):

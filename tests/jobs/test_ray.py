@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from conftest import wait_until
 
-from headstart.errors import HeadstartError
+from headstart.errors import HeadstartError, HeadstartWarning
 from jobs.desks import Desk
 
 pytest.importorskip("ray")
@@ -80,6 +80,13 @@ def test_an_image_that_ends_its_worker_gets_a_reason(desk, cluster):
     found = desk.run([*TEXTS[:16], "end"], f"ray:{cluster.address}")
     assert "was ended each time" in found[16]
     assert found[:16] == TEXTS[:16]
+
+
+def test_what_workers_warn_of_is_told_once(desk, cluster):
+    texts = ["warn" if number % 8 == 0 else text for number, text in enumerate(TEXTS)]
+    with pytest.warns(HeadstartWarning) as told:
+        assert desk.run(texts, f"ray:{cluster.address}") == texts
+    assert [str(one.message) for one in told] == ["an image is odd"]
 
 
 def test_a_killed_driver_costs_a_shard_a_worker(desk, cluster, tmp_path):

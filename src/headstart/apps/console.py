@@ -12,7 +12,7 @@ import threading
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import wraps
+from functools import partial, wraps
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any, ParamSpec, TextIO
@@ -109,7 +109,7 @@ def command(function: Callable[P, None]) -> Callable[P, None]:
     @wraps(function)
     def call(*args: P.args, **kwargs: P.kwargs) -> None:
         _speak_utf8()
-        warnings.showwarning = _show_warning
+        warnings.showwarning = partial(_show_warning, set())
         interrupts: list[int] = []
         try:
             with _noting(interrupts):
@@ -233,8 +233,11 @@ def output_file(path: Path | None) -> Iterator[TextIO]:
         yield file
 
 
-def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
-    note(str(message))
+def _show_warning(shown: set[str], message: Warning | str, *_: Any, **__: Any) -> None:
+    """Notes it, unless it was `shown`: a worker may warn of the same as this process."""
+    if str(message) not in shown:
+        shown.add(str(message))
+        note(str(message))
 
 
 def _speak_utf8() -> None:

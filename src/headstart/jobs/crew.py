@@ -1,6 +1,7 @@
 """What a job wants of its workers, wherever they are."""
 
 import traceback
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
@@ -13,7 +14,6 @@ from headstart.jobs.parts import Parts
 from headstart.jobs.shards import Shard
 from headstart.model.features import Work
 
-Answer = Work | HeadstartError | str  # of a worker; str: the traceback of a fault of ours
 Compute = Callable[[tuple[Candidate, ...]], tuple[pyarrow.Table, Work]]  # one row for each candidate, in their order
 
 
@@ -44,20 +44,29 @@ class Task(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Outcome:
+    """What came of a shard in a worker."""
+
+    came: Work | HeadstartError | str  # str: the traceback of a fault of ours
+    warned: tuple[str, ...] = ()  # of what the worker has warned meanwhile, each text once
+
+
+@dataclass(frozen=True, slots=True)
 class Finished:
     """A shard whose part is written."""
 
     shard: Shard
     work: Work
+    warned: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, shard: Shard, answer: "Answer") -> "Finished":
+    def of(cls, shard: Shard, answer: Outcome) -> "Finished":
         """What a worker's answer means. Raises HeadstartError."""
-        if isinstance(answer, HeadstartError):
-            raise answer
-        if isinstance(answer, str):
-            raise HeadstartError(f"a worker has failed:\n{answer}", hint="please report this")
-        return cls(shard, answer)
+        if isinstance(answer.came, HeadstartError):
+            raise answer.came
+        if isinstance(answer.came, str):
+            raise HeadstartError(f"a worker has failed:\n{answer.came}", hint="please report this")
+        return cls(shard, answer.came, answer.warned)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,8 +107,13 @@ class Worker:
     n_threads: int
     _compute: Compute | None = None
 
-    def answer(self, shard: Shard) -> Answer:
-        """How much work it was to compute a shard and to write its part, or what went wrong."""
+    def answer(self, shard: Shard) -> Outcome:
+        """How much work it was to compute a shard and to write its part, or what went wrong; and what it warned of."""
+        with warnings.catch_warnings(record=True) as caught:
+            came = self._came(shard)
+        return Outcome(came, tuple(dict.fromkeys(str(one.message) for one in caught)))
+
+    def _came(self, shard: Shard) -> Work | HeadstartError | str:
         try:
             return self._work(shard)
         except HeadstartError as error:

@@ -1,13 +1,14 @@
 """A job: shards go to workers, their parts come back in order; what is finished is not computed again."""
 
 import time
+import warnings
 from collections import deque
 from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass, field
 
 import pyarrow
 
-from headstart.errors import HeadstartError
+from headstart.errors import HeadstartError, HeadstartWarning
 from headstart.jobs.crew import Crew, Ended, Finished, Task
 from headstart.jobs.parts import Parts
 from headstart.jobs.shards import MOST_IMAGES, Shard
@@ -46,6 +47,7 @@ class Job:
     _open: deque[_Turn] = field(default_factory=deque)  # those that wait for a worker
     _given: list[_Turn] = field(default_factory=list)  # those that a worker has
     _n_done: int = 0  # images
+    _warned: set[str] = field(default_factory=set)
     _n_ended: int = 0  # workers that ended since the last one finished a shard
 
     def run(self, shards: Iterable[Shard]) -> Generator[tuple[Shard, pyarrow.Table], None, None]:
@@ -105,6 +107,7 @@ class Job:
         if isinstance(came, Finished):
             self._n_ended = 0
             self.work.add(came.work)
+            self._warn(came.warned)
             self._finish(turn)
             return
         turn.n_ended += 1
@@ -122,6 +125,13 @@ class Job:
         else:
             self.parts.write(turn.shard.digest, self.task.given_up(GIVEN_UP.format(came.reason)))
             self._finish(turn)
+
+    def _warn(self, texts: Iterable[str]) -> None:
+        """Passes on what workers warned of: once, however many of them did."""
+        for text in texts:
+            if text not in self._warned:
+                self._warned.add(text)
+                warnings.warn(text, HeadstartWarning, stacklevel=2)
 
     def _result(self, turn: _Turn) -> Iterator[tuple[Shard, pyarrow.Table]]:
         """The shard with its result; if its part is damaged nothing, and it is computed again."""

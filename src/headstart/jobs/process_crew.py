@@ -8,7 +8,7 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 
 from headstart.child_processes import live_with_parent
-from headstart.jobs.crew import Answer, Ended, Finished, Task, Worker
+from headstart.jobs.crew import Ended, Finished, Outcome, Task, Worker
 from headstart.jobs.parts import Parts
 from headstart.jobs.shards import Shard
 from headstart.threads import cores
@@ -54,7 +54,7 @@ class ProcessCrew:
         for one in [one for one in self._processes if one.pipe in ready]:
             assert one.shard is not None
             try:
-                answer: Answer = one.pipe.recv()
+                answer: Outcome = one.pipe.recv()
             except (EOFError, OSError):  # it ended, and with it the other end of the pipe
                 found.append(Ended(one.shard, self._why_ended(one)))
                 continue

@@ -12,7 +12,7 @@ import ray
 from ray.exceptions import RayActorError, RayError
 
 from headstart.errors import HeadstartError, HeadstartWarning, first_line
-from headstart.jobs.crew import Answer, Ended, Finished, Task, Worker
+from headstart.jobs.crew import Ended, Finished, Outcome, Task, Worker
 from headstart.jobs.luggage import unpack_luggage
 from headstart.jobs.parts import Parts
 from headstart.jobs.ray_cluster import connected, own_environment
@@ -35,7 +35,7 @@ class _Member:
     def is_ready(self) -> bool:
         return True
 
-    def work(self, shard: Shard) -> Answer:
+    def work(self, shard: Shard) -> Outcome:
         return self._worker.answer(shard)
 
 
@@ -121,7 +121,7 @@ class RayCrew:
         """What an actor's answer means; None if it is ready now, or will never be."""
         shard, ref, one.answer = one.shard, one.answer, None
         try:
-            answer: Answer | bool = ray.get(ref)
+            answer: Outcome | bool = ray.get(ref)
         except RayActorError as error:  # it or its node has ended; `_look` asks for another
             self._actors.remove(one)
             self._looked = 0.0  # look for another at once
