@@ -98,6 +98,7 @@ ROOMS = {  # outside package -> the only modules that may import it
         "model.feature_store",
         "jobs.",
         "artifact.feature_file",
+        "artifact.model_scan_task",
         "artifact.predict_task",
         "apps.answers.parquet",
     ),

@@ -23,7 +23,7 @@ OPTIONS = {
     "--workers --seed --json --quiet --path-column --label-column --join-case --labels",
     "compare": "| --strategies --backbones --folds --output --val --exclude --epochs --augment --effort --view --stages "
     "--image-size --balance "
-    "--offline --device --workers --seed --json --quiet --path-column --label-column --join-case --overwrite --labels",
+    "--offline --engine --device --workers --seed --json --quiet --path-column --label-column --join-case --overwrite --labels",
     "preview": "--augment --output | --overwrite --recipe --images --seed --path-column --label-column",
     "predict": "--format --top-k --grid --output --min-confidence | --explain --engine --device --files-from --null -0 "
     "--resume --overwrite",
@@ -32,7 +32,7 @@ OPTIONS = {
     "serve": "| --host --port --token-file --cors --allow-host --device --max-batch --max-wait-ms --max-queue --max-image-mb "
     "--max-megapixels --max-request-mb --timeout",
     "studio": "| --project --host --port --token-file --no-browser --backbone --weights --offline",
-    "evaluate": "--split --json | --review --device --path-column --label-column --join-case --labels",
+    "evaluate": "--split --json | --review --engine --device --path-column --label-column --join-case --labels",
     "embed": "--output | --backbone --weights --offline --image-size --precision --engine --device --workers --quiet "
     "--path-column --label-column --overwrite --view --stages",
     "cache": "--clear --all |",

@@ -170,6 +170,21 @@ def test_train_and_audit_and_predict_elsewhere(
     assert not list(here.glob("*.parts"))
 
 
+def test_evaluate_and_compare_elsewhere(headstart: Command, saved_run: SavedRun, own_home: Path) -> None:
+    """They say the same as here, and what workers finished is not kept."""
+    compared = ["compare", saved_run.data, "--strategies", "probe"]
+    for ask in (["evaluate", saved_run.run, saved_run.data, "--split", "val"], compared):
+        found = []
+        for place in ([], ["--engine", "local:2"]):
+            clear_store()
+            told = headstart(*ask, "--json", *place)
+            assert told.code == 0, told.err
+            found.append(json.loads(told.out))
+        one, other = (each.get("evaluation") or each["contenders"][0]["accuracy_ci95"] for each in found)
+        assert one == other
+    assert not list((own_home / "jobs").iterdir())
+
+
 def test_a_model_elsewhere_answers_as_it_does_here(
     headstart: Command, saved_run: SavedRun, here: Path, storage: ObjectStorage
 ) -> None:

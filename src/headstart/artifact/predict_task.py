@@ -33,9 +33,7 @@ class PredictTask:
     @classmethod
     def of(cls, predictor: Predictor) -> "PredictTask":
         """The task for a model. Raises BundleError if it is not saved."""
-        files = predictor.files()
-        names = [f"{name} {sha256_of_bytes(files[name])}" for name in sorted(files)]
-        return cls(predictor, sha256_of_bytes("\n".join([str(TABLE_VERSION), *names]).encode()))
+        return cls(predictor, key_of(predictor, str(TABLE_VERSION)))
 
     @property
     def on_gpu(self) -> bool:
@@ -80,6 +78,14 @@ class PredictTask:
             "distance": numbers(np.array(distances, np.float64)),
         }
         return pyarrow.table(columns)
+
+
+def key_of(predictor: Predictor, computed: str) -> str:
+    """The key of a task that computes something with a model. Raises BundleError if it is not saved."""
+    files = predictor.files()
+    return sha256_of_bytes(
+        "\n".join([computed, *(f"{name} {sha256_of_bytes(files[name])}" for name in sorted(files))]).encode()
+    )
 
 
 def predictions_at(

@@ -11,7 +11,7 @@ from headstart.data.sources import Candidate, Skipped
 from headstart.jobs.crew import Compute
 from headstart.jobs.luggage import packed_luggage
 from headstart.jobs.scan_table import TABLE_VERSION, table_of
-from headstart.model.extractor import ON_GPU
+from headstart.model.extractor import ON_GPU, Extractor
 from headstart.model.feature_store import FeatureStore
 from headstart.model.features import Work, scan_rows
 from headstart.model.frozen import with_preprocess
@@ -59,15 +59,20 @@ class ScanTask:
         weights = {"weights": home() / self.brought_weights} if self.brought_weights else {}
         frozen = open_backbone(self.settings.model_copy(update=weights), silent).frozen
         assert frozen is not None
-        extractor, store = with_preprocess(frozen, self.preprocess).extractor, FeatureStore()
-
-        def compute(candidates: Sequence[Candidate]) -> tuple[pyarrow.Table, Work]:
-            work = Work()
-            rows = list(scan_rows(candidates, self.preprocess, extractor, store=store, workers=n_threads, work=work))
-            return table_of(rows, self.n_features), work
-
-        return compute
+        return scanner(self.preprocess, with_preprocess(frozen, self.preprocess).extractor, self.n_features, n_threads)
 
     def given_up(self, reason: str) -> pyarrow.Table:
         """The row of an image that cannot be computed, and why."""
         return table_of([Skipped("", reason)], self.n_features)
+
+
+def scanner(preprocess: Preprocess, extractor: Extractor, n_features: int, n_threads: int) -> Compute:
+    """What scans images in a worker; `n_features` are those of all views together."""
+    store = FeatureStore()
+
+    def compute(candidates: Sequence[Candidate]) -> tuple[pyarrow.Table, Work]:
+        work = Work()
+        rows = list(scan_rows(candidates, preprocess, extractor, store=store, workers=n_threads, work=work))
+        return table_of(rows, n_features), work
+
+    return compute

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing
 
 from headstart.data.sources import Candidate, Skipped
+from headstart.jobs.crew import Task
 from headstart.jobs.crews import results_at
 from headstart.jobs.parts import PartFolder, Parts
 from headstart.jobs.scan_table import rows_of
@@ -35,7 +36,8 @@ def scanned_rows(
     """
     assert backbone.frozen is not None
     if settings.workplace is not None:
-        yield from _rows_at(settings.workplace, ScanTask.of(backbone, settings), candidates, parts, progress, work)
+        task, n_views = ScanTask.of(backbone, settings), backbone.preprocess.n_views
+        yield from _rows_at(settings.workplace, task, n_views, candidates, parts, progress, work)
         return
     yield from scan_rows(
         candidates,
@@ -59,24 +61,41 @@ def scan_where_told(
 
     Without features, as for the classic procedure, it is always here. Raises HeadstartError.
     """
-    frozen, work = backbone.frozen, Work()
+    frozen = backbone.frozen
     if settings.workplace is None or frozen is None:
         extractor = frozen.extractor if frozen else None
         return scan(candidates, backbone.preprocess, extractor, store=store, workers=settings.workers, progress=progress)
-    task = ScanTask.of(backbone, settings)
-    paths = "\n".join([task.key, *(candidate.path for candidate in candidates)])
+    return scan_at(settings.workplace, ScanTask.of(backbone, settings), backbone.preprocess.n_views, candidates, progress)
+
+
+def scan_at(
+    workplace: str,
+    task: Task,
+    n_views: int,
+    candidates: Sequence[Candidate],
+    progress: Progress = silent,
+    stage: str = STAGE,
+) -> Scan:
+    """The scan of every candidate at a place, by a task with the rows of a scan; below home() is kept what is finished."""
+    paths, work = "\n".join([task.key, *(candidate.path for candidate in candidates)]), Work()
     parts = PartFolder(home() / JOBS / sha256_of_bytes(paths.encode())[:32])
-    rows = _rows_at(settings.workplace, task, candidates, parts, progress, work)
-    found = collected(rows, len(candidates), work)
+    found = collected(_rows_at(workplace, task, n_views, candidates, parts, progress, work, stage), len(candidates), work)
     parts.remove()
     return found
 
 
 def _rows_at(
-    workplace: str, task: ScanTask, candidates: Sequence[Candidate], parts: Parts, progress: Progress, work: Work
+    workplace: str,
+    task: Task,
+    n_views: int,
+    candidates: Sequence[Candidate],
+    parts: Parts,
+    progress: Progress,
+    work: Work,
+    stage: str = STAGE,
 ) -> Iterator[ScannedImage | Skipped]:
     place, total = workplace_of(workplace), len(candidates)
-    results = results_at(place, task, candidates, parts, total=total, stage=STAGE, progress=progress, work=work)
+    results = results_at(place, task, candidates, parts, total=total, stage=stage, progress=progress, work=work)
     with closing(results):
         for shard, table in results:
-            yield from rows_of(table, shard.candidates, task.preprocess.n_views)
+            yield from rows_of(table, shard.candidates, n_views)

@@ -35,6 +35,7 @@ from headstart.record.run_metrics import BackboneName, EvaluationMetrics, KeptPr
 from headstart.storage import AnyPath
 
 MANY_UNFAMILIAR = 0.1  # share of the images above which a note is given; for images like those of training it is 0.01
+STAGE = "evaluating"
 EvaluatedSplit = Literal["val", "test", "all"]
 
 
@@ -65,17 +66,23 @@ def answer_labelled(
     candidates: Sequence[Candidate],
     workers: int | None = None,
     progress: Progress = silent,
+    workplace: str | None = None,
 ) -> Answered:
-    """A model's predictions for labelled images; stored features are reused. Raises DataError."""
-    found = scan(
-        candidates,
-        predictor.preprocess,
-        predictor.extractor,
-        store=FeatureStore(),
-        workers=workers,
-        progress=progress,
-        stage="evaluating",
-    )
+    """A model's predictions for labelled images, made here or elsewhere; stored features are reused. Raises HeadstartError."""
+    if workplace is not None:
+        from headstart.artifact.model_scan_task import scan_with_model_at
+
+        found = scan_with_model_at(workplace, predictor, candidates, progress, STAGE)
+    else:
+        found = scan(
+            candidates,
+            predictor.preprocess,
+            predictor.extractor,
+            store=FeatureStore(),
+            workers=workers,
+            progress=progress,
+            stage=STAGE,
+        )
     dataset = labelled_dataset(sources.name, found.images, (*sources.skipped, *found.skipped), predictor.classes)
     dataset = replace(dataset, notes=(*sources.notes, *dataset.notes, *notes_on(found.facts)))
     classes = set(predictor.classes)
@@ -94,6 +101,7 @@ def evaluate_model(
     labels: AnyPath | None = None,
     review: AnyPath | None = None,
     device: str = "cpu",
+    workplace: str | None = None,
     progress: Progress = silent,
 ) -> Evaluated:
     """Evaluates MODEL on a split of DATA ("val", "test" or "all"); the default is the first available of test, val and all.
@@ -101,7 +109,7 @@ def evaluate_model(
     Labels are matched by name; in whatever letter case if `reading` says so, or if the model was trained so. Those of the
     project `labels` count before those of DATA. If the model was trained on some of the images, a note says how many. `review`
     is a table of the true labels of some of the images: of all or some of the model's mistakes, and of a random sample of its
-    right answers. Raises HeadstartError.
+    right answers. `workplace` is where the images are read, as --engine names it. Raises HeadstartError.
     """
     predictor = Predictor.load(model, device, progress)
     manifest = predictor.manifest
@@ -117,7 +125,7 @@ def evaluate_model(
         if join_case:
             sources = spelled_as(sources, predictor.classes)
         chosen, candidates = choose_split(sources, split, manifest)
-        answered = answer_labelled(predictor, sources, candidates, progress=progress)
+        answered = answer_labelled(predictor, sources, candidates, progress=progress, workplace=workplace)
     dataset = answered.dataset
     reviewed, of_review = _reviewed(review, answered, folder, join_case=join_case)
     val_digests = set(manifest.images.get("val", ()))
