@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 
 LEAF_IMAGES = 64  # images that are compared with each other, pair by pair
+AT_ONCE = 4096  # rows that are projected together: more take longer to copy than to project
 
 
 def leaves(points: np.ndarray, rng: np.random.Generator) -> Iterator[np.ndarray]:
@@ -20,9 +21,14 @@ def leaves(points: np.ndarray, rng: np.random.Generator) -> Iterator[np.ndarray]
             continue
         # From one image of the part to another: the part spreads along it; a random direction among 1,280 may show nothing.
         one, other = rng.choice(part, 2, replace=False)
-        along = points[part] @ (points[one] - points[other])
+        along = _projected(points, part, points[one] - points[other])
         order = np.argpartition(along, len(part) // 2)
         waiting += [part[order[: len(part) // 2]], part[order[len(part) // 2 :]]]
+
+
+def _projected(points: np.ndarray, rows: np.ndarray, direction: np.ndarray) -> np.ndarray:
+    """(n_rows,) float32."""
+    return np.concatenate([points[rows[start : start + AT_ONCE]] @ direction for start in range(0, len(rows), AT_ONCE)])
 
 
 def nearest_pairs(

@@ -166,7 +166,8 @@ def standardised(vectors: np.ndarray, room: int = 0) -> np.ndarray:
 
 def _compared(leaf: np.ndarray, hashes: np.ndarray, standard: np.ndarray, crowd: np.ndarray) -> tuple[np.ndarray, ...]:
     """(first, second, similarity) of the pairs within a leaf that may be twins; raises `crowd` where it shows more."""
-    similarity = standard[leaf] @ standard[leaf].T
+    points = standard[leaf]
+    similarity = points @ points.T
     if len(leaf) > CROWD:
         crowd[leaf] = np.maximum(crowd[leaf], np.partition(similarity, -CROWD - 1, axis=1)[:, -CROWD - 1])  # 1: itself
     bits = np.bitwise_count(hashes[leaf][:, None] ^ hashes[leaf][None, :]).astype(np.int64)
