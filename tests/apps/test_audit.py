@@ -40,6 +40,17 @@ def backbone(tiny_weights: Path) -> list[str]:
     return ["--backbone", TINY, "--weights", str(tiny_weights)]
 
 
+def test_only_an_audit_is_replaced(headstart: Command, draw_classes: Draw, backbone: list[str], here: Path) -> None:
+    """With --overwrite a second audit takes the place of the first; a folder of anything else is refused."""
+    asked = ["audit", draw_classes({"circles": 4, "squares": 4}), *backbone, "--output"]
+    assert headstart(*asked, "audited").code == 0
+    assert_explained(headstart(*asked, "audited"), "audited already exists", "--overwrite")
+    assert headstart(*asked, "audited", "--overwrite").code == 0
+    (here / "mine").mkdir()
+    (here / "mine" / "findings.json").write_text('{"of": "another tool"}')
+    assert_explained(headstart(*asked, "mine", "--overwrite"), "mine exists and is not an audit")
+
+
 def test_the_folder_of_an_audit(headstart: Command, messy: Path, backbone: list[str], tmp_path: Path) -> None:
     """The tables name what was planted, the page shows it, nothing about the images changes."""
     before = {path: path.read_bytes() for path in messy.rglob("*") if path.is_file()}

@@ -10,6 +10,7 @@ from object_storage import KINDS, ObjectStorage, faulty_way, object_storage
 
 from apps.conftest import Result, assert_explained
 from headstart.addresses import filesystems
+from headstart.errors import DataError
 from headstart.model.feature_store import clear_store
 
 Command = Callable[..., Result]
@@ -168,6 +169,70 @@ def test_train_and_audit_and_predict_elsewhere(
         answers.append((here / f"{name}.csv").read_text().replace(str(saved_run.data), there))
     assert answers[0] == answers[1]
     assert not list(here.glob("*.parts"))
+
+
+def test_a_run_at_an_address(
+    headstart: Command, tiny_weights: Path, saved_run: SavedRun, own_home: Path, here: Path, storage: ObjectStorage
+) -> None:
+    """It is that of this machine, answers from there, is not replaced by mistake, and leaves nothing here."""
+    tiny = ["--backbone", TINY, "--weights", tiny_weights, "--strategy", "probe", "--json"]
+    told_here = headstart("train", saved_run.data, *tiny, "--output", here / "run")
+    told = headstart("train", saved_run.data, *tiny, "--output", "s3://photos/runs/one", "--engine", "local:2")
+    assert told.code == 0, told.err
+    found = json.loads(told.out)
+    assert (found["run"], found["model"]) == ("s3://photos/runs/one", "s3://photos/runs/one/model")
+    assert found["evaluation"] == json.loads(told_here.out)["evaluation"]
+    keys = storage.keys("runs/")
+    assert {"runs/one/metrics.json", "runs/one/model/manifest.json"} < set(keys)
+    assert all(key.startswith("runs/one/") for key in keys)
+    assert not (own_home / "jobs").exists()
+    assert not list((own_home / "outgoing").iterdir())
+    asked = [saved_run.data / "val", "--format", "csv"]
+    assert headstart("predict", "s3://photos/runs/one", *asked).out == headstart("predict", here / "run", *asked).out
+    again = ["train", saved_run.data, *tiny, "--output", "s3://photos/runs/one"]
+    assert_explained(headstart(*again), "s3://photos/runs/one already exists", "--overwrite")
+    storage.put("runs/one/figures/old.png", b"of an earlier run")
+    assert headstart(*again, "--overwrite").code == 0
+    assert "runs/one/figures/old.png" not in storage.keys("runs/")
+    storage.put("runs/two/thesis.txt", b"precious")
+    refused = headstart("train", saved_run.data, *tiny, "--output", "s3://photos/runs/two", "--overwrite")
+    assert_explained(refused, "s3://photos/runs/two exists and is not a run")
+
+
+def test_a_run_that_cannot_be_sent_is_kept(
+    headstart: Command, tiny_weights: Path, saved_run: SavedRun, own_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One sentence says where it is, and the same line does not compute it again; an audit and a table are kept likewise."""
+    pytest.importorskip("fsspec")
+    tiny = ["--backbone", TINY, "--weights", tiny_weights, "--quiet"]
+
+    def put(file: Path, address: str) -> None:
+        raise DataError(f"{address} cannot be reached: Forbidden", hint="check")
+
+    monkeypatch.setattr(filesystems, "put", put)
+    for ask in (["train", "--strategy", "probe"], ["audit"]):
+        told = headstart(ask[0], saved_run.data, *ask[1:], *tiny, "--output", f"memory://set/{ask[0]}")
+        assert_explained(told, "the result is complete, but cannot be sent: memory://set/", f"copy it to memory://set/{ask[0]}")
+        kept = Path(told.err.strip().rpartition(" from ")[2])
+        assert kept.is_dir()
+        assert kept.is_relative_to(own_home)
+        again = headstart(ask[0], saved_run.data, *ask[1:], *tiny, "--output", f"memory://set/{ask[0]}")
+        assert_explained(again, "is complete, but was not sent", str(kept))
+    told = headstart("embed", saved_run.data, *tiny, "--output", "memory://set/a.parquet")
+    assert Path(told.err.strip().rpartition(" from ")[2]).is_file()
+
+
+def test_an_audit_at_an_address(headstart: Command, tiny_weights: Path, saved_run: SavedRun, storage: ObjectStorage) -> None:
+    """Its files are there; only an audit is replaced."""
+    tiny = ["--backbone", TINY, "--weights", tiny_weights]
+    asked = ["audit", saved_run.data, *tiny, "--output", "s3://photos/audits/one"]
+    told = headstart(*asked)
+    assert told.code == 0, told.err
+    assert "s3://photos/audits/one/audit.html" in told.out
+    assert {"audits/one/findings.json", "audits/one/exclude.csv"} < set(storage.keys("audits/"))
+    assert_explained(headstart(*asked), "s3://photos/audits/one already exists")
+    assert headstart(*asked, "--overwrite").code == 0
+    assert_explained(headstart("audit", "s3://photos/a", "--output", "s3://photos/a/b"), "s3://photos/a/b would be inside")
 
 
 def test_evaluate_and_compare_elsewhere(headstart: Command, saved_run: SavedRun, own_home: Path) -> None:

@@ -15,6 +15,12 @@ def copied_folder(address: str) -> Path:
     """A copy of all files below an address. Raises HeadstartError."""
     folder = Path(tempfile.mkdtemp(prefix="headstart-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    fetch_folder(address, folder)
+    return folder
+
+
+def fetch_folder(address: str, folder: Path) -> None:
+    """Copies all files below an address into a folder. Raises HeadstartError."""
     start = joined(address, "")
     for page in listed_below(address):
         for one in page:
@@ -23,4 +29,3 @@ def copied_folder(address: str) -> Path:
                 place = folder.joinpath(*parts)
                 place.parent.mkdir(parents=True, exist_ok=True)
                 fetch(one.address, place)
-    return folder

@@ -48,6 +48,10 @@ CREDENTIALS = (
 )
 
 
+class NothingThereError(DataError):
+    """There is nothing at an address."""
+
+
 @dataclass(frozen=True, slots=True)
 class Listed:
     """An object that a store has."""
@@ -86,6 +90,15 @@ def listed_below(address: str, after: str = "") -> Iterator[list[Listed]]:
     pages = pages_of_s3(partial(_ask_s3, filesystem), path, last) if can_go_on(address) else _folder_by_folder(filesystem, path)
     while (page := _told(address, lambda: next(pages, None))) is not None:
         yield [Listed(_address(protocol_of(address), name), size, version) for name, size, version in page]
+
+
+def listed_if_there(address: str) -> Iterator[list[Listed]]:
+    """The same of a folder that may not be there yet. Raises HeadstartError, also if the bucket is not there (S3)."""
+    try:
+        yield from listed_below(address)
+    except NothingThereError:
+        if can_go_on(address):
+            raise
 
 
 def can_go_on(address: str) -> bool:
@@ -222,7 +235,7 @@ def _told(address: str, request: Callable[[], T]) -> T:
         # Of a server that is not there, fsspec says that the file is not there.
         error = caught.__cause__ if isinstance(caught.__cause__, OSError) else caught
         if isinstance(error, FileNotFoundError):
-            raise DataError(f"there is nothing at {shown(address)}", hint="check the address") from caught
+            raise NothingThereError(f"there is nothing at {shown(address)}", hint="check the address") from caught
         may_not = isinstance(error, PermissionError) or type(error).__name__ in NO_CREDENTIALS
         may_not = may_not or getattr(error, "errno", None) == errno.EINVAL  # "Bad Request": to a token that has expired
         hint = CREDENTIALS if may_not else "check the address and the network, then start again"

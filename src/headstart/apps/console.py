@@ -66,6 +66,12 @@ def as_argument(value: object) -> str:
     return subprocess.list2cmdline([str(value)]) if sys.platform == "win32" else shlex.quote(str(value))
 
 
+def as_named(path: Path) -> str:
+    """A path as the user would name it: an address with both slashes, and without secrets."""
+    address = address_in(path)
+    return str(path) if address is None else shown(address)
+
+
 def check_target(
     target: Path | None,
     inputs: "Iterable[ImageFile]" = (),
@@ -223,13 +229,14 @@ def progress_bars(*, quiet: bool = False) -> Iterator[Progress]:
 
 @contextmanager
 def output_file(path: Path | None) -> Iterator[TextIO]:
-    """stdout, or a file that is written completely or not at all."""
+    """stdout, or a file that is written completely or not at all, also at an address."""
     if path is None:
         yield sys.stdout
         return
+    from headstart.addresses.targets import target_file
     from headstart.storage import atomic_write
 
-    with atomic_write(path) as aside, aside.open("w", encoding="utf-8", newline="") as file:
+    with target_file(path) as place, atomic_write(place) as aside, aside.open("w", encoding="utf-8", newline="") as file:
         yield file
 
 

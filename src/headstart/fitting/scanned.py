@@ -14,6 +14,7 @@ from headstart.data.sources import Skipped, Sources
 from headstart.data.splits import groups_of
 from headstart.fitting.feature_table import FeatureTable
 from headstart.fitting.view_choice import ViewChoice, choose_views, own_views
+from headstart.jobs.parts import Parts
 from headstart.jobs.scanning import scan_where_told
 from headstart.model.feature_store import FeatureStore
 from headstart.model.features import Work
@@ -60,11 +61,13 @@ def scan_given(
     make_dataset: MakeDataset = training_dataset,
     compare_views: bool = True,
     known_views: ViewChoice | None = None,
+    parts: Parts | None = None,
 ) -> Scanned:
     """Opens the backbone and every candidate once, with the views that the settings name.
 
     If they name none, they are those found to be best, unless `compare_views` is False, or those found before, `known_views`.
-    Raises DataError if `make_dataset` refuses the images found.
+    `parts` is where workers elsewhere put what they finish; without it that is below home(). Raises DataError if `make_dataset`
+    refuses the images found.
     """
     began = time.perf_counter()
     backbone = open_backbone(settings, progress)
@@ -75,7 +78,7 @@ def scan_given(
     backbone, settings = chosen.backbone, settings.model_copy(update={"view": chosen.choice.view})
     compared = time.perf_counter()
     candidates = [candidate for source in sources for candidate in source.candidates]
-    found = scan_where_told(candidates, backbone, settings, store, progress)
+    found = scan_where_told(candidates, backbone, settings, store, progress, parts)
     skipped = (*(entry for source in sources for entry in source.skipped), *found.skipped)
     dataset = make_dataset(sources[0].name, found.images, skipped, sources)
     notes = (*dataset.notes, *notes_on(found.facts))

@@ -145,8 +145,7 @@ class Job:
         if turn.n_damaged > MOST_DAMAGED:
             raise HeadstartError(
                 f"what workers wrote to {self.parts.shown} is not there, or damaged",
-                hint="all workers must reach it: if they are on several machines, put the --output on a disk that they "
-                "share, or into object storage",
+                hint=self.parts.remedy,
             )
         self._n_done -= n_images
         self._open.appendleft(turn)

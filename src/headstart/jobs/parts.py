@@ -19,6 +19,11 @@ from headstart.storage import atomic_write
 
 PART, SPLIT = ".parquet", ".halves"  # endings: of a finished shard, of the mark of one that is computed in two halves
 
+SEVERAL = "all workers must reach it: if they are on several machines, "
+SHARED_OUTPUT = f"{SEVERAL}put the --output on a disk that they share, or into object storage"
+SHARED_HOME = f"{SEVERAL}set HEADSTART_HOME to a folder on a disk that they share, or have train or audit write to an address"
+REACHED = "all workers must reach it: look whether they have the same address and credentials"
+
 
 class Parts(Protocol):
     """Where the parts of a job are: a place that all its workers can reach."""
@@ -26,6 +31,11 @@ class Parts(Protocol):
     @property
     def shown(self) -> str:
         """The place, for messages."""
+        ...
+
+    @property
+    def remedy(self) -> str:
+        """What to do if workers do not reach the place."""
         ...
 
     def has(self, digest: str) -> bool:
@@ -64,10 +74,15 @@ class PartFolder:
     """Parts in a folder of this machine, or one that all machines see."""
 
     place: Path
+    at_home: bool = False  # below home(), where the command has no output to keep them beside
 
     @property
     def shown(self) -> str:
         return str(self.place)
+
+    @property
+    def remedy(self) -> str:
+        return SHARED_HOME if self.at_home else SHARED_OUTPUT
 
     def has(self, digest: str) -> bool:
         return self._part(digest).is_file()
@@ -118,6 +133,10 @@ class PartsElsewhere:
 
         return shown(self.place)
 
+    @property
+    def remedy(self) -> str:
+        return REACHED
+
     def has(self, digest: str) -> bool:
         return f"{digest}{PART}" in self._known()
 
@@ -148,10 +167,10 @@ class PartsElsewhere:
         remove_below(self.place)
 
     def _known(self) -> set[str]:
-        from headstart.addresses.filesystems import listed_below
+        from headstart.addresses.filesystems import listed_if_there
 
         if self._names is None:
-            self._names = {name_of(one.address) for page in listed_below(self.place) for one in page}
+            self._names = {name_of(one.address) for page in listed_if_there(self.place) for one in page}
         return self._names
 
     def __getstate__(self) -> str:

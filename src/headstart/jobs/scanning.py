@@ -56,8 +56,9 @@ def scan_where_told(
     settings: TrainSettings,
     store: FeatureStore,
     progress: Progress = silent,
+    parts: Parts | None = None,
 ) -> Scan:
-    """The scan of every candidate at the place that the settings name; below home() is kept what workers have finished.
+    """The scan of every candidate at the place that the settings name; `parts`, or a folder of home(), keeps what is finished.
 
     Without features, as for the classic procedure, it is always here. Raises HeadstartError.
     """
@@ -65,7 +66,8 @@ def scan_where_told(
     if settings.workplace is None or frozen is None:
         extractor = frozen.extractor if frozen else None
         return scan(candidates, backbone.preprocess, extractor, store=store, workers=settings.workers, progress=progress)
-    return scan_at(settings.workplace, ScanTask.of(backbone, settings), backbone.preprocess.n_views, candidates, progress)
+    task = ScanTask.of(backbone, settings)
+    return scan_at(settings.workplace, task, backbone.preprocess.n_views, candidates, progress, parts=parts)
 
 
 def scan_at(
@@ -75,10 +77,13 @@ def scan_at(
     candidates: Sequence[Candidate],
     progress: Progress = silent,
     stage: str = STAGE,
+    parts: Parts | None = None,
 ) -> Scan:
-    """The scan of every candidate at a place, by a task with the rows of a scan; below home() is kept what is finished."""
-    paths, work = "\n".join([task.key, *(candidate.path for candidate in candidates)]), Work()
-    parts = PartFolder(home() / JOBS / sha256_of_bytes(paths.encode())[:32])
+    """The same by a task of workers whose rows are those of a scan, at a place."""
+    work = Work()
+    if parts is None:
+        paths = "\n".join([task.key, *(candidate.path for candidate in candidates)])
+        parts = PartFolder(home() / JOBS / sha256_of_bytes(paths.encode())[:32], at_home=True)
     found = collected(_rows_at(workplace, task, n_views, candidates, parts, progress, work, stage), len(candidates), work)
     parts.remove()
     return found

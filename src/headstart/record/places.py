@@ -1,39 +1,108 @@
-"""Where runs may be written: only an earlier run is ever replaced."""
+"""Where runs and audits may be written: only an earlier one of the same kind is ever replaced."""
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
+from headstart.addresses.address import address_in, joined, shown
+from headstart.addresses.targets import target_folder
 from headstart.errors import SettingsError
+from headstart.storage import AnyPath
 
 STATE, METRICS = "run.json", "metrics.json"
 
 
-def check_output(place: Path, *, overwrite: bool) -> None:
-    """Raises SettingsError if a run cannot be written to `place`."""
+@dataclass(frozen=True, slots=True)
+class FolderKind:
+    """A kind of folder with results, told by one of its files, whose keys are headstart's: other tools use such names too."""
+
+    name: str  # with its article
+    file: str
+    keys: frozenset[str]
+
+    def is_told_by(self, content: str | bytes) -> bool:
+        """Whether the content of the file is that of this kind of folder."""
+        try:
+            values = json.loads(content)
+        except ValueError:
+            return False
+        return isinstance(values, dict) and self.keys <= set(values)
+
+    def is_finished(self, folder: Path) -> bool:
+        """Whether a folder is of this kind."""
+        try:
+            return self.is_told_by((folder / self.file).read_bytes())
+        except OSError:
+            return False
+
+
+RUN = FolderKind("a run", METRICS, frozenset({"format", "strategy", "evaluation", "model"}))
+AUDIT = FolderKind("an audit", "findings.json", frozenset({"format", "counts", "findings"}))
+
+
+@contextmanager
+def results_folder(output: AnyPath | None, kind: FolderKind, *, overwrite: bool) -> Iterator[Path | None]:
+    """Yields where to write: `output`, or a place of this machine that is sent to the address when the block succeeds.
+
+    Raises SettingsError if something else is at the address, and HeadstartError if it cannot be sent.
+    """
+    address = None if output is None else address_in(str(output))
+    if address is None:
+        yield None if output is None else Path(output)
+        return
+    _check_address(address, kind, overwrite=overwrite)
+    with target_folder(address, kind.file) as place:
+        if kind.is_finished(place) and not overwrite:
+            raise SettingsError(
+                f"{kind.name} for {shown(address)} is complete, but was not sent",
+                hint=f"copy it there from {place}, or start again with --overwrite",
+            )
+        yield place
+
+
+def _check_address(address: str, kind: FolderKind, *, overwrite: bool) -> None:
+    from headstart.addresses.filesystems import listed_if_there, read_or_none
+
+    if not any(page for page in listed_if_there(address)):
+        return
+    if not kind.is_told_by(read_or_none(joined(address, kind.file)) or b""):
+        raise SettingsError(f"{shown(address)} exists and is not {kind.name}", hint="choose another --output")
+    if not overwrite:
+        raise SettingsError(f"{shown(address)} already exists", hint="choose another --output, or pass --overwrite")
+
+
+def check_output(place: Path, *, overwrite: bool, kind: FolderKind = RUN, named_as: str = "") -> None:
+    """Raises SettingsError if a run or an audit cannot be written to `place`, which the user may have named otherwise."""
     if place.exists():
-        if not (is_empty(place) or _is_finished_run(place)):
-            raise SettingsError(f"{place} exists and is not a run", hint="choose another --output")
+        if not (is_empty(place) or kind.is_finished(place)):
+            raise SettingsError(f"{place} exists and is not {kind.name}", hint="choose another --output")
         if not overwrite and any(place.iterdir()):
             raise SettingsError(f"{place} already exists", hint="choose another --output, or pass --overwrite")
+    if kind is not RUN:
+        return
     partial = partial_of(place)
-    if partial.exists() and not (is_empty(partial) or (partial / STATE).is_file() or _is_finished_run(partial)):
+    if partial.exists() and not (is_empty(partial) or (partial / STATE).is_file() or kind.is_finished(partial)):
         raise SettingsError(f"{partial}, where the run would be built, exists and is not a run", hint="choose another --output")
     if partial.exists() and not overwrite:
         raise SettingsError(
             f"there is an unfinished run at {partial}",
-            hint=f"resume it with --resume {place}, or start again with --overwrite",
+            hint=f"resume it with --resume {named_as or place}, or start again with --overwrite",
         )
 
 
-def check_outside(output: Path | None, *given: str | Path | None, option: str = "--output") -> None:
+def check_outside(output: AnyPath | None, *given: str | Path | None, option: str = "--output") -> None:
     """Raises SettingsError if `output` is inside a folder of images, where the next run would read it as an image or a class.
 
     Links are followed. What is given may also be a file or a name of the catalog: nothing is inside these.
     """
     for folder in given:
-        if output and folder and Path(folder).is_dir() and output.resolve().is_relative_to(Path(folder).resolve()):
+        if output and folder and _is_inside(output, folder):
+            address = address_in(str(output))
+            place = shown(address) if address else output
             raise SettingsError(
-                f"{output} would be inside {folder}, and the next run would read it as an image or a class",
+                f"{place} would be inside {folder}, and the next run would read it as an image or a class",
                 hint=f"choose another {option}, outside it",
             )
 
@@ -57,10 +126,8 @@ def is_empty(folder: Path) -> bool:
     return folder.is_dir() and not any(folder.iterdir())
 
 
-def _is_finished_run(folder: Path) -> bool:
-    """Whether the folder's metrics.json is headstart's; other tools also write files with this name."""
-    try:
-        metrics = json.loads((folder / METRICS).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return False
-    return isinstance(metrics, dict) and {"format", "strategy", "evaluation", "model"} <= set(metrics)
+def _is_inside(output: AnyPath, folder: str | Path) -> bool:
+    address, of_folder = address_in(str(output)), address_in(folder)
+    if address is not None or of_folder is not None:
+        return address is not None and of_folder is not None and joined(address, "").startswith(joined(of_folder, ""))
+    return Path(folder).is_dir() and Path(output).resolve().is_relative_to(Path(folder).resolve())

@@ -46,7 +46,7 @@ def write_run(folder: RunFolder, fitted: Fitted, progress: Progress, *, pictures
     folder.finish(interrupted=fitted.interrupted)
     progress("writing the run", 3, 3)
     work = fitted.scanned.work
-    return Trained(folder.place, account.reported, metrics.as_json(), metrics.notes, fitted.interrupted, work)
+    return Trained(Path(folder.named), account.reported, metrics.as_json(), metrics.notes, fitted.interrupted, work)
 
 
 def _drawn(folder: Path, fitted: Fitted, account: Account) -> Sequence[ReportFigure]:
@@ -82,8 +82,8 @@ def _metrics(folder: RunFolder, fitted: Fitted, account: Account, stages: dict[s
         seconds={"total": round(seconds_since_start(), 3)} | {stage: round(value, 3) for stage, value in stages.items()},
         peak_rss_mb=round(peak_rss_mb(), 1),
         interrupted=fitted.interrupted,
-        run=folder.place.as_posix(),
-        model=(folder.place / "model").as_posix(),
+        run=folder.named,
+        model=f"{folder.named}/model",
     )
 
 

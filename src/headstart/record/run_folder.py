@@ -50,7 +50,13 @@ class RunFolder:
 
     def __init__(self, place: Path, state: RunState, *, was_there: bool = False) -> None:
         self.place, self.state = place, state
+        self.address: str | None = None  # where the run is sent when it is finished
         self._was_there = was_there  # built by an earlier process: this one never removes it
+
+    @property
+    def named(self) -> str:
+        """The final place, as the user knows it."""
+        return self.address or self.place.as_posix()
 
     @property
     def partial(self) -> Path:

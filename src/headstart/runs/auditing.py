@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from headstart.addresses.address import address_in
 from headstart.artifact.audit_report import findings_of, write_audit
 from headstart.audit.checks import run_checks
 from headstart.audit.evidence import Evidence
@@ -20,10 +21,11 @@ from headstart.data.splits import fold_count
 from headstart.errors import DataError, explains_missing_packages
 from headstart.evaluation.probabilities import softmax
 from headstart.fitting.scanned import Scanned, scan_given
+from headstart.jobs.parts import parts_at
 from headstart.machine import peak_rss_mb, seconds_since_start
 from headstart.model.features import Work
 from headstart.progress import Progress, Tell, silent, untold
-from headstart.record.places import check_output, check_outside
+from headstart.record.places import AUDIT, check_output, check_outside, results_folder
 from headstart.settings import TrainSettings
 from headstart.storage import AnyPath, atomic_folder
 
@@ -65,19 +67,23 @@ def audit_images(
     not changed. Raises HeadstartError.
     """
     settings = settings or TrainSettings()
-    place = None if output is None else Path(output)
-    if place is not None:
-        check_output(place, overwrite=overwrite)
-        check_outside(place, os.fspath(data), settings.val, settings.test)
-    with open_given(os.fspath(data), settings, progress) as sources:
+    check_outside(output, os.fspath(data), settings.val, settings.test)
+    address = None if output is None else address_in(str(output))
+    parts = parts_at(f"{address}.parts") if address else None
+    with (
+        results_folder(output, AUDIT, overwrite=overwrite) as place,
+        open_given(os.fspath(data), settings, progress) as sources,
+    ):
+        if place is not None:
+            check_output(place, overwrite=overwrite or address is not None, kind=AUDIT)
         tell(classes_found(sources))
-        scanned = scan_given(sources, settings, progress, make_dataset=_dataset_as_it_is, compare_views=False)
+        scanned = scan_given(sources, settings, progress, make_dataset=_dataset_as_it_is, compare_views=False, parts=parts)
         checked = run_checks(gather_evidence(scanned, progress), progress=progress)
         dataset = scanned.dataset
         if place is not None:
             with atomic_folder(place) as folder:
                 write_audit(folder, dataset, checked, dataset.notes)
-    return Audited(dataset, checked, dataset.notes, place, scanned.work)
+    return Audited(dataset, checked, dataset.notes, None if output is None else Path(output), scanned.work)
 
 
 def gather_evidence(scanned: Scanned, progress: Progress = silent) -> Evidence:

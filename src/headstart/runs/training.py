@@ -3,10 +3,12 @@
 import os
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from headstart.addresses.address import address_in, shown
+from headstart.addresses.targets import target_folder
 from headstart.data.class_counts import classes_found
 from headstart.data.given import open_given
 from headstart.deadline import Deadline
@@ -14,9 +16,10 @@ from headstart.errors import SettingsError, explains_missing_packages
 from headstart.fitting.fit import fit
 from headstart.fitting.scanned import scan_given
 from headstart.fitting.strategy import choose
+from headstart.jobs.parts import parts_at
 from headstart.machine import process_rank
 from headstart.progress import Progress, Tell, silent, untold
-from headstart.record.places import check_output, check_outside
+from headstart.record.places import METRICS, RUN, check_output, check_outside, partial_of, results_folder
 from headstart.record.run_folder import DEFAULT_PARENT, RunFolder, new_run, resumed_run
 from headstart.record.trained import Trained
 from headstart.settings import TrainSettings
@@ -46,26 +49,28 @@ def train(
     """
     began, settings = time.perf_counter(), settings or TrainSettings()
     data = None if data is None else os.fspath(data)
-    place = None if output is None else Path(output)
     with ExitStack() as stack:
-        folder = None
+        folder, place, address = None, None, address_in(str(output or resume or ""))
         if resume is not None:
-            _check_resume(place)
-            folder = stack.enter_context(_abandoned_on_error(resumed_run(Path(resume), data, settings)))
+            _check_resume(output)
+            run = stack.enter_context(_resumed_place(resume))
+            folder = stack.enter_context(_abandoned_on_error(resumed_run(run, data, settings)))
             data, settings = folder.state.data, folder.state.settings
         elif data is None:
             raise SettingsError("there is no DATA to train on", hint="headstart train FOLDER")
         else:
-            _check_new(data, settings, place, overwrite=overwrite)
-            if process_rank() > 0:  # only the first process keeps its run
-                place = Path(stack.enter_context(TemporaryDirectory(prefix="headstart-"))) / "run"
+            _check_new(settings)
+            place = stack.enter_context(_new_place(output, overwrite=overwrite))
+            check_outside(output or DEFAULT_PARENT, data, settings.val, settings.test)
         sources = stack.enter_context(open_given(data, settings, progress, folder.state.labels_used if folder else None))
         tell(classes_found(sources))
         if folder is None:
             folder = new_run(data, settings, sources[0].name, place, overwrite=overwrite)
             stack.enter_context(_abandoned_on_error(folder))
+        folder.address = shown(address) if address else None
         with beside(_import_drawing if pictures else _import_writing, *([_import_torch] if settings.takes_steps else [])):
-            scanned = scan_given(sources, settings, progress, known_views=folder.state.views)
+            parts = parts_at(f"{address}.parts") if address else None
+            scanned = scan_given(sources, settings, progress, known_views=folder.state.views, parts=parts)
         folder.start(scanned)
         deadline = Deadline(settings.seconds_allowed, began)
         choice = folder.choice or choose(scanned, deadline, progress)
@@ -76,22 +81,52 @@ def train(
         return write_run(folder, fitted, progress, pictures=pictures)
 
 
-def _check_resume(output: Path | None) -> None:
+@contextmanager
+def _resumed_place(run: AnyPath) -> Iterator[Path]:
+    """Yields the folder of a run to resume; for one at an address a folder of this machine, which is sent in the end."""
+    address = address_in(str(run))
+    if address is None:
+        yield Path(run)
+        return
+    from headstart.addresses.fetched_folders import fetch_folder
+    from headstart.addresses.filesystems import NothingThereError
+
+    with target_folder(address, METRICS) as place:
+        if not (place.exists() or partial_of(place).exists()):
+            with suppress(NothingThereError):
+                fetch_folder(address, place)
+            if not place.exists():
+                raise SettingsError(f"there is no run at {shown(address)} to resume", hint="start a new run")
+        yield place
+
+
+def _check_resume(output: AnyPath | None) -> None:
     if os.environ.get("WORLD_SIZE", "1") != "1":
         raise SettingsError("a run can only be resumed in one process", hint="run it without torchrun: the steps are the same")
     if output is not None:
         raise SettingsError("--output and --resume cannot be combined", hint="a resumed run stays where it is")
 
 
-def _check_new(data: str, settings: TrainSettings, output: Path | None, *, overwrite: bool) -> None:
-    """Raises SettingsError for what can be checked before any work is done."""
+def _check_new(settings: TrainSettings) -> None:
+    """Raises SettingsError for settings that several processes cannot have."""
     if settings.strategy == "auto" and os.environ.get("WORLD_SIZE", "1") != "1":
         raise SettingsError("--strategy auto needs a single process", hint="under torchrun, name the strategy")
     if settings.time_budget is not None and os.environ.get("WORLD_SIZE", "1") != "1":
         raise SettingsError("--time-budget needs a single process", hint="under torchrun, leave it out")
-    if output is not None and process_rank() == 0:
-        check_output(output, overwrite=overwrite)
-    check_outside(output or DEFAULT_PARENT, data, settings.val, settings.test)
+
+
+@contextmanager
+def _new_place(output: AnyPath | None, *, overwrite: bool) -> Iterator[Path | None]:
+    """Yields the place of a new run; None if it gets a number. Raises SettingsError if it cannot be there."""
+    if process_rank() > 0:  # only the first process keeps its run
+        with TemporaryDirectory(prefix="headstart-") as folder:
+            yield Path(folder) / "run"
+        return
+    with results_folder(output, RUN, overwrite=overwrite) as place:
+        if place is not None:
+            address = address_in(str(output))
+            check_output(place, overwrite=overwrite, named_as=shown(address) if address else "")
+        yield place
 
 
 @contextmanager

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from headstart.apps.console import EXIT_CHECK_FAILED, as_argument, command, note, print_json, progress_bars, say
+from headstart.apps.console import EXIT_CHECK_FAILED, as_argument, as_named, command, note, print_json, progress_bars, say
 from headstart.apps.options import (
     DEFAULT,
     Backbone,
@@ -109,5 +109,7 @@ def _tell(audited: "Audited") -> None:
     if clean:
         say(f"  nothing found: {', '.join(clean)}")
     if audited.output is not None:
-        say(f"  pictures  {audited.output / 'audit.html'}")
-        say(f"  next      look through {as_argument(audited.output / 'exclude.csv')}, then pass it to train --exclude")
+        say(f"  pictures  {as_named(audited.output / 'audit.html')}")
+        say(
+            f"  next      look through {as_argument(as_named(audited.output / 'exclude.csv'))}, then pass it to train --exclude"
+        )

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from headstart.apps.console import check_target, command, note, note_skipped, progress_bars, say
+from headstart.apps.console import as_named, check_target, command, note, note_skipped, progress_bars, say
 from headstart.apps.options import (
     DEFAULT,
     Backbone,
@@ -22,7 +22,6 @@ from headstart.apps.options import (
     Workers,
     settings_of,
 )
-from headstart.data.remote_file import image_file
 
 
 @command
@@ -62,4 +61,4 @@ def embed(
         return
     note_skipped(embedded.skipped)
     note(embedded.work.sentence())
-    say(f"{image_file(output)}: {embedded.n_images} images")
+    say(f"{as_named(output)}: {embedded.n_images} images")

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from headstart.apps.console import EXIT_INTERRUPTED, as_argument, command, note, print_json, progress_bars, say
+from headstart.apps.console import EXIT_INTERRUPTED, as_argument, as_named, command, note, print_json, progress_bars, say
 from headstart.apps.options import (
     DEFAULT,
     AugmentOption,
@@ -135,7 +135,7 @@ def _tell(trained: "Trained", *, as_json: bool, quiet: bool) -> None:
         skipped = trained.metrics["images"]["skipped"]
         if skipped:
             files = "1 file was" if skipped == 1 else f"{skipped} files were"
-            note(f"{files} skipped; {trained.run / 'skipped.csv'} says why")
+            note(f"{files} skipped; {as_named(trained.run / 'skipped.csv')} says why")
     if as_json:
         print_json(trained.metrics)
     elif not quiet:
@@ -144,6 +144,6 @@ def _tell(trained: "Trained", *, as_json: bool, quiet: bool) -> None:
             say(f"  {trained.metrics['cross_validation']['sentence']}")
         if trained.evaluation.is_uneven:
             say(f"  {trained.uneven}")
-        say(f"  report  {trained.run / 'report.html'}")
-        say(f"  model   {trained.model}")
-        say(f"  next    headstart predict {as_argument(trained.run)} IMAGE...")
+        say(f"  report  {as_named(trained.run / 'report.html')}")
+        say(f"  model   {as_named(trained.model)}")
+        say(f"  next    headstart predict {as_argument(as_named(trained.run))} IMAGE...")

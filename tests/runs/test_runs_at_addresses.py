@@ -1,0 +1,87 @@
+"""Runs whose place is an address: what is unfinished is resumed by the address, from here or from there."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import headstart
+from headstart.addresses.filesystems import read, remove_below
+from headstart.errors import SettingsError
+from headstart.model import finetune
+from headstart.record.trained import Trained
+from headstart.settings import TrainSettings
+from headstart.storage import sha256_of_bytes, sha256_of_file
+from runs.conftest import CLASSES
+
+fsspec = pytest.importorskip("fsspec")
+PLACE = "memory://runs/one"
+
+
+@pytest.fixture(autouse=True)
+def storage() -> Iterator[None]:
+    """The store in memory is empty before and after."""
+    remove_below("memory://runs")
+    yield
+    remove_below("memory://runs")
+
+
+@pytest.fixture
+def train(draw_classes: Callable[..., Path], settings: Callable[..., TrainSettings]) -> Callable[..., Trained]:
+    """Fine-tunes for two epochs."""
+    data = draw_classes(dict.fromkeys(CLASSES, 8))
+
+    def call(**given: Any) -> Trained:
+        return headstart.train(None if "resume" in given else data, settings(strategy="finetune", epochs=2), **given)
+
+    return call
+
+
+def files_there() -> set[str]:
+    return {name.removeprefix("/runs/one/") for name in fsspec.filesystem("memory").find("/runs")}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("error", [KeyboardInterrupt, MemoryError])
+def test_an_unfinished_run_is_resumed_by_its_address(
+    train: Callable[..., Trained], tmp_path: Path, own_home: Path, monkeypatch: pytest.MonkeyPatch, error: type[BaseException]
+) -> None:
+    """What Ctrl-C interrupted is sent with its checkpoints, what failed stays here; both end as an undisturbed run does."""
+    undisturbed = train(output=tmp_path / "run")
+    save = finetune._Loop.save
+    monkeypatch.setattr(finetune._Loop, "save", ends_after(save, error))
+    if error is KeyboardInterrupt:
+        assert train(output=PLACE).interrupted
+        assert {"run.json", "metrics.json", "checkpoints/run/state.json"} < files_there()
+        assert not list((own_home / "outgoing").iterdir())
+    else:
+        with pytest.raises(error):
+            train(output=PLACE)
+        assert not files_there()
+        with pytest.raises(SettingsError, match="there is an unfinished run at") as caught:
+            train(output=PLACE)
+        assert f"--resume {PLACE}," in caught.value.hint
+    monkeypatch.setattr(finetune._Loop, "save", save)
+    resumed = train(resume=PLACE)
+    assert (resumed.interrupted, resumed.metrics["run"]) == (False, PLACE)
+    assert not {name for name in files_there() if name.startswith(("run.json", "checkpoints"))}
+    assert sha256_of_bytes(read(f"{PLACE}/model/weights.safetensors")) == sha256_of_file(
+        undisturbed.model / "weights.safetensors"
+    )
+    assert not list((own_home / "outgoing").iterdir())
+
+
+def ends_after(save: Callable[..., None], error: type[BaseException]) -> Callable[..., None]:
+    """Saves a checkpoint, and then raises the error, the first time."""
+
+    def save_and_end(self: finetune._Loop, *given: object) -> None:
+        save(self, *given)
+        raise error
+
+    return save_and_end
+
+
+def test_there_must_be_a_run_to_resume(train: Callable[..., Trained]) -> None:
+    with pytest.raises(SettingsError, match=f"there is no run at {PLACE} to resume"):
+        train(resume=PLACE)
