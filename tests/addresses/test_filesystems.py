@@ -50,6 +50,23 @@ def test_an_object_is_read_and_what_is_not_there_is_said(storage):
         list(listed_below("s3://no-such-bucket/a"))
 
 
+def test_an_object_whose_size_is_known_is_one_request(storage, monkeypatch):
+    """Nothing is asked before it, and an object that has grown or shrunk since is noticed."""
+    address, asked, ask = storage.put("set/one.bin", b"12345"), [], s3fs.S3FileSystem._call_s3
+
+    def noted(self, method, *given, **more):
+        asked.append(method)
+        return ask(self, method, *given, **more)
+
+    monkeypatch.setattr(s3fs.S3FileSystem, "_call_s3", noted)
+    assert read(address, 5) == b"12345"
+    assert asked == ["get_object"]
+    monkeypatch.setattr(filesystems, "with_retries", lambda request, _: request())
+    for size in (4, 6):
+        with pytest.raises(TimeoutError, match="of . bytes came"):
+            read(address, size)
+
+
 def test_files_go_there_and_back(storage, tmp_path):
     (tmp_path / "a").write_bytes(b"content")
     put(tmp_path / "a", "s3://photos/new/a")

@@ -251,7 +251,8 @@ def test_find_images(tmp_path: Path) -> None:
     folder = make(tmp_path / "f", "10.jpg", "2.jpg", "a/b/c.jpg", ".hidden/x.jpg", "Thumbs.db")
     archive = zipped(folder, tmp_path / "f.zip")
     with ExitStack() as stack:
-        found, left_out = find_images(stack, [tmp_path / "missing.jpg", folder, archive, folder / "2.jpg"])
+        images = find_images(stack, [tmp_path / "missing.jpg", folder, archive, folder / "2.jpg"])
+        found, left_out = images.candidates, images.skipped
         names = ["2.jpg", "10.jpg", "a/b/c.jpg"]
         assert [candidate.path for candidate in found] == [
             str(tmp_path / "missing.jpg"),

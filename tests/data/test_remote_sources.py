@@ -115,8 +115,8 @@ def test_predict_finds_images_folders_and_lists_there(storage: ObjectStorage, tm
     here = folder_of_shapes(tmp_path / "set")
     there = storage.put_folder(here, "sets/predict")
     with ExitStack() as stack:
-        one, left_out = find_images(stack, [Path(f"{there}/train/circles/1.png")])
-        assert [c.path for c in one] == [f"{there}/train/circles/1.png"] and not left_out
+        one = find_images(stack, [Path(f"{there}/train/circles/1.png")])
+        assert [c.path for c in one.candidates] == [f"{there}/train/circles/1.png"] and not one.skipped
         inputs = open_inputs(stack, [Path(f"{there}/val")], [])
         assert [c.path.removeprefix(there) for c in inputs.found] == [
             "/val/circles/1.png",

@@ -108,7 +108,7 @@ class _Places:
         if not is_archive(archive):
             return {}
         try:
-            members, _ = find_images(self.stack, [archive])
+            members = find_images(self.stack, [archive]).candidates
         except DataError:  # it can no longer be opened: its images are not found
             return {}
         return {member.path.removeprefix(f"{printable(str(archive))}!"): member for member in members}

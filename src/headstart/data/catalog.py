@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
 
 from headstart.addresses.address import address_in
 from headstart.data.archives import is_archive, unpack
@@ -16,6 +17,9 @@ from headstart.download import download
 from headstart.errors import DataError, DownloadError, did_you_mean
 from headstart.progress import Progress, silent
 from headstart.storage import home, replace_folder
+
+if TYPE_CHECKING:
+    from headstart.data.listing import Ahead
 
 HYMENOPTERA_URL = "https://download.pytorch.org/tutorial/hymenoptera_data.zip"
 # What the zip must hold: split and class -> number of files. The zip's own checksums cover every byte of them.
@@ -28,14 +32,22 @@ NAMES = {
 
 @contextmanager
 def open_data(
-    data: str | Path, reading: Reading = AS_IT_IS, *, offline: bool = False, progress: Progress = silent
+    data: str | Path,
+    reading: Reading = AS_IT_IS,
+    *,
+    offline: bool = False,
+    progress: Progress = silent,
+    ahead: "Ahead | None" = None,
 ) -> Iterator[Sources]:
-    """The sources of DATA: of a path if it exists, else of a name in the catalog. Raises DataError."""
+    """The sources of DATA: of a path if it exists, else of a name in the catalog.
+
+    Of very many images at an address, `ahead` works on them while they are listed. Raises DataError.
+    """
     address = None if Path(data).exists() else address_in(data)
     if address is not None:
         from headstart.data.remote_sources import open_address
 
-        with open_address(address, reading, progress) as sources:
+        with open_address(address, reading, progress, ahead) as sources:
             yield sources
     elif Path(data).exists() or str(data) not in NAMES:
         if not Path(data).exists() and not Path(data).suffix and len(Path(data).parts) == 1:

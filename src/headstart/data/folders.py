@@ -65,10 +65,15 @@ def layout_of(data: PurePath, tree: Folders) -> Layout:
     return reader.layout
 
 
+def named_split_folders(data: PurePath, tree: Folders) -> dict[PurePath, str]:
+    """The folders that are called like splits."""
+    looks = Looks(tree)
+    return {path: split for path, split in looks.named_splits(looks.folders(data)).items() if split != UNLABELLED}
+
+
 def unlabelled_layout(data: PurePath, tree: Tree) -> Layout:
     """What a folder without class folders means: images that nobody has labelled yet, perhaps in train, val and test."""
-    looks = Looks(tree)
-    splits = {path: split for path, split in looks.named_splits(looks.folders(data)).items() if split != UNLABELLED}
+    splits = named_split_folders(data, tree)
     files = [path for path in tree.files_below(data) if path.suffix.lower() not in DOCUMENT_ENDINGS]
     split_of = {path: next((split for folder, split in splits.items() if path.is_relative_to(folder)), None) for path in files}
     if "train" not in splits.values() and all(split_of.values()):  # a folder called test alone is no split

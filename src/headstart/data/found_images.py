@@ -1,7 +1,8 @@
 """The files that people name who have images: alone, in folders and archives, at addresses."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -10,22 +11,36 @@ from headstart.addresses.address import address_in
 from headstart.data.archives import ZipMember, is_archive, is_zip, open_zip, unpack
 from headstart.data.sources import Candidate, Skipped, natural_order, printable
 from headstart.data.walking import files_below, is_hidden
+from headstart.progress import Progress, silent
 
 
-def find_images(stack: ExitStack, paths: Iterable[Path]) -> tuple[list[Candidate], list[Skipped]]:
-    """The files among `paths`, in folders and in archives, without hidden ones; and the members of archives that are not read.
+@dataclass(frozen=True, slots=True)
+class FoundImages:
+    """What was found."""
 
-    Zip archives stay open, and others stay unpacked, until `stack` closes. A path that does not exist is a candidate too:
-    reading it gives the reason.
+    candidates: list[Candidate] = field(default_factory=list)
+    skipped: list[Skipped] = field(default_factory=list)  # members of archives that are not read
+    coming: list[Iterator[Candidate]] = field(default_factory=list)  # of folders at addresses that memory should not hold
+
+
+def find_images(stack: ExitStack, paths: Iterable[Path], progress: Progress = silent) -> FoundImages:
+    """The files among `paths`, in folders, archives and at addresses, without hidden ones.
+
+    Zip archives stay open, others stay unpacked, and long listings go on, until `stack` closes. A path that does not exist is a
+    candidate too: reading it gives the reason.
     """
-    candidates: list[Candidate] = []
-    skipped: list[Skipped] = []
+    found = FoundImages()
+    candidates, skipped = found.candidates, found.skipped
     for path in paths:
         address = address_in(path)
         if address is not None and not path.exists():
             from headstart.data.remote_sources import candidates_at
 
-            candidates += candidates_at(address)
+            at_address = stack.enter_context(candidates_at(address, progress))
+            if isinstance(at_address, list):
+                candidates += at_address
+            else:
+                found.coming.append(at_address)
         elif path.is_dir():
             candidates += (Candidate(printable(str(file)), file) for file in files_below(path))
         elif is_archive(path):
@@ -36,7 +51,7 @@ def find_images(stack: ExitStack, paths: Iterable[Path]) -> tuple[list[Candidate
                 skipped.append(Skipped(printable(str(path)), "an archive without files"))
         else:
             candidates.append(Candidate(printable(str(path)), path))
-    return candidates, skipped
+    return found
 
 
 def _zip_candidates(stack: ExitStack, archive: Path) -> tuple[list[Candidate], list[tuple[str, str]]]:

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from headstart.data.catalog import open_data
 from headstart.data.exclusions import without_excluded
@@ -15,19 +16,29 @@ from headstart.errors import DataError, SettingsError
 from headstart.progress import Progress, silent
 from headstart.settings import TrainSettings
 
+if TYPE_CHECKING:
+    from headstart.data.listing import Ahead
+
 
 @contextmanager
 def open_given(
-    data: str | Path, settings: TrainSettings, progress: Progress = silent, labels_as_of: LabelsUsed | None = None
+    data: str | Path,
+    settings: TrainSettings,
+    progress: Progress = silent,
+    labels_as_of: LabelsUsed | None = None,
+    *,
+    labels_are_optional: bool = False,
+    ahead: "Ahead | None" = None,
 ) -> Iterator[list[Sources]]:
     """DATA first, then the val and test images of the settings; open while the block runs.
 
     The labels are those of the project of the settings, if there is one, and as they were at `labels_as_of`, if that is given.
+    Of very many images at an address, `ahead` works on those of DATA while they are listed.
     Raises DataError if a split is given twice.
     """
     with ExitStack() as stack:
-        reading = Reading.of(settings)
-        main = stack.enter_context(open_data(data, reading, offline=settings.offline, progress=progress))
+        reading = replace(Reading.of(settings), labels_are_optional=labels_are_optional)
+        main = stack.enter_context(open_data(data, reading, offline=settings.offline, progress=progress, ahead=ahead))
         sources = [main]
         for split, given in (("val", settings.val), ("test", settings.test)):
             if given is None:

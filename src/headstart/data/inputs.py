@@ -39,7 +39,7 @@ class PathList:
 
 @dataclass(frozen=True, slots=True)
 class Inputs:
-    """Files to predict, in order: those that were found, then those of the lists, which are read only once."""
+    """Files to predict, in order: those that were found, then those of long listings and lists, which are read only once."""
 
     found: list[Candidate]
     listed: Iterator[Candidate]
@@ -73,15 +73,17 @@ def open_inputs(stack: ExitStack, paths: Sequence[Path], lists: Sequence[PathLis
 
     Waits for the first path of the lists if nothing else was found. Raises DataError if there is no file at all.
     """
-    found, left_out = find_images(stack, paths)
-    listed: Iterator[Candidate] = (_candidate(path) for path_list in lists for path in _paths_in(path_list))
+    images = find_images(stack, paths)
+    found, left_out = images.candidates, images.skipped
+    of_lists = (_candidate(path) for path_list in lists for path in _paths_in(path_list))
+    listed: Iterator[Candidate] = chain(*images.coming, of_lists)
     if not found:
         first = next(listed, None)
         if first is None:
             names = ", ".join([*map(str, paths), *(path_list.name for path_list in lists)])
             raise DataError(f"there is no file in {names}", hint="give images, or folders that contain images")
         listed = chain([first], listed)
-    known = all(path_list.total for path_list in lists)
+    known = not images.coming and all(path_list.total for path_list in lists)
     total = len(found) + len(left_out) + sum(path_list.total for path_list in lists) if known else 0
     return Inputs(found, listed, total, left_out)
 

@@ -4,13 +4,16 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import PurePath, PurePosixPath
+from typing import TYPE_CHECKING
 
 from headstart.addresses.address import joined, shown
-from headstart.addresses.filesystems import Listed
 from headstart.data.remote_file import ImageFile, RemoteFile
 from headstart.data.sources import in_natural_order, printable
 from headstart.data.trees import Below
 from headstart.data.walking import IMAGE_ENDINGS, is_hidden_name, may_be_image
+
+if TYPE_CHECKING:
+    from headstart.addresses.filesystems import Listed
 
 ROOT = PurePosixPath(".")
 
@@ -31,7 +34,7 @@ class ListedTree:
     _folders: dict[PurePosixPath, _Folder]
 
     @classmethod
-    def of(cls, address: str, listed: Iterable[Listed]) -> "ListedTree":
+    def of(cls, address: str, listed: "Iterable[Listed]") -> "ListedTree":
         """The tree of what was listed, without what is hidden."""
         folders = {ROOT: _Folder()}
         start = joined(address, "")

@@ -5,26 +5,27 @@ is finished; until then, who starts the same again goes on with it.
 """
 
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path, PurePath, PurePosixPath
-from typing import overload
+from typing import TYPE_CHECKING
 
-import numpy as np
 import pyarrow
 import pyarrow.parquet
 
 from headstart.addresses.address import joined, shown
-from headstart.addresses.filesystems import Listed
 from headstart.data.listed_tree import ROOT, is_left_out, path_of
 from headstart.data.remote_file import RemoteFile
-from headstart.data.sources import Candidate, in_natural_order, printable
+from headstart.data.sources import in_natural_order, printable
 from headstart.data.trees import Below
 from headstart.data.walking import may_be_image
 from headstart.storage import atomic_write
 
-ROWS = 50_000  # of a file
+if TYPE_CHECKING:
+    from headstart.addresses.filesystems import Listed
+
+ROWS = 20_000  # of a file
 END = "complete"  # a file whose presence says so
 SCHEMA = pyarrow.schema(
     [
@@ -34,7 +35,6 @@ SCHEMA = pyarrow.schema(
         ("version", pyarrow.string()),
     ]
 )
-Meaning = Callable[[PurePosixPath], tuple[str | None, str | None] | None]  # of a folder: label, split; None: not used
 
 
 @dataclass(slots=True)
@@ -54,6 +54,7 @@ class LongListing:
     address: str
     folders: dict[PurePosixPath, _Counts] = field(default_factory=dict)
     n_parts: int = 0
+    n_listed: int = 0  # objects that are not hidden
     last: str = ""  # the address of the last object
 
     @classmethod
@@ -79,16 +80,11 @@ class LongListing:
         return (self.place / END).is_file()
 
     @property
-    def n_listed(self) -> int:
-        """How many objects are listed."""
-        return sum(counts.files for counts in self.folders.values())
-
-    @property
     def written_at(self) -> float:
         """When everything was listed, in seconds since 1970."""
         return (self.place / END).stat().st_mtime
 
-    def add(self, listed: Iterable[Listed]) -> Iterator[int]:
+    def add(self, listed: "Iterable[Listed]") -> Iterator[int]:
         """Writes what comes next in the listing; yields the number of objects after each file."""
         source = iter(listed)
         while rows := list(islice(source, ROWS)):
@@ -97,8 +93,8 @@ class LongListing:
             table = _table([(folder + slash, name, one) for (folder, slash, name), one in zip(keys, rows, strict=True)])
             with atomic_write(self._part(self.n_parts)) as aside:
                 pyarrow.parquet.write_table(table, aside)
-            self.n_parts += 1
             self._count(table)
+            self.n_parts += 1
             yield self.n_listed
 
     def end(self) -> None:
@@ -109,6 +105,25 @@ class LongListing:
     def remove(self) -> None:
         """Removes the files."""
         shutil.rmtree(self.place, ignore_errors=True)
+
+    def files(self, number: int) -> Iterator[tuple[PurePosixPath, RemoteFile]]:
+        """Yields what a file of the listing names: each with the folder that it is in."""
+        columns = (column.to_pylist() for column in self._read(number).columns)
+        for folder, name, size, version in zip(*columns, strict=True):
+            yield path_of(folder), RemoteFile(self._start + folder + name, size, version)
+
+    def n_in_folders(self, number: int) -> Iterator[tuple[PurePosixPath, int]]:
+        """Yields the folders that a file of the listing names, with how many of its files are in each."""
+        for folder, names in _by_folder(self._read(number)):
+            yield path_of(folder), len(names)
+
+    def folder_of(self, file: RemoteFile) -> PurePosixPath:
+        """The folder that a file of the listing is in."""
+        return path_of(file.address.removeprefix(self._start).rpartition("/")[0])
+
+    def n_below(self, folder: PurePath) -> int:
+        """How many files are below a folder."""
+        return sum(counts.files for path, counts in self.folders.items() if path.is_relative_to(folder))
 
     # What folders mean is found out from their names.
 
@@ -138,6 +153,7 @@ class LongListing:
         return pyarrow.parquet.read_table(self._part(number), memory_map=False)
 
     def _count(self, table: pyarrow.Table) -> None:
+        self.n_listed += table.num_rows
         for folder, names in _by_folder(table):
             counts = self._known(path_of(folder))
             counts.files += len(names)
@@ -151,59 +167,7 @@ class LongListing:
         return self.folders[folder]
 
 
-@dataclass(slots=True)
-class ListedCandidates(Sequence[Candidate]):
-    """The candidates of a listing, read as they are needed."""
-
-    listing: LongListing
-    meaning: Meaning
-    _ends: np.ndarray = field(init=False)  # (n_parts,) int64: candidates up to the end of each file
-    _open: tuple[int, list[Candidate]] = (-1, [])  # the file that was read last
-
-    def __post_init__(self) -> None:
-        counts = [self._count(number) for number in range(self.listing.n_parts)]
-        self._ends = np.cumsum(counts, dtype=np.int64)
-
-    def __len__(self) -> int:
-        return int(self._ends[-1]) if len(self._ends) else 0
-
-    @overload
-    def __getitem__(self, wanted: int) -> Candidate: ...
-    @overload
-    def __getitem__(self, wanted: slice) -> Sequence[Candidate]: ...
-    def __getitem__(self, wanted: int | slice) -> Candidate | Sequence[Candidate]:
-        if isinstance(wanted, slice):
-            return [self[row] for row in range(*wanted.indices(len(self)))]
-        row = wanted + len(self) if wanted < 0 else wanted
-        if not 0 <= row < len(self):
-            raise IndexError(wanted)
-        part = int(np.searchsorted(self._ends, row, side="right"))
-        return self._candidates(part)[row - (int(self._ends[part - 1]) if part else 0)]
-
-    def __iter__(self) -> Iterator[Candidate]:
-        for part in range(len(self._ends)):
-            yield from self._candidates(part)
-
-    def _count(self, number: int) -> int:
-        by_folder = _by_folder(self.listing._read(number))
-        return sum(len(names) for folder, names in by_folder if self.meaning(path_of(folder)) is not None)
-
-    def _candidates(self, number: int) -> list[Candidate]:
-        if self._open[0] != number:
-            self._open = (number, list(self._read(number)))
-        return self._open[1]
-
-    def _read(self, number: int) -> Iterator[Candidate]:
-        table = self.listing._read(number)
-        columns = (table.column(name).to_pylist() for name in SCHEMA.names)
-        for folder, name, size, version in zip(*columns, strict=True):
-            meaning = self.meaning(path_of(folder))
-            if meaning is not None:
-                file = RemoteFile(self.listing._start + folder + name, size, version)
-                yield Candidate(printable(str(file)), file, *meaning)
-
-
-def _table(rows: Iterable[tuple[str, str, Listed]]) -> pyarrow.Table:
+def _table(rows: "Iterable[tuple[str, str, Listed]]") -> pyarrow.Table:
     """A row for each object, whose key was parted after its last slash; without what is hidden."""
     kept = [(folder, name, one) for folder, name, one in rows if not is_left_out(folder, name)]
     columns = [

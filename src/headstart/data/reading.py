@@ -14,6 +14,12 @@ class Reading:
     label_column: str | None = None
     join_case: bool = False  # whether spellings of a class are one
     with_unlabelled: bool = False  # whether images without a label are candidates too: people label them in a project
+    labels_are_optional: bool = False  # whether data without any labels is images without labels: they are not needed
+
+    @property
+    def takes_no_labels(self) -> bool:
+        """Whether data without any labels is good enough."""
+        return self.with_unlabelled or self.labels_are_optional
 
     @classmethod
     def of(cls, settings: TrainSettings) -> Self:

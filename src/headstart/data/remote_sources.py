@@ -7,11 +7,11 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from headstart.addresses.address import folder_of, name_of, shown
-from headstart.addresses.filesystems import about, fetch, listed_below
+from headstart.addresses.filesystems import about, fetch
 from headstart.data.archives import ENDINGS
-from headstart.data.listed_tree import ROOT, ListedTree
-from headstart.data.listing import listing_of, sources_of_long
-from headstart.data.long_listing import LongListing
+from headstart.data.growing_listing import GrowingListing
+from headstart.data.listed_tree import ROOT
+from headstart.data.listing import Ahead, FilesAhead, listing_of, sources_of_long
 from headstart.data.opening import open_sources
 from headstart.data.reading import Reading
 from headstart.data.remote_file import RemoteFile
@@ -25,10 +25,11 @@ from headstart.progress import Progress, silent
 
 
 @contextmanager
-def open_address(address: str, reading: Reading, progress: Progress = silent) -> Iterator[Sources]:
+def open_address(address: str, reading: Reading, progress: Progress = silent, ahead: Ahead | None = None) -> Iterator[Sources]:
     """The sources at an address; a table or an archive is fetched, images are read where they are.
 
-    Raises DataError if there is nothing, or no data set.
+    If there are very many images, `ahead` works on them before it is known what they mean. Raises DataError if there is
+    nothing, or no data set.
     """
     name = name_of(address)
     if name.lower().endswith((*TABLE_ENDINGS, *ENDINGS)):
@@ -41,14 +42,9 @@ def open_address(address: str, reading: Reading, progress: Progress = silent) ->
             with open_sources(copy, reading) as sources:
                 yield _renamed(sources, str(copy), shown(address))
         return
-    with listing_of(address, progress) as listing:
-        if isinstance(listing, LongListing):
-            try:
-                found = sources_of_long(name, listing, reading)
-            except DataError:
-                listing.remove()  # who puts the folders in order wants them listed anew
-                raise
-            yield found
+    with listing_of(address, progress, is_ahead=ahead is not None) as listing:
+        if isinstance(listing, GrowingListing):
+            yield _sources_of_growing(name, listing, reading, ahead)
             return
         if not any(listing.files_below(ROOT)):
             what = "is a file, but neither a table nor an archive" if about(address) else "holds no files"
@@ -56,11 +52,35 @@ def open_address(address: str, reading: Reading, progress: Progress = silent) ->
         yield tree_sources(name, listing, ROOT, reading)[0]
 
 
-def candidates_at(address: str) -> list[Candidate]:
-    """The image that an address names, or the files below it if it is a folder. Raises HeadstartError."""
-    tree = ListedTree.of(address, (one for page in listed_below(address) for one in page))
-    files = [tree.file_of(path) for path in tree.files_below(ROOT)] or [RemoteFile(address)]
-    return [Candidate(printable(str(file)), file) for file in files]
+def _sources_of_growing(name: str, listing: GrowingListing, reading: Reading, ahead: Ahead | None) -> Sources:
+    long = listing.listing
+
+    def judge() -> Sources:
+        try:
+            return sources_of_long(name, long, reading)
+        except DataError:
+            long.remove()  # who puts the folders in order wants them listed anew
+            raise
+
+    if ahead is None:
+        return judge()
+    files = FilesAhead(listing, judge)
+    ahead(files)
+    return files.sources or judge()
+
+
+@contextmanager
+def candidates_at(address: str, progress: Progress = silent) -> Iterator[list[Candidate] | Iterator[Candidate]]:
+    """The image that an address names, or the files below it if it is a folder; of very many the files as they are listed.
+
+    Raises HeadstartError.
+    """
+    with listing_of(address, progress, is_ahead=True) as listing:
+        if isinstance(listing, GrowingListing):
+            yield listing.files()
+            return
+        files = [listing.file_of(path) for path in listing.files_below(ROOT)] or [RemoteFile(address)]
+        yield [Candidate(printable(str(file)), file) for file in files]
 
 
 def _renamed(sources: Sources, copy: str, address: str) -> Sources:

@@ -23,11 +23,11 @@ LABEL_NAMES = (("label",), ("class", "class_name", "label_name", "category", "ta
 def path_and_label(table: TextTable, reading: Reading) -> tuple[int, int | None]:
     """The places of the columns with the paths and the labels. Raises DataError if one is missing, or two could be meant.
 
-    With `with_unlabelled` there may be no labels: None.
+    Where no labels are needed there may be none: None.
     """
     path = _place(table, reading.path_column, PATH_NAMES, "--path-column")
     label = _place(table, reading.label_column, LABEL_NAMES, "--label-column")
-    if path is not None and (label is not None or reading.with_unlabelled):
+    if path is not None and (label is not None or reading.takes_no_labels):
         return path, label
     missing = [name for name, place in (("path", path), ("label", label)) if place is None]
     if any(PurePath(name).suffix.lower() in IMAGE_ENDINGS for name in table.names):

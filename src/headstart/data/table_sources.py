@@ -32,7 +32,7 @@ def table_sources(file: Path, files: TableFiles, reading: Reading = AS_IT_IS) ->
     table = read_table(file)
     rows = _rows(table, reading)
     notes: list[str] = []
-    rows = rows if reading.with_unlabelled else _with_labels(file, rows, notes)
+    rows = rows if reading.takes_no_labels else _with_labels(file, rows, notes)
     named = [row for row in rows if row.given]
     unsaid = [row.given for row in named if row.split is None]
     if unsaid and len(unsaid) < len(named):
@@ -75,7 +75,7 @@ def names_images(file: Path, shown: ShownPaths, reading: Reading = AS_IT_IS) -> 
     """Whether a table has the columns of a data set, and one of its first paths is a file."""
     try:
         table = read_table(file)
-        place, _ = path_and_label(table, replace(reading, with_unlabelled=False))
+        place, _ = path_and_label(table, replace(reading, with_unlabelled=False, labels_are_optional=False))
         given = [cell for cell in table.cells(place)[:N_TRIED] if cell]
         FilesOfTable(file, shown).start(given)
     except DataError:

@@ -24,7 +24,7 @@ def tree_sources(name: str, tree: Tree, root: PurePath, reading: Reading) -> tup
             candidates.append(Candidate(tree.shown(file), tree.file_of(file), found.label, found.split))
         if len(candidates) == n_before:
             empty.append((found.split or "", found.label))
-    if reading.with_unlabelled:
+    if reading.with_unlabelled or (reading.labels_are_optional and not layout.classes):
         candidates += _without_label(layout, tree)
     else:
         _leave_out_unlabelled(layout, tree)
@@ -34,11 +34,11 @@ def tree_sources(name: str, tree: Tree, root: PurePath, reading: Reading) -> tup
 
 
 def _layout(tree: Tree, root: PurePath, reading: Reading) -> Layout:
-    """What the folder means; with `with_unlabelled` it may also have no classes yet, or one that only holds all images."""
+    """What the folder means; it may have no classes if no labels are needed, and with `with_unlabelled` one that holds all."""
     try:
         layout = layout_of(root, tree)
     except NoClassFoldersError:
-        unlabelled = unlabelled_layout(root, tree) if reading.with_unlabelled else Layout()
+        unlabelled = unlabelled_layout(root, tree) if reading.takes_no_labels else Layout()
         if not unlabelled.loose:
             raise
         return unlabelled

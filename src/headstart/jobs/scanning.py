@@ -2,7 +2,9 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import closing
+from typing import TYPE_CHECKING
 
+from headstart.data.listed_candidates import ListedCandidates
 from headstart.data.sources import Candidate, Skipped
 from headstart.jobs.crew import Task
 from headstart.jobs.crews import results_at
@@ -17,6 +19,10 @@ from headstart.settings import TrainSettings
 from headstart.storage import home, sha256_of_bytes
 from headstart.workplace import workplace_of
 
+if TYPE_CHECKING:
+    from headstart.data.listing import FilesAhead
+
+MERGING = "writing"  # the stage in which finished parts become rows
 JOBS = "jobs"  # the folder of home() with the parts of jobs that have no output of their own to keep them beside
 
 
@@ -31,10 +37,14 @@ def scanned_rows(
 ) -> Iterator[ScannedImage | Skipped]:
     """Yields the rows of `scan_rows`, with the features of a backbone, one by one in the order of the candidates.
 
-    They have the same bits wherever they are computed. `parts` keeps what workers elsewhere have finished, so the same call
-    after a crash goes on; the caller removes it when what it makes of the rows is written. Raises HeadstartError.
+    They have the same bits wherever they are computed. `parts` keeps what workers elsewhere have finished, and what was
+    computed of a long listing, so the same call after a crash goes on; the caller removes it when what it makes of the rows is
+    written. Raises HeadstartError.
     """
     assert backbone.frozen is not None
+    if isinstance(candidates, ListedCandidates):
+        yield from _rows_of_long(candidates, ScanTask.of(backbone, settings), parts, progress, settings.workers)
+        return
     if settings.workplace is not None:
         task, n_views = ScanTask.of(backbone, settings), backbone.preprocess.n_views
         yield from _rows_at(settings.workplace, task, n_views, candidates, parts, progress, work)
@@ -48,6 +58,28 @@ def scanned_rows(
         progress=progress,
         work=work,
     )
+
+
+def scan_ahead(
+    files: "FilesAhead", backbone: Backbone, settings: TrainSettings, parts: Parts, *, progress: Progress = silent, work: Work
+) -> None:
+    """Computes the parts of a long listing while it goes on, in its order; `scanned_rows` finds them. Raises HeadstartError."""
+    place = None if settings.workplace is None else workplace_of(settings.workplace)
+    results = results_at(
+        place,
+        ScanTask.of(backbone, settings),
+        files,
+        parts,
+        total=0,
+        stage=STAGE,
+        progress=progress,
+        work=work,
+        n_threads=settings.workers,
+        is_wanted=files.may_be_used,
+    )
+    with closing(results):
+        for _ in results:
+            pass  # each part has been read once: it is where it is looked for
 
 
 def scan_where_told(
@@ -104,3 +136,30 @@ def _rows_at(
     with closing(results):
         for shard, table in results:
             yield from rows_of(table, shard.candidates, n_views)
+
+
+def _rows_of_long(
+    candidates: ListedCandidates, task: ScanTask, parts: Parts, progress: Progress, n_threads: int | None
+) -> Iterator[ScannedImage | Skipped]:
+    """The rows of the candidates of a long listing, from the parts of all its files; what is missing is computed here."""
+
+    def is_used(file: Candidate) -> bool:
+        return candidates.of_file(file) is not None
+
+    results = results_at(
+        None,
+        task,
+        candidates.files(),
+        parts,
+        total=0,
+        stage=MERGING,
+        progress=progress,
+        work=Work(),
+        n_threads=n_threads,
+        is_wanted=is_used,
+    )
+    with closing(results):
+        for shard, table in results:
+            used = [(row, found) for row, file in enumerate(shard.candidates) if (found := candidates.of_file(file))]
+            rows, its_candidates = zip(*used, strict=True)
+            yield from rows_of(table.take(list(rows)), its_candidates, task.preprocess.n_views)

@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from headstart.addresses.targets import target_file
@@ -12,7 +13,7 @@ from headstart.data.given import open_given
 from headstart.data.sources import Skipped
 from headstart.errors import DataError, explains_missing_packages
 from headstart.jobs.parts import parts_at
-from headstart.jobs.scanning import scanned_rows
+from headstart.jobs.scanning import scan_ahead, scanned_rows
 from headstart.locks import locked
 from headstart.model.features import ScannedImage, Work
 from headstart.model.pretrained import open_backbone
@@ -36,8 +37,9 @@ class Embedded:
 def embed(data: AnyPath, output: AnyPath, settings: TrainSettings | None = None, *, progress: Progress = silent) -> Embedded:
     """Streams the path, label, split and feature vector of every readable image of DATA to a Parquet file.
 
-    Only the settings for backbone, weights, image size, precision, device, workers and the place of the work are used. What
-    workers at another place have finished is kept beside the output until it is written. Raises HeadstartError.
+    DATA needs no labels. Only the settings for backbone, weights, image size, precision, device, workers and the place of the
+    work are used. What workers at another place have finished, and what was computed of a long listing, is kept beside the
+    output until it is written. Raises HeadstartError.
     """
     settings = settings or TrainSettings()
     check_outside(Path(output), os.fspath(data))
@@ -46,11 +48,9 @@ def embed(data: AnyPath, output: AnyPath, settings: TrainSettings | None = None,
     work, parts = Work(), parts_at(f"{os.fspath(output)}.parts")
     skipped: list[Skipped] = []
     only = settings.model_copy(update={"val": None, "test": None})
-    with (
-        open_given(os.fspath(data), only, progress) as (sources,),
-        target_file(output) as file,
-        _written_alone(file),
-    ):
+    ahead = partial(scan_ahead, backbone=backbone, settings=settings, parts=parts, progress=progress, work=work)
+    given = open_given(os.fspath(data), only, progress, labels_are_optional=True, ahead=ahead)
+    with given as (sources,), target_file(output) as file, _written_alone(file):
         skipped += sources.skipped
         rows = scanned_rows(sources.candidates, backbone, settings, parts, progress=progress, work=work)
 
@@ -66,8 +66,7 @@ def embed(data: AnyPath, output: AnyPath, settings: TrainSettings | None = None,
             file.unlink()
             reason = f"; the first error: {skipped[0].path}: {skipped[0].reason}" if skipped else ""
             raise DataError(f"{sources.name} has no image that can be read{reason}", hint="use JPEG, PNG, WebP, BMP or TIFF")
-    if settings.workplace is not None:
-        parts.remove()
+    parts.remove()
     return Embedded(Path(output), n_images, tuple(skipped), work)
 
 
