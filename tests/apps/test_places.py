@@ -222,6 +222,28 @@ def test_a_run_that_cannot_be_sent_is_kept(
     assert Path(told.err.strip().rpartition(" from ")[2]).is_file()
 
 
+def test_every_output_is_sent_or_refused(headstart: Command, saved_run: SavedRun, here: Path) -> None:
+    """No command takes an address for a folder of this machine."""
+    fsspec = pytest.importorskip("fsspec")
+    data = saved_run.data / "val"
+    for ask in (
+        ["preview", saved_run.data, "--output", "memory://sent/preview.png"],
+        ["predict", saved_run.run, data, "--grid", "memory://sent/grid.png", "--output", "memory://sent/answers.csv"],
+        ["predict", saved_run.run, data, "--explain", "memory://sent/page.html"],
+    ):
+        told = headstart(*ask)
+        assert told.code == 0, told.err
+    assert "memory://sent/page.html" in told.err
+    assert len(fsspec.filesystem("memory").find("/sent")) == 4
+    for ask in (
+        ["export", saved_run.run, "--output", "memory://sent/exported"],
+        ["demo", "--output", "memory://sent/run"],
+        ["studio", data, "--project", "memory://sent/labels", "--no-browser"],
+    ):
+        assert_explained(headstart(*ask), "cannot be an address: memory://sent/")
+    assert not list(here.iterdir())
+
+
 def test_an_audit_at_an_address(headstart: Command, tiny_weights: Path, saved_run: SavedRun, storage: ObjectStorage) -> None:
     """Its files are there; only an audit is replaced."""
     tiny = ["--backbone", TINY, "--weights", tiny_weights]

@@ -72,6 +72,13 @@ def as_named(path: Path) -> str:
     return str(path) if address is None else shown(address)
 
 
+def check_here(place: Path | None, option: str) -> None:
+    """Raises SettingsError for an address where a folder of this machine is needed."""
+    address = None if place is None else address_in(place)
+    if address is not None:
+        raise SettingsError(f"{option} cannot be an address: {shown(address)}", hint="name a folder of this machine")
+
+
 def check_target(
     target: Path | None,
     inputs: "Iterable[ImageFile]" = (),

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from headstart.apps.console import as_argument, command, note, progress_bars, say
+from headstart.apps.console import as_argument, check_here, command, note, progress_bars, say
 from headstart.data.catalog import NAMES, find_hymenoptera, open_data
 from headstart.errors import DataError
 from headstart.progress import Progress
@@ -29,6 +29,7 @@ def demo(
 
       headstart demo
     """
+    check_here(output, "--output")
     from headstart.runs.training import train
 
     with progress_bars() as progress:

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from headstart.apps.console import as_argument, command, note, print_json, progress_bars, say
+from headstart.apps.console import as_argument, check_here, command, note, print_json, progress_bars, say
 from headstart.artifact.run_images import class_roots
 from headstart.model.exported import ExportFormat, ExportPrecision
 from headstart.record.places import check_outside
@@ -35,6 +35,7 @@ def export(
     """
     from headstart.artifact.export import export_model
 
+    check_here(output, "--output")
     check_outside(output, *class_roots(model))
     with progress_bars(quiet=json) as progress:
         exported = export_model(model, output, format=format, precision=precision, overwrite=overwrite, progress=progress)

@@ -16,7 +16,7 @@ from headstart.addresses.address import address_in
 from headstart.addresses.targets import target_file
 from headstart.apps.answers.partial import answer_file, is_own
 from headstart.apps.answers.rows import AnswerLog, Columns, Format, TextRows
-from headstart.apps.console import EXIT_ERROR, check_target, command, note, output_file, progress_bars
+from headstart.apps.console import EXIT_ERROR, as_named, check_target, command, note, output_file, progress_bars
 from headstart.apps.options import workplace_named
 from headstart.artifact.bundle import find_bundle
 from headstart.artifact.manifest import MANIFEST
@@ -283,15 +283,17 @@ def _show(
 ) -> None:
     """Draws the grid and writes the page of explanations, where they are asked for."""
     if grid is not None:
-        _draw(grid, [_tile(candidate, prediction, predictor) for candidate, prediction in shown], n_read)
+        with target_file(grid) as place:
+            _draw(place, [_tile(candidate, prediction, predictor) for candidate, prediction in shown], n_read)
     if explain is None or explainer is None:
         return
     from headstart.artifact.explained import explained, write_explained
 
     pictures = [explained(candidate.read(), prediction, explainer) for candidate, prediction in shown]
-    write_explained(explain, pictures, n_read)
+    with target_file(explain) as place:
+        write_explained(place, pictures, n_read)
     first = f": the first {len(shown)} of {n_read} images" if len(shown) < n_read else ""
-    note(f"where the answers come from is in {explain}{first}")
+    note(f"where the answers come from is in {as_named(explain)}{first}")
 
 
 def _draw(grid: Path, tiles: "list[Tile]", n_read: int) -> None:

@@ -6,7 +6,8 @@ from typing import Annotated
 
 import typer
 
-from headstart.apps.console import check_target, command, note, say
+from headstart.addresses.targets import target_file
+from headstart.apps.console import as_named, check_target, command, note, say
 from headstart.apps.options import DEFAULT, LabelColumn, PathColumn, setting
 from headstart.data.catalog import open_data
 from headstart.data.given import check_columns
@@ -52,10 +53,11 @@ def preview(
         inputs: list[ImageFile] = [image_file(data), *(candidate.file for candidate in sources.candidates)]
         check_target(file, inputs, overwrite=overwrite, endings=[".png"])
         check_outside(file, data)
-        skipped = _draw(file, sources, augment, recipe, images, seed)
+        with target_file(file) as place:
+            skipped = _draw(place, sources, augment, recipe, images, seed)
     for entry in skipped:
         note(f"skipped {entry.path}: {entry.reason}")
-    say(str(file))
+    say(as_named(file))
 
 
 def _free_name() -> Path:

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from headstart.apps.console import command, say
+from headstart.apps.console import check_here, command, say
 from headstart.apps.doors import Host, TokenFile, address_of, note_if_open, token_in
 from headstart.data.wording import counted
 from headstart.errors import explains_missing_packages
@@ -60,6 +60,7 @@ def studio(
     """
     settings = TrainSettings.of(effort="quick", backbone=backbone, weights=weights, offline=offline)
     doors = _Doors(host, port, token_in(token_file), opens_browser=not no_browser)
+    check_here(project, "--project")
     _studio(data, project, settings, doors)
 
 
