@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import threading
+from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
@@ -12,6 +13,7 @@ import pytest
 from conftest import wait_until
 
 from headstart.errors import HeadstartError, HeadstartWarning
+from headstart.jobs.parts import PartFolder
 from jobs.counted_tasks import Reading
 
 TEXTS = [f"text {number}" for number in range(96)]  # six shards of 16
@@ -45,6 +47,22 @@ def test_a_damaged_part_is_computed_again(desk):
     part.write_bytes(content)
     assert desk.run(TEXTS) == TEXTS
     assert sum(desk.times_computed().values()) == 96 + 16
+
+
+@dataclass(frozen=True)
+class OwnDisk(PartFolder):
+    """A folder that a worker finds on a disk of its own."""
+
+    def __reduce__(self) -> tuple[type[PartFolder], tuple[Path]]:
+        return PartFolder, (self.place / "of the worker",)
+
+
+@pytest.mark.parametrize(("at_home", "hint"), [(False, "put the --output on a disk"), (True, "set HEADSTART_HOME to a folder")])
+def test_workers_that_write_to_a_disk_of_their_own_are_an_error(desk, monkeypatch, at_home, hint):
+    monkeypatch.setattr(type(desk), "parts", property(lambda self: OwnDisk(self.place / "parts", at_home)))
+    with pytest.raises(HeadstartError, match=r"what workers wrote to .*parts is not there, or damaged") as caught:
+        desk.run(TEXTS[:32])
+    assert hint in caught.value.hint
 
 
 def test_killed_workers_cost_one_shard_each(desk):

@@ -98,6 +98,8 @@ class PartFolder:
     def read(self, digest: str, n_rows: int) -> pyarrow.Table | None:
         part = self._part(digest)
         try:
+            if not part.is_file() and self.place.is_dir():
+                list(self.place.iterdir())  # a shared disk remembers that it was not there, until its folder is read anew
             with part.open("rb") as file:
                 table = _read(file, n_rows)
         except FileNotFoundError:
