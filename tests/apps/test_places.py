@@ -272,6 +272,27 @@ def test_evaluate_and_compare_elsewhere(headstart: Command, saved_run: SavedRun,
     assert not list((own_home / "jobs").iterdir())
 
 
+def test_tables_and_lists_at_an_address(
+    headstart: Command, tiny_weights: Path, saved_run: SavedRun, here: Path, storage: ObjectStorage
+) -> None:
+    """What --exclude and --files-from name there is used as from a disk: paths as shown, or beside the table."""
+    there = storage.put_folder(saved_run.data, "excluding")
+    first, second, *_ = sorted(storage.keys("excluding/train"))
+    beside = second.removeprefix("excluding/")
+    table = storage.put("excluding/left out.csv", f"path,reason\ns3://photos/{first},old\n{beside},blurred\n".encode())
+    asked = ["train", there, "--backbone", TINY, "--weights", tiny_weights, "--strategy", "probe", "--exclude"]
+    told = headstart(*asked, table, "--output", here / "run")
+    assert told.code == 0, told.err
+    skipped = (here / "run" / "skipped.csv").read_text()
+    assert f"s3://photos/{first},excluded: old" in skipped and f"s3://photos/{second},excluded: blurred" in skipped
+    assert_explained(headstart(*asked, "s3://photos/none.csv"), "there is nothing at s3://photos/none.csv")
+    paths = [f"s3://photos/{first}", f"s3://photos/{second}"]
+    listed = storage.put("lists/some.txt", "\n".join(paths).encode())
+    answers = [headstart("predict", saved_run.run, *ask, "--format", "csv") for ask in (["--files-from", listed], paths)]
+    assert answers[0].out == answers[1].out and answers[0].code == 0
+    assert_explained(headstart("predict", saved_run.run, "--files-from", "s3://photos/none.txt"), "there is nothing at")
+
+
 def test_a_model_elsewhere_answers_as_it_does_here(
     headstart: Command, saved_run: SavedRun, here: Path, storage: ObjectStorage
 ) -> None:
@@ -281,7 +302,9 @@ def test_a_model_elsewhere_answers_as_it_does_here(
     answers = [headstart("predict", model, *asked) for model in (saved_run.run, there, f"{there}/model")]
     assert {answer.code for answer in answers} == {0}
     assert len({answer.out for answer in answers}) == 1
-    assert headstart("verify", there).code == 0
+    assert headstart("verify", there).out.endswith(f"{there} is intact\n")
+    assert json.loads(headstart("verify", there, "--json").out)["model"] == there
+    assert json.loads(headstart("evaluate", there, saved_run.data, "--split", "val", "--json").out)["model"] == there
     assert_explained(headstart("predict", "s3://photos/models", *asked), "there is no model at s3://photos/models")
 
 

@@ -43,3 +43,11 @@ def shown(address: str) -> str:
     """The address without a password, a key or a signature, for messages and files."""
     protocol, _, rest = address.partition("://")
     return f"{protocol}://{USER.sub('', SIGNED.sub('', rest))}"
+
+
+def shown_place(given: str | PurePath) -> str:
+    """A path of this machine or an address, for messages and files; with forward slashes on every platform."""
+    address = address_in(given)
+    if address is not None:
+        return shown(address)
+    return given.as_posix() if isinstance(given, PurePath) else given

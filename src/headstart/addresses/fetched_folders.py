@@ -1,22 +1,33 @@
-"""Folders at an address, such as a model, as copies on this machine for as long as the process lives."""
+"""What is at an address as copies on this machine: a folder, such as a model, or a file, such as a table."""
 
 import atexit
 import shutil
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 
-from headstart.addresses.address import joined
+from headstart.addresses.address import joined, name_of
 from headstart.addresses.filesystems import fetch, listed_below
 
 
 @cache
 def copied_folder(address: str) -> Path:
-    """A copy of all files below an address. Raises HeadstartError."""
+    """A copy of all files below an address, for as long as the process lives. Raises HeadstartError."""
     folder = Path(tempfile.mkdtemp(prefix="headstart-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     fetch_folder(address, folder)
     return folder
+
+
+@contextmanager
+def copied_file(address: str) -> Iterator[Path]:
+    """A copy of a file, with its name, while the block runs. Raises HeadstartError."""
+    with tempfile.TemporaryDirectory(prefix="headstart-") as folder:
+        copy = Path(folder) / name_of(address)
+        fetch(address, copy)
+        yield copy
 
 
 def fetch_folder(address: str, folder: Path) -> None:

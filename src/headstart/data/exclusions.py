@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from headstart.addresses.address import address_in, folder_of, joined, shown
 from headstart.data.sources import Candidate, Skipped, Sources
 from headstart.data.tables import read_table
 from headstart.errors import DataError, HeadstartWarning
@@ -13,16 +14,27 @@ from headstart.errors import DataError, HeadstartWarning
 def without_excluded(sources: Sequence[Sources], table: Path) -> list[Sources]:
     """The sources without the files that `table` names; these are listed as skipped, with the table's reasons.
 
-    A path is either as shown (in skipped.csv, findings.csv), or relative to the current folder or the table's folder. Warns
-    about paths that are not files of the data. Raises DataError if none of them is, or if there is no column path.
+    A path is either as shown (in skipped.csv, findings.csv), or relative to the current folder or the table's folder. The table
+    may be at an address. Warns about paths that are not files of the data. Raises DataError if none of them is, or if there is
+    no column path.
     """
-    columns = read_table(table)
+    address = address_in(table)
+    if address is None:
+        columns = read_table(table)
+    else:
+        from headstart.addresses.fetched_folders import copied_file
+
+        with copied_file(address) as copy:
+            columns = read_table(copy)
+    name = str(table) if address is None else shown(address)
     paths, given_reasons = columns.column("path"), columns.column("reason")
     if paths is None:
-        raise DataError(f"{table} has no column path", hint="headstart audit DATA --output DIR writes such a table")
+        raise DataError(f"{name} has no column path", hint="headstart audit DATA --output DIR writes such a table")
     named = zip(paths, given_reasons or [""] * len(paths), strict=True)
     reasons = {path: reason or "no reason given" for path, reason in named if path}
     by_file = {str((base / path).resolve()): path for path in reasons for base in (table.parent, Path.cwd())}
+    if address is not None:
+        by_file |= {shown(joined(folder_of(address), path)): path for path in reasons}
     used: set[str] = set()
 
     def name_of(candidate: Candidate | Skipped) -> str | None:
@@ -44,12 +56,12 @@ def without_excluded(sources: Sequence[Sources], table: Path) -> list[Sources]:
     unknown = [path for path in reasons if path not in used]
     if reasons and not used:
         raise DataError(
-            f"no path in {table} is a file of the data, of {len(reasons)}; the first is {unknown[0]}",
+            f"no path in {name} is a file of the data, of {len(reasons)}; the first is {unknown[0]}",
             hint="write the paths as headstart shows them for this DATA",
         )
     if unknown:
         warnings.warn(
-            f"paths in {table} that are not files of the data: {len(unknown)}; the first is {unknown[0]}",
+            f"paths in {name} that are not files of the data: {len(unknown)}; the first is {unknown[0]}",
             HeadstartWarning,
             stacklevel=2,
         )

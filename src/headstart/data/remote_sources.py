@@ -3,11 +3,10 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from headstart.addresses.address import folder_of, name_of, shown
-from headstart.addresses.filesystems import about, fetch
+from headstart.addresses.fetched_folders import copied_file
+from headstart.addresses.filesystems import about
 from headstart.data.archives import ENDINGS
 from headstart.data.growing_listing import GrowingListing
 from headstart.data.listed_tree import ROOT
@@ -33,9 +32,7 @@ def open_address(address: str, reading: Reading, progress: Progress = silent, ah
     """
     name = name_of(address)
     if name.lower().endswith((*TABLE_ENDINGS, *ENDINGS)):
-        with TemporaryDirectory(prefix="headstart-") as folder:
-            copy = Path(folder) / name
-            fetch(address, copy)
+        with copied_file(address) as copy:
             if name.lower().endswith(tuple(TABLE_ENDINGS)):
                 yield table_sources(copy, FilesAtAddress(folder_of(address)), reading)
                 return

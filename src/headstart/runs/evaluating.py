@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from headstart.addresses.address import shown_place
 from headstart.artifact.manifest import Manifest
 from headstart.artifact.predictor import Predictor
 from headstart.data.catalog import open_data
@@ -192,7 +193,7 @@ def _metrics(
         peak_rss_mb=round(peak_rss_mb(), 1),
         interrupted=False,
         run=None,
-        model=model.as_posix(),
+        model=shown_place(model),
     )
 
 

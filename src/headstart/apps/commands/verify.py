@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from headstart.addresses.address import shown_place
 from headstart.apps.console import command, note, print_json, say
 
 
@@ -38,6 +39,6 @@ def verify(
     if extra:
         note(f"not part of the model: {', '.join(extra)}")
     if json:
-        print_json({"format": 1, "model": model.as_posix(), "checks": passed, "extra_files": list(extra)})
+        print_json({"format": 1, "model": shown_place(model), "checks": passed, "extra_files": list(extra)})
         return
-    say(f"{model} is intact")
+    say(f"{shown_place(model)} is intact")
