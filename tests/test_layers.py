@@ -65,7 +65,7 @@ TORCH = (
 ROOMS = {  # outside package -> the only modules that may import it
     "cleanlab": ("audit.labels",),
     "fsspec": ("addresses.filesystems",),
-    "ray": ("jobs.ray_crew", "jobs.ray_cluster"),
+    "ray": ("jobs.ray_crew", "jobs.ray_cluster", "jobs.ray_training"),
     "fastapi": ("apps.serving.", "apps.http.", "apps.studio."),
     "filelock": ("locks",),
     "prometheus_client": ("apps.serving.counters",),
@@ -120,7 +120,7 @@ ROOMS = {  # outside package -> the only modules that may import it
 }
 HEAVY = ("torch", "torchvision", "timm")
 # What shows or does training is imported where it is called.
-LOADS_HEAVY = {*TORCH, "artifact.preview", "fitting.finetune_fit", "model.batches"}
+LOADS_HEAVY = {*TORCH, "artifact.preview", "fitting.finetune_fit", "fitting.cluster_training", "model.batches"}
 MAX_FILE, MAX_FUNCTION, MAX_MEDIAN_FILE = 400, 50, 119  # lines
 # These alone may be longer, up to this many lines; the lists may only shrink.
 LONG_FILES: dict[str, int] = {}

@@ -22,14 +22,19 @@ def has_cuda() -> bool:
     return driver.cuInit(0) == 0 and driver.cuDeviceGetCount(ctypes.byref(n_devices)) == 0 and n_devices.value > 0
 
 
+def n_processes() -> int:
+    """How many processes torchrun started for one training run; 1 without torchrun."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
+
+
 def process_rank() -> int:
     """The rank of this process among those that torchrun started for one training run; 0 without torchrun."""
-    return int(os.environ.get("RANK", "0")) if os.environ.get("WORLD_SIZE", "1") != "1" else 0
+    return int(os.environ.get("RANK", "0")) if n_processes() > 1 else 0
 
 
 def local_rank() -> int:
     """The rank of this process among those that torchrun started on this machine, and its GPU's number; 0 without torchrun."""
-    return int(os.environ.get("LOCAL_RANK", "0")) if os.environ.get("WORLD_SIZE", "1") != "1" else 0
+    return int(os.environ.get("LOCAL_RANK", "0")) if n_processes() > 1 else 0
 
 
 def seconds_since_start() -> float:

@@ -93,7 +93,8 @@ class TrainSettings(Schema):
         None,
         exclude=True,  # it changes nothing in the result, and may be an address in somebody's network
         description="Or where images are read and their features computed: local:4 is in so many processes of this machine, "
-        "ray or ray:ADDRESS on a Ray cluster. May be given twice, with a library and a place.",
+        "ray or ray:ADDRESS on a Ray cluster, where --strategy finetune also trains. May be given twice, with a library and a "
+        "place.",
     )
     device: str = Field("auto", min_length=1, description="auto, cpu, cuda, cuda:1, mps ...")
     workers: int | None = Field(None, ge=1, le=256, description="Number of threads that decode images.")
@@ -175,6 +176,11 @@ class TrainSettings(Schema):
     def takes_steps(self) -> bool:
         """Whether the network is trained in gradient steps, instead of a head being fitted."""
         return self.strategy == "finetune" or self.recipe == "tutorial"
+
+    @property
+    def is_on_ray(self) -> bool:
+        """Whether a Ray cluster computes."""
+        return self.workplace is not None and workplace_of(self.workplace).kind == "ray"
 
     @property
     def folds_and_repeats(self) -> tuple[int, int]:

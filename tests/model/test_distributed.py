@@ -11,11 +11,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import safetensors.numpy
-from conftest import TINY
+from conftest import COLOURS, SIGNALS_ITSELF, TINY
 
 import headstart
-from headstart.errors import SettingsError
+from headstart.errors import SettingsError, TrainingError
 from headstart.model.distributed import World, current_world
+from headstart.storage import sha256_of_file
 
 SCRIPT = """
 import json, sys
@@ -30,9 +31,14 @@ from headstart.recipes import RunFacts, plan_for
 from headstart.settings import TrainSettings
 
 weights, target = sys.argv[1:]
-network = pretrained_network(find_backbone("timm/test_resnet"), WeightsFile(Path(weights), "0" * 64, "test"))
-network.preprocess = network.preprocess.at_size(64)
-network.set_random_head(3, seed=0)
+
+def new_network():
+    network = pretrained_network(find_backbone("timm/test_resnet"), WeightsFile(Path(weights), "0" * 64, "test"))
+    network.preprocess = network.preprocess.at_size(64)
+    network.set_random_head(3, seed=0)
+    return network
+
+network = new_network()
 rng = np.random.default_rng(0)
 pixels = rng.integers(0, 256, (21, 72, 72, 3), dtype=np.uint8)  # batches of 4, the last of one image
 labels = np.arange(21) % 3
@@ -73,24 +79,88 @@ def test_two_processes_train_what_one_does(tiny_weights: Path, tmp_path: Path) -
         assert row["val_accuracy"] == other_row["val_accuracy"]
 
 
+INTERRUPTED = """
+from headstart.model.distributed import joined_world
+
+def second_epoch(stage, done, total):
+    if stage.startswith("epoch 2"):
+        raise InterruptedError
+
+def trained(folder, progress=lambda *step: None):
+    own, val = new_network(), HeldOutImages(pixels[:6, None, :64, :64], labels[:6])
+    tuned = fine_tune(own, TrainingImages(pixels, labels), val, plan, checkpoints=folder, progress=progress)
+    return own.state(), [row.as_json() | {"seconds": 0} for row in tuned.history]
+
+with joined_world() as world:
+    whole, interrupted = (Path(f"{target}-{name}-{world.rank}") for name in ("whole", "interrupted"))
+    expected, history = trained(whole)
+    try:
+        trained(interrupted, second_epoch)
+    except InterruptedError:
+        resumed, resumed_history = trained(interrupted)
+    same = history == resumed_history and all(bool((resumed[name] == expected[name]).all()) for name in expected)
+    Path(f"{target}-{world.rank}.json").write_text(json.dumps([same, interrupted.exists()]))
+"""
+
+
+@pytest.mark.slow
+def test_three_processes_resume_where_they_were(tiny_weights: Path, tmp_path: Path) -> None:
+    """Interrupted in the second epoch and resumed, they have the same bits as otherwise; only the first keeps checkpoints.
+
+    With more than two processes it makes a difference in which order gradients are added up.
+    """
+    begin = SCRIPT.split("tuned =")[0]
+    (tmp_path / "train.py").write_text(begin + INTERRUPTED)
+    command = [sys.executable, *TORCHRUN[:-1], "3", str(tmp_path / "train.py"), str(tiny_weights), str(tmp_path / "found")]
+    ran = subprocess.run(command, capture_output=True, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"}, check=False)
+    assert ran.returncode == 0, ran.stderr
+    found = [json.loads((tmp_path / f"found-{rank}.json").read_text()) for rank in range(3)]
+    assert found == [[True, True], [True, False], [True, False]]
+
+
 @pytest.mark.slow
 def test_the_command_under_torchrun(
-    tiny_weights: Path, draw_classes: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    draw_classes: Callable[..., Path], tiny_weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """`torchrun -m headstart train` leaves one run and prints one JSON object; a resume is refused there."""
-    data = draw_classes({"circles": 9, "squares": 9})
-    options = ["--strategy", "finetune", "--epochs", "1", "--backbone", TINY, "--weights", str(tiny_weights), "--json"]
-    run = tmp_path / "runs here" / "r"
+    """`torchrun -m headstart train` leaves one run and prints one JSON object. A run that was killed is resumed by as many
+    processes, of which only the first needs to see its folder, and has the weights of one that was not.
+    """
+    monkeypatch.setitem(COLOURS, "squares", COLOURS["circles"])  # so that there is something to train
+    data = draw_classes({"circles": 12, "squares": 12}, seed=4)
+    options = ["--strategy", "finetune", "--epochs", "3", "--backbone", TINY, "--weights", str(tiny_weights)]
+    new = ["train", str(data), *options, "--image-size", "64", "--batch-size", "4", "--json", "--output"]
+    whole, killed = tmp_path / "runs here" / "whole", tmp_path / "runs here" / "killed"
     environment = os.environ | {"OMP_NUM_THREADS": "1", "TMPDIR": str(tmp_path)}
-    command = [sys.executable, *TORCHRUN, "-m", "headstart", "train", str(data), *options, "--output", str(run)]
-    ran = subprocess.run(command, capture_output=True, text=True, env=environment)
+
+    def torchrun(*arguments: str) -> "subprocess.CompletedProcess[str]":
+        command = [sys.executable, *TORCHRUN, *arguments]
+        return subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+
+    ran = torchrun("-m", "headstart", *new, str(whole))
     assert ran.returncode == 0, ran.stderr
-    assert json.loads(ran.stdout)["run"] == run.as_posix()
-    assert [path.name for path in run.parent.iterdir()] == ["r"]
-    monkeypatch.setenv("WORLD_SIZE", "2")
-    monkeypatch.setenv("RANK", "0")
-    with pytest.raises(SettingsError, match="can only be resumed in one process"):
-        headstart.train(None, resume=run)
+    metrics = json.loads(ran.stdout)
+    assert metrics["run"] == whole.as_posix()
+    assert metrics["best_epoch"] > 0  # trained weights are compared below
+    assert [path.name for path in whole.parent.iterdir()] == ["whole"]
+
+    (tmp_path / "killed.py").write_text(SIGNALS_ITSELF)
+    second_checkpoint = ["SIGKILL", "os.rename", str(Path("killed.partial", "checkpoints", "run", "state.json")), "2"]
+    assert torchrun(str(tmp_path / "killed.py"), *second_checkpoint, *new, str(killed)).returncode != 0
+    assert not killed.exists()
+    with pytest.raises(TrainingError, match=r"was begun in 2 processes .* not in 1") as caught:
+        headstart.train(None, resume=killed)
+    assert "torchrun --nproc-per-node 2" in caught.value.hint
+
+    ran = torchrun("-m", "headstart", "train", "--resume", str(killed), "--json")
+    assert ran.returncode == 0, ran.stderr
+    assert json.loads(ran.stdout)["run"] == killed.as_posix()
+    assert sorted(path.name for path in whole.parent.iterdir()) == ["killed", "whole"]
+    assert weights_of(killed) == weights_of(whole)
+
+
+def weights_of(run: Path) -> str:
+    """The digest of a run's weights."""
+    return sha256_of_file(run / "model" / "weights.safetensors")
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 5])

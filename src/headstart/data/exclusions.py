@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from headstart.addresses.address import address_in, folder_of, joined, shown
+from headstart.addresses.address import address_in, folder_of, joined, shown, shown_place
 from headstart.data.sources import Candidate, Skipped, Sources
 from headstart.data.tables import read_table
 from headstart.errors import DataError, HeadstartWarning
@@ -18,23 +18,8 @@ def without_excluded(sources: Sequence[Sources], table: Path) -> list[Sources]:
     may be at an address. Warns about paths that are not files of the data. Raises DataError if none of them is, or if there is
     no column path.
     """
-    address = address_in(table)
-    if address is None:
-        columns = read_table(table)
-    else:
-        from headstart.addresses.fetched_folders import copied_file
-
-        with copied_file(address) as copy:
-            columns = read_table(copy)
-    name = str(table) if address is None else shown(address)
-    paths, given_reasons = columns.column("path"), columns.column("reason")
-    if paths is None:
-        raise DataError(f"{name} has no column path", hint="headstart audit DATA --output DIR writes such a table")
-    named = zip(paths, given_reasons or [""] * len(paths), strict=True)
-    reasons = {path: reason or "no reason given" for path, reason in named if path}
-    by_file = {str((base / path).resolve()): path for path in reasons for base in (table.parent, Path.cwd())}
-    if address is not None:
-        by_file |= {shown(joined(folder_of(address), path)): path for path in reasons}
+    name = shown_place(table)
+    reasons, by_file = _read(table, name)
     used: set[str] = set()
 
     def name_of(candidate: Candidate | Skipped) -> str | None:
@@ -66,3 +51,24 @@ def without_excluded(sources: Sequence[Sources], table: Path) -> list[Sources]:
             stacklevel=2,
         )
     return kept
+
+
+def _read(table: Path, name: str) -> tuple[dict[str, str], dict[str, str]]:
+    """Path in the table -> reason; and the file that a path means -> the path. Raises DataError."""
+    address = address_in(table)
+    if address is None:
+        columns = read_table(table)
+    else:
+        from headstart.addresses.fetched_folders import copied_file
+
+        with copied_file(address) as copy:
+            columns = read_table(copy)
+    paths, given_reasons = columns.column("path"), columns.column("reason")
+    if paths is None:
+        raise DataError(f"{name} has no column path", hint="headstart audit DATA --output DIR writes such a table")
+    named = zip(paths, given_reasons or [""] * len(paths), strict=True)
+    reasons = {path: reason or "no reason given" for path, reason in named if path}
+    by_file = {str((base / path).resolve()): path for path in reasons for base in (table.parent, Path.cwd())}
+    if address is not None:
+        by_file |= {shown(joined(folder_of(address), path)): path for path in reasons}
+    return reasons, by_file

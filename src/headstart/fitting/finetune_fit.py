@@ -1,5 +1,6 @@
 """Fits with gradient steps: fine-tuning from the fitted head, and the classic tutorial procedure."""
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
@@ -14,14 +15,16 @@ from headstart.errors import DataError
 from headstart.evaluation.calibration import cross_fitted, fit_temperature
 from headstart.evaluation.probabilities import as_logits, softmax
 from headstart.fitting.answers import SplitAnswers
+from headstart.fitting.cluster_training import fine_tune_on_cluster
 from headstart.fitting.costs import FINETUNED_REFERENCES, WRITING, ImagesAfter, SecondsPerImage
 from headstart.fitting.fitted import Fitted
+from headstart.fitting.pixels_read_later import PixelsReadLater, ViewsReadLater
 from headstart.fitting.probe_fit import epoch_zero
 from headstart.fitting.scanned import Scanned
 from headstart.fitting.training_pixels import KeptPixels, keep_pixels, keep_views, open_again, read_anew
 from headstart.model.backbones import Network, find_hardware, pretrained_network
 from headstart.model.batches import TrainingImages
-from headstart.model.checkpoint import plan_begun
+from headstart.model.checkpoint_state import plan_begun
 from headstart.model.familiarity import Familiarity, familiarity_of
 from headstart.model.finetune import HeldOutImages, Start, TrainedEpochs, fine_tune
 from headstart.model.head import Head
@@ -30,7 +33,9 @@ from headstart.model.pipeline import Pipeline, features_of
 from headstart.model.probe import Probe
 from headstart.progress import Progress
 from headstart.recipes import CarriedOutPlan, RunFacts, TrainingPlan, plan_for
+from headstart.settings import TrainSettings
 from headstart.threads import map_in_threads
+from headstart.workplace import workplace_of
 
 RUN = "run"  # the folder of its checkpoints
 FAMILIAR = "measuring familiarity"
@@ -48,6 +53,7 @@ class FinetuneJob:
     network: Network  # the pretrained network, to be trained
     new_network: Callable[[], Network]  # builds it again, for a second training run
     checkpoints: Path | None = None
+    cluster: str | None = None  # the address of the Ray cluster that trains, "" for the usual one; None: this process does
 
     @property
     def labels(self) -> np.ndarray:
@@ -71,8 +77,10 @@ class FinetuneJob:
         """The images of some rows."""
         return [self.scanned.dataset.images[i] for i in rows]
 
-    def pixels(self, rows: np.ndarray, progress: Progress) -> KeptPixels:
+    def pixels(self, rows: np.ndarray, progress: Progress) -> KeptPixels | PixelsReadLater:
         """The pixels from which training crops of some rows are cut."""
+        if self.cluster is not None:
+            return PixelsReadLater(self.images(rows), self.network.preprocess, rows)
         reads_anew = self.plan.network.start == "random head"  # the classic procedure crops from the full picture
         keep = read_anew if reads_anew else keep_pixels
         return KeptPixels(keep(self.images(rows), self.network.preprocess, self.plan.workers, progress), rows)
@@ -80,6 +88,8 @@ class FinetuneJob:
     def held_out(self, progress: Progress) -> HeldOutImages:
         """The val images, preprocessed as for prediction."""
         rows, preprocess = self.split.val, self.network.preprocess
+        if self.cluster is not None:
+            return HeldOutImages(ViewsReadLater(self.images(rows), preprocess, self.plan.workers), self.labels[rows])
         views = keep_views(self.images(rows), preprocess, self.plan.workers, progress)
         return HeldOutImages(views, self.labels[rows])
 
@@ -139,6 +149,7 @@ def fit_finetuned(
             hint="leave --val-fraction above 0, or use --strategy probe",
         )
     job = finetune_job(scanned, split, checkpoints, progress)
+    job = replace(job, cluster=_cluster(scanned.settings, job.plan, deadline))
     both = np.sort(np.concatenate([split.train, split.val]))
     pixels = job.pixels(both if scanned.settings.refit else split.train, progress)
     began = deadline.spent()
@@ -180,6 +191,16 @@ def fit_finetuned(
     )
 
 
+def _cluster(settings: TrainSettings, plan: TrainingPlan, deadline: Deadline) -> str | None:
+    """The address of the Ray cluster that trains; None where this process does.
+
+    The classic procedure needs a single one, and the processes of a cluster have no common clock.
+    """
+    place = workplace_of(settings.workplace) if settings.workplace else None
+    one_alone = plan.network.batch_norm == "train" or math.isfinite(deadline.seconds)
+    return place.address if place and place.kind == "ray" and not one_alone else None
+
+
 def _limit(split: Split, deadline: Deadline, *, decoding: float, refit: bool) -> TimeLimit:
     """The time for training, if an image is decoded in `decoding` seconds."""
     after = ImagesAfter.of(split, refit=refit)
@@ -188,7 +209,12 @@ def _limit(split: Split, deadline: Deadline, *, decoding: float, refit: bool) ->
 
 
 def _refit(
-    job: FinetuneJob, pixels: KeptPixels, rows: np.ndarray, progress: Progress, n_epochs: int, limit: TimeLimit
+    job: FinetuneJob,
+    pixels: KeptPixels | PixelsReadLater,
+    rows: np.ndarray,
+    progress: Progress,
+    n_epochs: int,
+    limit: TimeLimit,
 ) -> tuple[Network, TrainedEpochs]:
     """A new network, trained on the rows for so many epochs of the plan; for none of them the probe fitted on the rows."""
     network, anew = job.new_network(), job.fitted_on(rows, progress)
@@ -280,7 +306,7 @@ def _answers_of_test(job: FinetuneJob, final: Network, of_val: SplitAnswers, pro
     yield SplitAnswers("test", rows, softmax(logits), False, None, uncalibrated, temperature=temperature)
 
 
-def _familiarity(job: FinetuneJob, pixels: KeptPixels, progress: Progress) -> Familiarity:
+def _familiarity(job: FinetuneJob, pixels: KeptPixels | PixelsReadLater, progress: Progress) -> Familiarity:
     """The familiarity from the trained network's features of training images, and of val, which sets the threshold."""
     known, val, seed = _known(job), job.split.val, job.plan.seed
     unseen = val[spread_order(job.labels[val], seed)[:FINETUNED_REFERENCES]]
@@ -300,7 +326,9 @@ def _known(job: FinetuneJob) -> np.ndarray:
     return np.sort(train[spread_order(job.labels[train], job.plan.seed)[:FINETUNED_REFERENCES]])
 
 
-def _features(network: Network, pixels: KeptPixels, rows: np.ndarray, job: FinetuneJob, progress: Progress) -> np.ndarray:
+def _features(
+    network: Network, pixels: KeptPixels | PixelsReadLater, rows: np.ndarray, job: FinetuneJob, progress: Progress
+) -> np.ndarray:
     """(n, n_features) float32: features of training images, preprocessed as for prediction from the kept pixels."""
     source = pixels.only(rows)
     views = map_in_threads(lambda i: network.preprocess.views_of_pixels(source[i]), range(len(rows)), job.plan.workers)
@@ -315,7 +343,7 @@ def _features(network: Network, pixels: KeptPixels, rows: np.ndarray, job: Finet
 def _train(
     job: FinetuneJob,
     network: Network,
-    pixels: KeptPixels,
+    pixels: KeptPixels | PixelsReadLater,
     rows: np.ndarray,
     val: HeldOutImages | None,
     progress: Progress,
@@ -330,7 +358,8 @@ def _train(
         network.set_head(job.head)
     else:
         network.set_random_head(len(job.scanned.dataset.classes), job.plan.seed)
-    return fine_tune(
+    where = partial(fine_tune, limit=limit) if job.cluster is None else partial(fine_tune_on_cluster, job.cluster)
+    return where(
         network,
         TrainingImages(pixels.only(rows), job.labels[rows]),
         val,
@@ -338,7 +367,6 @@ def _train(
         start=start,
         checkpoints=job.checkpoints / stage if job.checkpoints else None,
         stop_after=stop_after,
-        limit=limit,
         progress=progress,
     )
 

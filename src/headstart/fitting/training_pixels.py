@@ -44,8 +44,7 @@ class _ReadAnew:
     pipeline: Pipeline
 
     def __getitem__(self, i: int) -> np.ndarray:
-        candidate = _candidate(self.images[i])
-        opened = _checked(candidate, self.pipeline.open(candidate.read))
+        opened = read_again(self.pipeline, self.images[i])
         assert opened.pixels is not None  # there is no extractor that would turn them into a vector
         return opened.pixels
 
@@ -79,6 +78,12 @@ def open_again(
     for done, (candidate, opened) in enumerate(pipeline.run(map(_candidate, images), workers), start=1):
         yield _checked(candidate, opened)
         progress(stage, done, len(images))
+
+
+def read_again(pipeline: Pipeline, image: LabelledImage) -> Opened:
+    """The pipeline's output for one image that was readable before. Raises DataError if it no longer is."""
+    candidate = _candidate(image)
+    return _checked(candidate, pipeline.open(candidate.read))
 
 
 def _candidate(image: LabelledImage) -> Candidate:

@@ -7,6 +7,7 @@ import secrets
 import socket
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory, gettempdir
 from typing import Any
@@ -43,9 +44,7 @@ def connected(address: str) -> Iterator[bool]:
         of_own: dict[str, Any] = {}
         if not named:
             of_own = _own_cluster(Path(stack.enter_context(_short_lived_folder())))
-            stack.enter_context(
-                _environment({"RAY_AUTH_TOKEN": secrets.token_hex(32)})
-            )  # else one is kept in the user's folder
+            stack.enter_context(_environment({"RAY_AUTH_TOKEN": _token()}))  # else one is kept in the user's folder
         try:
             with _environment({} if named else dict.fromkeys(PROXIES, NOBODY)):
                 ray.init(named or "local", logging_level=logging.ERROR, log_to_driver=False, **of_own)
@@ -54,6 +53,12 @@ def connected(address: str) -> Iterator[bool]:
             raise HeadstartError(f"{where}: {first_line(error)}", hint=STARTED) from error
         stack.callback(ray.shutdown)
         yield not named
+
+
+@cache
+def _token() -> str:
+    """What the processes of a cluster of this machine show each other; Ray reads it but once in a process."""
+    return secrets.token_hex(32)
 
 
 @contextmanager
@@ -92,6 +97,7 @@ def _check_answers(address: str) -> None:
         raise HeadstartError(f"no Ray cluster answers at {address}: {error}", hint=STARTED) from error
 
 
-def own_environment() -> dict[str, str]:
-    """What the environment of this process says of that which is different in the processes of a cluster of its own."""
-    return {name: os.environ.get(name, "") for name in PROXIES}
+def environment_of_workers(*, of_own: bool) -> dict[str, str]:
+    """Variables for workers: where home() is, and in a cluster of their own what was set otherwise when it was started."""
+    home = {name: os.environ[name] for name in ("HEADSTART_HOME",) if name in os.environ}
+    return ({name: os.environ.get(name, "") for name in PROXIES} if of_own else {}) | home

@@ -1,6 +1,5 @@
 """Workers on the nodes of a Ray cluster."""
 
-import os
 import time
 import warnings
 from collections.abc import Iterator, Mapping
@@ -15,7 +14,7 @@ from headstart.errors import HeadstartError, HeadstartWarning, first_line
 from headstart.jobs.crew import Ended, Finished, Outcome, Task, Worker
 from headstart.jobs.luggage import unpack_luggage
 from headstart.jobs.parts import Parts
-from headstart.jobs.ray_cluster import connected, own_environment
+from headstart.jobs.ray_cluster import connected, environment_of_workers
 from headstart.jobs.shards import Shard
 
 LOOK_SECONDS = 5.0  # after which it is looked again how many cores the cluster has
@@ -108,8 +107,7 @@ class RayCrew:
         n_wanted = int(ray.cluster_resources().get("GPU" if self.task.on_gpu else "CPU", 0))
         needs = {"num_cpus": self._threads, "num_gpus": 1} if self.task.on_gpu else {"num_cpus": 1}
         while len(self._actors) < n_wanted:
-            kept = own_environment() if self.of_own else {}
-            kept |= {name: os.environ[name] for name in ("HEADSTART_HOME",) if name in os.environ}
+            kept = environment_of_workers(of_own=self.of_own)
             handle = self._member.options(runtime_env={"env_vars": kept} if kept else None, **needs).remote(*self._packed)
             self._actors.append(_Actor(handle, handle.is_ready.remote()))
         if not any(one.is_ready for one in self._actors) and self._looked - self._began > TOLD_SECONDS:

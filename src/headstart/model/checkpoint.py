@@ -12,12 +12,10 @@ import safetensors.torch
 import torch
 
 from headstart.errors import TrainingError
+from headstart.model.checkpoint_state import STATE, damaged, upgraded
+from headstart.model.distributed import ALONE, World
 from headstart.model.history import Cut, Epoch
-from headstart.recipes import FLAT_KEYS, TrainingPlan, grouped
 from headstart.storage import atomic_write, write_json
-
-RETIRED = {"small_size", "small_epochs"}  # keys in plans of earlier versions; they had no effect
-ADDED = {"head_on": "all features"}  # keys that plans of earlier versions lack, and what these did
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +65,7 @@ def save_checkpoint(
         best = {f"network.{name}": tensor for name, tensor in checkpoint.best_state.items()}
         _write_tensors(folder / files["best"], best | {"probabilities": checkpoint.best_probabilities})
     write_json(
-        folder / "state.json",
+        folder / STATE,
         {
             "format": 1,
             "signature": signature,
@@ -93,64 +91,78 @@ def load_checkpoint(
     scaler: torch.amp.GradScaler,
     *,
     signature: dict[str, Any],
+    world: World = ALONE,
 ) -> Checkpoint | None:
     """Restores network, optimizer, scheduler and scaler from `folder`; returns None if nothing was saved yet.
 
-    Raises TrainingError if the files are damaged or were written by a run with a different signature.
+    Of several processes only the first reads its folder, and tells the others what is in it. Raises TrainingError if the files
+    are damaged or were written by a run with a different signature.
     """
-    place = folder / "state.json"
-    if not place.exists():
+    files = world.told_by_first(_files_in(folder) if world.rank == 0 else ())
+    if not files:
         return None
     try:
-        saved = json.loads(place.read_text(encoding="utf-8"))
-        then = _upgraded(saved["signature"])
-        now = _upgraded(json.loads(json.dumps(signature)))  # tuples become lists, as in the file
-        if then != now:
-            changed = sorted(key for key in now | then if then.get(key) != now.get(key))
-            raise TrainingError(
-                f"the run cannot be resumed: changed since it started: {', '.join(changed)}",
-                hint="resume it on the same machine with the same versions, or start a new run",
-            )
-        last = safetensors.torch.load_file(folder / saved["files"]["last"])
-        best = safetensors.torch.load_file(folder / saved["files"]["best"])
+        saved = json.loads(files[0])
+        _check_signature(saved["signature"], signature)
+        last, best = safetensors.torch.load(files[1]), safetensors.torch.load(files[2])
         module.load_state_dict(_below("network.", last))
         optimizer.load_state_dict(_optimizer_state(saved["optimizer"], _below("optimizer.", last), optimizer))
         scheduler.load_state_dict(saved["scheduler"])
         scaler.load_state_dict(saved["scaler"])
-        return Checkpoint(
-            history=tuple(Epoch.from_json(row) for row in saved["history"]),
-            best_epoch=saved["best_epoch"],
-            best_state=_below("network.", best),
-            best_probabilities=best["probabilities"],
-            predicted=last["predicted"],
-            cut=Cut.from_json(saved["cut"]) if saved.get("cut") else None,
-        )
-    except (OSError, ValueError, KeyError, TypeError, RuntimeError, safetensors.SafetensorError) as error:
-        raise _damaged(folder, error) from error
+        return _checkpoint_of(saved, last, best)
+    except (ValueError, KeyError, TypeError, RuntimeError, safetensors.SafetensorError) as error:
+        raise damaged(folder, error) from error
 
 
-def plan_begun(folder: Path) -> TrainingPlan | None:
-    """The plan of the training that was begun in `folder`; None if nothing was saved yet.
-
-    A resumed run follows it, also where a later version would plan otherwise. Raises TrainingError.
-    """
-    place = folder / "state.json"
-    if not place.exists():
+def read_checkpoint(folder: Path) -> Checkpoint | None:
+    """What is saved in `folder`, whatever trained it; None if nothing was saved yet. Raises TrainingError."""
+    files = _files_in(folder)
+    if not files:
         return None
     try:
-        signature = _upgraded(json.loads(place.read_text(encoding="utf-8"))["signature"])
-        return TrainingPlan.model_validate(grouped({key: signature[key] for key in FLAT_KEYS}))
+        return _checkpoint_of(json.loads(files[0]), safetensors.torch.load(files[1]), safetensors.torch.load(files[2]))
+    except (ValueError, KeyError, TypeError, RuntimeError, safetensors.SafetensorError) as error:
+        raise damaged(folder, error) from error
+
+
+def _files_in(folder: Path) -> tuple[bytes, ...]:
+    """state.json and the files with the last and the best state; () if nothing was saved yet. Raises TrainingError."""
+    try:
+        state = (folder / STATE).read_bytes()
+    except FileNotFoundError:
+        return ()
+    except OSError as error:
+        raise damaged(folder, error) from error
+    try:
+        names = json.loads(state)["files"]
+        return (state, (folder / names["last"]).read_bytes(), (folder / names["best"]).read_bytes())
+    except FileNotFoundError as error:
+        if (folder / STATE).read_bytes() != state:  # a process that is just ending has saved another epoch
+            return _files_in(folder)
+        raise damaged(folder, error) from error
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise _damaged(folder, error) from error
+        raise damaged(folder, error) from error
 
 
-def _upgraded(signature: dict[str, Any]) -> dict[str, Any]:
-    """A signature of any version as this one writes it."""
-    return ADDED | {key: value for key, value in signature.items() if key not in RETIRED}
+def _check_signature(then: dict[str, Any], now: dict[str, Any]) -> None:
+    then, now = upgraded(then), upgraded(json.loads(json.dumps(now)))  # tuples become lists, as in the file
+    changed = sorted(key for key in now | then if then.get(key) != now.get(key))
+    if changed:
+        raise TrainingError(
+            f"the run cannot be resumed: changed since it started: {', '.join(changed)}",
+            hint="resume it on the same machine with the same versions, or start a new run",
+        )
 
 
-def _damaged(folder: Path, error: Exception) -> TrainingError:
-    return TrainingError(f"the checkpoint in {folder} is damaged: {error}", hint="start a new run")
+def _checkpoint_of(saved: dict[str, Any], last: dict[str, torch.Tensor], best: dict[str, torch.Tensor]) -> Checkpoint:
+    return Checkpoint(
+        history=tuple(Epoch.from_json(row) for row in saved["history"]),
+        best_epoch=saved["best_epoch"],
+        best_state=_below("network.", best),
+        best_probabilities=best["probabilities"],
+        predicted=last["predicted"],
+        cut=Cut.from_json(saved["cut"]) if saved.get("cut") else None,
+    )
 
 
 def _optimizer_state(

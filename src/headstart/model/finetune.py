@@ -4,6 +4,7 @@ import time
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -14,6 +15,7 @@ from headstart.evaluation.probabilities import cross_entropies, softmax
 from headstart.model.backbones import Network
 from headstart.model.batches import Batches, Share, TrainingImages
 from headstart.model.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from headstart.model.checkpoint_state import PROCESSES
 from headstart.model.distributed import World, joined_world
 from headstart.model.epoch_sums import EpochSums
 from headstart.model.folding import Folded, plain_state, unfold
@@ -28,11 +30,18 @@ from headstart.recipes import TrainingPlan
 CHECK_STEPS = 20  # number of steps between checks that the loss is finite
 
 
+class ViewSource(Protocol):
+    """Gives validation the views of some images in a row; an array does."""
+
+    def __getitem__(self, part: slice, /) -> np.ndarray:
+        """(n, n_views, size, size, 3) uint8."""
+
+
 @dataclass(frozen=True, slots=True)
 class HeldOutImages:
     """The images for validation, preprocessed as for prediction."""
 
-    views: np.ndarray  # (n, n_views, size, size, 3) uint8
+    views: ViewSource  # (n, n_views, size, size, 3) uint8
     labels: np.ndarray  # (n,) int64
 
 
@@ -81,8 +90,11 @@ def fine_tune(
     state, and a resumed run makes no more steps.
 
     Under torchrun, every process calls it with the same arguments, computes its share of each batch and gets the same result.
+    Only the first reads and writes `checkpoints`.
     """
-    with joined_world(network.device) as world, repeatable(network.device), full_float32():
+    if network.device.type == "cuda":
+        torch.cuda.set_device(network.device)
+    with joined_world() as world, repeatable(network.device), full_float32():
         return _fine_tune(_Loop(network, train, val, plan, world, limit, stop_after, progress), start, checkpoints)
 
 
@@ -107,6 +119,11 @@ def _fine_tune(loop: "_Loop", start: Start | None, checkpoints: Path | None) -> 
     if kept is None:
         raise SettingsError("there is nothing to train: no epochs and no fitted head", hint="give --epochs 1 or more")
     unfold(loop.folded)
+    return trained_epochs(network, kept, interrupted=interrupted)
+
+
+def trained_epochs(network: Network, kept: Checkpoint, *, interrupted: bool = False) -> TrainedEpochs:
+    """What was trained, with its best epoch's weights in the network."""
     network.module.load_state_dict(kept.best_state)
     network.module.requires_grad_(True).eval()
     of_val, predicted = kept.best_probabilities.numpy(), kept.predicted.numpy()
@@ -154,9 +171,7 @@ class _Loop:
         self.folded: list[Folded] = []
         if plan.network.batch_norm == "frozen":
             self.folded = network.fold()
-        self.parallel: torch.nn.Module = network.classifier
-        if world.size > 1:
-            self.parallel = DistributedDataParallel(network.classifier)
+        self.parallel: torch.nn.Module = network.classifier  # as it is called in training
         n_classes = network.last_layer.out_features
         # Balanced: training adds the classes' log shares to the logits, so the network does not learn them (logit adjustment,
         # Menon et al. 2021); val weights all classes equally.
@@ -175,7 +190,7 @@ class _Loop:
             "torch": torch.__version__,
             "threads": torch.get_num_threads(),
             "device": network.device.type,
-            "processes": world.size,
+            PROCESSES: world.size,
         }
 
     def state(self) -> dict[str, torch.Tensor]:
@@ -183,9 +198,8 @@ class _Loop:
         return plain_state(self.network.state(), self.folded)
 
     def load(self, folder: Path) -> Checkpoint | None:
-        return load_checkpoint(
-            folder, self.network.module, self.optimizer, self.scheduler, self.scaler, signature=self.signature
-        )
+        parts = (self.network.module, self.optimizer, self.scheduler, self.scaler)
+        return load_checkpoint(folder, *parts, signature=self.signature, world=self.world)
 
     def save(self, folder: Path, checkpoint: Checkpoint) -> None:
         module = self.network.module
@@ -205,6 +219,11 @@ class _Loop:
         None if there was no time for a single step, which is made nevertheless if the epoch `must_begin`.
         """
         began = time.perf_counter()
+        if self.world.size > 1:
+            # It sums gradients up in parts, which it cuts anew after its first step, and in another order for each part. Made
+            # anew for each epoch it does the same in a run that was interrupted before this epoch.
+            del self.parallel  # and its hooks with it
+            self.parallel = DistributedDataParallel(self.network.classifier)
         lr, train_loss, train_accuracy = self._train_phase(epoch, must_begin=must_begin)
         if self.cut and not self.cut.steps:
             return None
@@ -227,15 +246,18 @@ class _Loop:
         """
         if self.val is None:
             return np.empty((0, self.network.last_layer.out_features)), None, None
-        views, labels, size = self.val.views, self.val.labels, self.plan.steps.micro_batch
+        views, labels, size, world = self.val.views, self.val.labels, self.plan.steps.micro_batch, self.world
         self.pace.start()
-        parts = []
-        for begin in range(0, len(labels), size):
+        answered = {}
+        for begin in range(world.rank * size, len(labels), world.size * size):  # each process answers for some images
             part = views[begin : begin + size]
             logits_of_views = self.network.forward(part.reshape(-1, *part.shape[2:]))
-            parts.append(logits_of_views.view(len(part), part.shape[1], -1).mean(dim=1))
-            self.progress("validating", min(begin + size, len(labels)), len(labels))
-        logits = torch.cat(parts).cpu().numpy()
+            answered[begin] = logits_of_views.view(len(part), part.shape[1], -1).mean(dim=1)
+            self.progress("validating", min(begin + world.size * size, len(labels)), len(labels))
+        logits = np.zeros((len(labels), self.network.last_layer.out_features), np.float32)
+        for begin, answers in answered.items():
+            logits[begin : begin + size] = answers.cpu().numpy()
+        world.add_up(logits)
         self.pace.validated()
         if not np.isfinite(logits).all():
             raise TrainingError(

@@ -10,8 +10,10 @@ The stage of a run is one word in one file, `run.json`. Only RunFolder changes i
     finished     nothing is left to do; the file is removed immediately afterwards
 """
 
+import json
 import re
 import shutil
+from collections.abc import Sequence
 from contextlib import suppress
 from itertools import count
 from pathlib import Path
@@ -22,13 +24,16 @@ from headstart.errors import DataError, SettingsError
 from headstart.fitting.choice import Choice
 from headstart.fitting.scanned import Scanned
 from headstart.fitting.view_choice import ViewChoice
+from headstart.model.checkpoint_state import STATE as CHECKPOINT_STATE
 from headstart.record.places import METRICS, STATE, check_output, is_empty, named, partial_of
 from headstart.schema import Schema, Sha256, parse_json
 from headstart.settings import RecordedSettings, TrainSettings, upgraded_settings
-from headstart.storage import atomic_folder, replace_folder, sha256_of_bytes, write_json
+from headstart.storage import atomic_folder, replace_folder, sha256_of_bytes, write_json, write_text
 
 DEFAULT_PARENT = Path("runs")
 CHECKPOINTS = "checkpoints"
+# Settings that change no result: a resumed run has those of the command that resumes it.
+UNRECORDED = tuple(name for name, field in TrainSettings.model_fields.items() if field.exclude)
 
 
 class RunState(Schema):
@@ -116,8 +121,8 @@ class RunFolder:
         """Removes what this process built, unless the run is finished or has a finished epoch to resume from."""
         if self._was_there or ((self.partial / METRICS).exists() and self.state.stage != "resumed"):
             return
-        kept = {place.name: place.read_bytes() for place in self.checkpoints.glob("*/state.json")}
-        before = {place.name: place.read_bytes() for place in (self.place / CHECKPOINTS).glob("*/state.json")}
+        kept = {place.name: place.read_bytes() for place in self.checkpoints.glob(f"*/{CHECKPOINT_STATE}")}
+        before = {place.name: place.read_bytes() for place in (self.place / CHECKPOINTS).glob(f"*/{CHECKPOINT_STATE}")}
         if kept and (self.state.stage != "resumed" or kept != before):
             return
         shutil.rmtree(self.partial, ignore_errors=True)
@@ -169,18 +174,45 @@ def resumed_run(run: Path, data: str | Path | None, settings: TrainSettings) -> 
     if data is not None and Path(data) != Path(state.data):
         raise SettingsError(f"{run} was started on {state.data}, not {data}", hint="leave out DATA, or give the same")
     default = TrainSettings()
-    different = [name for name, value in settings if value != getattr(default, name) and value != getattr(state.settings, name)]
+    different = [
+        name
+        for name, value in settings
+        if value != getattr(default, name) and value != getattr(state.settings, name) and name not in UNRECORDED
+    ]
     if different:
         raise SettingsError(
             f"--{different[0].replace('_', '-')} differs from the value {run} was started with",
             hint="a resumed run keeps its settings: leave them out",
         )
+    state = _continued(state, settings)
     was_there = partial.exists()
     if not was_there:
         with atomic_folder(partial) as copy:
             shutil.copytree(place, copy, dirs_exist_ok=True)
             write_json(copy / STATE, state.model_copy(update={"stage": "resumed"}).as_json())
     return RunFolder(place, state, was_there=was_there)
+
+
+def told_of(folder: RunFolder) -> list[bytes]:
+    """What the other processes of a run that is resumed are told: its state, and what its checkpoints say of themselves."""
+    files = sorted(folder.checkpoints.glob(f"*/{CHECKPOINT_STATE}"))
+    told = [content for file in files for content in (file.parent.name.encode(), file.read_bytes())]
+    return [json.dumps(folder.state.as_json()).encode(), *told]
+
+
+def followed_run(place: Path, told: Sequence[bytes], settings: TrainSettings) -> RunFolder:
+    """The folder of another process of a resumed run, by what the first one tells it; its checkpoints hold no tensors."""
+    state = RunState.from_json(parse_json(told[0].decode()))
+    folder = RunFolder(place, _continued(state, settings))
+    for name, content in zip(told[1::2], told[2::2], strict=True):
+        write_text(folder.checkpoints / name.decode() / CHECKPOINT_STATE, content.decode())
+    return folder
+
+
+def _continued(state: RunState, settings: TrainSettings) -> RunState:
+    """The state, with the settings that change no result as they are now."""
+    now = {name: getattr(settings, name) for name in UNRECORDED}
+    return state.model_copy(update={"settings": state.settings.model_copy(update=now)})
 
 
 def _read_state(place: Path, partial: Path) -> RunState:

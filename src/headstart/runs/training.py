@@ -3,12 +3,11 @@
 import os
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from headstart.addresses.address import address_in, shown
-from headstart.addresses.targets import target_folder
 from headstart.data.class_counts import classes_found
 from headstart.data.given import open_given
 from headstart.deadline import Deadline
@@ -17,11 +16,12 @@ from headstart.fitting.fit import fit
 from headstart.fitting.scanned import scan_given
 from headstart.fitting.strategy import choose
 from headstart.jobs.parts import parts_at
-from headstart.machine import process_rank
+from headstart.machine import n_processes, process_rank
 from headstart.progress import Progress, Tell, silent, untold
-from headstart.record.places import METRICS, RUN, check_output, check_outside, partial_of, results_folder
-from headstart.record.run_folder import DEFAULT_PARENT, RunFolder, new_run, resumed_run
+from headstart.record.places import RUN, check_output, check_outside, results_folder
+from headstart.record.run_folder import DEFAULT_PARENT, RunFolder, new_run
 from headstart.record.trained import Trained
+from headstart.runs.resuming import resumed
 from headstart.settings import TrainSettings
 from headstart.storage import AnyPath
 from headstart.threads import beside
@@ -43,18 +43,18 @@ def train(
 
     Without `pictures` the report has no figures, which saves most of a second. Before anything is computed, `tell` gets a
     sentence on the classes that were found. `time_budget` counts from this call; a resumed run has it anew.
-    Under torchrun each process computes its share of every batch, and only the first keeps its run folder. Raises
-    HeadstartError if the data or settings do not allow it. Ctrl-C during fine-tuning finishes the folder with the best epoch
-    so far and sets `Trained.interrupted`.
+    Under torchrun each process computes its share of every batch, and only the first keeps its run folder; a run is resumed
+    in as many processes as it was begun in. Raises HeadstartError if the data or settings do not allow it. Ctrl-C during
+    fine-tuning finishes the folder with the best epoch so far and sets `Trained.interrupted`.
     """
     began, settings = time.perf_counter(), settings or TrainSettings()
     data = None if data is None else os.fspath(data)
     with ExitStack() as stack:
         folder, place, address = None, None, address_in(str(output or resume or ""))
         if resume is not None:
-            _check_resume(output)
-            run = stack.enter_context(_resumed_place(resume))
-            folder = stack.enter_context(_abandoned_on_error(resumed_run(run, data, settings)))
+            if output is not None:
+                raise SettingsError("--output and --resume cannot be combined", hint="a resumed run stays where it is")
+            folder = stack.enter_context(_abandoned_on_error(resumed(resume, data, settings, stack)))
             data, settings = folder.state.data, folder.state.settings
         elif data is None:
             raise SettingsError("there is no DATA to train on", hint="headstart train FOLDER")
@@ -81,38 +81,17 @@ def train(
         return write_run(folder, fitted, progress, pictures=pictures)
 
 
-@contextmanager
-def _resumed_place(run: AnyPath) -> Iterator[Path]:
-    """Yields the folder of a run to resume; for one at an address a folder of this machine, which is sent in the end."""
-    address = address_in(str(run))
-    if address is None:
-        yield Path(run)
-        return
-    from headstart.addresses.fetched_folders import fetch_folder
-    from headstart.addresses.filesystems import NothingThereError
-
-    with target_folder(address, METRICS) as place:
-        if not (place.exists() or partial_of(place).exists()):
-            with suppress(NothingThereError):
-                fetch_folder(address, place)
-            if not place.exists():
-                raise SettingsError(f"there is no run at {shown(address)} to resume", hint="start a new run")
-        yield place
-
-
-def _check_resume(output: AnyPath | None) -> None:
-    if os.environ.get("WORLD_SIZE", "1") != "1":
-        raise SettingsError("a run can only be resumed in one process", hint="run it without torchrun: the steps are the same")
-    if output is not None:
-        raise SettingsError("--output and --resume cannot be combined", hint="a resumed run stays where it is")
-
-
 def _check_new(settings: TrainSettings) -> None:
     """Raises SettingsError for settings that several processes cannot have."""
-    if settings.strategy == "auto" and os.environ.get("WORLD_SIZE", "1") != "1":
+    if settings.strategy == "auto" and n_processes() > 1:
         raise SettingsError("--strategy auto needs a single process", hint="under torchrun, name the strategy")
-    if settings.time_budget is not None and os.environ.get("WORLD_SIZE", "1") != "1":
+    if settings.time_budget is not None and n_processes() > 1:
         raise SettingsError("--time-budget needs a single process", hint="under torchrun, leave it out")
+    if settings.is_on_ray:
+        if n_processes() > 1:
+            raise SettingsError("--engine ray starts its processes itself", hint="run it without torchrun")
+        if settings.takes_steps and settings.time_budget is not None:
+            raise SettingsError("--time-budget needs a single process", hint="with --engine ray, leave it out")
 
 
 @contextmanager
