@@ -6,9 +6,11 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from conftest import wait_until
 
@@ -22,9 +24,9 @@ WAITING = [*TEXTS[:40], "wait", *TEXTS[41:]]  # the other node has computed 88 b
 pytestmark = [pytest.mark.process, pytest.mark.slow]
 
 
-@pytest.fixture(scope="module")
-def cluster() -> Iterator[Any]:
-    """Two nodes, whose workers find the tasks of the tests."""
+@contextmanager
+def two_nodes() -> Iterator[Any]:
+    """A cluster whose workers find the tasks of the tests."""
     from ray.cluster_utils import Cluster
 
     with pytest.MonkeyPatch.context() as patch:
@@ -33,6 +35,13 @@ def cluster() -> Iterator[Any]:
         made.add_node(num_cpus=1)
         yield made
         made.shutdown()
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Any]:
+    """The same for all tests that leave two nodes behind."""
+    with two_nodes() as made:
+        yield made
 
 
 def when_all_others_are_computed(desk: Desk, act: Callable[[], None]) -> threading.Thread:
@@ -64,16 +73,39 @@ def test_killed_workers_cost_one_shard_each(desk, cluster):
     assert 8 <= sum(n - 1 for n in desk.times_computed().values()) <= 2 * 16  # 8 of the open shard were computed before
 
 
-def test_a_lost_node_costs_its_shard_and_a_new_one_is_used(desk, cluster):
+@pytest.mark.parametrize("what", ["all processes", "raylet"])
+def test_a_lost_node_costs_its_shard(desk, cluster, what):
     extra = cluster.add_node(num_cpus=1)
 
     def lose() -> None:
-        cluster.remove_node(extra, allow_graceful=False)
+        if what == "raylet":
+            raylet_of(extra).kill()
+        else:
+            cluster.remove_node(extra, allow_graceful=False)
 
     killer = when_all_others_are_computed(desk, lose)
     assert desk.run(WAITING, f"ray:{cluster.address}") == WAITING
     killer.join()
+    if what == "raylet":
+        cluster.remove_node(extra, allow_graceful=False)
     assert sum(n - 1 for n in desk.times_computed().values()) <= 3 * 16
+
+
+def raylet_of(node: Any) -> psutil.Process:
+    return psutil.Process(node.all_processes["raylet"][0].process.pid)
+
+
+def test_the_loss_of_the_driver_s_own_node_is_one_sentence_and_costs_a_shard_a_worker(desk, tmp_path):
+    """Ray itself ends the driver without a word."""
+    with two_nodes() as cluster, driver_of(desk, tmp_path, cluster.address) as driver:
+        wait_until(lambda: len(desk.times_computed()) >= 88, driver)
+        raylet_of(cluster.head_node).kill()
+        _, errors = driver.communicate()
+    assert driver.returncode == 1
+    assert "the node of the Ray cluster that this command is connected to is gone (start it, and then the same" in errors
+    (desk.notes / "go").touch()
+    assert desk.run(WAITING, "local:2") == WAITING
+    assert 8 <= sum(n - 1 for n in desk.times_computed().values()) <= 2 * 16
 
 
 def test_an_image_that_ends_its_worker_gets_a_reason(desk, cluster):
@@ -89,14 +121,19 @@ def test_what_workers_warn_of_is_told_once(desk, cluster):
     assert [str(one.message) for one in told] == ["an image is odd"]
 
 
-def test_a_killed_driver_costs_a_shard_a_worker(desk, cluster, tmp_path):
+def driver_of(desk: Desk, folder: Path, address: str) -> "subprocess.Popen[str]":
+    """A process that does the job on a cluster."""
     desk.files(WAITING)
-    script = tmp_path / "driver.py"
+    script = folder / "driver.py"
     script.write_text(
         f"import sys\nsys.path.insert(0, {TESTS!r})\nfrom pathlib import Path\nfrom jobs.desks import Desk\n"
-        f"Desk(Path({str(tmp_path)!r})).run({WAITING!r}, 'ray:{cluster.address}')\n"
+        f"Desk(Path({str(folder)!r})).run({WAITING!r}, 'ray:{address}')\n"
     )
-    with subprocess.Popen([sys.executable, str(script)]) as driver:
+    return subprocess.Popen([sys.executable, str(script)], stderr=subprocess.PIPE, text=True)
+
+
+def test_a_killed_driver_costs_a_shard_a_worker(desk, cluster, tmp_path):
+    with driver_of(desk, tmp_path, cluster.address) as driver:
         wait_until(lambda: len(desk.times_computed()) >= 88, driver)
         driver.kill()
     (desk.notes / "go").touch()

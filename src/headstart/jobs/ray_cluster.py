@@ -97,6 +97,22 @@ def _check_answers(address: str) -> None:
         raise HeadstartError(f"no Ray cluster answers at {address}: {error}", hint=STARTED) from error
 
 
+def own_node_lives() -> bool:
+    """Whether the node that this process is connected to still answers. Ray ends the process without a word some time later."""
+    node: Any = ray_driver._global_node
+    if node is None or not hasattr(socket, "AF_UNIX"):
+        return True
+    with socket.socket(socket.AF_UNIX) as asked:
+        asked.settimeout(CONNECT_SECONDS)
+        try:
+            asked.connect(node.raylet_socket_name)
+        except (ConnectionRefusedError, FileNotFoundError):
+            return False
+        except OSError:  # it is busy
+            return True
+    return True
+
+
 def environment_of_workers(*, of_own: bool) -> dict[str, str]:
     """Variables for workers: where home() is, and in a cluster of their own what was set otherwise when it was started."""
     home = {name: os.environ[name] for name in ("HEADSTART_HOME",) if name in os.environ}

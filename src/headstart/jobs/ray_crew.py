@@ -14,10 +14,11 @@ from headstart.errors import HeadstartError, HeadstartWarning, first_line
 from headstart.jobs.crew import Ended, Finished, Outcome, Task, Worker
 from headstart.jobs.luggage import unpack_luggage
 from headstart.jobs.parts import Parts
-from headstart.jobs.ray_cluster import connected, environment_of_workers
+from headstart.jobs.ray_cluster import connected, environment_of_workers, own_node_lives
 from headstart.jobs.shards import Shard
 
 LOOK_SECONDS = 5.0  # after which it is looked again how many cores the cluster has
+ASK_SECONDS = 2.0  # after which the node of this process is asked again whether it lives
 TOLD_SECONDS = 30.0  # without any worker, after which this is told
 MOST_STILLBORN = 5  # actors in a row that end before they are ready
 SAME = "install the same version of headstart on every node: pip install 'headstart[cluster,train]'"
@@ -60,6 +61,7 @@ class RayCrew:
     _actors: list[_Actor] = field(default_factory=list)
     _n_stillborn: int = 0  # actors that ended before they were ready, since the last that was
     _looked: float = 0.0
+    _asked: float = 0.0  # when the node of this process answered
     _began: float = field(default_factory=time.monotonic)
 
     def __post_init__(self) -> None:
@@ -84,6 +86,10 @@ class RayCrew:
 
     def wait(self) -> list[Finished | Ended]:
         """What came of some shards; waits until there is something, or an actor more. Raises HeadstartError."""
+        if time.monotonic() - self._asked > ASK_SECONDS:
+            self._asked = time.monotonic()
+            if not own_node_lives():
+                raise HeadstartError("the node of the Ray cluster that this command is connected to is gone", hint=LOST)
         waiting = {one.answer: one for one in self._actors if one.answer is not None}
         try:
             if not waiting:  # a cluster that has no core at the moment
