@@ -329,6 +329,42 @@ def test_an_interrupted_embed_goes_on(embed: Command, draw_classes: Draw, here: 
     assert not (here / "out.parquet.parts").exists()
 
 
+@pytest.mark.parametrize("options", [[], ["--resume"]])
+def test_an_interrupted_predict_goes_on(
+    headstart: Command, saved_run: SavedRun, here: Path, monkeypatch: pytest.MonkeyPatch, options: list[str]
+) -> None:
+    """The same line again is enough: half the answers were written, but workers had finished more."""
+    from headstart.jobs import parts
+
+    asked = ["predict", saved_run.run, saved_run.data / "train", "--output"]
+    assert headstart(*asked, "undisturbed.csv").code == 0
+    read, has, found = parts.PartFolder.read, parts.PartFolder.has, []
+
+    def interrupted(self: parts.PartFolder, *given: object) -> object:
+        found.append(given)
+        if len(found) == 2:
+            raise KeyboardInterrupt
+        return read(self, *given)
+
+    def known(self: parts.PartFolder, digest: str) -> bool:
+        found.append(has(self, digest))
+        return bool(found[-1])
+
+    monkeypatch.setattr(parts.PartFolder, "read", interrupted)
+    asked += ["out.csv", "--engine", "local:2", *options]
+    assert headstart(*asked).code == 130
+    n_finished = len(list((here / "out.csv.parts").glob("*.parquet")))
+    assert n_finished >= 2
+    assert (here / "out.csv.partial").exists()
+    monkeypatch.setattr(parts.PartFolder, "read", read)
+    monkeypatch.setattr(parts.PartFolder, "has", known)
+    found.clear()
+    assert headstart(*asked).code == 0
+    assert found.count(True) == n_finished
+    assert (here / "out.csv").read_bytes() == (here / "undisturbed.csv").read_bytes()
+    assert sorted(path.name for path in here.iterdir()) == ["out.csv", "undisturbed.csv"]
+
+
 @pytest.mark.parametrize("word", ["rya", "local:0", "local:x", "ray:", "local:"])
 def test_what_is_no_place_is_a_usage_error(headstart: Command, word: str) -> None:
     told = headstart("embed", "photos", "--output", "a.parquet", "--engine", word)

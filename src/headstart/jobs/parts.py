@@ -50,6 +50,10 @@ class Parts(Protocol):
         """The result of a shard of so many images; None if it is gone or damaged, and then it is removed."""
         ...
 
+    def is_begun(self) -> bool:
+        """Whether an earlier command has left something here."""
+        ...
+
     def is_split(self, digest: str) -> bool:
         """Whether a shard was found to be computed better in halves."""
         ...
@@ -108,6 +112,9 @@ class PartFolder:
             part.unlink(missing_ok=True)
         return table
 
+    def is_begun(self) -> bool:
+        return self.place.is_dir() and any(self.place.iterdir())
+
     def is_split(self, digest: str) -> bool:
         return (self.place / f"{digest}{SPLIT}").is_file()
 
@@ -154,6 +161,9 @@ class PartsElsewhere:
 
         data = read_or_none(joined(self.place, f"{digest}{PART}"))
         return None if data is None else _read(io.BytesIO(data), n_rows)
+
+    def is_begun(self) -> bool:
+        return bool(self._known())
 
     def is_split(self, digest: str) -> bool:
         return f"{digest}{SPLIT}" in self._known()

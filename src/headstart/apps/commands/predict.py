@@ -105,7 +105,8 @@ def predict(
     with ExitStack() as stack:
         inputs = _inputs(stack, paths or [], files_from, null=null)
         _check_place(output, engine, overwrite=overwrite, resume=resume)
-        named, output = output, None if output is None else stack.enter_context(target_file(output))
+        parts = None if engine is None else _parts_beside(output)
+        output = None if output is None else stack.enter_context(target_file(output))
         growing = output if form != "table" else None
         if growing is not None:
             inputs = inputs.without(is_own(growing, resume=resume))
@@ -122,9 +123,11 @@ def predict(
         else:
             manifest = sha256_of_file(find_bundle(model) / MANIFEST)
             made_by = {"model": manifest, "format": form, "top_k": top_k, "min_confidence": min_confidence}
-            answers = stack.enter_context(answer_file(growing, form, columns, made_by, resume=resume, overwrite=overwrite))
+            # What workers finished holds more than the half-written answers, and is found again by the same list of images.
+            anew = overwrite or (parts is not None and parts.is_begun())
+            answers = stack.enter_context(answer_file(growing, form, columns, made_by, resume=resume, overwrite=anew))
         candidates = chain(inputs.found, _checked(inputs.listed, (grid, explain, output)))
-        answering, parts = _at(engine, predictor, named, inputs.total) if engine else (predictor.predict_candidates, None)
+        answering = predictor.predict_candidates if parts is None else _at(engine, predictor, parts, inputs.total)
         shown = _answer(inputs, candidates, predictor, answering, answers, progress, MAX_TILES if grid or explain else 0)
         if shown:
             _show(shown, grid, explain, explainer, predictor, answers.n_new_read)
@@ -154,14 +157,19 @@ def _check_place(output: Path | None, engine: str | None, *, overwrite: bool, re
     check_target(output, overwrite=overwrite)
 
 
-def _at(engine: str, predictor: Predictor, output: Path | None, total: int) -> "tuple[Answering, Parts]":
-    """What answers at another place, and where it keeps what is finished: beside the output."""
-    from headstart.artifact.predict_task import predictions_at
+def _parts_beside(output: Path | None) -> "Parts":
+    """Where workers keep what is finished."""
     from headstart.jobs.parts import parts_at
+
+    return parts_at(f"{output}.parts")
+
+
+def _at(engine: str | None, predictor: Predictor, parts: "Parts", total: int) -> Answering:
+    """What answers at another place."""
+    from headstart.artifact.predict_task import predictions_at
     from headstart.workplace import workplace_of
 
-    parts = parts_at(f"{output}.parts")
-    return partial(predictions_at, workplace_of(engine), predictor, parts=parts, total=total), parts
+    return partial(predictions_at, workplace_of(engine or ""), predictor, parts=parts, total=total)
 
 
 def _form(format: Format | None, output: Path | None, *, resume: bool, overwrite: bool) -> Format:
