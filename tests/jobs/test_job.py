@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import psutil
@@ -13,7 +13,10 @@ import pytest
 from conftest import wait_until
 
 from headstart.errors import HeadstartError, HeadstartWarning
+from headstart.jobs.crew import Ended, Finished, Worker
+from headstart.jobs.job import MOST_ENDED, Job
 from headstart.jobs.parts import PartFolder
+from headstart.jobs.shards import Shard, shards_of
 from jobs.counted_tasks import Reading
 
 TEXTS = [f"text {number}" for number in range(96)]  # six shards of 16
@@ -99,6 +102,39 @@ def test_a_job_that_is_started_again_knows_which_image_ends_its_worker(desk):
 def test_workers_that_end_before_they_finish_anything_are_an_error(desk):
     with pytest.raises(HeadstartError, match="the workers end before they finish anything"):
         desk.run(TEXTS[:20], "local:1", Reading(desk.notes, ends_at_once=True))
+
+
+@dataclass
+class Preempted:
+    """A crew of many workers who all end at once, and then start anew."""
+
+    worker: Worker
+    n_workers: int = 100
+    n_lost: int = 0
+    given: list[Shard] = field(default_factory=list)
+
+    def has_room(self) -> bool:
+        return len(self.given) < self.n_workers
+
+    def give(self, shard: Shard) -> None:
+        self.given.append(shard)
+
+    def wait(self) -> list[Finished | Ended]:
+        shards, self.given = self.given, []
+        if not self.n_lost:
+            self.n_lost = len(shards)
+            return [Ended(shard, "its node is gone") for shard in shards]
+        return [Finished.of(shard, self.worker.answer(shard)) for shard in shards]
+
+
+def test_many_workers_that_end_at_once_are_no_reason_to_give_up(desk):
+    """As where a provider takes back all machines that it lent at a low price."""
+    texts = [f"text {number}" for number in range(1024)]
+    task, candidates = Reading(desk.notes), desk.files(texts)
+    crew = Preempted(Worker(task, desk.parts, 1))
+    results = list(Job(task, crew, desk.parts, total=len(texts)).run(shards_of(candidates, task.key, len(texts))))
+    assert crew.n_lost > MOST_ENDED
+    assert [text for _, table in results for text in table.column("text").to_pylist()] == texts
 
 
 def test_an_error_of_the_task_is_the_error_of_the_job(desk):

@@ -17,7 +17,8 @@ from headstart.progress import Progress, silent
 
 AHEAD = 16  # shards for each worker that may be finished before their turn comes: memory holds the paths of their images
 TRIES = 2  # of a shard whose workers end, before it is halved
-MOST_ENDED = TRIES * (MOST_IMAGES.bit_length() + 2)  # workers in a row: more than one bad image of a shard explains
+# Workers that end in a row, besides all that there are at once: more than one bad image of a shard explains.
+MOST_ENDED = TRIES * (MOST_IMAGES.bit_length() + 2)
 MOST_DAMAGED = 3  # times that the part of one shard may be damaged
 GIVEN_UP = "the process that read it was ended each time ({}): it may need too much memory"
 
@@ -48,6 +49,7 @@ class Job:
     _given: list[_Turn] = field(default_factory=list)  # those that a worker has
     _n_done: int = 0  # images
     _warned: set[str] = field(default_factory=set)
+    _most_workers: int = 0  # that there were at a time
     _n_ended: int = 0  # workers that ended since the last one finished a shard
 
     def run(self, shards: Iterable[Shard]) -> Generator[tuple[Shard, pyarrow.Table], None, None]:
@@ -56,6 +58,7 @@ class Job:
         coming = next(source, None)
         while coming is not None or self._turns:
             self.work.wall_seconds = time.perf_counter() - began
+            self._most_workers = max(self._most_workers, self.crew.n_workers)
             if self._open and self.crew.has_room():
                 turn = self._open.popleft()
                 self._given.append(turn)
@@ -112,7 +115,7 @@ class Job:
             return
         turn.n_ended += 1
         self._n_ended += 1
-        if self._n_ended > MOST_ENDED:
+        if self._n_ended > MOST_ENDED + self._most_workers:
             raise HeadstartError(
                 f"the workers end before they finish anything ({came.reason})",
                 hint="look whether the machine has memory for them, or name fewer",

@@ -8,7 +8,7 @@ from functools import partial
 from io import BufferedReader
 from itertools import chain, combinations, tee
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, cast
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
@@ -121,19 +121,26 @@ def predict(
         if growing is None:
             answers = stack.enter_context(_stream(output, form, columns, top_k))
         else:
-            manifest = sha256_of_file(find_bundle(model) / MANIFEST)
-            made_by = {"model": manifest, "format": form, "top_k": top_k, "min_confidence": min_confidence}
-            # What workers finished holds more than the half-written answers, and is found again by the same list of images.
-            anew = overwrite or (parts is not None and parts.is_begun())
+            made_by = _made_by(model, format=form, top_k=top_k, min_confidence=min_confidence)
+            anew = overwrite or _hold_more(parts)
             answers = stack.enter_context(answer_file(growing, form, columns, made_by, resume=resume, overwrite=anew))
         candidates = chain(inputs.found, _checked(inputs.listed, (grid, explain, output)))
         answering = predictor.predict_candidates if parts is None else _at(engine, predictor, parts, inputs.total)
         shown = _answer(inputs, candidates, predictor, answering, answers, progress, MAX_TILES if grid or explain else 0)
-        if shown:
-            _show(shown, grid, explain, explainer, predictor, answers.n_new_read)
+        _show(shown, grid, explain, explainer, predictor, answers.n_new_read)
     if parts is not None:
         parts.remove()
     _end(answers, output)
+
+
+def _made_by(model: Path, **options: Any) -> dict[str, Any]:
+    """What changes the answers."""
+    return {"model": sha256_of_file(find_bundle(model) / MANIFEST)} | options
+
+
+def _hold_more(parts: "Parts | None") -> bool:
+    """Whether what workers finished holds more than half-written answers; the same list of images finds it again."""
+    return parts is not None and parts.is_begun()
 
 
 def _end(answers: AnswerLog, output: Path | None) -> None:
@@ -290,6 +297,8 @@ def _show(
     n_read: int,
 ) -> None:
     """Draws the grid and writes the page of explanations, where they are asked for."""
+    if not shown:
+        return
     if grid is not None:
         with target_file(grid) as place:
             _draw(place, [_tile(candidate, prediction, predictor) for candidate, prediction in shown], n_read)
