@@ -3,8 +3,9 @@
 import pytest
 from object_storage import faulty_way, object_storage
 
-from headstart.addresses import filesystems, s3_pages
+from headstart.addresses import filesystems, s3_pages, s3_session
 from headstart.addresses.filesystems import about, fetch, listed_below, put, put_bytes, read, remove_below
+from headstart.addresses.s3_session import _timestamp
 from headstart.errors import DataError, MissingPackageError
 
 s3fs = pytest.importorskip("s3fs")
@@ -65,6 +66,16 @@ def test_an_object_whose_size_is_known_is_one_request(storage, monkeypatch):
     for size in (4, 6):
         with pytest.raises(TimeoutError, match="bytes came"):
             read(address, size)
+
+
+def test_the_dates_of_a_listing_are_read_without_guessing(storage, monkeypatch):
+    """botocore tries what each may be, which takes longer than all else; dates in other forms are left to it."""
+    storage.put("dated/one.bin", b"")
+    read_here = []
+    monkeypatch.setattr(s3_session, "_timestamp", lambda text: read_here.append(text) or _timestamp(text))
+    assert [one.size for page in listed_below("s3://photos/dated") for one in page] == [0]
+    assert read_here
+    assert _timestamp("2026-01-31T12:00:00.000Z") == _timestamp("Sat, 31 Jan 2026 12:00:00 GMT")
 
 
 def test_files_go_there_and_back(storage, tmp_path):

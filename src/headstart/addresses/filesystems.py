@@ -15,6 +15,7 @@ from fsspec.exceptions import FSTimeoutError
 from headstart.addresses.address import protocol_of, shown
 from headstart.addresses.retrying import with_retries
 from headstart.addresses.s3_pages import pages_of_s3
+from headstart.addresses.s3_session import s3_session
 from headstart.errors import DataError, HeadstartError, MissingPackageError, first_line
 
 T = TypeVar("T")
@@ -159,8 +160,8 @@ def remove_below(address: str) -> None:
 
 @cache
 def _filesystem(protocol: str) -> Any:
-    options = S3_OPTIONS if protocol in S3 else {}
     try:
+        options = S3_OPTIONS if protocol in S3 else {}
         filesystem = fsspec.filesystem(protocol, use_listings_cache=False, **options)
     except ImportError as error:
         raise MissingPackageError(
@@ -174,6 +175,7 @@ def _filesystem(protocol: str) -> Any:
         ) from error
     if protocol in S3:
         filesystem.retries = 1
+        filesystem.session = s3_session(filesystem.kwargs)
     return filesystem
 
 
