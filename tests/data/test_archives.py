@@ -17,7 +17,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from headstart.data import archives as archives_module
-from headstart.data.archives import HEADER_BYTES, is_archive, safe_parts, unpack
+from headstart.data.archives import is_archive, safe_parts, unpack
+from headstart.data.tar_headers import HEADER_BYTES
 from headstart.errors import DataError
 
 Maker = Callable[[Path, list[tuple[str, bytes]]], Path]

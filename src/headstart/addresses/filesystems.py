@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, BinaryIO, TypeVar
 
 import fsspec
 from fsspec.exceptions import FSTimeoutError
@@ -20,6 +20,7 @@ from headstart.errors import DataError, HeadstartError, MissingPackageError, fir
 
 T = TypeVar("T")
 S3 = {"s3", "s3a"}
+LOOK_BYTES = 4 << 20  # read at once of an object that is looked into
 # Of S3: retries are made here, so that every store has the same; a server that says nothing is asked again.
 S3_OPTIONS = {"config_kwargs": {"connect_timeout": 5, "read_timeout": 10, "retries": {"max_attempts": 0}}}
 # Protocol -> what installs its package.
@@ -74,6 +75,33 @@ def read(address: str, size: int | None = None) -> bytes:
         return data
 
     return with_retries(whole, _is_passing)
+
+
+def read_slice(address: str, start: int, size: int) -> bytes:
+    """Some bytes of an object. Raises OSError if they cannot be read, also after several tries, or are not there."""
+    filesystem, path = _opened(address)
+
+    def wanted() -> bytes:
+        data: bytes = filesystem.cat_file(path, start=start, end=start + size)
+        if len(data) != size:
+            raise TimeoutError(f"{len(data)} of {size} bytes came")
+        return data
+
+    return with_retries(wanted, _is_passing)
+
+
+def look_into(address: str, look: Callable[[BinaryIO], T]) -> T:
+    """What a function finds in an object, which is read as far as it needs it; a second time where the first is disturbed.
+
+    Raises HeadstartError.
+    """
+    filesystem, path = _opened(address)
+
+    def found() -> T:
+        with filesystem.open(path, "rb", block_size=LOOK_BYTES, cache_type="readahead") as file:
+            return look(file)
+
+    return _told(address, lambda: with_retries(found, _is_passing))
 
 
 def read_or_none(address: str) -> bytes | None:

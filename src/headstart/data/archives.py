@@ -10,8 +10,9 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath, PureWindowsPath
-from typing import IO, Any, Self
+from typing import IO, Any
 
+from headstart.data.tar_headers import LargeHeader, LimitedMember
 from headstart.data.unreadable import UnreadableImage, check_size
 from headstart.data.zip_names import member_names
 from headstart.errors import DataError
@@ -21,7 +22,6 @@ CHUNK_BYTES, BLOCK_BYTES = 1 << 20, 512  # a tar is made of blocks
 NAME_ERRORS = {errno.ENAMETOOLONG, errno.EINVAL, errno.EILSEQ}  # a name this file system does not take
 HARMLESS_BYTES = 1 << 30  # an archive may unpack to this much, or to MAX_RATIO times its own size if that is more:
 MAX_RATIO = 100  # images hardly shrink when packed, so what grows more was made to fill a disk
-HEADER_BYTES = 64 << 10  # all headers of one member of a tar: names of any file system fit, and what tools note of a file
 MAX_GLOBAL = 100  # entries of the headers that count for all members of a tar; git writes one
 LONGEST_NAME = 4096  # characters of a member's name, folders included: no more than Linux takes
 MAX_LEFT_OUT, SHOWN_LENGTH = 100_000, 300  # members that are listed as left out, and characters of their names
@@ -63,8 +63,8 @@ def is_archive(path: Path) -> bool:
 
 def _is_tar(path: Path) -> bool:
     try:
-        tarfile.open(path, tarinfo=_Member).close()
-    except _LargeHeader:
+        tarfile.open(path, tarinfo=LimitedMember).close()
+    except LargeHeader:
         return True  # `unpack` says what is wrong with it
     except tarfile.TarError:
         return False
@@ -182,7 +182,7 @@ def _listed(file: zipfile.ZipFile) -> Iterator[tuple[zipfile.ZipInfo, str, str]]
 
 
 def _tar_members(archive: Path) -> Iterator[tuple[str, IO[bytes] | None, str]]:
-    with tarfile.open(archive, tarinfo=_Member) as file:
+    with tarfile.open(archive, tarinfo=LimitedMember) as file:
         while (info := file.next()) is not None:
             file.members.clear()  # type: ignore[attr-defined] # tarfile would keep every member with its headers
             if len(file.pax_headers) > MAX_GLOBAL:
@@ -194,45 +194,6 @@ def _tar_members(archive: Path) -> Iterator[tuple[str, IO[bytes] | None, str]]:
             else:
                 yield info.name, file.extractfile(info), ""
         _check_end(file, archive)
-
-
-class _LargeHeader(Exception):  # noqa: N818 - a fact about an archive
-    """The headers of a member take more than HEADER_BYTES."""
-
-
-class _Member(tarfile.TarInfo):
-    """A member of a tar whose headers are read up to HEADER_BYTES: a long name, a PAX header or a list of holes may claim any
-    size, and tarfile reads it as a whole.
-    """
-
-    @classmethod
-    def fromtarfile(cls, tarfile: tarfile.TarFile) -> Self:
-        """The next member. Raises _LargeHeader, and what tarfile itself raises."""
-        stream: Any = tarfile.fileobj
-        if isinstance(stream, _Headers):  # the header that follows an extended one
-            return super().fromtarfile(tarfile)
-        tarfile.fileobj = _Headers(stream)  # type: ignore[assignment] # all that is called here are its two methods
-        try:
-            return super().fromtarfile(tarfile)
-        finally:
-            tarfile.fileobj = stream
-
-
-class _Headers:
-    """The stream of a tar while the headers of one member are read."""
-
-    def __init__(self, stream: IO[bytes]) -> None:
-        self._stream = stream
-        self._left = HEADER_BYTES
-
-    def read(self, n_bytes: int) -> bytes:
-        self._left -= n_bytes
-        if n_bytes < 0 or self._left < 0:
-            raise _LargeHeader(f"a member's header is larger than {HEADER_BYTES >> 10} KiB")
-        return self._stream.read(n_bytes)
-
-    def tell(self) -> int:
-        return self._stream.tell()
 
 
 def _check_end(file: tarfile.TarFile, archive: Path) -> None:

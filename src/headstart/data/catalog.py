@@ -13,6 +13,7 @@ from headstart.data.archives import is_archive, unpack
 from headstart.data.opening import open_sources
 from headstart.data.reading import AS_IT_IS, Reading
 from headstart.data.sources import Candidate, Sources
+from headstart.data.tar_shards import is_pattern, name_of_shards, named_by, tar_sources
 from headstart.download import download
 from headstart.errors import DataError, DownloadError, did_you_mean
 from headstart.progress import Progress, silent
@@ -44,7 +45,9 @@ def open_data(
     Of very many images at an address, `ahead` works on them while they are listed. Raises DataError.
     """
     address = None if Path(data).exists() else address_in(data)
-    if address is not None:
+    if is_pattern(str(data)) and not Path(data).exists():
+        yield tar_sources(name_of_shards(address or str(data)), named_by(address or str(data)), reading)
+    elif address is not None:
         from headstart.data.remote_sources import open_address
 
         with open_address(address, reading, progress, ahead) as sources:

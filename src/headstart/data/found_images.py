@@ -10,6 +10,7 @@ from tempfile import TemporaryDirectory
 from headstart.addresses.address import address_in
 from headstart.data.archives import ZipMember, is_archive, is_zip, open_zip, unpack
 from headstart.data.sources import Candidate, Skipped, natural_order, printable
+from headstart.data.tar_shards import images_in, is_pattern, named_by, tars_among
 from headstart.data.walking import files_below, is_hidden
 from headstart.progress import Progress, silent
 
@@ -33,7 +34,9 @@ def find_images(stack: ExitStack, paths: Iterable[Path], progress: Progress = si
     candidates, skipped = found.candidates, found.skipped
     for path in paths:
         address = address_in(path)
-        if address is not None and not path.exists():
+        if is_pattern(str(path)) and not path.exists():
+            candidates += images_in(named_by(address or str(path)))
+        elif address is not None and not path.exists():
             from headstart.data.remote_sources import candidates_at
 
             at_address = stack.enter_context(candidates_at(address, progress))
@@ -42,7 +45,8 @@ def find_images(stack: ExitStack, paths: Iterable[Path], progress: Progress = si
             else:
                 found.coming.append(at_address)
         elif path.is_dir():
-            candidates += (Candidate(printable(str(file)), file) for file in files_below(path))
+            tars = tars_among(map(str, files_below(path)))
+            candidates += images_in(tars) if tars else [Candidate(printable(str(file)), file) for file in files_below(path)]
         elif is_archive(path):
             members, left_out = _zip_candidates(stack, path) if is_zip(path) else _tar_candidates(stack, path)
             candidates += members

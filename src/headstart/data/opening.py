@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from headstart.data.archives import ENDINGS, is_archive, unpack
+from headstart.data.archives import ENDINGS, is_archive, is_zip, unpack
 from headstart.data.folder_doubts import CLASS_HINT
 from headstart.data.reading import AS_IT_IS, Reading
 from headstart.data.shown_paths import ShownPaths
@@ -15,6 +15,7 @@ from headstart.data.sources import Skipped, Sources, printable
 from headstart.data.table_files import FilesOfTable
 from headstart.data.table_sources import names_images, table_sources
 from headstart.data.tables import TABLE_ENDINGS
+from headstart.data.tar_shards import is_of_samples, tar_sources, tars_among
 from headstart.data.tree_sources import tree_sources
 from headstart.data.trees import TreeOnDisk
 from headstart.data.walking import entries_of, files_below, folders_of
@@ -33,11 +34,14 @@ def open_sources(data: Path, reading: Reading = AS_IT_IS) -> Iterator[Sources]:
         below = data if data.is_dir() else data.parent
         yield _sources_in(data, ShownPaths(printable(str(below)), below), reading)
         return
+    name = re.sub("|".join(re.escape(ending) + "$" for ending in ENDINGS), "", data.name, flags=re.IGNORECASE)
+    if not is_zip(data) and is_of_samples(str(data)):
+        yield tar_sources(name, [str(data)], reading)
+        return
     with TemporaryDirectory(prefix="headstart-") as folder:
         left_out = unpack(data, Path(folder))
         shown = ShownPaths(f"{printable(str(data))}!", Path(folder))
         sources = _sources_in(_content_of(Path(folder), shown, reading), shown, reading)
-        name = re.sub("|".join(re.escape(ending) + "$" for ending in ENDINGS), "", data.name, flags=re.IGNORECASE)
         odd = tuple(Skipped(f"{data}!{member}", reason) for member, reason in left_out)
         yield replace(sources, name=name, skipped=odd + sources.skipped)
 
@@ -69,6 +73,9 @@ def _tables_in(folder: Path) -> list[Path]:
 
 
 def _folder_sources(folder: Path, shown: ShownPaths, reading: Reading) -> Sources:
+    tars = tars_among(map(str, files_below(folder)))
+    if tars:
+        return tar_sources(folder.resolve().name, tars, reading, str(folder))
     tables = [table for table in _tables_in(folder) if names_images(table, shown, reading)]
     try:
         sources, labels = tree_sources(folder.resolve().name, TreeOnDisk(shown), folder, reading)

@@ -36,6 +36,11 @@ class RemoteFile:
         except Exception as error:  # the clients of the stores have no common class
             raise UnreadableImage(f"{NOT_FETCHED}: {first_line(error)}") from error
 
+    @property
+    def identity(self) -> tuple[str | int, ...]:
+        """What tells it from others, and from what it was before."""
+        return self.address, self.size or 0, self.version
+
     def resolve(self) -> "RemoteFile":
         """Itself: there are no links to follow."""
         return self

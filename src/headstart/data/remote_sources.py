@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 
-from headstart.addresses.address import folder_of, name_of, shown
+from headstart.addresses.address import folder_of, joined, name_of, shown
 from headstart.addresses.fetched_folders import copied_file
 from headstart.addresses.filesystems import about
 from headstart.data.archives import ENDINGS
@@ -18,6 +18,8 @@ from headstart.data.sources import Candidate, Sources, printable
 from headstart.data.table_files import FilesAtAddress
 from headstart.data.table_sources import table_sources
 from headstart.data.tables import TABLE_ENDINGS
+from headstart.data.tar_shards import ENDING as TAR
+from headstart.data.tar_shards import images_in, is_of_samples, tar_sources, tars_among
 from headstart.data.tree_sources import tree_sources
 from headstart.errors import DataError
 from headstart.progress import Progress, silent
@@ -31,6 +33,9 @@ def open_address(address: str, reading: Reading, progress: Progress = silent, ah
     nothing, or no data set.
     """
     name = name_of(address)
+    if name.lower().endswith(TAR) and is_of_samples(address):
+        yield tar_sources(name[: -len(TAR)], [address], reading)
+        return
     if name.lower().endswith((*TABLE_ENDINGS, *ENDINGS)):
         with copied_file(address) as copy:
             if name.lower().endswith(tuple(TABLE_ENDINGS)):
@@ -46,7 +51,11 @@ def open_address(address: str, reading: Reading, progress: Progress = silent, ah
         if not any(listing.files_below(ROOT)):
             what = "is a file, but neither a table nor an archive" if about(address) else "holds no files"
             raise DataError(f"{shown(address)} {what}", hint="give a folder, a CSV or Parquet file, a .zip or .tar")
-        yield tree_sources(name, listing, ROOT, reading)[0]
+        tars = tars_among(path.as_posix() for path in listing.files_below(ROOT))
+        if tars:
+            yield tar_sources(name, [joined(address, tar) for tar in tars], reading, address)
+        else:
+            yield tree_sources(name, listing, ROOT, reading)[0]
 
 
 def _sources_of_growing(name: str, listing: GrowingListing, reading: Reading, ahead: Ahead | None) -> Sources:
@@ -75,6 +84,11 @@ def candidates_at(address: str, progress: Progress = silent) -> Iterator[list[Ca
     with listing_of(address, progress, is_ahead=True) as listing:
         if isinstance(listing, GrowingListing):
             yield listing.files()
+            return
+        tars = [joined(address, tar) for tar in tars_among(path.as_posix() for path in listing.files_below(ROOT))]
+        tars = tars or ([address] if address.lower().endswith(TAR) else [])
+        if tars:
+            yield images_in(tars)
             return
         files = [listing.file_of(path) for path in listing.files_below(ROOT)] or [RemoteFile(address)]
         yield [Candidate(printable(str(file)), file) for file in files]

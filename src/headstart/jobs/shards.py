@@ -71,7 +71,7 @@ def _file_of(candidate: Candidate) -> _File:
         return _File((str(candidate.file), info.file_size, info.CRC), info.file_size)
     if isinstance(candidate.file, RemoteFile):
         file = candidate.file
-        return _File((file.address, file.size or 0, file.version), file.size or 0)
+        return _File(file.identity, file.size or 0)
     place = os.path.abspath(candidate.file)  # noqa: PTH100 - without following links
     try:
         found = os.stat(place)  # noqa: PTH116 - of a million files
