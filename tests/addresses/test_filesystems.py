@@ -116,6 +116,21 @@ def test_a_store_that_always_refuses_is_one_sentence(storage, monkeypatch):
     assert "\n" not in caught.value.message
 
 
+def test_what_a_store_has_listed_is_waited_for_longer(storage, monkeypatch):
+    """A store that is down for some seconds costs no images of a job; a mistyped address is told soon."""
+    pauses = []
+    monkeypatch.setattr("headstart.addresses.retrying.time.sleep", pauses.append)
+    found = {}
+    for size in (None, 1000):
+        pauses.clear()
+        with faulty_way(storage.endpoint, 1.0, ["503"]), pytest.raises(OSError):
+            filesystems._filesystem.cache_clear()
+            s3fs.S3FileSystem.clear_instance_cache()
+            read("s3://photos/set/1/1.bin", size)
+        found[size] = sum(pauses)
+    assert found[None] < 10 < 13 < found[1000]
+
+
 def test_without_credentials_nothing_is_tried_again(storage, monkeypatch, tmp_path):
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.delenv(name)

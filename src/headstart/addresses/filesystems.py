@@ -13,7 +13,7 @@ import fsspec
 from fsspec.exceptions import FSTimeoutError
 
 from headstart.addresses.address import protocol_of, shown
-from headstart.addresses.retrying import with_retries
+from headstart.addresses.retrying import PATIENT_TRIES, TRIES, with_retries
 from headstart.addresses.s3_pages import pages_of_s3
 from headstart.addresses.s3_session import s3_session
 from headstart.errors import DataError, HeadstartError, MissingPackageError, first_line
@@ -64,7 +64,10 @@ class Listed:
 
 
 def read(address: str, size: int | None = None) -> bytes:
-    """The bytes of an object. Raises OSError if it cannot be read, also after several tries, or if it is cut off."""
+    """The bytes of an object. Raises OSError if it cannot be read, also after several tries, or if it is cut off.
+
+    With the `size` that the store has just said there are more tries: it is a store, and was there.
+    """
     filesystem, path = _opened(address)
     in_one_go = {"max_concurrency": 1} if protocol_of(address) in S3 else {}  # else s3fs asks for the size first, each time
 
@@ -74,7 +77,7 @@ def read(address: str, size: int | None = None) -> bytes:
             raise TimeoutError(f"{len(data)} of {size} bytes came")
         return data
 
-    return with_retries(whole, _is_passing)
+    return with_retries(whole, _is_passing, TRIES if size is None else PATIENT_TRIES)
 
 
 def read_slice(address: str, start: int, size: int) -> bytes:
