@@ -1,6 +1,7 @@
 """Fine-tuning on a Ray cluster of two nodes with one core each, which ends as it does in two processes under torchrun."""
 
 import csv
+import math
 import os
 import subprocess
 import sys
@@ -15,7 +16,8 @@ from conftest import COLOURS, TINY, wait_until
 pytest.importorskip("ray.train")
 
 import headstart
-from headstart.errors import DataError, HeadstartError, SettingsError
+from headstart.errors import DataError, HeadstartError, SettingsError, TrainingError
+from headstart.jobs.ray_cluster import connected
 from headstart.jobs.ray_training import ClusterTraining, train_on_ray
 from headstart.progress import Progress, silent
 from headstart.record.trained import Trained
@@ -61,6 +63,13 @@ def cluster(notes: Path) -> Iterator[Any]:
         made.add_node(num_cpus=1)
     yield made
     made.shutdown()
+
+
+@pytest.fixture(autouse=True)
+def busy_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Workers may start as slowly as they like."""
+    monkeypatch.setattr("headstart.jobs.ray_training.TOLD_SECONDS", math.inf)
+    monkeypatch.setattr("headstart.jobs.ray_crew.TOLD_SECONDS", math.inf)
 
 
 @pytest.fixture
@@ -127,6 +136,9 @@ def test_killed_or_interrupted_it_ends_as_undisturbed(
     assert waiting.interrupted
     assert [row["epoch"] for row in content_of(waiting.run)[1]] == ["0", "1"]
     (notes / "wait").unlink()
+    with pytest.raises(TrainingError, match="was begun in 2 processes"):
+        headstart.train(None, resume=waiting.run)
+    assert not (tmp_path / "waiting.partial").exists()
     resumed = train_there("waiting", resume=True)
     assert not resumed.interrupted
     assert content_of(resumed.run) == content_of(undisturbed)
@@ -167,6 +179,13 @@ def test_what_always_fails_is_given_up(cluster: Any, tmp_path: Path) -> None:
     with pytest.raises(HeadstartError, match=r"has failed: .*has no len\(\)") as caught:
         has_loop_run(cluster, tmp_path / "file")
     assert "--resume" in caught.value.hint
+
+
+def test_two_clusters_of_its_own() -> None:
+    """A process that has started a cluster and ended it can start another: a scan does, and then fine-tuning."""
+    for _ in range(2):
+        with connected("") as of_own:
+            assert of_own
 
 
 def test_what_cannot_be_combined(monkeypatch: pytest.MonkeyPatch, data: Path) -> None:

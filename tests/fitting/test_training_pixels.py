@@ -1,5 +1,7 @@
 """Pixels for fine-tuning: decoded once or each time, the same picture either way."""
 
+import pickle
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +12,7 @@ from headstart.data.dataset import LabelledImage
 from headstart.data.pixels import kept_size
 from headstart.data.preprocess import Preprocess
 from headstart.errors import DataError
+from headstart.fitting.pixels_read_later import PixelsReadLater, ViewsReadLater
 from headstart.fitting.training_pixels import KeptPixels, keep_pixels, keep_views, open_again, read_anew
 from headstart.model.pipeline import Pipeline
 from headstart.progress import silent
@@ -68,6 +71,28 @@ def test_views_are_what_prediction_sees(view: str, images: list[LabelledImage]) 
     assert (views.shape, views.dtype) == ((5, preprocess.n_views, 32, 32, 3), np.uint8)
     for image, found in zip(images, views, strict=True):
         assert np.array_equal(found, preprocess.views_of_file(image.file.read_bytes()))
+
+
+def test_read_later(images: list[LabelledImage], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pixels and views that are read when they are needed are those that are kept from the start. They travel without content,
+    and to where another folder is the current one; once read, their files are not needed."""
+    rows, chosen = np.array([3, 5, 8, 13, 21]), np.array([5, 8, 21])
+    kept = KeptPixels(keep_pixels(images, SMALL, 2, silent), rows).only(chosen)
+    views = keep_views(images, SMALL, 2, silent)
+    monkeypatch.chdir(tmp_path)
+    relative = [replace(image, file=Path(image.path)) for image in images]
+    sent = pickle.dumps((PixelsReadLater(relative, SMALL, rows).only(chosen), ViewsReadLater(relative, SMALL, 2)))
+    assert len(sent) < 3000
+    monkeypatch.chdir("/")
+    later, later_views = pickle.loads(sent)
+    first = later[0].copy()
+    assert np.array_equal(later_views[1:3], views[1:3])
+    assert np.array_equal(later_views[0:9], views)
+    images[1].file.unlink()
+    assert np.array_equal(first, kept[0]) and np.array_equal(later[0], kept[0]) and np.array_equal(later[2], kept[2])
+    images[2].file.unlink()
+    with pytest.raises(DataError, match=r"2\.png could be read before but not now"):
+        later[1]
 
 
 @pytest.mark.parametrize("change", ["removed", "damaged"])

@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from headstart.errors import TrainingError
-from headstart.model.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from headstart.model.checkpoint import Checkpoint, load_checkpoint, read_checkpoint, save_checkpoint
+from headstart.model.checkpoint_state import check_processes, processes_begun, saved_state
 from headstart.model.history import Epoch
 
 SIGNATURE = {"seed": 0, "crop_scale": (0.35, 1.0), "threads": 2}
@@ -192,3 +193,39 @@ def test_half_written_files_are_never_named(tmp_path: Path) -> None:
     found = Training().load(tmp_path)
     assert found is not None
     assert len(found.history) == 1
+
+
+def test_as_many_processes_as_it_was_begun_with(tmp_path: Path) -> None:
+    """Training is continued in as many processes as it was begun in; the hint says how these are started."""
+    check_processes(tmp_path, 3)  # nothing was saved yet
+    assert processes_begun(tmp_path) is None and saved_state(tmp_path) is None and read_checkpoint(tmp_path) is None
+    training = Training()
+    checkpoint = Checkpoint((row(1),), 1, training.state(), torch.zeros(0, 3, dtype=torch.float64), torch.zeros(1, 0))
+    training.save(tmp_path, checkpoint)  # as earlier versions did, which knew one process
+    check_processes(tmp_path, 1)
+    with pytest.raises(TrainingError, match="begun in 1 process and can only be resumed in as many, not in 2") as caught:
+        check_processes(tmp_path, 2)
+    assert "without torchrun" in caught.value.hint
+    training.save(tmp_path, checkpoint, SIGNATURE | {"processes": 2})
+    assert processes_begun(tmp_path) == 2
+    with pytest.raises(TrainingError, match=r"begun in 2 processes .* not in 3") as caught:
+        check_processes(tmp_path, 3)
+    assert "torchrun --nproc-per-node 2" in caught.value.hint
+    for wrong in ("two", 0, None):
+        training.save(tmp_path, checkpoint, SIGNATURE | {"processes": wrong})
+        with pytest.raises(TrainingError, match="is damaged"):
+            check_processes(tmp_path, 1)
+
+
+def test_what_is_saved_can_be_read_without_the_training(tmp_path: Path) -> None:
+    """A process that trains nothing reads what others have saved."""
+    training = Training()
+    checkpoint = Checkpoint((row(1), row(2)), 2, training.state(), torch.ones(1, 3, dtype=torch.float64), torch.ones(2, 1))
+    training.save(tmp_path, checkpoint)
+    found = read_checkpoint(tmp_path)
+    assert found is not None
+    assert (found.history, found.best_epoch, found.cut) == (checkpoint.history, 2, None)
+    assert all(torch.equal(found.best_state[name], tensor) for name, tensor in checkpoint.best_state.items())
+    (tmp_path / "best-2.safetensors").unlink()
+    with pytest.raises(TrainingError, match="is damaged"):
+        read_checkpoint(tmp_path)

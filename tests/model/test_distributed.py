@@ -178,6 +178,7 @@ def test_alone() -> None:
     """Without torchrun there is one process, and sums are its own."""
     assert asdict(current_world()) == {"rank": 0, "size": 1, "local_rank": 0}
     assert World().total(1.5, 2) == [1.5, 2]
+    assert World().told_by_first((b"a", b"")) == (b"a", b"")
 
 
 def test_half_an_environment(monkeypatch: pytest.MonkeyPatch) -> None:

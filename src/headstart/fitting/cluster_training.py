@@ -84,7 +84,7 @@ def fine_tune_on_cluster(
                 progress=progress,
             )
     interrupted, kept = False, read_checkpoint(checkpoints)
-    if last_epoch and (kept is None or kept.history[-1].epoch < last_epoch):
+    if last_epoch and (kept is None or (kept.history[-1].epoch < last_epoch and kept.cut is None)):
         try:
             _train(address, network, train, val, plan, start, checkpoints.absolute(), stop_after, progress)
         except KeyboardInterrupt:

@@ -22,20 +22,31 @@ def resumed(run: AnyPath, data: str | None, settings: TrainSettings, stack: Exit
     In another process than the first of several it is a temporary one, made by what the first tells. Raises SettingsError.
     """
     if n_processes() == 1:
-        folder = resumed_run(stack.enter_context(_place_of(run)), data, settings)
-        if not settings.is_on_ray:  # which has as many processes as the run was begun with
-            _check_processes(folder)
-        return folder
+        return resumed_run(stack.enter_context(_place_of(run)), data, settings)
     from headstart.model.distributed import joined_world
 
     world = stack.enter_context(joined_world())
     if world.rank == 0:
         folder = resumed_run(stack.enter_context(_place_of(run)), data, settings)
-        _check_processes(folder)
         world.told_by_first(told_of(folder))
         return folder
     place = Path(stack.enter_context(TemporaryDirectory(prefix="headstart-"))) / "run"
     return followed_run(place, world.told_by_first(()), settings)
+
+
+def check_processes_of(folder: RunFolder) -> None:
+    """Raises SettingsError or TrainingError if training was begun in another number of processes than it would go on in."""
+    if folder.state.settings.is_on_ray:  # which uses as many as it was begun with
+        check_not_torchrun()
+        return
+    for checkpoint in folder.checkpoints.glob("*"):
+        check_processes(checkpoint, n_processes())
+
+
+def check_not_torchrun() -> None:
+    """Raises SettingsError if this process is one of several, and a Ray cluster is to start others."""
+    if n_processes() > 1:
+        raise SettingsError("--engine ray starts its processes itself", hint="run it without torchrun")
 
 
 @contextmanager
@@ -55,8 +66,3 @@ def _place_of(run: AnyPath) -> Iterator[Path]:
             if not place.exists():
                 raise SettingsError(f"there is no run at {shown(address)} to resume", hint="start a new run")
         yield place
-
-
-def _check_processes(folder: RunFolder) -> None:
-    for checkpoint in folder.checkpoints.glob("*"):
-        check_processes(checkpoint, n_processes())

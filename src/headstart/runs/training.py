@@ -21,7 +21,7 @@ from headstart.progress import Progress, Tell, silent, untold
 from headstart.record.places import RUN, check_output, check_outside, results_folder
 from headstart.record.run_folder import DEFAULT_PARENT, RunFolder, new_run
 from headstart.record.trained import Trained
-from headstart.runs.resuming import resumed
+from headstart.runs.resuming import check_not_torchrun, check_processes_of, resumed
 from headstart.settings import TrainSettings
 from headstart.storage import AnyPath
 from headstart.threads import beside
@@ -55,6 +55,7 @@ def train(
             if output is not None:
                 raise SettingsError("--output and --resume cannot be combined", hint="a resumed run stays where it is")
             folder = stack.enter_context(_abandoned_on_error(resumed(resume, data, settings, stack)))
+            check_processes_of(folder)
             data, settings = folder.state.data, folder.state.settings
         elif data is None:
             raise SettingsError("there is no DATA to train on", hint="headstart train FOLDER")
@@ -88,8 +89,7 @@ def _check_new(settings: TrainSettings) -> None:
     if settings.time_budget is not None and n_processes() > 1:
         raise SettingsError("--time-budget needs a single process", hint="under torchrun, leave it out")
     if settings.is_on_ray:
-        if n_processes() > 1:
-            raise SettingsError("--engine ray starts its processes itself", hint="run it without torchrun")
+        check_not_torchrun()
         if settings.takes_steps and settings.time_budget is not None:
             raise SettingsError("--time-budget needs a single process", hint="with --engine ray, leave it out")
 
