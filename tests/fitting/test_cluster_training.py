@@ -174,6 +174,16 @@ def test_too_small_a_cluster(cluster: Any, tmp_path: Path) -> None:
         has_loop_run(cluster, tmp_path / "file", on_gpu=True)
 
 
+def test_the_cores_of_a_worker_with_a_gpu(cluster: Any, tmp_path: Path) -> None:
+    """It gets its share of the cores of its node; nodes without a GPU make no difference."""
+    extra = cluster.add_node(num_cpus=2, num_gpus=1)  # which Ray takes on trust
+    with connected(cluster.address):
+        training = ClusterTraining(len, tmp_path, tmp_path.stat, on_gpu=True, begun_with=None, most=9)  # type: ignore[arg-type]
+        workers = training.workers()
+    cluster.remove_node(extra)
+    assert (workers.number, workers.n_threads) == (1, 2)
+
+
 def test_what_always_fails_is_given_up(cluster: Any, tmp_path: Path) -> None:
     """A failure that comes again where nothing was saved in between ends the run, and the error says what it was."""
     with pytest.raises(HeadstartError, match=r"has failed: .*has no len\(\)") as caught:

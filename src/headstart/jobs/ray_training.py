@@ -21,7 +21,7 @@ from headstart.progress import Progress
 LOOK_SECONDS = 0.5  # between two looks at how far training is
 TOLD_SECONDS = 60.0  # without any news of the workers, after which this is told
 RETRIES = 2  # from the same saved state
-RESUME = "what is finished is kept: --resume RUN goes on from the last finished epoch"
+RESUME = "--resume RUN goes on from the last finished epoch, if there is one"
 DISK = "put --output and HEADSTART_HOME on a disk that all nodes share"
 # Of Ray Train, for its processes: it would change to a folder of its own, where relative paths lead nowhere.
 SWITCHES = {"RAY_TRAIN_V2_ENABLED": "1", "RAY_CHDIR_TO_TRIAL_DIR": "0"}
@@ -42,13 +42,12 @@ class ClusterTraining:
 
     def workers(self) -> "_Workers":
         """One for each GPU of the cluster, or each core; as many as it was begun with. Raises HeadstartError."""
-        n_cores, n_places = _resource("CPU"), _resource("GPU" if self.on_gpu else "CPU")
+        n_places = _resource("GPU" if self.on_gpu else "CPU")
         needed = self.begun_with or 1
         if n_places < needed:
             began = f"the run was begun in {needed} processes" if self.begun_with else "training needs one"
             raise HeadstartError(f"the Ray cluster has {_counted(n_places, self.on_gpu)}, but {began}", hint="add nodes to it")
-        n_threads = max(1, n_cores // n_places) if self.on_gpu else 1
-        return _Workers(self.begun_with or min(n_places, self.most), self.on_gpu, n_threads)
+        return _Workers(self.begun_with or min(n_places, self.most), self.on_gpu, _cores_per_gpu() if self.on_gpu else 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +61,12 @@ class _Workers:
 
 def _resource(kind: str) -> int:
     return int(ray.cluster_resources().get(kind, 0))
+
+
+def _cores_per_gpu() -> int:
+    """How many cores of a node a worker with a GPU can have, whichever node it is on; nodes without a GPU have no say."""
+    found = [node["Resources"] for node in ray.nodes() if node["Alive"] and node["Resources"].get("GPU", 0) >= 1]
+    return max(1, min(int(has.get("CPU", 1) // has["GPU"]) for has in found))
 
 
 def _counted(n: int, on_gpu: bool) -> str:
