@@ -160,6 +160,6 @@ def _rows_of_long(
     )
     with closing(results):
         for shard, table in results:
-            used = [(row, found) for row, file in enumerate(shard.candidates) if (found := candidates.of_file(file))]
-            rows, its_candidates = zip(*used, strict=True)
-            yield from rows_of(table.take(list(rows)), its_candidates, task.preprocess.n_views)
+            used = {row: found for row, file in enumerate(shard.candidates) if (found := candidates.of_file(file))}
+            if used:  # half of a shard may have none
+                yield from rows_of(table.take(list(used)), list(used.values()), task.preprocess.n_views)

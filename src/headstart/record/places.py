@@ -1,12 +1,13 @@
 """Where runs and audits may be written: only an earlier one of the same kind is ever replaced."""
 
 import json
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from headstart.addresses.address import address_in, joined, shown
+from headstart.addresses.address import address_in, joined, shown, shown_place
 from headstart.addresses.targets import target_folder
 from headstart.errors import SettingsError
 from headstart.storage import AnyPath
@@ -95,14 +96,13 @@ def check_output(place: Path, *, overwrite: bool, kind: FolderKind = RUN, named_
 def check_outside(output: AnyPath | None, *given: str | Path | None, option: str = "--output") -> None:
     """Raises SettingsError if `output` is inside a folder of images, where the next run would read it as an image or a class.
 
-    Links are followed. What is given may also be a file or a name of the catalog: nothing is inside these.
+    Links are followed. What is given may also be a file or a name of the catalog: nothing is inside these. Both may be
+    addresses.
     """
     for folder in given:
         if output and folder and _is_inside(output, folder):
-            address = address_in(str(output))
-            place = shown(address) if address else output
             raise SettingsError(
-                f"{place} would be inside {folder}, and the next run would read it as an image or a class",
+                f"{shown_place(os.fspath(output))} would be inside {folder}, and the next run would read it as an image or a class",
                 hint=f"choose another {option}, outside it",
             )
 

@@ -4,8 +4,8 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from headstart.addresses.targets import target_file
 from headstart.artifact.feature_file import write_embedding
@@ -21,6 +21,9 @@ from headstart.progress import Progress, silent
 from headstart.record.places import check_outside
 from headstart.settings import TrainSettings
 from headstart.storage import AnyPath, remove_asides
+
+if TYPE_CHECKING:
+    from headstart.data.listing import FilesAhead
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,14 +48,21 @@ def embed(data: AnyPath, output: AnyPath, settings: TrainSettings | None = None,
     check_outside(Path(output), os.fspath(data))
     backbone = open_backbone(settings, progress)
     assert backbone.frozen is not None  # only the tutorial recipe has none, and it cannot be chosen here
-    work, parts = Work(), parts_at(f"{os.fspath(output)}.parts")
+    work, place = Work(), f"{os.fspath(output)}.parts"
+    parts, has_parts = parts_at(place), settings.workplace is not None
     skipped: list[Skipped] = []
     only = settings.model_copy(update={"val": None, "test": None})
-    ahead = partial(scan_ahead, backbone=backbone, settings=settings, parts=parts, progress=progress, work=work)
+
+    def ahead(files: "FilesAhead") -> None:
+        nonlocal has_parts
+        has_parts = True
+        scan_ahead(files, backbone, settings, parts, progress=progress, work=work)
+
     given = open_given(os.fspath(data), only, progress, labels_are_optional=True, ahead=ahead)
     with given as (sources,), target_file(output) as file, _written_alone(file):
         skipped += sources.skipped
-        rows = scanned_rows(sources.candidates, backbone, settings, parts, progress=progress, work=work)
+        # What is there by now is asked anew: at an address the names of parts are known from the beginning.
+        rows = scanned_rows(sources.candidates, backbone, settings, parts_at(place), progress=progress, work=work)
 
         def readable() -> Iterator[ScannedImage]:
             for row in rows:
@@ -66,7 +76,8 @@ def embed(data: AnyPath, output: AnyPath, settings: TrainSettings | None = None,
             file.unlink()
             reason = f"; the first error: {skipped[0].path}: {skipped[0].reason}" if skipped else ""
             raise DataError(f"{sources.name} has no image that can be read{reason}", hint="use JPEG, PNG, WebP, BMP or TIFF")
-    parts.remove()
+    if has_parts:
+        parts.remove()
     return Embedded(Path(output), n_images, tuple(skipped), work)
 
 
