@@ -98,6 +98,21 @@ def test_features_are_those_of_a_probe(embed: Command, headstart: Command, tiny_
     assert "all 12 images were in the store" in headstart("train", data, *options).err
 
 
+def test_features_need_no_labels(embed: Command, draw_classes: Draw, here: Path) -> None:
+    """A flat folder, and a table that only names files, are images without labels; where some have labels, others have none."""
+    data = draw_classes({"circles": 2})
+    assert embed(data / "circles", "--output", "flat.parquet").code == 0
+    assert table_of(here / "flat.parquet")["label"] == [None, None]
+    names = sorted(file.name for file in (data / "circles").iterdir())
+    for number, (header, labels, found) in enumerate(
+        [("path", ["", ""], [None, None]), ("path,label", [",a", ","], ["a", None])]
+    ):
+        rows = [f"{name}{label}" for name, label in zip(names, labels, strict=True)]
+        (data / "circles" / "list.csv").write_text("\n".join([header, *rows]))
+        assert embed(data / "circles" / "list.csv", "--output", f"{number}.parquet").code == 0
+        assert table_of(here / f"{number}.parquet")["label"] == found
+
+
 def test_nothing_readable(embed: Command, tmp_path: Path) -> None:
     """Without one readable image there is an error and no file."""
     for label in "ab":
