@@ -101,8 +101,9 @@ def check_outside(output: AnyPath | None, *given: str | Path | None, option: str
     """
     for folder in given:
         if output and folder and _is_inside(output, folder):
+            place = shown_place(os.fspath(output))
             raise SettingsError(
-                f"{shown_place(os.fspath(output))} would be inside {folder}, and the next run would read it as an image or a class",
+                f"{place} would be inside {folder}, and the next run would read it as an image or a class",
                 hint=f"choose another {option}, outside it",
             )
 
