@@ -26,21 +26,21 @@ from headstart.storage import sha256_of_file
 
 pytestmark = [pytest.mark.process, pytest.mark.slow]
 STATE = str(Path("checkpoints", "run", "state.json"))
-# In each process of the cluster. The second checkpoint of the run `killed` kills the process that writes it, but once; that of
-# the run `waiting` is not written as long as there is a file `wait`.
-AT_THE_SECOND_CHECKPOINT = f"""
+# In each process of the cluster: its second checkpoint is not written as long as there is a file `wait`; where there is a file
+# `kill`, the process that writes one removes the file and kills itself instead.
+AT_CHECKPOINTS = f"""
 import os, signal, sys, time
 from pathlib import Path
-left, notes = 2, Path(__file__).parent
+n_written, notes = 0, Path(__file__).parent
 def watch(event, arguments):
-    global left
+    global n_written
     if event == "os.rename" and str(arguments[1]).endswith({STATE!r}):
-        left -= 1
-        if left == 0 and "killed.partial" in str(arguments[1]) and not (notes / "was killed").exists():
-            (notes / "was killed").touch()
-            os.kill(os.getpid(), signal.SIGKILL)
-        while left == 0 and "waiting.partial" in str(arguments[1]) and (notes / "wait").exists():
+        n_written += 1
+        while n_written == 2 and (notes / "wait").exists():
             time.sleep(0.05)
+        if (notes / "kill").exists():
+            (notes / "kill").unlink()
+            os.kill(os.getpid(), signal.SIGKILL)
 sys.addaudithook(watch)
 """
 
@@ -49,7 +49,7 @@ sys.addaudithook(watch)
 def notes(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder from which processes of the cluster know what to do, and where they note what they did."""
     folder = tmp_path_factory.mktemp("notes")
-    (folder / "sitecustomize.py").write_text(AT_THE_SECOND_CHECKPOINT)
+    (folder / "sitecustomize.py").write_text(AT_CHECKPOINTS)
     return folder
 
 
@@ -114,36 +114,35 @@ def content_of(run: Path) -> tuple[str, list[dict[str, str]], list[str]]:
     return sha256_of_file(run / "model" / "weights.safetensors"), epochs, sorted(path.name for path in run.iterdir())
 
 
-def test_killed_or_interrupted_it_ends_as_undisturbed(
+def test_interrupted_and_killed_it_ends_as_undisturbed(
     train_there: Callable[..., Trained], undisturbed: Path, notes: Path, tmp_path: Path
 ) -> None:
-    """kill -9 of a worker in the second epoch is made good for; a run that Ctrl-C ended has the best so far, and is resumed.
-
-    Both end with the bits of two processes under torchrun.
+    """A run that Ctrl-C ends in its second epoch has the best so far. Resumed, a worker is killed in that epoch, which is made
+    good for: the run ends with the bits of two processes under torchrun that nobody disturbs.
     """
-    killed = train_there("killed")
-    assert (notes / "was killed").exists()
-    assert killed.metrics["best_epoch"] > 0  # it is trained weights that are compared
-    assert content_of(killed.run) == content_of(undisturbed)
 
     def interrupt(stage: str, done: int, total: int) -> None:
         if "epoch" in stage or stage == "validating":
-            wait_until((tmp_path / "waiting.partial" / STATE).exists)
+            wait_until((tmp_path / "run.partial" / STATE).exists)
             raise KeyboardInterrupt
 
     (notes / "wait").touch()
-    waiting = train_there("waiting", interrupt)
-    assert waiting.interrupted
-    assert [row["epoch"] for row in content_of(waiting.run)[1]] == ["0", "1"]
-    (notes / "wait").unlink()
+    interrupted = train_there("run", interrupt)
+    assert interrupted.interrupted
+    assert [row["epoch"] for row in content_of(interrupted.run)[1]] == ["0", "1"]
     with pytest.raises(TrainingError, match="was begun in 2 processes"):
-        headstart.train(None, resume=waiting.run)
-    assert not (tmp_path / "waiting.partial").exists()
-    resumed = train_there("waiting", resume=True)
+        headstart.train(None, resume=interrupted.run)
+    assert not (tmp_path / "run.partial").exists()
+
+    (notes / "wait").unlink()
+    (notes / "kill").touch()
+    resumed = train_there("run", resume=True)
+    assert not (notes / "kill").exists()  # its second epoch was run twice
     assert not resumed.interrupted
+    assert resumed.metrics["best_epoch"] > 0  # it is trained weights that are compared
     assert content_of(resumed.run) == content_of(undisturbed)
     with pytest.raises(SettingsError, match="nothing to resume"):
-        train_there("waiting", resume=True)
+        train_there("run", resume=True)
 
 
 def test_what_is_wrong_on_a_node_is_one_sentence(train_there: Callable[..., Trained], data: Path, tmp_path: Path) -> None:
