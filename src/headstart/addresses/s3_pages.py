@@ -11,7 +11,7 @@ from typing import Any
 Page = list[tuple[str, int | None, str]]  # (bucket and key, size, etag) of each object
 Ask = Callable[[dict[str, Any]], dict[str, Any]]  # a request of list_objects_v2 and its answer
 PAGE = 50_000  # objects that are asked for at once; most stores give 1,000 at most
-LISTERS, PAGE_OF_LISTER = 4, 20_000  # folders that are listed beside each other; each keeps two pages in memory at most
+LISTERS, PAGE_OF_LISTER = 4, 10_000  # folders that are listed beside each other; each keeps two pages in memory at most
 MOST_FOLDERS = 1_000  # one page: with more of them, all are listed in one go
 
 
