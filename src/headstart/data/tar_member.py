@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from headstart.addresses.address import address_in, shown
+from headstart.addresses.address import address_in, shown_place
 from headstart.data.remote_file import RemoteFile
 from headstart.data.unreadable import UnreadableImage, check_size
 from headstart.errors import first_line
@@ -49,9 +49,4 @@ class TarMember(RemoteFile):
         return read_slice(self.address, self.start, size)
 
     def __str__(self) -> str:
-        return f"{shown_tar(self.address)}!{self.member}"
-
-
-def shown_tar(tar: str) -> str:
-    """A tar, a path or an address, for messages and files."""
-    return tar if address_in(tar) is None else shown(tar)
+        return f"{shown_place(self.address)}!{self.member}"

@@ -6,11 +6,11 @@ from functools import partial
 from pathlib import Path
 from typing import BinaryIO, TypeVar
 
-from headstart.addresses.address import address_in, name_of, shown
+from headstart.addresses.address import address_in, name_of, shown, shown_place
 from headstart.data.reading import Reading
 from headstart.data.sources import Candidate, Skipped, Sources, printable
 from headstart.data.split_names import UNLABELLED, splits_of
-from headstart.data.tar_member import TarMember, shown_tar
+from headstart.data.tar_member import TarMember
 from headstart.data.tar_samples import Sample, samples_in
 from headstart.data.walking import may_be_image
 from headstart.data.wording import counted
@@ -57,7 +57,7 @@ def tars_among(names: Iterable[str]) -> list[str]:
 def is_of_samples(tar: str) -> bool:
     """Whether a tar holds images with files beside them that give their class."""
     try:
-        samples = _looked_into(tar, lambda file: samples_in(file, shown_tar(tar), PEEKED))
+        samples = _looked_into(tar, lambda file: samples_in(file, shown_place(tar), PEEKED))
     except DataError:  # whoever unpacks it says what is wrong with it
         return False
     return any(sample.images and sample.is_described for sample in samples.values())
@@ -88,7 +88,7 @@ def tar_sources(name: str, tars: Sequence[str], reading: Reading, below: str = "
 
 def images_in(tars: Sequence[str]) -> list[Candidate]:
     """All images in tars, for answers: whether they have labels does not matter. Raises DataError."""
-    return list(tar_sources(shown_tar(tars[0]), tars, Reading(labels_are_optional=True)).candidates)
+    return list(tar_sources(shown_place(tars[0]), tars, Reading(labels_are_optional=True)).candidates)
 
 
 def name_of_shards(data: str) -> str:
@@ -97,7 +97,7 @@ def name_of_shards(data: str) -> str:
 
 
 def _index(tar: str) -> tuple[str, dict[str, Sample]]:
-    return _version(tar), _looked_into(tar, partial(samples_in, shown=shown_tar(tar)))
+    return _version(tar), _looked_into(tar, partial(samples_in, shown=shown_place(tar)))
 
 
 def _candidates(tar: str, version: str, samples: dict[str, Sample], split: str | None) -> Iterator[Candidate]:
