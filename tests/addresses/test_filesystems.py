@@ -62,7 +62,7 @@ def test_an_object_whose_size_is_known_is_one_request(storage, monkeypatch):
     monkeypatch.setattr(s3fs.S3FileSystem, "_call_s3", noted)
     assert read(address, 5) == b"12345"
     assert asked == ["get_object"]
-    monkeypatch.setattr(filesystems, "with_retries", lambda request, _: request())
+    monkeypatch.setattr(filesystems, "with_retries", lambda request, *_: request())
     for size in (4, 6):
         with pytest.raises(TimeoutError, match="bytes came"):
             read(address, size)

@@ -173,7 +173,7 @@ def test_tars_in_object_storage_are_read_in_place(shards: Path, monkeypatch: pyt
     s3fs = pytest.importorskip("s3fs")
     from headstart.addresses import filesystems
 
-    monkeypatch.setattr("headstart.data.remote_sources.fetch", None)
+    monkeypatch.setattr("headstart.addresses.fetched_folders.fetch", None)
     with object_storage() as storage:
         there = storage.put_folder(shards, "tars")
         for given in ("", "/shard-{000000..000002}.tar", "/shard-000001.tar"):

@@ -190,11 +190,13 @@ def test_what_always_fails_is_given_up(cluster: Any, tmp_path: Path) -> None:
     assert "--resume" in caught.value.hint
 
 
-def test_two_clusters_of_its_own() -> None:
-    """A process that has started a cluster and ended it can start another: a scan does, and then fine-tuning."""
+def test_two_clusters_of_its_own(cluster: Any) -> None:
+    """A process that has started a cluster and ended it can start another, as a scan does and then fine-tuning, or join one."""
     for _ in range(2):
         with connected("") as of_own:
             assert of_own
+    with connected(cluster.address) as of_own:
+        assert not of_own
 
 
 def test_what_cannot_be_combined(monkeypatch: pytest.MonkeyPatch, data: Path) -> None:

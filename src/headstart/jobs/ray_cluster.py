@@ -7,13 +7,13 @@ import secrets
 import socket
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory, gettempdir
 from typing import Any
 
 import ray
 from ray._private import worker as ray_driver
+from ray._raylet import AuthenticationTokenLoader  # type: ignore[attr-defined] # it is compiled
 
 from headstart.errors import HeadstartError, first_line
 from headstart.threads import cores
@@ -44,7 +44,7 @@ def connected(address: str) -> Iterator[bool]:
         of_own: dict[str, Any] = {}
         if not named:
             of_own = _own_cluster(Path(stack.enter_context(_short_lived_folder())))
-            stack.enter_context(_environment({"RAY_AUTH_TOKEN": _token()}))  # else one is kept in the user's folder
+            stack.enter_context(_own_token())
         try:
             with _environment({} if named else dict.fromkeys(PROXIES, NOBODY)):
                 ray.init(named or "local", logging_level=logging.ERROR, log_to_driver=False, **of_own)
@@ -55,10 +55,19 @@ def connected(address: str) -> Iterator[bool]:
         yield not named
 
 
-@cache
-def _token() -> str:
-    """What the processes of a cluster of this machine show each other; Ray reads it but once in a process."""
-    return secrets.token_hex(32)
+@contextmanager
+def _own_token() -> Iterator[None]:
+    """What the processes of a cluster show each other is a secret of this process: else one is kept in the user's folder.
+
+    Ray keeps what it has read for the next cluster, which may be another's.
+    """
+    loader = AuthenticationTokenLoader.instance()
+    with _environment({"RAY_AUTH_TOKEN": secrets.token_hex(32)}):
+        loader.reset_cache()
+        try:
+            yield
+        finally:
+            loader.reset_cache()
 
 
 @contextmanager

@@ -13,10 +13,9 @@ from headstart.model.checkpoint_state import check_processes
 from headstart.record.places import METRICS, partial_of
 from headstart.record.run_folder import RunFolder, followed_run, resumed_run, told_of
 from headstart.settings import TrainSettings
-from headstart.storage import AnyPath
 
 
-def resumed(run: AnyPath, data: str | None, settings: TrainSettings, stack: ExitStack) -> RunFolder:
+def resumed(run: str, data: str | None, settings: TrainSettings, stack: ExitStack) -> RunFolder:
     """The folder of the resumed run, as long as `stack` is open.
 
     In another process than the first of several it is a temporary one, made by what the first tells. Raises SettingsError.
@@ -50,9 +49,9 @@ def check_not_torchrun() -> None:
 
 
 @contextmanager
-def _place_of(run: AnyPath) -> Iterator[Path]:
+def _place_of(run: str) -> Iterator[Path]:
     """Yields the folder of a run; for one at an address a folder of this machine, which is sent in the end."""
-    address = address_in(str(run))
+    address = address_in(run)
     if address is None:
         yield Path(run)
         return

@@ -54,7 +54,7 @@ def train(
         if resume is not None:
             if output is not None:
                 raise SettingsError("--output and --resume cannot be combined", hint="a resumed run stays where it is")
-            folder = stack.enter_context(_abandoned_on_error(resumed(resume, data, settings, stack)))
+            folder = stack.enter_context(_abandoned_on_error(resumed(os.fspath(resume), data, settings, stack)))
             check_processes_of(folder)
             data, settings = folder.state.data, folder.state.settings
         elif data is None:
