@@ -61,6 +61,16 @@ def object_storage() -> Iterator[ObjectStorage]:
         client.create_bucket(Bucket=BUCKET)
         yield ObjectStorage(endpoint, client)
     server.stop()
+    connect_anew()
+
+
+def connect_anew() -> None:
+    """Has the next request use a connection of its own: the environment names another way to a storage."""
+    s3fs = pytest.importorskip("s3fs")
+    from headstart.addresses import filesystems
+
+    filesystems._filesystem.cache_clear()
+    s3fs.S3FileSystem.clear_instance_cache()
 
 
 KINDS = ("503", "reset", "cut", "late")

@@ -1,7 +1,7 @@
 """What is in object storage is listed and read, also where requests go wrong in passing."""
 
 import pytest
-from object_storage import faulty_way, object_storage
+from object_storage import connect_anew, faulty_way, object_storage
 
 from headstart.addresses import filesystems, s3_pages, s3_session
 from headstart.addresses.filesystems import about, fetch, listed_below, put, put_bytes, read, remove_below
@@ -27,8 +27,7 @@ def storage():
 def fresh():
     """Connections of their own for each test: the environment changes."""
     yield
-    filesystems._filesystem.cache_clear()
-    s3fs.S3FileSystem.clear_instance_cache()
+    connect_anew()
 
 
 def test_all_objects_below_a_folder_are_listed_page_by_page(storage, monkeypatch):
@@ -124,8 +123,7 @@ def test_what_a_store_has_listed_is_waited_for_longer(storage, monkeypatch):
     for size in (None, 1000):
         pauses.clear()
         with faulty_way(storage.endpoint, 1.0, ["503"]), pytest.raises(OSError):
-            filesystems._filesystem.cache_clear()
-            s3fs.S3FileSystem.clear_instance_cache()
+            connect_anew()
             read("s3://photos/set/1/1.bin", size)
         found[size] = sum(pauses)
     assert found[None] < 10 < 13 < found[1000]

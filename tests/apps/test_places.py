@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from conftest import TINY, SavedRun
-from object_storage import KINDS, ObjectStorage, faulty_way, object_storage
+from object_storage import KINDS, ObjectStorage, connect_anew, faulty_way, object_storage
 
 from apps.conftest import Result, assert_explained
 from headstart.addresses import filesystems
@@ -34,15 +34,6 @@ def storage() -> Iterator[ObjectStorage]:
     pytest.importorskip("s3fs")
     with object_storage() as made:
         yield made
-    connect_anew()
-
-
-def connect_anew() -> None:
-    """The environment names another way to the storage."""
-    import s3fs
-
-    filesystems._filesystem.cache_clear()
-    s3fs.S3FileSystem.clear_instance_cache()
 
 
 @pytest.fixture

@@ -36,16 +36,12 @@ def storage():
     """An S3 with the files of NAMES."""
     import io
 
-    import s3fs
-
     with object_storage() as made:
         for number, name in enumerate(NAMES):
             content = io.BytesIO()
             draw_shape("circles", np.random.default_rng(number), (16, 16)).save(content, "PNG")
             made.put(f"set/{name}", content.getvalue())
         yield made
-    filesystems._filesystem.cache_clear()
-    s3fs.S3FileSystem.clear_instance_cache()
 
 
 @pytest.fixture

@@ -22,14 +22,8 @@ pytestmark = pytest.mark.slow
 @pytest.fixture(scope="module")
 def storage():
     """An S3, and connections of this module's own."""
-    import s3fs
-
-    from headstart.addresses import filesystems
-
     with object_storage() as made:
         yield made
-    filesystems._filesystem.cache_clear()
-    s3fs.S3FileSystem.clear_instance_cache()
 
 
 def folder_of_shapes(place: Path) -> Path:

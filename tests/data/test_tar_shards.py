@@ -170,9 +170,7 @@ def test_predict_takes_the_images_of_tars(shards: Path) -> None:
 @pytest.mark.slow
 def test_tars_in_object_storage_are_read_in_place(shards: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """No tar is copied; images are asked for one by one."""
-    s3fs = pytest.importorskip("s3fs")
-    from headstart.addresses import filesystems
-
+    pytest.importorskip("s3fs")
     monkeypatch.setattr("headstart.addresses.fetched_folders.fetch", None)
     with object_storage() as storage:
         there = storage.put_folder(shards, "tars")
@@ -184,8 +182,6 @@ def test_tars_in_object_storage_are_read_in_place(shards: Path, monkeypatch: pyt
         storage.put("bad/0.tar", shard(0)[:3000])
         with pytest.raises(DataError, match=r"s3://photos/bad/0.tar"):
             found("s3://photos/bad")
-    filesystems._filesystem.cache_clear()
-    s3fs.S3FileSystem.clear_instance_cache()
 
 
 def test_patterns() -> None:

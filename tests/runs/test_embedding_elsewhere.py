@@ -36,16 +36,12 @@ N_SHARDS = -(-len(NAMES) // MOST_IMAGES)
 @pytest.fixture(scope="module")
 def storage():
     """An S3 with the files of NAMES, of which one cannot be read."""
-    import s3fs
-
     with object_storage() as made:
         for number, name in enumerate(NAMES):
             content = io.BytesIO()
             draw_shape("circles", np.random.default_rng(number), (32, 32)).save(content, "PNG")
             made.put(name, b"\x89PNG" if number == 5 else content.getvalue())
         yield made
-    filesystems._filesystem.cache_clear()
-    s3fs.S3FileSystem.clear_instance_cache()
 
 
 @pytest.fixture

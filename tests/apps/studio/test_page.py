@@ -1,6 +1,5 @@
 """The page in a browser, against the server."""
 
-import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -162,8 +161,9 @@ def test_the_accuracy_on_what_was_asked_for(page: Page, studio: Studio) -> None:
     """The page of the model says how many labels the studio asked for, what that does to the accuracy, and that of others."""
     for item in studio.queue("next")[:3]:
         studio.decide([item["row"]], "label:next", label="circles")
+    n = int((studio.column("label") >= 0).sum())  # one more if another test has labelled one before
     page.goto("/#/model")
-    expect(page.get_by_text(re.compile("[0-9] of the 3[0-9] labels are of images that the studio asked for"))).to_be_visible()
+    expect(page.get_by_text(f"{n - 34} of the {n} labels are of images that the studio asked for")).to_be_visible()
     expect(page.get_by_text("On the other 34 it is")).to_be_visible()
     page.goto("/#/label")
     expect(page.get_by_text("likely too low, as hard images are asked for")).to_be_visible()
