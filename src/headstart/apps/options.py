@@ -30,6 +30,11 @@ def workplace_named(text: str, others: tuple[str, ...] = ()) -> str:
     return text
 
 
+def place_option(text: str) -> Any:
+    """The option --engine of a command that computes with a saved model, whose library the model names."""
+    return typer.Option(parser=workplace_named, metavar="local[:N]|ray[:ADDRESS]", help=text)
+
+
 # Options that more than one command has.
 Val = Annotated[Path | None, setting("val")]
 Test = Annotated[Path | None, setting("test")]

@@ -1,45 +1,34 @@
 """The scan with a saved model as a task of workers: files in, facts and the features that its head takes out."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pyarrow
 
-from headstart.artifact.predict_task import key_of
+from headstart.artifact.model_task import ModelTask
 from headstart.artifact.predictor import Predictor
 from headstart.data.sources import Candidate, Skipped
 from headstart.jobs.crew import Compute
 from headstart.jobs.scan_table import TABLE_VERSION, table_of
 from headstart.jobs.scan_task import scanner
 from headstart.jobs.scanning import scan_at
-from headstart.model.extractor import ON_GPU
 from headstart.model.features import Scan
 from headstart.progress import Progress
 
 
 @dataclass(frozen=True, slots=True)
-class ModelScanTask:
+class ModelScanTask(ModelTask):
     """Computes the features of a saved model."""
-
-    predictor: Predictor  # a pickle of it holds the files of its bundle
-    key: str
 
     @classmethod
     def of(cls, predictor: Predictor) -> "ModelScanTask":
         """The task for a model. Raises BundleError if it is not saved."""
-        return cls(predictor, key_of(predictor, f"scan {TABLE_VERSION}"))
-
-    @property
-    def on_gpu(self) -> bool:
-        return self.predictor.extractor.engine.name == ON_GPU
+        return cls.that(f"scan {TABLE_VERSION}", predictor)
 
     @property
     def n_views(self) -> int:
         """How many vectors an image has."""
         return 1 if self.predictor.extractor.joins_views else self.predictor.preprocess.n_views
-
-    def packed(self) -> tuple["ModelScanTask", Mapping[str, bytes]]:
-        return self, {}
 
     def open(self, n_threads: int) -> Compute:
         return scanner(self.predictor.preprocess, self.predictor.extractor, self._n_features, n_threads)

@@ -1,12 +1,13 @@
 """Predictions as a task of workers: files in, probabilities out."""
 
-from collections.abc import Generator, Iterable, Mapping, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 
 import numpy as np
 import pyarrow
 
+from headstart.artifact.model_task import ModelTask
 from headstart.artifact.predictor import Prediction, Predictor
 from headstart.data.fetching import chunks_of
 from headstart.data.sources import Candidate
@@ -14,33 +15,21 @@ from headstart.jobs.crew import Compute
 from headstart.jobs.crews import results_at
 from headstart.jobs.parts import Parts
 from headstart.model.arrow_columns import numbers, texts
-from headstart.model.extractor import ON_GPU
 from headstart.model.features import Work
 from headstart.progress import Progress, silent
-from headstart.storage import sha256_of_bytes
 from headstart.workplace import Workplace
 
 TABLE_VERSION = 1  # raised with every change of the columns: parts of another version are computed again
 
 
 @dataclass(frozen=True, slots=True)
-class PredictTask:
+class PredictTask(ModelTask):
     """Classifies images with a saved model."""
-
-    predictor: Predictor  # a pickle of it holds the files of its bundle
-    key: str
 
     @classmethod
     def of(cls, predictor: Predictor) -> "PredictTask":
         """The task for a model. Raises BundleError if it is not saved."""
-        return cls(predictor, key_of(predictor, str(TABLE_VERSION)))
-
-    @property
-    def on_gpu(self) -> bool:
-        return self.predictor.extractor.engine.name == ON_GPU
-
-    def packed(self) -> tuple["PredictTask", Mapping[str, bytes]]:
-        return self, {}
+        return cls.that(str(TABLE_VERSION), predictor)
 
     def open(self, n_threads: int) -> Compute:
         def compute(candidates: Sequence[Candidate]) -> tuple[pyarrow.Table, Work]:
@@ -78,14 +67,6 @@ class PredictTask:
             "distance": numbers(np.array(distances, np.float64)),
         }
         return pyarrow.table(columns)
-
-
-def key_of(predictor: Predictor, computed: str) -> str:
-    """The key of a task that computes something with a model. Raises BundleError if it is not saved."""
-    files = predictor.files()
-    return sha256_of_bytes(
-        "\n".join([computed, *(f"{name} {sha256_of_bytes(files[name])}" for name in sorted(files))]).encode()
-    )
 
 
 def predictions_at(

@@ -6,7 +6,7 @@ import numpy as np
 
 from headstart.audit.evidence import Evidence, robust_z
 from headstart.audit.findings import Checked, Finding, Severity, strongest_first
-from headstart.model.features_on_disk import Features, SomeFeatures
+from headstart.model.features_on_disk import Features, some_rows
 
 BLANK_CONTRAST, EMPTY_CONTRAST = 6.0, 2.0  # standard deviation of luma, 0 .. 255
 DARK_BRIGHTNESS, BLACK_BRIGHTNESS = 30.0, 10.0  # mean luma
@@ -77,7 +77,7 @@ def foreign(check: str, evidence: Evidence) -> Checked:
     for members, rows in zip(_by_class(labels, n_classes), twins_of, strict=True):
         if len(members) <= NEIGHBOURS + 1:  # too few to say what is usual
             continue
-        distance[members] = _distances(SomeFeatures(vectors, members, vectors.shape[1]), np.searchsorted(members, pairs[rows]))
+        distance[members] = _distances(some_rows(vectors, members), np.searchsorted(members, pairs[rows]))
         judged.append(members)
     scores = np.zeros(len(labels))
     if judged:

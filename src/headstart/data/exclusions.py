@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from headstart.addresses.address import address_in, folder_of, joined, shown, shown_place
+from headstart.addresses.given_files import given_file
 from headstart.data.sources import Candidate, Skipped, Sources
 from headstart.data.tables import read_table
 from headstart.errors import DataError, HeadstartWarning
@@ -55,20 +56,14 @@ def without_excluded(sources: Sequence[Sources], table: Path) -> list[Sources]:
 
 def _read(table: Path, name: str) -> tuple[dict[str, str], dict[str, str]]:
     """Path in the table -> reason; and the file that a path means -> the path. Raises DataError."""
-    address = address_in(table)
-    if address is None:
-        columns = read_table(table)
-    else:
-        from headstart.addresses.fetched_folders import copied_file
-
-        with copied_file(address) as copy:
-            columns = read_table(copy)
+    with given_file(table) as file:
+        columns = read_table(file)
     paths, given_reasons = columns.column("path"), columns.column("reason")
     if paths is None:
         raise DataError(f"{name} has no column path", hint="headstart audit DATA --output DIR writes such a table")
     named = zip(paths, given_reasons or [""] * len(paths), strict=True)
     reasons = {path: reason or "no reason given" for path, reason in named if path}
     by_file = {str((base / path).resolve()): path for path in reasons for base in (table.parent, Path.cwd())}
-    if address is not None:
+    if address := address_in(table):
         by_file |= {shown(joined(folder_of(address), path)): path for path in reasons}
     return reasons, by_file

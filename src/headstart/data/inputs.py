@@ -8,7 +8,8 @@ from io import BufferedReader, BytesIO
 from itertools import chain
 from pathlib import Path
 
-from headstart.addresses.address import address_in, shown_place
+from headstart.addresses.address import shown_place
+from headstart.addresses.given_files import given_file
 from headstart.data.found_images import find_images
 from headstart.data.remote_file import ImageFile, RemoteFile, image_file
 from headstart.data.sources import Candidate, Skipped, printable
@@ -61,11 +62,7 @@ class Inputs:
 
 def open_list(stack: ExitStack, file: Path, *, null: bool) -> PathList:
     """The list in a file, also at an address, open until `stack` closes; a pipe is read as data arrives. Raises DataError."""
-    name, address = shown_place(file), address_in(file)
-    if address is not None:
-        from headstart.addresses.fetched_folders import copied_file
-
-        file = stack.enter_context(copied_file(address))
+    name, file = shown_place(file), stack.enter_context(given_file(file))
     path_list = PathList(name, stack.enter_context(file.open("rb")), null=null)
     if not file.is_file():
         return path_list

@@ -7,6 +7,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from headstart.data.preprocess import Preprocess
+from headstart.jobs.scanning import JOBS
 from headstart.model.backbones import Network, bundled_network, find_hardware
 from headstart.model.batches import TrainingImages
 from headstart.model.checkpoint import read_checkpoint
@@ -70,8 +71,8 @@ def fine_tune_on_cluster(
     """
     last_epoch = plan.steps.epochs if stop_after is None else stop_after
     if checkpoints is None:
-        (home() / "jobs").mkdir(parents=True, exist_ok=True)
-        with TemporaryDirectory(dir=home() / "jobs") as folder:
+        (home() / JOBS).mkdir(parents=True, exist_ok=True)
+        with TemporaryDirectory(dir=home() / JOBS) as folder:
             return fine_tune_on_cluster(
                 address,
                 network,

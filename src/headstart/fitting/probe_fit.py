@@ -12,8 +12,8 @@ from headstart.fitting.feature_table import FeatureTable
 from headstart.fitting.fitted import Fitted
 from headstart.fitting.repeated_fits import RepeatedCrossValidation, cross_validate_repeatedly, measure_learning_curve
 from headstart.fitting.scanned import Scanned
-from headstart.model.familiarity import Familiarity, familiarity_of
-from headstart.model.features_on_disk import SomeFeatures
+from headstart.model.familiarity import familiarity_of
+from headstart.model.features_on_disk import some_rows
 from headstart.model.head import Head
 from headstart.model.history import Epoch
 from headstart.model.probe import Probe
@@ -41,7 +41,7 @@ def fit_probe_run(scanned: Scanned, split: Split, *, needs_answers: bool = True,
     if needs_answers and not answers:
         repeated = repeated or _repeated(scanned, split.train, progress)
         answers = [repeated.answers]
-    curve = None
+    curve, seen = None, some_rows(table.vectors, rows)
     if answers:
         of_train = None if refit else probe.uncalibrated
         curve = measure_learning_curve(table, split.train, answers[0], probe, settings, progress, head_of_all=of_train)
@@ -67,18 +67,13 @@ def fit_probe_run(scanned: Scanned, split: Split, *, needs_answers: bool = True,
         plan,
         tuple(answers),
         held_out,
-        _familiarity(table, rows, settings.seed, frozen.n_last),
+        familiarity_of(seen, table.labels[rows], table.groups[rows], seed=settings.seed, n_last=frozen.n_last),
         probe.temperature,
         curve,
         repeated.summary if repeated and settings.cv else None,
         refit=refit,
         notes=_notes(settings, probe, split),
     )
-
-
-def _familiarity(table: FeatureTable, rows: np.ndarray, seed: int, n_last: int) -> Familiarity:
-    vectors = SomeFeatures(table.vectors, rows, table.vectors.shape[1])
-    return familiarity_of(vectors, table.labels[rows], table.groups[rows], seed=seed, n_last=n_last)
 
 
 def epoch_zero(table: FeatureTable, split: Split, head: Head) -> Epoch:

@@ -11,7 +11,7 @@ from headstart.data.sources import Candidate, Skipped
 from headstart.jobs.crew import Compute
 from headstart.jobs.luggage import packed_luggage
 from headstart.jobs.scan_table import TABLE_VERSION, table_of
-from headstart.model.extractor import ON_GPU, Extractor
+from headstart.model.extractor import Extractor
 from headstart.model.feature_store import FeatureStore
 from headstart.model.features import Work, scan_rows
 from headstart.model.frozen import with_preprocess
@@ -46,8 +46,7 @@ class ScanTask:
         compiled = () if graph is None else tuple(sorted(file for file in graph.parent.iterdir() if file.is_file()))
         shelf = FeatureStore().shelf(backbone.preprocess, frozen.extractor)
         key = sha256_of_bytes(f"{TABLE_VERSION} {shelf.key}".encode())
-        on_gpu = frozen.extractor.engine.name == ON_GPU
-        return cls(settings, backbone.preprocess, key, width, compiled, backbone.weights.path, on_gpu)
+        return cls(settings, backbone.preprocess, key, width, compiled, backbone.weights.path, frozen.extractor.on_gpu)
 
     def packed(self) -> tuple["ScanTask", Mapping[str, bytes]]:
         """The task as it is on another machine, and the files of home() that it needs there: weights and compiled form."""

@@ -52,6 +52,11 @@ class Extractor:
     joins_views: bool = False  # an exported model: takes (n, n_views, size, size, 3) if there are several, returns their mean
 
     @property
+    def on_gpu(self) -> bool:
+        """Whether the network runs on a GPU."""
+        return self.engine.name == ON_GPU
+
+    @property
     def takes_batches(self) -> bool:
         """Whether several images are computed together, as on a GPU."""
         return self.batch_images > 1

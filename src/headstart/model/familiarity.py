@@ -10,7 +10,7 @@ from safetensors.numpy import load_file, save_file
 
 from headstart.data.splits import can_be_held, parted
 from headstart.errors import BundleError
-from headstart.model.features_on_disk import Features, SomeFeatures, first_columns
+from headstart.model.features_on_disk import Features, first_columns, some_rows
 from headstart.storage import atomic_write
 
 NEIGHBOURS = 5  # compared with each image: more than a pair of twins, fewer than a small class
@@ -89,14 +89,16 @@ def familiarity_of(
     train = train if n_last is None else first_columns(train, n_last)
     kept = _drawn(labels, seed)
     references = _kept_directions(train[kept])
+    compared: Features
+    apart: tuple[np.ndarray, np.ndarray] | None
     if unseen is None:  # a class that is all one group has no other images to be like
         groups = parted(labels, groups)
         rows = np.flatnonzero(can_be_held(labels, groups))
         rows = rows if rows.size else np.arange(len(labels))
         rows = rows[:: math.ceil(len(rows) / MAX_COMPARED)]
-        compared, apart = SomeFeatures(train, rows, train.shape[1]), (groups[rows], groups[kept])
+        compared, apart = some_rows(train, rows), (groups[rows], groups[kept])
     else:
-        compared, apart = SomeFeatures(unseen, np.arange(len(unseen)), train.shape[1]), None
+        compared, apart = first_columns(unseen, train.shape[1]), None
     even = np.ones(len(kept), np.float32)
     distances, nearest = _compared(compared, references, even, apart)
     scales = _scales(distances, nearest, labels[kept])

@@ -13,7 +13,7 @@ from headstart.data.fetching import chunks_of
 from headstart.data.preprocess import Preprocess
 from headstart.data.sources import Candidate, Skipped, digest_of
 from headstart.model.extractor import Extractor, mean_of_views
-from headstart.model.features_on_disk import Features, FeaturesOnDisk, SomeFeatures
+from headstart.model.features_on_disk import Features, FeaturesOnDisk, some_rows
 from headstart.model.pipeline import Opened, Pipeline
 from headstart.progress import Progress, silent
 from headstart.storage import home
@@ -133,7 +133,7 @@ def collected(rows: Iterable["ScannedImage | Skipped"], n_candidates: int, work:
         if isinstance(vectors, FeaturesOnDisk):
             vectors.close()
     n = len(images)
-    found = vectors[:n] if isinstance(vectors, np.ndarray) else SomeFeatures(vectors, np.arange(n), vectors.shape[1])
+    found = vectors[:n] if isinstance(vectors, np.ndarray) else some_rows(vectors, np.arange(n))
     return Scan(tuple(images), tuple(skipped), tuple(facts), found, work)
 
 

@@ -144,6 +144,11 @@ def first_columns(features: Features, n_columns: int) -> Features:
     return SomeFeatures(features, np.arange(len(features)), n_columns)
 
 
+def some_rows(features: Features, rows: np.ndarray) -> SomeFeatures:
+    """(n_rows, n_features) of (n, n_features) features, which are not copied."""
+    return SomeFeatures(features, rows, features.shape[1])
+
+
 def in_parts(features: Features, rows: np.ndarray) -> Iterator[np.ndarray]:
     """Some rows, at most READ_TOGETHER at a time."""
     for start in range(0, max(1, len(rows)), READ_TOGETHER):

@@ -30,7 +30,7 @@ from headstart.evaluation.thresholds import promises_kept
 from headstart.machine import peak_rss_mb, seconds_since_start
 from headstart.model.feature_store import FeatureStore
 from headstart.model.features import scan
-from headstart.model.features_on_disk import Features, SomeFeatures
+from headstart.model.features_on_disk import Features, some_rows
 from headstart.progress import Progress, silent
 from headstart.record.run_metrics import BackboneName, EvaluationMetrics, KeptPromises
 from headstart.storage import AnyPath
@@ -89,7 +89,7 @@ def answer_labelled(
     classes = set(predictor.classes)
     rows = np.array([i for i, image in enumerate(found.images) if image.label in classes], np.int64)
     probabilities = softmax(predictor.head.logits_of(found.vectors, rows))
-    return Answered(dataset, SomeFeatures(found.vectors, rows, found.vectors.shape[1]), probabilities)
+    return Answered(dataset, some_rows(found.vectors, rows), probabilities)
 
 
 @explains_missing_packages("evaluating")

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 import typer
 
 from headstart.apps.console import command, note, note_skipped, print_json, progress_bars, say
-from headstart.apps.options import DEFAULT, JoinCase, LabelColumn, Labels, PathColumn, workplace_named
+from headstart.apps.options import DEFAULT, JoinCase, LabelColumn, Labels, PathColumn, place_option
 from headstart.data.reading import Reading
 from headstart.settings import TrainSettings
 
@@ -30,14 +30,7 @@ def evaluate(
     path_column: PathColumn = DEFAULT.path_column,
     label_column: LabelColumn = DEFAULT.label_column,
     join_case: JoinCase = DEFAULT.join_case,
-    engine: Annotated[
-        str | None,
-        typer.Option(
-            parser=workplace_named,
-            metavar="local[:N]|ray[:ADDRESS]",
-            help="Compute in N processes of this machine, or on a Ray cluster.",
-        ),
-    ] = None,
+    engine: Annotated[str | None, place_option("Compute in N processes of this machine, or on a Ray cluster.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda ...")] = "cpu",
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:

@@ -17,7 +17,7 @@ from headstart.addresses.targets import target_file
 from headstart.apps.answers.partial import answer_file, is_own
 from headstart.apps.answers.rows import AnswerLog, Columns, Format, TextRows
 from headstart.apps.console import EXIT_ERROR, as_named, check_target, command, note, output_file, progress_bars
-from headstart.apps.options import workplace_named
+from headstart.apps.options import place_option
 from headstart.artifact.bundle import find_bundle
 from headstart.artifact.manifest import MANIFEST
 from headstart.artifact.predictor import Prediction, Predictor
@@ -73,11 +73,7 @@ def predict(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace earlier files at --output and --grid.")] = False,
     engine: Annotated[
         str | None,
-        typer.Option(
-            parser=workplace_named,
-            metavar="local[:N]|ray[:ADDRESS]",
-            help="Predict in N processes of this machine, or on a Ray cluster; what is finished is kept beside --output.",
-        ),
+        place_option("Predict in N processes of this machine, or on a Ray cluster; what is finished is kept beside --output."),
     ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda ...")] = "cpu",
 ) -> None:
