@@ -49,6 +49,7 @@ STEPS = [  # lowest first
     {"apps"},
 ]
 TORCH = (
+    "model.hardware",
     "model.backbones",
     "model.augmentation",
     "model.finetune",

@@ -8,6 +8,7 @@ import pytest
 from headstart.recipes import (
     RunFacts,
     TrainingPlan,
+    channels_last_pays,
     default_batch_size,
     default_epochs,
     default_freeze,
@@ -67,6 +68,12 @@ def test_freeze(n_blocks: int, device: str, freeze: int) -> None:
     assert default_freeze(facts) == freeze
     assert finetune_plan(TrainSettings(), facts).network.freeze == freeze
     assert finetune_plan(TrainSettings(freeze=0), facts).network.freeze == 0
+
+
+@pytest.mark.parametrize(("device", "n_views", "pays"), [("cpu", 0, True), ("cuda:0", 99_999, False), ("cuda", 100_000, True)])
+def test_channels_last(device: str, n_views: int, pays: bool) -> None:
+    """A CPU has channels last always, CUDA only where many views repay the kernels it plans first."""
+    assert channels_last_pays(device, n_views=n_views) is pays
 
 
 @pytest.mark.parametrize(("cores", "workers"), [(0, 1), (1, 1), (2, 2), (16, 16), (128, 16)])

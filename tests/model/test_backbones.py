@@ -18,13 +18,12 @@ from torchvision.transforms.functional import normalize
 
 from headstart.data.opening import open_sources
 from headstart.data.preprocess import Preprocess
-from headstart.errors import BackboneError, SettingsError
+from headstart.errors import BackboneError
 from headstart.model.backbones import (
     Network,
     _preprocess_of,
     bundled_network,
     complete_spec,
-    find_hardware,
     named_or_timm,
     pretrained_network,
 )
@@ -318,13 +317,28 @@ def test_batch_statistics_are_untouched(method: str, tiny: Network) -> None:
 
 
 def test_set_head(tiny: Network) -> None:
-    """A fitted head takes the last layer's place; the body stays."""
+    """A fitted head takes the last layer's place; the body stays, and no random numbers of torch's are drawn."""
     rng = np.random.default_rng(0)
     head = Head(rng.normal(size=(3, tiny.n_features)).astype(np.float32), rng.normal(size=3).astype(np.float32))
-    features = tiny.features(some_views())
+    features, state = tiny.features(some_views()), torch.get_rng_state()
     tiny.set_head(head)
+    assert torch.equal(torch.get_rng_state(), state)
     assert (tiny.last_layer_name, tiny.last_layer.out_features) == ("fc", 3)
     np.testing.assert_allclose(tiny.logits(some_views()), head.logits(features), rtol=1e-5)
+
+
+def test_channels_first_or_last_in_memory(tiny: Network) -> None:
+    """How weights lie in memory, also with folded batch norms, is how views do; answers are the same up to rounding."""
+    answers = []
+    for channels_last in (True, False):
+        tiny.set_channels_last(channels_last)
+        in_memory = torch.channels_last if channels_last else torch.contiguous_format
+        with tiny.folded():
+            convolutions = [part for part in tiny.module.modules() if isinstance(part, torch.nn.Conv2d)]
+            assert all(part.weight.is_contiguous(memory_format=in_memory) for part in convolutions)
+            answers.append(tiny.logits(some_views()))
+        assert tiny.to_input(some_views()).is_contiguous(memory_format=in_memory)
+    np.testing.assert_allclose(*answers, rtol=1e-4, atol=1e-5)
 
 
 def test_building_a_network_draws_none_of_the_callers_numbers(tiny_weights: Path) -> None:
@@ -399,33 +413,6 @@ def test_timm_says_how_images_are_prepared(tiny: Network) -> None:
     assert tiny.features(some_views(2, 160)).shape == (2, tiny.n_features)
     assert (tiny.n_last, tiny.n_features) == (96, 96 + sum(WIDTHS))
     assert tiny.spec.stages == STAGES
-
-
-def test_cpu() -> None:
-    """The CPU is always there, by name, by number and where nothing better is."""
-    found = find_hardware("cpu")
-    assert (found.device, find_hardware("cpu:0")) == ("cpu", found)
-    assert found.cores >= 1
-    if not torch.cuda.is_available() and not torch.backends.mps.is_available():
-        assert find_hardware() == found
-
-
-@pytest.mark.parametrize("device", ["banana", "", "meta", "hpu", "gpu"])
-def test_unknown_device(device: str) -> None:
-    """A device that nobody can train on is refused with those that can be named."""
-    with pytest.raises(SettingsError) as caught:
-        find_hardware(device)
-    assert caught.value.message == f"--device cannot be {device!r}"
-    assert caught.value.hint == "one of: auto, cpu, cuda, mps, xpu"
-
-
-@pytest.mark.parametrize("device", ["cuda:99", "cuda:-1", "cpu:x", "mps:7", *([] if torch.cuda.is_available() else ["cuda"])])
-def test_absent_device(device: str) -> None:
-    """A device that this machine lacks is an error of one line, and the hint names one that works."""
-    with pytest.raises(SettingsError, match=f"device '{device}' is not available: ") as caught:
-        find_hardware(device)
-    assert len(caught.value.message) < 250
-    assert caught.value.hint == "--device cpu works everywhere"
 
 
 def test_odd_preprocessing_is_refused(tiny_weights: Path) -> None:

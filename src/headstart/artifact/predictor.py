@@ -337,7 +337,8 @@ def _check_classes(head: Head, bundle: Bundle, file: Path) -> None:
 
 
 def _network_of(bundle: Bundle, device: str) -> "Network":
-    from headstart.model.backbones import bundled_network, find_hardware, named_or_timm
+    from headstart.model.backbones import bundled_network, named_or_timm
+    from headstart.model.hardware import find_hardware
 
     manifest = bundle.manifest
     spec = named_or_timm(manifest.backbone.name).model_copy(update={"stages": manifest.backbone.stages})

@@ -8,11 +8,12 @@ from tempfile import TemporaryDirectory
 
 from headstart.data.preprocess import Preprocess
 from headstart.jobs.scanning import JOBS
-from headstart.model.backbones import Network, bundled_network, find_hardware
+from headstart.model.backbones import Network, bundled_network
 from headstart.model.batches import TrainingImages
 from headstart.model.checkpoint import read_checkpoint
 from headstart.model.checkpoint_state import processes_begun, saved_state
 from headstart.model.finetune import HeldOutImages, Start, TrainedEpochs, fine_tune, trained_epochs
+from headstart.model.hardware import find_hardware
 from headstart.model.specs import BackboneSpec
 from headstart.progress import Progress
 from headstart.recipes import TrainingPlan

@@ -22,11 +22,12 @@ from headstart.fitting.pixels_read_later import PixelsReadLater, ViewsReadLater
 from headstart.fitting.probe_fit import epoch_zero
 from headstart.fitting.scanned import Scanned
 from headstart.fitting.training_pixels import KeptPixels, keep_pixels, keep_views, open_again, read_anew
-from headstart.model.backbones import Network, find_hardware, pretrained_network
+from headstart.model.backbones import Network, pretrained_network
 from headstart.model.batches import TrainingImages
 from headstart.model.checkpoint_state import plan_begun
 from headstart.model.familiarity import Familiarity, familiarity_of
 from headstart.model.finetune import HeldOutImages, Start, TrainedEpochs, fine_tune
+from headstart.model.hardware import find_hardware
 from headstart.model.head import Head
 from headstart.model.pace import UNLIMITED, TimeLimit
 from headstart.model.pipeline import Pipeline, features_of

@@ -5,7 +5,6 @@ import logging
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
-from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import partial
 from pathlib import Path
@@ -22,7 +21,6 @@ from timm.models import get_pretrained_cfg, group_parameters
 from headstart.data.preprocess import Preprocess
 from headstart.errors import BackboneError, SettingsError, did_you_mean
 from headstart.forks import forks, was_loaded_at_fork
-from headstart.machine import local_rank
 from headstart.model.engines import INPUT, OUTPUT
 from headstart.model.extractor import GPU_BATCH, ONNX_RUNTIME, TORCH_BATCH, Engine, Extractor, Frozen, Model, NetworkId
 from headstart.model.folding import Folded, fold_batch_norms, unfold
@@ -34,19 +32,8 @@ from headstart.model.states import check_state, read_state
 from headstart.model.tensor_names import to_timm_names
 from headstart.model.timm_networks import as_timm_loads, fit_input_size, give_linear_head
 from headstart.model.weights import WeightsFile
+from headstart.recipes import channels_last_pays
 from headstart.storage import atomic_write
-from headstart.threads import cores
-
-DEVICES = ("cpu", "cuda", "mps", "xpu")
-
-
-@dataclass(frozen=True, slots=True)
-class Hardware:
-    """The device that the network runs on."""
-
-    device: str  # "cpu", "cuda:0", "mps"
-    bf16: bool  # computes in bfloat16 natively
-    cores: int
 
 
 class Network:
@@ -58,9 +45,15 @@ class Network:
         # How many features, the first, are the last pooled layer's: what its own classifier takes.
         self.n_last = _last_layer(module, spec.name).in_features
         self.device, self._fork = torch.device(device), forks()
-        self.module = module.to(device=self.device).to(memory_format=torch.channels_last).eval()
+        self.module = module.to(device=self.device).eval()
+        self.set_channels_last(channels_last_pays(device, n_views=0))
         self.preprocess = preprocess
         self.classifier = StagedNetwork(self.module, spec.known_stages, self.last_layer_name)  # shares the module's parameters
+
+    def set_channels_last(self, channels_last: bool) -> None:
+        """Whether weights and views have their channels last in memory. It changes speed, and no answer but by rounding."""
+        self._memory_format = torch.channels_last if channels_last else torch.contiguous_format
+        self.module.to(memory_format=self._memory_format)
 
     @property
     def preprocess(self) -> Preprocess:
@@ -156,8 +149,8 @@ class Network:
         return self.forward(views).cpu().numpy()
 
     def to_input(self, views: np.ndarray) -> torch.Tensor:
-        """(n, size, size, 3) uint8 -> (n, 3, size, size) float32, normalised, on the device, channels last in memory."""
-        pixels = self.on_device(views).permute(0, 3, 1, 2).float()
+        """(n, size, size, 3) uint8 -> (n, 3, size, size) float32, normalised, on the device, in memory as the weights are."""
+        pixels = self.on_device(views).permute(0, 3, 1, 2).float().contiguous(memory_format=self._memory_format)
         return pixels.mul_(self._scale).add_(self._shift)
 
     def _survive_fork(self) -> None:
@@ -176,7 +169,7 @@ class Network:
 
     def set_head(self, head: Head) -> None:
         """Replaces the last layer by a fitted head."""
-        layer = torch.nn.Linear(head.weight.shape[1], head.weight.shape[0])
+        layer = torch.nn.utils.skip_init(torch.nn.Linear, head.weight.shape[1], head.weight.shape[0])  # draws no random numbers
         layer.load_state_dict({"weight": torch.from_numpy(head.weight), "bias": torch.from_numpy(head.bias)})
         self._replace_last_layer(layer)
 
@@ -319,26 +312,6 @@ def complete_spec(spec: BackboneSpec) -> BackboneSpec:
     return spec.model_copy(update={"licence": known.license or "unknown", "hf_repo": known.hf_hub_id or "", "url": url})
 
 
-def find_hardware(device: str = "auto") -> Hardware:
-    """The named device, or the best available for "auto". Raises SettingsError if the machine has no such device."""
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
-    if device.split(":")[0] not in DEVICES:
-        raise SettingsError(f"--device cannot be {device!r}", hint=f"one of: auto, {', '.join(DEVICES)}")
-    try:
-        # Under torchrun each process uses its own GPU.
-        kind = torch.device(f"cuda:{local_rank() % max(torch.cuda.device_count(), 1)}" if device == "cuda" else device)
-        torch.empty(1, device=kind)
-    except (RuntimeError, AssertionError) as error:  # torch without CUDA raises AssertionError
-        reason = str(error).splitlines()[0].split(". ")[0]  # torch's message is pages long
-        raise SettingsError(f"device {device!r} is not available: {reason}", hint="--device cpu works everywhere") from error
-    if kind.type == "cuda":
-        return Hardware(f"cuda:{kind.index or 0}", torch.cuda.is_bf16_supported(including_emulation=False), cores())
-    native = ("_is_amx_tile_supported",)  # with AVX-512 alone, bfloat16 is no faster than float32
-    bf16 = kind.type == "cpu" and any(getattr(torch.cpu, name, lambda: False)() for name in native)
-    return Hardware(kind.type, bf16, cores())
-
-
 def named_or_timm(name: str) -> BackboneSpec:
     """The complete spec of any backbone name. Raises BackboneError."""
     return complete_spec(find_backbone(name))
@@ -355,9 +328,9 @@ def _build(spec: BackboneSpec) -> torch.nn.Module:
     try:
         with torch.random.fork_rng(devices=[]):  # the weights are drawn, and replaced: the caller's random numbers stay his
             module: torch.nn.Module = timm.create_model(spec.timm_name, pretrained=False)
+            give_linear_head(module, spec.name)
     except RuntimeError as error:
         raise BackboneError(f"timm cannot build {spec.timm_name!r}: {error}", hint="timm.list_models() lists all") from error
-    give_linear_head(module, spec.name)
     return module
 
 

@@ -25,7 +25,7 @@ from headstart.model.pace import UNLIMITED, Pace, TimeLimit
 from headstart.model.precision import full_float32, repeatable
 from headstart.model.probe import log_shares
 from headstart.progress import Progress, silent
-from headstart.recipes import TrainingPlan
+from headstart.recipes import TrainingPlan, channels_last_pays
 
 CHECK_STEPS = 20  # number of steps between checks that the loss is finite
 
@@ -164,6 +164,7 @@ class _Loop:
             raise SettingsError("the tutorial's batch norm needs a single process", hint="run it without torchrun")
         self.network, self.train, self.val, self.plan, self.progress = network, train, val, plan, progress
         self.world = world
+        network.set_channels_last(channels_last_pays(network.device.type, n_views=len(train.labels) * plan.steps.epochs))
         self.batches = Batches(train, plan, network.preprocess, world, ahead=network.device.type != "cpu")
         for name in frozen_parameters(network, plan):
             network.module.get_parameter(name).requires_grad_(False)

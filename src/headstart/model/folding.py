@@ -106,7 +106,9 @@ def _fold(parent: nn.Module, conv_child: str, child: str, conv_name: str, norm_n
     conv, norm = getattr(parent, conv_child), getattr(parent, child)
     with torch.no_grad():
         factor = norm.weight / torch.sqrt(norm.running_var + norm.eps)
-        weight = (conv.weight * factor.view(-1, 1, 1, 1)).contiguous(memory_format=torch.channels_last)
+        channels_last = conv.weight.is_contiguous(memory_format=torch.channels_last)
+        in_memory = torch.channels_last if channels_last else torch.contiguous_format
+        weight = (conv.weight * factor.view(-1, 1, 1, 1)).contiguous(memory_format=in_memory)
         bias = norm.bias - norm.running_mean * factor
     before = conv.weight.detach()
     conv.weight = nn.Parameter(weight, requires_grad=conv.weight.requires_grad)

@@ -92,7 +92,7 @@ def _frozen_on_gpu(spec: BackboneSpec, weights: WeightsFile, settings: TrainSett
     if on_cuda and settings.precision == "fp32" and compiled is not None and compiled.state.is_file():
         frozen = frozen_backbone(spec, weights, image_size=settings.image_size)
         return with_engine(frozen, Engine(name=ON_GPU), _Late(spec, weights, settings), GPU_BATCH)
-    from headstart.model.backbones import find_hardware
+    from headstart.model.hardware import find_hardware
 
     device = find_hardware(settings.device).device
     return None if device == "cpu" else _frozen_in_torch(spec, weights, settings, device)
@@ -108,7 +108,7 @@ class _Late:
     def __call__(self, views: np.ndarray) -> np.ndarray:
         """(n, size, size, 3) uint8 -> (n, n_features) float32."""
         if self._frozen is None:  # no lock: extractors that take batches are called by one thread
-            from headstart.model.backbones import find_hardware
+            from headstart.model.hardware import find_hardware
 
             spec, weights, settings = self._wanted
             self._frozen = _frozen_in_torch(spec, weights, settings, find_hardware(settings.device).device)
