@@ -37,6 +37,7 @@ STEPS = [  # lowest first
     },
     {"addresses"},
     {"data"},
+    {"tasks"},
     {"evaluation"},
     {"model"},
     {"jobs"},

@@ -2,9 +2,9 @@
 
 import math
 import re
-from typing import Any, Literal, get_args
+from typing import Any, Literal, Self, get_args
 
-from pydantic import ConfigDict, Field, ValidationError, field_validator
+from pydantic import ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from headstart.errors import SettingsError, did_you_mean
 from headstart.schema import PlainPath, Schema
@@ -14,6 +14,7 @@ Strategy = Literal["probe", "finetune", "auto"]
 Recipe = Literal["default", "tutorial"]
 Augment = Literal["standard", "no-flip", "none"]
 Precision = Literal["fp32", "bf16"]
+TaskName = Literal["single-label", "ordinal"]
 Effort = Literal["quick", "normal", "thorough"]
 EngineChoice = Literal["onnxruntime", "openvino"]
 Schedule = Literal["cosine", "one-cycle", "step", "constant"]
@@ -30,6 +31,16 @@ class TrainSettings(Schema):
         "auto",
         description="probe: train only a new head on the frozen backbone; finetune: then train the whole network; "
         "auto: the probe, or fine-tuning if it pays off and there is time.",
+    )
+    task: TaskName = Field(
+        "single-label",
+        description="What an answer is. single-label: one of the classes; ordinal: one of several grades in an order, where an "
+        "answer can be a little or far off.",
+    )
+    grades: str | None = Field(
+        None,
+        min_length=1,
+        description="The grades of --task ordinal from the lowest to the highest, if they are not numbers: a,b,c.",
     )
     recipe: Recipe = Field(
         "default",
@@ -146,6 +157,20 @@ class TrainSettings(Schema):
             raise ValueError("one of crop, whole and pad, or several with + between them; mirrored adds their mirror images")
         return view
 
+    @field_validator("grades")
+    @classmethod
+    def _grades(cls, grades: str | None) -> str | None:
+        names = [] if grades is None else [name.strip() for name in grades.split(",")]
+        if grades is not None and (len(names) < 2 or not all(names) or len(set(names)) < len(names)):
+            raise ValueError("name two or more different grades with commas between them, the lowest first")
+        return grades
+
+    @model_validator(mode="after")
+    def _grades_are_ordinal(self) -> Self:
+        if self.grades is not None and self.task != "ordinal":
+            raise SettingsError("--grades are those of --task ordinal", hint="add --task ordinal")
+        return self
+
     @classmethod
     def of(cls, **values: Any) -> "TrainSettings":
         """Settings from plain values. Raises SettingsError, which names all unknown settings or the first wrong value."""
@@ -164,6 +189,11 @@ class TrainSettings(Schema):
                 f"--{name.replace('_', '-')} cannot be {first['input']!r}",
                 hint=first["msg"].removeprefix("Value error, ").lower(),
             ) from error
+
+    @property
+    def listed_grades(self) -> tuple[str, ...]:
+        """The grades, from the lowest to the highest; none if they are to be read off their names."""
+        return tuple(name.strip() for name in self.grades.split(",")) if self.grades else ()
 
     @property
     def seconds_allowed(self) -> float:

@@ -10,19 +10,20 @@ from apps.conftest import Result
 from headstart.apps.answers.rows import Format
 from headstart.apps.main import COMMANDS, build_app
 from headstart.model.exported import ExportFormat, ExportPrecision
-from headstart.settings import Augment, Effort, Precision, Recipe, Schedule, Strategy, TrainSettings
+from headstart.settings import Augment, Effort, Precision, Recipe, Schedule, Strategy, TaskName, TrainSettings
 
 # What design.md names, and behind the bar what was added since.
 OPTIONS = {
     "demo": "| --output --overwrite --offline",
-    "train": "--strategy --recipe --backbone --weights --offline --val --test --val-fraction --augment --schedule --epochs "
+    "train": "--strategy --task --grades --recipe --backbone --weights --offline --val --test --val-fraction --augment "
+    "--schedule --epochs "
     "--learning-rate --batch-size --image-size --freeze --device --workers --seed --output --overwrite --resume --refit "
     "--json --quiet --exclude --cv --time-budget --target-precision --conformal --balance | --precision --engine "
     "--path-column --label-column --join-case --effort --view --stages --report --labels",
     "audit": "--output --fail-on | --overwrite --engine --val --test --exclude --backbone --weights --offline --device "
     "--workers --seed --json --quiet --path-column --label-column --join-case --labels",
     "compare": "| --strategies --backbones --folds --output --val --exclude --epochs --augment --effort --view --stages "
-    "--image-size --balance "
+    "--image-size --balance --task --grades "
     "--offline --engine --device --workers --seed --json --quiet --path-column --label-column --join-case --overwrite --labels",
     "preview": "--augment --output | --overwrite --recipe --images --seed --path-column --label-column",
     "predict": "--format --top-k --grid --output --min-confidence | --explain --engine --device --files-from --null -0 "
@@ -92,6 +93,7 @@ DEFAULTS: dict[tuple[str, str], Any] = {
 CHOICES = {
     ("train", "strategy"): get_args(Strategy),
     ("train", "recipe"): get_args(Recipe),
+    ("train", "task"): get_args(TaskName),
     ("train", "augment"): get_args(Augment),
     ("train", "effort"): get_args(Effort),
     ("compare", "effort"): get_args(Effort),

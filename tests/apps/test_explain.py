@@ -2,13 +2,17 @@
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from conftest import SavedRun
 
 from apps.conftest import Result, assert_explained
+from headstart.artifact.explained import explained, explainer_of
 from headstart.artifact.export import export_model
+from headstart.artifact.predictor import Predictor
 
 Command = Callable[..., Result]
 
@@ -40,3 +44,15 @@ def test_what_cannot_be_explained(headstart: Command, saved_run: SavedRun, tmp_p
     page = tmp_path / "a.html"
     same = headstart("predict", saved_run.run, image, "--explain", page, "--output", page, "--format", "table")
     assert_explained(same, "are both")
+
+
+def test_what_is_explained_is_the_answer(saved_run: SavedRun) -> None:
+    """Whatever the first view alone says: several views, or the median of grades, may give another class."""
+    predictor = Predictor.load(saved_run.run)
+    explainer = explainer_of(predictor)
+    image = Path(next(iter(saved_run.labels)))
+    (answer,) = predictor.predict(image)
+    assert answer.probabilities is not None
+    for probabilities in np.eye(len(predictor.classes)):
+        given = replace(answer, probabilities=probabilities)
+        assert repr(given.best) in explained(image.read_bytes(), given, explainer).sentence

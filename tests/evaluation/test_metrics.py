@@ -114,6 +114,8 @@ def test_json_is_complete() -> None:
         "log_loss_ci95",
         "top5_accuracy",
         "ece",
+        "grades",
+        "grades",
         "per_class",
         "confusion",
     ]

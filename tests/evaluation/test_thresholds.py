@@ -5,12 +5,12 @@ import pytest
 
 from headstart.evaluation.probabilities import softmax
 from headstart.evaluation.thresholds import (
-    conformal_sets,
     conformal_threshold,
     images_needed,
     precision_threshold,
     promises_kept,
 )
+from headstart.tasks.single_label import SINGLE_LABEL
 
 
 def drawn(n: int, seed: int, n_classes: int = 4) -> tuple[np.ndarray, np.ndarray]:
@@ -63,9 +63,9 @@ def test_too_few_images_rule_nothing_out() -> None:
 
 def test_a_set_is_never_empty_and_begins_with_the_best() -> None:
     """A threshold that no class reaches leaves the most probable one."""
-    sets = conformal_sets(np.array([[0.2, 0.5, 0.3], [0.1, 0.1, 0.8]]), 0.9)
+    sets = SINGLE_LABEL.sets(np.array([[0.2, 0.5, 0.3], [0.1, 0.1, 0.8]]), 0.9)
     assert [members.tolist() for members in sets] == [[1], [2]]
-    assert conformal_sets(np.array([[0.2, 0.5, 0.3]]), 0.0)[0].tolist() == [1, 2, 0]
+    assert SINGLE_LABEL.sets(np.array([[0.2, 0.5, 0.3]]), 0.0)[0].tolist() == [1, 2, 0]
 
 
 def test_nothing_answered_has_no_precision() -> None:

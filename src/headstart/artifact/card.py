@@ -16,7 +16,7 @@ from headstart.data.preprocess import Preprocess
 from headstart.evaluation.metrics import Evaluation
 from headstart.model.exported import HEAD
 from headstart.model.licences import restriction
-from headstart.settings import Cut
+from headstart.settings import Cut, TaskName
 from headstart.storage import write_text
 
 SPLITS = {
@@ -83,6 +83,20 @@ with open("manifest.json", encoding="utf-8") as manifest:
 }
 
 
+@dataclass(frozen=True, slots=True)
+class AnswerLine:
+    """What the program says of an image."""
+
+    program: str  # which of `probabilities`
+    words: str
+
+
+ANSWERS: dict[TaskName, AnswerLine] = {
+    "single-label": AnswerLine("int(probabilities.argmax())", "the most probable class"),
+    "ordinal": AnswerLine("int((probabilities.cumsum() < probabilities.sum() / 2).sum())", "the median grade"),
+}
+
+
 def write_card(folder: Path, manifest: Manifest) -> None:
     """Writes the card of the model in `folder`."""
     write_text(folder / CARD, card_of(manifest))
@@ -105,6 +119,7 @@ def card_of(manifest: Manifest) -> str:
         extra=extra,
         without=without,
         code=classifying_program(manifest),
+        answer=ANSWERS[manifest.task].words,
         licence=_licence(manifest),
         files=_table(("file", "what it is"), _files(manifest)),
     )
@@ -118,6 +133,7 @@ def classifying_program(manifest: Manifest) -> str:
         runtime=runtime.package,
         session=runtime.session,
         answer=runtime.answer,
+        best=ANSWERS[manifest.task].program,
         **_views(preprocess),
         size_px=preprocess.size_px,
         resize_px=preprocess.resize_px,

@@ -9,6 +9,8 @@ import numpy as np
 from headstart.data.sources import Skipped
 from headstart.model.history import Epoch
 from headstart.storage import write_csv
+from headstart.tasks.single_label import SINGLE_LABEL
+from headstart.tasks.task import LearningTask
 
 
 def prediction_header(classes: Sequence[str]) -> list[str]:
@@ -16,18 +18,24 @@ def prediction_header(classes: Sequence[str]) -> list[str]:
     return ["predicted", "probability", *(f"p:{name}" for name in classes)]
 
 
-def prediction_cells(probabilities: np.ndarray, classes: Sequence[str]) -> list[Any]:
+def prediction_cells(probabilities: np.ndarray, classes: Sequence[str], task: LearningTask = SINGLE_LABEL) -> list[Any]:
     """The cells under `prediction_header` for (n_classes,) probabilities."""
-    best = int(probabilities.argmax())
-    return [classes[best], float(probabilities[best]), *(float(p) for p in probabilities)]
+    answer = int(task.decide(probabilities[None])[0])
+    return [classes[answer], float(probabilities[answer]), *(float(p) for p in probabilities)]
 
 
 def write_predictions(
-    file: Path, paths: Sequence[str], labels: Sequence[str], probabilities: np.ndarray, classes: Sequence[str]
+    file: Path,
+    paths: Sequence[str],
+    labels: Sequence[str],
+    probabilities: np.ndarray,
+    classes: Sequence[str],
+    task: LearningTask = SINGLE_LABEL,
 ) -> None:
     """predictions.csv: path, label, predicted, probability, then `p:<class>` for each class."""
     rows = (
-        [path, label, *prediction_cells(row, classes)] for path, label, row in zip(paths, labels, probabilities, strict=True)
+        [path, label, *prediction_cells(row, classes, task)]
+        for path, label, row in zip(paths, labels, probabilities, strict=True)
     )
     write_csv(file, ["path", "label", *prediction_header(classes)], rows)
 

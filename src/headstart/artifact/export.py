@@ -160,7 +160,8 @@ def _compare(predictor: Predictor, file: Path, proofs: Sequence[_Proof], precisi
     before = np.concatenate([predictor.answer(proof.views) for proof in proofs])
     after = np.concatenate([run(as_input(proof.views)) for proof in proofs]).astype(np.float64)
     differences = np.abs(after - before).max(axis=1)
-    same = before.argmax(axis=1) == after.argmax(axis=1)
+    task = predictor.task
+    same = task.decide(before) == task.decide(after)
     if precision == "fp32" and not (np.isfinite(after).all() and same.all() and differences.max() <= TOLERANCE):
         worst = int(np.nan_to_num(differences, nan=np.inf).argmax()) if same.all() else int(np.flatnonzero(~same)[0])
         raise BundleError(
@@ -172,7 +173,7 @@ def _compare(predictor: Predictor, file: Path, proofs: Sequence[_Proof], precisi
     known = labels >= 0
 
     def accuracy(probabilities: np.ndarray) -> float | None:
-        return float((probabilities.argmax(axis=1) == labels)[known].mean()) if known.any() else None
+        return float((task.decide(probabilities) == labels)[known].mean()) if known.any() else None
 
     return ParityEntry(
         images=sum(not proof.is_odd for proof in proofs),

@@ -1,7 +1,7 @@
 """manifest.json: all that is known about a model. It is read strictly, because a model may come from anybody.
 
-Format 2; format 1 has one view of each image, called `crop`, and no stages. To change it: raise FORMAT, teach `_upgraded` the
-older formats, and keep a model of each in tests/kept.
+Format 3. Format 2 has no task: its classes are single labels. Format 1 has one view of each image, called `crop`, and no
+stages. To change it: raise FORMAT, teach `_upgraded` the older formats, and keep a model of each in tests/kept.
 """
 
 import json
@@ -23,10 +23,10 @@ from headstart.model.extractor import ONNX_RUNTIME, Engine
 from headstart.model.specs import find_backbone
 from headstart.recipes import CarriedOutPlan, ProbePlan, Temperature, grouped
 from headstart.schema import Count, Name, NotNegative, Schema, Sha256, Share, parse_json
-from headstart.settings import RecordedSettings, upgraded_settings
+from headstart.settings import RecordedSettings, TaskName, upgraded_settings
 from headstart.storage import sha256_of_bytes, write_json
 
-FORMAT: Literal[2] = 2
+FORMAT: Literal[3] = 3
 MANIFEST = "manifest.json"
 DIGEST = "manifest_sha256"  # the key in manifest.json whose value is the digest of all others
 RECORDED_PACKAGES = (
@@ -126,11 +126,12 @@ Plan = Annotated[
 class Manifest(Schema):
     """manifest.json."""
 
-    format: Literal[1, 2] = FORMAT
+    format: Literal[1, 2, 3] = FORMAT
     strategy: Literal["probe", "finetune"]
     requested: Literal["probe", "finetune", "auto", ""] = ""  # the strategy that the user asked for
+    task: TaskName = "single-label"
     recipe: Literal["default", "tutorial"]
-    classes: tuple[Name, ...] = Field(min_length=2)
+    classes: tuple[Name, ...] = Field(min_length=2)  # grades from the lowest to the highest
     backbone: BackboneEntry
     preprocess: Preprocess
     engine: Engine = ONNX_RUNTIME  # what its answers were computed with, and should be computed with

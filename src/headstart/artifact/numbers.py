@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from headstart.evaluation.grade_metrics import GradeMetrics
 from headstart.evaluation.intervals import in_words, too_few
 from headstart.evaluation.metrics import Evaluation
 
@@ -16,9 +17,13 @@ SPLIT_IN_WORDS = {
 def summary_sentence(evaluation: Evaluation, n_trained_on: int = 0) -> str:
     """The claim in one sentence: the share that is right, its interval, and whether the images were used before."""
     sentence = (
-        f"{evaluation.accuracy:.1%} of {evaluation.n} {SPLIT_IN_WORDS[evaluation.split]} are classified correctly ("
-        + in_words(evaluation.accuracy_ci95, evaluation.n, evaluation.n_groups)
-        + (f", from {evaluation.n_groups} unrelated groups)" if evaluation.n_groups < evaluation.n else ")")
+        _grades_sentence(evaluation.grades, evaluation)
+        if evaluation.grades
+        else (
+            f"{evaluation.accuracy:.1%} of {evaluation.n} {SPLIT_IN_WORDS[evaluation.split]} are classified correctly ("
+            + in_words(evaluation.accuracy_ci95, evaluation.n, evaluation.n_groups)
+            + (f", from {evaluation.n_groups} unrelated groups)" if evaluation.n_groups < evaluation.n else ")")
+        )
     )
     if n_trained_on:
         return sentence + f"; {n_trained_on} of them were trained on, so the number is too high."
@@ -39,6 +44,18 @@ def summary_sentence(evaluation: Evaluation, n_trained_on: int = 0) -> str:
             f"({'too few groups' if few == 'groups' else f'{low:.1%} to {high:.1%}'})."
         )
     return sentence + "; the best epoch was chosen on these very images, so expect a little less on new ones."
+
+
+def _grades_sentence(grades: GradeMetrics, evaluation: Evaluation) -> str:
+    """The claim about grades: how far off they are, beside always answering the median, and how many are exactly right."""
+    off, guessing = f"{grades.mean_absolute_error:.2f}", f"{grades.guessing_error:.2f}"
+    interval = grades.mean_absolute_error_ci95
+    certain = f"95 % interval {interval[0]:.2f} to {interval[1]:.2f}" if interval else "too few to say how certain"
+    groups = f", from {evaluation.n_groups} unrelated groups" if evaluation.n_groups < evaluation.n else ""
+    return (
+        f"The answers to {evaluation.n} {SPLIT_IN_WORDS[evaluation.split]} are {off} grades off on average ({certain}{groups}; "
+        f"always the middle grade: {guessing}), and {evaluation.accuracy:.1%} are exactly right"
+    )
 
 
 def uneven_sentence(evaluation: Evaluation) -> str:
@@ -74,6 +91,8 @@ def number_rows(evaluation: Evaluation) -> Sequence[tuple[str, str, str, str]]:
             "the mean F1 of the classes",
         ),
     ]
+    if evaluation.grades is not None:
+        rows += _grade_rows(evaluation.grades, lacking)
     if evaluation.top5_accuracy is not None:
         rows.append(("top-5 accuracy", share(evaluation.top5_accuracy), "", "the true class is among the five most probable"))
     return (
@@ -91,6 +110,29 @@ def number_rows(evaluation: Evaluation) -> Sequence[tuple[str, str, str, str]]:
             "mean gap between confidence and accuracy (ECE, 15 equal-mass bins)",
         ),
     )
+
+
+def _grade_rows(grades: GradeMetrics, lacking: str) -> list[tuple[str, str, str, str]]:
+    return [
+        (
+            "mean absolute error",
+            f"{grades.mean_absolute_error:.3f}",
+            interval_in_words(grades.mean_absolute_error_ci95, lacking),
+            f"grades between an answer and the truth; always the middle grade: {grades.guessing_error:.3f}",
+        ),
+        (
+            "quadratic kappa",
+            share(grades.quadratic_kappa),
+            interval_in_words(grades.quadratic_kappa_ci95, lacking),
+            "agreement beyond chance, mistakes counted by their squared distance (Cohen 1968)",
+        ),
+        (
+            "within one grade",
+            share(grades.within_one),
+            interval_in_words(grades.within_one_ci95, lacking),
+            "the share of answers that are at most one grade off",
+        ),
+    ]
 
 
 def interval_in_words(interval: tuple[float, float] | None, without: str = "too few") -> str:

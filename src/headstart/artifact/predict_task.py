@@ -49,7 +49,7 @@ class PredictTask(ModelTask):
         errors, probabilities = table.column("error").to_pylist(), np.array(table.column("probabilities").to_pylist())
         distances = np.array(table.column("distance").to_pylist()) if predictor.doubts.familiarity else None
         paths = [candidate.path for candidate in candidates]
-        answered = predictor.doubts.judged(paths, classes, probabilities, distances)
+        answered = predictor.doubts.judged(paths, classes, probabilities, distances, predictor.task)
         return [
             Prediction(path, classes, None, error) if error else answer
             for path, error, answer in zip(paths, errors, answered, strict=True)

@@ -17,7 +17,6 @@ from headstart.data.preprocess import Preprocess
 from headstart.data.sources import Candidate
 from headstart.errors import BundleError, HeadstartError, HeadstartWarning, explains_missing_packages
 from headstart.evaluation.probabilities import softmax
-from headstart.evaluation.thresholds import conformal_sets
 from headstart.machine import has_cuda
 from headstart.model.compiled import Compiled, compiled_folder, find_compiled
 from headstart.model.engines import OUTPUT, is_installed
@@ -31,6 +30,9 @@ from headstart.model.pipeline import Opened, Pipeline
 from headstart.model.specs import find_backbone
 from headstart.progress import Progress, silent
 from headstart.storage import AnyPath
+from headstart.tasks.kinds import task_named
+from headstart.tasks.single_label import SINGLE_LABEL
+from headstart.tasks.task import LearningTask
 
 if TYPE_CHECKING:
     from headstart.model.backbones import Network
@@ -52,26 +54,30 @@ class Prediction:
     distance: float | None = None  # from the training images, 0 .. 2; None if the model did not record them
     unfamiliar: bool | None = None  # whether it is farther away than images of their kind
     fault: Fault | None = None  # what is wrong with a file that could not be read
+    task: LearningTask = SINGLE_LABEL
 
     @property
     def best(self) -> str:
-        """The most probable class; "" for an unreadable file."""
-        return "" if self.probabilities is None else self.classes[int(self.probabilities.argmax())]
+        """The class that the answer is, or would be if it were sure enough; "" for an unreadable file."""
+        return "" if self.probabilities is None else self.classes[self._answer(self.probabilities)]
 
     @property
     def unsure(self) -> bool:
-        """Whether the most probable class is not probable enough to be the answer."""
+        """Whether the class is not probable enough to be the answer."""
         return self.probabilities is not None and self.probability < self.min_confidence
 
     @property
     def predicted(self) -> str:
-        """The answer: the most probable class, or UNSURE; "" for an unreadable file."""
+        """The answer: the class, or UNSURE; "" for an unreadable file."""
         return UNSURE if self.unsure else self.best
 
     @property
     def probability(self) -> float:
-        """The probability of the most probable class; 0 for an unreadable file."""
-        return 0.0 if self.probabilities is None else float(self.probabilities.max())
+        """The probability of that class; 0 for an unreadable file."""
+        return 0.0 if self.probabilities is None else float(self.probabilities[self._answer(self.probabilities)])
+
+    def _answer(self, probabilities: np.ndarray) -> int:
+        return int(self.task.decide(probabilities[None])[0])
 
     def as_json(self) -> dict[str, Any]:
         """The answer as JSON values: a line of `predict --format jsonl`, a prediction of the server."""
@@ -101,16 +107,22 @@ class Doubts:
     familiarity: Familiarity | None = None
 
     def predictions(
-        self, paths: Sequence[str], classes: tuple[str, ...], vectors: np.ndarray, probabilities: np.ndarray
+        self, paths: Sequence[str], classes: tuple[str, ...], vectors: np.ndarray, probabilities: np.ndarray, task: LearningTask
     ) -> Iterator[Prediction]:
         """A Prediction for each row of (n, n_features) vectors and (n, n_classes) probabilities."""
-        return self.judged(paths, classes, probabilities, self.familiarity.distances(vectors) if self.familiarity else None)
+        distances = self.familiarity.distances(vectors) if self.familiarity else None
+        return self.judged(paths, classes, probabilities, distances, task)
 
     def judged(
-        self, paths: Sequence[str], classes: tuple[str, ...], probabilities: np.ndarray, of_images: np.ndarray | None
+        self,
+        paths: Sequence[str],
+        classes: tuple[str, ...],
+        probabilities: np.ndarray,
+        of_images: np.ndarray | None,
+        task: LearningTask,
     ) -> Iterator[Prediction]:
         """The same, where the (n,) distances from the training images are known; None if the model did not record these."""
-        sets = conformal_sets(probabilities, self.min_probability) if self.min_probability is not None else None
+        sets = task.sets(probabilities, self.min_probability) if self.min_probability is not None else None
         distances = None if of_images is None else of_images.tolist()
         for i, (path, row) in enumerate(zip(paths, probabilities, strict=True)):
             yield Prediction(
@@ -121,6 +133,7 @@ class Doubts:
                 members=tuple(classes[j] for j in sets[i]) if sets else None,
                 distance=distances[i] if distances else None,
                 unfamiliar=distances[i] > self.familiarity.threshold if distances and self.familiarity else None,
+                task=task,
             )
 
 
@@ -147,12 +160,14 @@ class Predictor:
         manifest: Manifest | None = None,
         doubts: Doubts | None = None,
         origin: Origin | None = None,
+        task: LearningTask | None = None,
     ) -> None:
         self.classes = classes  # names, in the order of the probabilities
         self.preprocess = preprocess
         self.extractor = extractor
         self.head = head
         self.manifest = manifest  # None for a model that is not saved yet
+        self.task = task or (task_named(manifest.task) if manifest else SINGLE_LABEL)
         self.doubts = doubts or Doubts()
         self.origin = origin  # None if it cannot be copied into another process
 
@@ -235,7 +250,7 @@ class Predictor:
         logits = self.head.logits(vectors)
         if not np.isfinite(logits).all():
             raise BundleError("the model's answers are not finite numbers", hint="train it again, at a lower learning rate")
-        return next(self.doubts.predictions([path], self.classes, vectors, softmax(logits)))
+        return next(self.doubts.predictions([path], self.classes, vectors, softmax(logits), self.task))
 
 
 @explains_missing_packages("predicting")

@@ -70,6 +70,9 @@ def _certainty(evidence: StoryFacts) -> list[str]:
             f"Of 100 new images like these, expect between {100 * low:.0f} and {100 * high:.0f} to be classified correctly. "
             f"This is the 95 % interval from {honest.n} images."
         )
+    if honest.grades and honest.grades.mean_absolute_error_ci95 and few is None:
+        nearest, farthest = honest.grades.mean_absolute_error_ci95
+        said.append(f"Answers to new images like these are {nearest:.2f} to {farthest:.2f} grades off on average.")
     if evidence.cross_validation:
         said.append(evidence.cross_validation.sentence)
     if evidence.calibration:

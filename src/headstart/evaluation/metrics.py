@@ -7,12 +7,15 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from headstart.evaluation.calibration import expected_calibration_error
+from headstart.evaluation.grade_metrics import GradeMetrics, grade_metrics
 from headstart.evaluation.intervals import mean_interval, share_interval, too_few
 from headstart.evaluation.likeness import design_effect
 from headstart.evaluation.probabilities import log_losses
 from headstart.evaluation.resampling import ResampledF1, resampled_f1
 from headstart.evaluation.selection import Corrected
 from headstart.schema import Count, Interval, Name, NotNegative, Positive, Schema, Share, ShareInterval
+from headstart.tasks.single_label import SINGLE_LABEL
+from headstart.tasks.task import LearningTask
 
 # Ratio of class sizes above which reports and audits call the classes uneven. At 3 to 1, a model of two classes that always
 # predicts the larger one is right 75 % of the time, halfway between guessing and certainty.
@@ -54,6 +57,7 @@ class Evaluation(Schema):
     log_loss_ci95: Interval | None = None
     top5_accuracy: Share | None = None  # None for ten classes or fewer, where it means little
     ece: Share  # expected calibration error of the predicted class, 15 bins of equal size
+    grades: GradeMetrics | None = None  # None unless the classes are grades in an order
     per_class: tuple[ClassMetrics, ...]
     confusion: tuple[tuple[Count, ...], ...]  # n_classes rows of n_classes: rows are true, columns predicted
 
@@ -92,15 +96,18 @@ def evaluate_predictions(
     selected_on: bool = False,
     views_chosen_on: int = 0,
     with_loss_interval: bool = True,
+    task: LearningTask = SINGLE_LABEL,
 ) -> Evaluation:
     """Metrics of (n, n_classes) probabilities against (n,) labels in 0 .. n_classes - 1; n is at least 1.
+
+    The answers judged are those that the `task` makes of the probabilities.
 
     Intervals take into account that images of one of the (n,) `groups` are related. `views_chosen_on` is how many of the images
     had a part in the choice of the views; if any had, something was selected on these images. The interval of the log loss is
     bootstrapped, which takes most of the time: it can be left out.
     """
     n_classes = len(classes)
-    predicted = probabilities.argmax(axis=1)
+    predicted = task.decide(probabilities)
     right = predicted == labels
     confusion = np.bincount(labels * n_classes + predicted, minlength=n_classes**2).reshape(n_classes, n_classes)
     counts = confusion.sum(axis=1)
@@ -131,6 +138,7 @@ def evaluate_predictions(
         log_loss_ci95=mean_interval(losses, groups) if enough and with_loss_interval else None,
         top5_accuracy=float((better < 5).mean()) if n_classes > 10 else None,
         ece=expected_calibration_error(probabilities, labels),
+        grades=grade_metrics(predicted, labels, confusion, effects, groups, enough=enough) if task.name == "ordinal" else None,
         per_class=per_class,
         confusion=tuple(map(tuple, confusion.tolist())),
     )

@@ -6,6 +6,8 @@ import numpy as np
 
 from headstart.evaluation.likeness import design_effect
 from headstart.schema import Count, NotNegative, Schema, Share
+from headstart.tasks.single_label import SINGLE_LABEL
+from headstart.tasks.task import LearningTask, decided
 
 CONFIDENCE = 0.95  # with which a precision is promised
 SHARES = (1.0, 0.95, 0.9, 0.85, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1)  # shares of images to answer
@@ -23,7 +25,11 @@ class PrecisionThreshold(Schema):
 
 
 def precision_threshold(
-    probabilities: np.ndarray, labels: np.ndarray, target: float, groups: np.ndarray | None = None
+    probabilities: np.ndarray,
+    labels: np.ndarray,
+    target: float,
+    groups: np.ndarray | None = None,
+    task: LearningTask = SINGLE_LABEL,
 ) -> PrecisionThreshold:
     """The lowest threshold that promises `target` precision, from (n, n_classes) probabilities of (n,) held-out images.
 
@@ -35,8 +41,8 @@ def precision_threshold(
     """
     from scipy.special import bdtr  # binomial distribution; machines that only predict do not have scipy
 
-    confidence = probabilities.max(axis=1)
-    right = probabilities.argmax(axis=1) == labels
+    answers, confidence = decided(task, probabilities)
+    right = answers == labels
     n = len(labels)
     candidates = []
     for share in SHARES:
@@ -78,7 +84,11 @@ class ConformalThreshold(Schema):
 
 
 def conformal_threshold(
-    probabilities: np.ndarray, labels: np.ndarray, coverage: float, groups: np.ndarray | None = None
+    probabilities: np.ndarray,
+    labels: np.ndarray,
+    coverage: float,
+    groups: np.ndarray | None = None,
+    task: LearningTask = SINGLE_LABEL,
 ) -> ConformalThreshold:
     """The threshold of split conformal prediction with the smallest sets (Vovk et al. 2005; Sadinle et al. 2019).
 
@@ -95,20 +105,9 @@ def conformal_threshold(
     of_label = np.sort(of_label)
     rank = math.ceil((len(of_label) + 1) * coverage)
     threshold = float(of_label[len(of_label) - rank]) if rank <= len(of_label) else 0.0
-    sizes = [len(members) for members in conformal_sets(probabilities, threshold)]
+    sizes = [len(members) for members in task.sets(probabilities, threshold)]
     mean_size = float(np.mean(sizes)) if sizes else 0.0
     return ConformalThreshold(coverage=coverage, min_probability=threshold, mean_size=mean_size, n=n)
-
-
-def conformal_sets(probabilities: np.ndarray, min_probability: float) -> list[np.ndarray]:
-    """For each row the classes that cannot be ruled out, most probable first; the most probable one is always included."""
-    sets = []
-    for row in probabilities:
-        order = np.argsort(-row, kind="stable")
-        kept = row[order] >= min_probability
-        kept[0] = True
-        sets.append(order[kept])
-    return sets
 
 
 class PromiseCheck(Schema):
@@ -121,14 +120,18 @@ class PromiseCheck(Schema):
 
 
 def promises_kept(
-    probabilities: np.ndarray, labels: np.ndarray, min_confidence: float, min_probability: float | None
+    probabilities: np.ndarray,
+    labels: np.ndarray,
+    min_confidence: float,
+    min_probability: float | None,
+    task: LearningTask = SINGLE_LABEL,
 ) -> PromiseCheck:
     """How the thresholds perform on (n, n_classes) probabilities of images with (n,) labels."""
-    answered = probabilities.max(axis=1) >= min_confidence
-    right = probabilities.argmax(axis=1) == labels
+    answers, confidence = decided(task, probabilities)
+    answered, right = confidence >= min_confidence, answers == labels
     coverage = mean_size = None
     if min_probability is not None:
-        sets = conformal_sets(probabilities, min_probability)
+        sets = task.sets(probabilities, min_probability)
         coverage = float(np.mean([label in members for label, members in zip(labels, sets, strict=True)]))
         mean_size = float(np.mean([len(members) for members in sets]))
     precision = float(right[answered].mean()) if answered.any() else None

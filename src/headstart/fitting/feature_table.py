@@ -10,6 +10,8 @@ from headstart.fitting.answers import SplitAnswers
 from headstart.model.features_on_disk import Features, first_columns
 from headstart.model.probe import CrossValidated, Probe, cross_validate, fit_probe
 from headstart.progress import Progress, silent
+from headstart.tasks.single_label import SINGLE_LABEL
+from headstart.tasks.task import LearningTask
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +23,7 @@ class FeatureTable:
     groups: np.ndarray  # (n_images,) int64
     n_classes: int
     balance: bool = False  # whether every class counts as equally frequent
+    task: LearningTask = SINGLE_LABEL
     n_stage_features: int = 0  # how many of the last features come from earlier stages of the network
 
     def of_last_layer(self) -> "FeatureTable":
@@ -58,6 +61,10 @@ class FeatureTable:
             seed=seed,
             progress=progress,
         )
+
+    def right(self, logits: np.ndarray, rows: np.ndarray) -> np.ndarray:
+        """(n_rows,) bool: whether the answers that (n_rows, n_classes) logits give to some rows are right."""
+        return np.asarray(self.task.decide(softmax(logits)) == self.labels[rows])
 
     def answer(self, probe: Probe, rows: np.ndarray, split: Literal["val", "test"]) -> SplitAnswers:
         """A probe's predictions for some rows."""

@@ -90,9 +90,11 @@ class FinetuneJob:
         """The val images, preprocessed as for prediction."""
         rows, preprocess = self.split.val, self.network.preprocess
         if self.cluster is not None:
-            return HeldOutImages(ViewsReadLater(self.images(rows), preprocess, self.plan.workers), self.labels[rows])
+            return HeldOutImages(
+                ViewsReadLater(self.images(rows), preprocess, self.plan.workers), self.labels[rows], self.scanned.task
+            )
         views = keep_views(self.images(rows), preprocess, self.plan.workers, progress)
-        return HeldOutImages(views, self.labels[rows])
+        return HeldOutImages(views, self.labels[rows], self.scanned.task)
 
 
 def finetune_job(scanned: Scanned, split: Split, checkpoints: Path | None, progress: Progress) -> FinetuneJob:

@@ -76,6 +76,7 @@ class Fitted:
             groups=groups,
             selected_on=answers.selected_on,
             views_chosen_on=int(self.scanned.compared_on[answers.indices].sum()),
+            task=self.scanned.task,
         ).model_copy(update={"leaked": int(self.leaked(answers).sum()), "unclear": int(self.unclear(answers).sum())})
         if answers.by_epoch is None or len(answers.by_epoch) < 2 or len(np.unique(groups)) < 2:
             return evaluation

@@ -81,7 +81,7 @@ def epoch_zero(table: FeatureTable, split: Split, head: Head) -> Epoch:
 
     def score(rows: np.ndarray) -> tuple[float, float]:
         logits = head.logits_of(table.vectors, rows)
-        return cross_entropy(logits, table.labels[rows]), float((logits.argmax(axis=1) == table.labels[rows]).mean())
+        return cross_entropy(logits, table.labels[rows]), float(table.right(logits, rows).mean())
 
     train_loss, train_accuracy = score(split.train)
     val_loss, val_accuracy = score(split.val) if split.val.size else (None, None)

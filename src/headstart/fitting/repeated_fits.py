@@ -41,7 +41,7 @@ def cross_validate_repeatedly(
         found.append(table.cross_validate(rows, n_folds, seed + repeat))
         progress("cross-validating", repeat + 1, repeats)
     judged = rows[found[0].held]  # the same in every repeat
-    right = np.stack([one.probabilities.argmax(axis=1) == table.labels[judged] for one in found])
+    right = np.stack([table.task.decide(one.probabilities) == table.labels[judged] for one in found])
     uncalibrated = None if table.balance else found[0].uncalibrated
     answers = SplitAnswers("cv", judged, found[0].probabilities, selected_on=False, uncalibrated=uncalibrated)
     fold = np.stack([one.fold for one in found])
@@ -83,6 +83,6 @@ def measure_learning_curve(
             n_train[i] = len(part)  # with cross-validation, of the last fold: sizes differ by an image
             ready = head_of_all if len(part) == len(train) else None
             head = ready or table.fit(part, settings.seed, like=probe).head
-            right[i, place[held]] = head.logits_of(table.vectors, held).argmax(axis=1) == table.labels[held]
+            right[i, place[held]] = table.right(head.logits_of(table.vectors, held), held)
             progress("learning curve", number * len(SHARES) + i + 1, len(pairs) * len(SHARES))
     return learning_curve(SHARES, tuple(n_train), right, table.groups[reported.indices])

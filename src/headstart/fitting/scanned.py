@@ -22,6 +22,8 @@ from headstart.model.features_on_disk import Features, first_columns
 from headstart.model.pretrained import Backbone, open_backbone
 from headstart.progress import Progress, silent
 from headstart.settings import TrainSettings
+from headstart.tasks.kinds import task_of
+from headstart.tasks.task import LearningTask
 
 MakeDataset = Callable[[str, Sequence[LabelledImage], Sequence[Skipped], Sequence[Sources]], Dataset]
 
@@ -45,7 +47,14 @@ class Scanned:
     def table(self) -> FeatureTable:
         """The features with labels and groups, as folds and fits need them."""
         labels, n_classes = self.dataset.labels, len(self.dataset.classes)
-        return FeatureTable(self.vectors, labels, self.groups, n_classes, self.settings.balance, self.n_stage_features)
+        return FeatureTable(
+            self.vectors, labels, self.groups, n_classes, self.settings.balance, self.task, self.n_stage_features
+        )
+
+    @property
+    def task(self) -> LearningTask:
+        """What an answer is."""
+        return task_of(self.settings)
 
     @property
     def n_stage_features(self) -> int:
@@ -82,7 +91,8 @@ def scan_given(
     skipped = (*(entry for source in sources for entry in source.skipped), *found.skipped)
     dataset = make_dataset(sources[0].name, found.images, skipped, sources)
     notes = (*dataset.notes, *notes_on(found.facts))
-    dataset = replace(dataset, notes=notes, labels_used=sources[0].labels_used)
+    classes = task_of(settings).in_order(dataset.classes)
+    dataset = replace(dataset, classes=classes, notes=notes, labels_used=sources[0].labels_used)
     n_last = backbone.frozen.n_last if backbone.frozen else 0
     twins = find_twins(dataset.images, found.facts, comparable(first_columns(found.vectors, n_last)))
     groups = groups_of(dataset.images, twins.pairs())

@@ -79,8 +79,7 @@ def _probe_right(scanned: Scanned, split: Split, progress: Progress) -> np.ndarr
     probe = table.fit(rows, seed, progress)
     if probe.held_out is None:
         return None
-    right: np.ndarray = probe.held_out.argmax(axis=1) == table.labels[rows[probe.held]]
-    return right
+    return table.right(probe.held_out, rows[probe.held])
 
 
 def _finetune_in_time(

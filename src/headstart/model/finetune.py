@@ -26,6 +26,8 @@ from headstart.model.precision import full_float32, repeatable
 from headstart.model.probe import log_shares
 from headstart.progress import Progress, silent
 from headstart.recipes import TrainingPlan, channels_last_pays
+from headstart.tasks.single_label import SINGLE_LABEL
+from headstart.tasks.task import LearningTask
 
 CHECK_STEPS = 20  # number of steps between checks that the loss is finite
 
@@ -43,6 +45,7 @@ class HeldOutImages:
 
     views: ViewSource  # (n, n_views, size, size, 3) uint8
     labels: np.ndarray  # (n,) int64
+    task: LearningTask = SINGLE_LABEL  # which answers are made of the probabilities
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +140,7 @@ def _with_epoch(kept: Checkpoint | None, epoch: int, loop: "_Loop") -> Checkpoin
         assert kept is not None
         return kept
     row, probabilities = found
-    predicted = probabilities.argmax(dim=1)[None]
+    predicted = loop.decided(probabilities)
     if kept is None:
         return Checkpoint((row,), epoch, loop.state(), probabilities, predicted)
     history, predicted = (*kept.history, row), torch.cat([kept.predicted, predicted])
@@ -212,7 +215,12 @@ class _Loop:
         if self.val is not None:  # it is compared with epochs whose metrics may weight all classes equally
             val_loss, val_accuracy = self._scores(start.logits, self.val.labels)
             row = row.model_copy(update={"val_loss": val_loss, "val_accuracy": val_accuracy})
-        return Checkpoint((row,), 0, self.start_state, probabilities, probabilities.argmax(dim=1)[None])
+        return Checkpoint((row,), 0, self.start_state, probabilities, self.decided(probabilities))
+
+    def decided(self, probabilities: torch.Tensor) -> torch.Tensor:
+        """(1, n_val) int64: the answers that (n_val, n_classes) probabilities give."""
+        task = self.val.task if self.val else SINGLE_LABEL
+        return torch.from_numpy(task.decide(probabilities.numpy()))[None]
 
     def run_epoch(self, epoch: int, *, must_begin: bool) -> tuple[Epoch, torch.Tensor] | None:
         """Runs one training and one validation phase; returns the history row and the probabilities for val.
@@ -270,7 +278,8 @@ class _Loop:
     def _scores(self, logits: np.ndarray, labels: np.ndarray) -> tuple[float, float]:
         """Mean cross-entropy and accuracy; means over classes if the plan balances them."""
         counted = np.bincount(labels)[labels] if self.plan.balance else np.ones(len(labels))
-        right = np.average(logits.argmax(axis=1) == labels, weights=1 / counted)
+        task = self.val.task if self.val else SINGLE_LABEL
+        right = np.average(task.decide(softmax(logits)) == labels, weights=1 / counted)
         return float(np.average(cross_entropies(logits, labels), weights=1 / counted)), float(right)
 
     def _train_phase(self, epoch: int, *, must_begin: bool) -> tuple[float, float, float]:

@@ -25,6 +25,7 @@ from headstart.fitting.answers import SplitAnswers
 from headstart.fitting.fitted import Fitted
 from headstart.schema import Schema
 from headstart.settings import TrainSettings
+from headstart.tasks.task import LearningTask
 
 NO_PROMISE = "not a promise: the best epoch was chosen on the same images"
 
@@ -59,7 +60,7 @@ class Decisions:
         """Whether the coverage of conformal sets is guaranteed: not if the best epoch was chosen on the same images."""
         return not self.selected_on
 
-    def report(self, reported: SplitAnswers, labels: np.ndarray) -> "DecisionsReport | None":
+    def report(self, reported: SplitAnswers, labels: np.ndarray, task: LearningTask) -> "DecisionsReport | None":
         """The thresholds, and whether they keep their promises on the reported images; None if none were requested."""
         if self.precision is None and self.conformal is None:
             return None
@@ -70,6 +71,7 @@ class Decisions:
                 labels[reported.indices],
                 self.precision.min_confidence if self.precision else 0.0,
                 self.conformal.min_probability if self.conformal else None,
+                task,
             )
         sets = self.conformal and PromisedSets(**dict(self.conformal), promised=self.sets_are_promised)
         return DecisionsReport(set_on=self.set_on, precision=self.precision, conformal=sets, reported=kept)
@@ -121,11 +123,11 @@ def decide(fitted: Fitted) -> Decisions:
     known, groups = fitted.dataset.labels[held_out.indices], fitted.scanned.groups[held_out.indices]
     precision = conformal = None
     if settings.target_precision:
-        precision = precision_threshold(held_out.probabilities, known, settings.target_precision, groups)
+        precision = precision_threshold(held_out.probabilities, known, settings.target_precision, groups, fitted.scanned.task)
         if held_out.selected_on:
             precision = precision.model_copy(update={"promised": False})
     if settings.conformal:
-        conformal = conformal_threshold(held_out.probabilities, known, settings.conformal, groups)
+        conformal = conformal_threshold(held_out.probabilities, known, settings.conformal, groups, fitted.scanned.task)
     words = held_out.in_words()
     if held_out.split == "cv" and fitted.refit:
         words = words.replace("train", "train and val")

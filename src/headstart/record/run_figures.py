@@ -41,7 +41,7 @@ def draw_figures(folder: Path, fitted: Fitted, account: Account) -> Iterator[Rep
     save_figure(confusion_figure(account.reported, dataset.classes), file)
     yield ReportFigure("Which classes are confused", "Each row is a true class, each column a predicted one.", file)
     known = dataset.labels[answers.indices]
-    mistakes = surest_mistakes(answers, dataset)[:GRID_TILES]
+    mistakes = surest_mistakes(answers, dataset, fitted.scanned.task)[:GRID_TILES]
     samples = np.random.default_rng(0).permutation(len(known))[:GRID_TILES].tolist()
     for name, title, caption, chosen in (
         (
@@ -77,7 +77,7 @@ def _answer_tiles(images: Sequence[LabelledImage], probabilities: np.ndarray, fi
 
     def tile(shown: tuple[LabelledImage, np.ndarray]) -> Tile:
         image, row = shown
-        answer = Prediction(image.path, classes, row)
+        answer = Prediction(image.path, classes, row, task=fitted.scanned.task)
         return prediction_tile(read_bytes(image.file), answer, image.label, preprocess, Path(image.path).name)
 
     return list(map_in_threads(tile, zip(images, probabilities, strict=True)))

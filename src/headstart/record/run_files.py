@@ -34,7 +34,7 @@ def write_run(folder: RunFolder, fitted: Fitted, progress: Progress, *, pictures
     write_model(root / "model", fitted, account.reported, account.decisions, account.limits)
     images = [dataset.images[i] for i in answers.indices]
     paths, labels = [image.path for image in images], [image.label for image in images]
-    write_predictions(root / "predictions.csv", paths, labels, answers.probabilities, dataset.classes)
+    write_predictions(root / "predictions.csv", paths, labels, answers.probabilities, dataset.classes, fitted.scanned.task)
     write_history(root / "history.csv", fitted.history)
     write_skipped(root / "skipped.csv", dataset.skipped)
     progress("writing the run", 1, 3)
@@ -74,7 +74,7 @@ def _metrics(folder: RunFolder, fitted: Fitted, account: Account, stages: dict[s
         calibration=account.calibration,
         cross_validation=fitted.cross_validation,
         learning_curve=fitted.curve,
-        decisions=account.decisions.report(answers, dataset.labels),
+        decisions=account.decisions.report(answers, dataset.labels, fitted.scanned.task),
         best_epoch=fitted.best_epoch,
         refit=fitted.refit,
         working_folder=Path.cwd().as_posix(),
@@ -104,6 +104,7 @@ def write_model(
     manifest = new_manifest(
         strategy=settings.strategy,
         requested=fitted.scanned.settings.strategy,
+        task=settings.task,
         recipe=settings.recipe,
         classes=dataset.classes,
         backbone=BackboneEntry(

@@ -15,13 +15,14 @@ from headstart.fitting.answers import SplitAnswers
 from headstart.fitting.fitted import Fitted
 from headstart.fitting.view_choice import ViewChoice
 from headstart.record.account import Account
+from headstart.tasks.task import LearningTask, decided
 
 
 def report_run(root: Path, fitted: Fitted, account: Account, figures: Sequence[ReportFigure]) -> None:
     """Writes report.html in the run folder."""
     dataset, answers = fitted.dataset, fitted.answers[0]
     folder = folder_of(dataset)
-    mistakes = [dataset.images[answers.indices[i]].path for i in surest_mistakes(answers, dataset)]
+    mistakes = [dataset.images[answers.indices[i]].path for i in surest_mistakes(answers, dataset, fitted.scanned.task)]
     story = tell(
         StoryFacts(
             account.reported,
@@ -81,7 +82,8 @@ def _compared(views: ViewChoice) -> tuple[tuple[str, str], ...]:
     )
 
 
-def surest_mistakes(answers: SplitAnswers, dataset: Dataset) -> list[int]:
+def surest_mistakes(answers: SplitAnswers, dataset: Dataset, task: LearningTask) -> list[int]:
     """The indices of the wrong answers, most confident first."""
-    right = answers.probabilities.argmax(axis=1) == dataset.labels[answers.indices]
-    return [i for i in np.argsort(-answers.probabilities.max(axis=1), kind="stable").tolist() if not right[i]]
+    given, confidence = decided(task, answers.probabilities)
+    right = given == dataset.labels[answers.indices]
+    return [i for i in np.argsort(-confidence, kind="stable").tolist() if not right[i]]

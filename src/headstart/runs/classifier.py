@@ -53,6 +53,8 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self,
         strategy: str = "auto",
         *,
+        task: str = "single-label",
+        grades: str | None = None,
         recipe: str = "default",
         backbone: str = "efficientnet_lite0",
         weights: AnyPath | None = None,
@@ -89,6 +91,8 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         refit: bool = False,
     ) -> None:
         self.strategy = strategy
+        self.task = task
+        self.grades = grades
         self.recipe = recipe
         self.backbone = backbone
         self.weights = weights
@@ -159,18 +163,20 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             message = f"training was interrupted: epoch {fitted.best_epoch}, the best so far, is kept"
             warnings.warn(message, HeadstartWarning, stacklevel=2)
         model, origin = fitted.model, Origin(partial(_files_of, fitted), "cpu" if self.device == "cpu" else "auto")
-        predictor = Predictor(fitted.dataset.classes, model.preprocess, model.extractor, model.head, origin=origin)
+        predictor = Predictor(
+            fitted.dataset.classes, model.preprocess, model.extractor, model.head, origin=origin, task=fitted.scanned.task
+        )
         self._know(names, predictor, fitted.settings.strategy, fitted.choice.why if fitted.choice else "")
         return self
 
     def predict(self, X: GivenImages) -> np.ndarray:
-        """(n,) the most probable class of each image, typed as the labels were; n is 1 for one image.
+        """(n,) the class of each image, typed as the labels were; n is 1 for one image.
 
         An image is a path, a PIL image, a uint8 array (height, width, 3) in RGB, the bytes of an image file or an open file; an
         array (n, height, width, 3) is n images. Raises DataError for what is none of these, and for an unreadable image.
         """
         probabilities = self.predict_proba(X)
-        return self.classes_[probabilities.argmax(axis=1)]
+        return self.classes_[self._predictor.task.decide(probabilities)]
 
     def predict_proba(self, X: GivenImages) -> np.ndarray:
         """(n, n_classes) float64 probabilities in the order of `classes_`, for what `predict` takes. Raises DataError."""
@@ -206,7 +212,7 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
                 sources = spelled_as(sources, self._predictor.classes)
             answered = answer_labelled(self._predictor, sources, sources.candidates, self.workers)
         _warn_of(answered.dataset)
-        return float(accuracy_score(answered.dataset.labels, answered.probabilities.argmax(axis=1)))
+        return float(accuracy_score(answered.dataset.labels, self._predictor.task.decide(answered.probabilities)))
 
     def save(self, folder: AnyPath) -> Path:
         """Writes the model as a bundle for `headstart predict` and `ImageClassifier.load`. Returns the folder."""
@@ -236,6 +242,8 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
     def _know(self, names: np.ndarray, predictor: Predictor, strategy: str, why: str = "") -> None:
         """Sets all attributes of a fitted model, for both `fit` and `load`."""
+        if predictor.task.name == "ordinal":  # from the lowest grade to the highest; other classes are sorted
+            names = names[np.argsort([predictor.classes.index(name_of_label(name)) for name in names])]
         self.classes_, self.strategy_, self.why_ = names, strategy, why
         self._predictor = predictor
 

@@ -297,4 +297,4 @@ def _right(
         split = Split(fit[~for_val], fit[for_val], held, "train")
         finetuning = scanned.settings.model_copy(update={"strategy": "finetune"})
         answers = answers_of_trial(finetune_job(replace(scanned, settings=finetuning), split, None, progress), held, progress)
-    return answers.argmax(axis=1) == scanned.dataset.labels[held]
+    return np.asarray(scanned.task.decide(answers) == scanned.dataset.labels[held])

@@ -34,6 +34,7 @@ from headstart.model.features_on_disk import Features, some_rows
 from headstart.progress import Progress, silent
 from headstart.record.run_metrics import BackboneName, EvaluationMetrics, KeptPromises
 from headstart.storage import AnyPath
+from headstart.tasks.task import LearningTask
 
 MANY_UNFAMILIAR = 0.1  # share of the images above which a note is given; for images like those of training it is 0.01
 STAGE = "evaluating"
@@ -128,7 +129,7 @@ def evaluate_model(
         chosen, candidates = choose_split(sources, split, manifest)
         answered = answer_labelled(predictor, sources, candidates, progress=progress, workplace=workplace)
     dataset = answered.dataset
-    reviewed, of_review = _reviewed(review, answered, folder, join_case=join_case)
+    reviewed, of_review = _reviewed(review, answered, folder, predictor.task, join_case=join_case)
     val_digests = set(manifest.images.get("val", ()))
     train_digests = set(manifest.images.get("train", ())) | (val_digests if manifest.refit else set())
     evaluation = evaluate_predictions(
@@ -138,6 +139,7 @@ def evaluate_model(
         split=chosen,
         groups=groups_of(dataset.images),
         selected_on=manifest.selected_on_val and any(image.sha256 in val_digests for image in dataset.images),
+        task=predictor.task,
     )
     trained_on = sum(image.sha256 in train_digests for image in dataset.images)
     n_held_out = sum(image.sha256 in val_digests - train_digests for image in dataset.images)
@@ -155,14 +157,14 @@ def evaluate_model(
 
 
 def _reviewed(
-    review: AnyPath | None, answered: Answered, folder: str, *, join_case: bool
+    review: AnyPath | None, answered: Answered, folder: str, task: LearningTask, *, join_case: bool
 ) -> tuple[Reviewed | None, tuple[str, ...]]:
     """The accuracy with wrong labels taken out, if a review is given, and what is to be said of the table."""
     if review is None:
         return None, ()
     dataset = answered.dataset
     true = read_true_labels(Path(review), dataset, folder, join_case=join_case)
-    predicted = answered.probabilities.argmax(axis=1)
+    predicted = task.decide(answered.probabilities)
     return correct_accuracy(predicted, dataset.labels, true.rows, true.labels, groups_of(dataset.images)), true.notes
 
 
@@ -209,7 +211,8 @@ def _trained_on_note(trained_on: int, n_held_out: int, n: int, chosen: Evaluated
 def _decisions(predictor: Predictor, answered: Answered) -> KeptPromises:
     """Whether the model's thresholds keep their promises here, and the share of images unlike those of training."""
     doubts = predictor.doubts
-    kept = promises_kept(answered.probabilities, answered.dataset.labels, doubts.min_confidence, doubts.min_probability)
+    known = answered.dataset.labels
+    kept = promises_kept(answered.probabilities, known, doubts.min_confidence, doubts.min_probability, predictor.task)
     unfamiliar = None
     if doubts.familiarity is not None:
         unfamiliar = float((doubts.familiarity.distances(answered.vectors) > doubts.familiarity.threshold).mean())

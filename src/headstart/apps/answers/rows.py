@@ -40,7 +40,7 @@ class Columns:
         """The cells under `names`: text, numbers, a tuple for the set, a bool for unfamiliar, None for missing values."""
         if prediction.probabilities is None:
             return [prediction.path, *[None] * (len(self.names) - 2), prediction.error]
-        _, *numbers = prediction_cells(prediction.probabilities, self.classes)
+        _, *numbers = prediction_cells(prediction.probabilities, self.classes, prediction.task)
         doubts = [*([prediction.members] if self.has_sets else []), *([prediction.unfamiliar] if self.has_familiarity else [])]
         return [prediction.path, prediction.predicted, *numbers, *doubts, None]
 

@@ -1,0 +1,1 @@
+"""What kinds of answers there are."""
