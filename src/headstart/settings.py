@@ -14,7 +14,7 @@ Strategy = Literal["probe", "finetune", "auto"]
 Recipe = Literal["default", "tutorial"]
 Augment = Literal["standard", "no-flip", "none"]
 Precision = Literal["fp32", "bf16"]
-TaskName = Literal["single-label", "ordinal"]
+TaskName = Literal["single-label", "ordinal", "nested"]
 Effort = Literal["quick", "normal", "thorough"]
 EngineChoice = Literal["onnxruntime", "openvino"]
 Schedule = Literal["cosine", "one-cycle", "step", "constant"]
@@ -35,7 +35,8 @@ class TrainSettings(Schema):
     task: TaskName = Field(
         "single-label",
         description="What an answer is. single-label: one of the classes; ordinal: one of several grades in an order, where an "
-        "answer can be a little or far off.",
+        "answer can be a little or far off; nested: one of the classes of a tree, such as animals/insects/bees, where an "
+        "answer can stop at animals/insects.",
     )
     grades: str | None = Field(
         None,

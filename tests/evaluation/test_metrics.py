@@ -115,7 +115,7 @@ def test_json_is_complete() -> None:
         "top5_accuracy",
         "ece",
         "grades",
-        "grades",
+        "tree",
         "per_class",
         "confusion",
     ]

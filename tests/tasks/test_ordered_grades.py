@@ -8,7 +8,6 @@ from headstart.settings import TrainSettings
 from headstart.tasks.kinds import task_named, task_of
 from headstart.tasks.ordered_grades import OrderedGrades
 from headstart.tasks.single_label import SINGLE_LABEL
-from headstart.tasks.task import decided
 
 
 def test_numbers_are_in_order_by_value() -> None:
@@ -47,8 +46,9 @@ def test_the_answer_is_expected_to_be_the_fewest_grades_off() -> None:
 def test_certain_answers_and_sums_that_are_rounded() -> None:
     """A grade that has all the probability is the answer, first or last, also if the sum is not quite 1."""
     assert OrderedGrades().decide(np.eye(4) * (1 - 1e-9)).tolist() == [0, 1, 2, 3]
-    answers, confidence = decided(OrderedGrades(), np.array([[0.4, 0.15, 0.45]]))
-    assert (answers.tolist(), confidence.tolist()) == ([1], [0.15])
+    spread = np.array([[0.4, 0.15, 0.45]])
+    assert (OrderedGrades().decide(spread).tolist(), OrderedGrades().confidence(spread).tolist()) == ([1], [0.15])
+    assert OrderedGrades().answer(("a", "b", "c"), spread[0], 0.9) == ("b", 0.15)
 
 
 def test_sets_have_no_gap_and_hold_the_answer() -> None:
@@ -59,6 +59,7 @@ def test_sets_have_no_gap_and_hold_the_answer() -> None:
 
 def test_kinds_by_name() -> None:
     """Settings and manifests name the same kinds."""
-    assert task_of(TrainSettings()) is task_named("single-label") is SINGLE_LABEL
+    assert task_of(TrainSettings()) is task_named("single-label", ()) is SINGLE_LABEL
     assert task_of(TrainSettings.of(task="ordinal", grades="a, b")) == OrderedGrades(("a", "b"))
-    assert task_named("ordinal") == OrderedGrades()
+    assert task_named("ordinal", ("a", "b")) == OrderedGrades()
+    assert task_of(TrainSettings.of(task="nested")).knowing(["a/b", "c"]) == task_named("nested", ("a/b", "c"))

@@ -14,6 +14,7 @@ from headstart.artifact.numbers import interval_in_words, number_rows, share, su
 from headstart.artifact.story import weak_classes
 from headstart.data.preprocess import Preprocess
 from headstart.evaluation.metrics import Evaluation
+from headstart.evaluation.thresholds import PrecisionThreshold
 from headstart.model.exported import HEAD
 from headstart.model.licences import restriction
 from headstart.settings import Cut, TaskName
@@ -93,6 +94,7 @@ class AnswerLine:
 
 ANSWERS: dict[TaskName, AnswerLine] = {
     "single-label": AnswerLine("int(probabilities.argmax())", "the most probable class"),
+    "nested": AnswerLine("int(probabilities.argmax())", "the most probable class"),
     "ordinal": AnswerLine("int((probabilities.cumsum() < probabilities.sum() / 2).sum())", "the median grade"),
 }
 
@@ -256,12 +258,25 @@ def _unsure(manifest: Manifest) -> str:
             f"It says `unsure` for nearly every image: {precision.target:.1%} of its answers should be right, and of "
             f"{precision.n} images not even the most confident answers were right that often."
         )
-    promise = "promised with 95 % confidence" if precision.promised else "which is not a promise, only what was measured"
+    if manifest.task == "nested":
+        return _stops_above(manifest, precision)
     return (
         f"Below a probability of {precision.min_confidence:.3f} it says `unsure`, so that {precision.target:.1%} of its "
-        f"answers are right ({promise}): of {precision.n} images ({plain(manifest.decisions.set_on)}) "
+        f"answers are right ({_promise(precision)}): of {precision.n} images ({plain(manifest.decisions.set_on)}) "
         f"{precision.share_answered:.1%} were answered, and {precision.precision:.1%} of these answers were right."
     )
+
+
+def _stops_above(manifest: Manifest, precision: PrecisionThreshold) -> str:
+    return (
+        f"It answers with the lowest group of classes of which the probability is at least {precision.min_confidence:.3f}, so "
+        f"that {precision.target:.1%} of its answers are right ({_promise(precision)}): of {precision.n} images "
+        f"({plain(manifest.decisions.set_on)}) {precision.precision:.1%} were in the group that was the answer."
+    )
+
+
+def _promise(precision: PrecisionThreshold) -> str:
+    return "promised with 95 % confidence" if precision.promised else "which is not a promise, only what was measured"
 
 
 def _making(manifest: Manifest) -> str:

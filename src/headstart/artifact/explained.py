@@ -34,7 +34,7 @@ def explainer_of(predictor: Predictor) -> Explainer:
 
 def explained(data: bytes, prediction: Prediction, explainer: Explainer) -> Explained:
     """The explanation of an answer for the bytes of an image file. Raises UnreadableImage."""
-    found = explainer.explain(data, number=prediction.classes.index(prediction.best))
+    found = explainer.explain(data, number=prediction.number)
     picture = explainer.preprocess.decode(data).rgb
     picture.thumbnail((PICTURE_PX, PICTURE_PX))
     pixels = np.asarray(picture)

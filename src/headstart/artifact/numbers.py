@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from headstart.evaluation.grade_metrics import GradeMetrics
 from headstart.evaluation.intervals import in_words, too_few
 from headstart.evaluation.metrics import Evaluation
+from headstart.evaluation.tree_metrics import TreeMetrics
 
 SPLIT_IN_WORDS = {
     "val": "validation images",
@@ -93,6 +94,8 @@ def number_rows(evaluation: Evaluation) -> Sequence[tuple[str, str, str, str]]:
     ]
     if evaluation.grades is not None:
         rows += _grade_rows(evaluation.grades, lacking)
+    if evaluation.tree is not None:
+        rows += _tree_rows(evaluation.tree, lacking)
     if evaluation.top5_accuracy is not None:
         rows.append(("top-5 accuracy", share(evaluation.top5_accuracy), "", "the true class is among the five most probable"))
     return (
@@ -131,6 +134,29 @@ def _grade_rows(grades: GradeMetrics, lacking: str) -> list[tuple[str, str, str,
             share(grades.within_one),
             interval_in_words(grades.within_one_ci95, lacking),
             "the share of answers that are at most one grade off",
+        ),
+    ]
+
+
+def _tree_rows(tree: TreeMetrics, lacking: str) -> list[tuple[str, str, str, str]]:
+    levels = [
+        (
+            f"accuracy, level {level.depth}",
+            share(level.accuracy),
+            interval_in_words(level.accuracy_ci95, lacking),
+            f"if only the first {level.depth} of {len(tree.levels)} levels count: {level.n_nodes} to choose from",
+        )
+        for level in tree.levels[:-1]
+    ]
+    of_mistakes = "" if tree.mistake_distance is None else f"; {tree.mistake_distance:.2f} where the answer is wrong"
+    interval = tree.mean_distance_ci95
+    return [
+        *levels,
+        (
+            "distance",
+            f"{tree.mean_distance:.3f}",
+            lacking if interval is None else f"{interval[0]:.3f} to {interval[1]:.3f}",
+            f"steps along the tree from the answer to the truth{of_mistakes}; 2 between classes of the same parent",
         ),
     ]
 

@@ -58,26 +58,34 @@ class Prediction:
 
     @property
     def best(self) -> str:
-        """The class that the answer is, or would be if it were sure enough; "" for an unreadable file."""
-        return "" if self.probabilities is None else self.classes[self._answer(self.probabilities)]
+        """What the answer is, or would be if it were sure enough; "" for an unreadable file."""
+        return self._answer[0]
+
+    @property
+    def number(self) -> int | None:
+        """Which class it is; the most probable one if the answer stops above the classes; None for an unreadable file."""
+        return None if self.probabilities is None else int(self.task.decide(self.probabilities[None])[0])
 
     @property
     def unsure(self) -> bool:
-        """Whether the class is not probable enough to be the answer."""
+        """Whether it is not probable enough to be the answer."""
         return self.probabilities is not None and self.probability < self.min_confidence
 
     @property
     def predicted(self) -> str:
-        """The answer: the class, or UNSURE; "" for an unreadable file."""
+        """The answer: a class, one of what its classes are nested in, or UNSURE; "" for an unreadable file."""
         return UNSURE if self.unsure else self.best
 
     @property
     def probability(self) -> float:
-        """The probability of that class; 0 for an unreadable file."""
-        return 0.0 if self.probabilities is None else float(self.probabilities[self._answer(self.probabilities)])
+        """The probability of `best`; 0 for an unreadable file."""
+        return self._answer[1]
 
-    def _answer(self, probabilities: np.ndarray) -> int:
-        return int(self.task.decide(probabilities[None])[0])
+    @property
+    def _answer(self) -> tuple[str, float]:
+        if self.probabilities is None:
+            return "", 0.0
+        return self.task.answer(self.classes, self.probabilities, self.min_confidence)
 
     def as_json(self) -> dict[str, Any]:
         """The answer as JSON values: a line of `predict --format jsonl`, a prediction of the server."""
@@ -167,7 +175,7 @@ class Predictor:
         self.extractor = extractor
         self.head = head
         self.manifest = manifest  # None for a model that is not saved yet
-        self.task = task or (task_named(manifest.task) if manifest else SINGLE_LABEL)
+        self.task = task or (task_named(manifest.task, classes) if manifest else SINGLE_LABEL)
         self.doubts = doubts or Doubts()
         self.origin = origin  # None if it cannot be copied into another process
 

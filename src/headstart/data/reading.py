@@ -14,6 +14,7 @@ class Reading:
     label_column: str | None = None
     join_case: bool = False  # whether spellings of a class are one
     with_unlabelled: bool = False  # whether images without a label are candidates too: people label them in a project
+    nested: bool = False  # whether the folders between a class folder and an image are part of its class
     labels_are_optional: bool = False  # whether data without any labels is images without labels: they are not needed
 
     @property
@@ -24,7 +25,8 @@ class Reading:
     @classmethod
     def of(cls, settings: TrainSettings) -> Self:
         """What the settings say."""
-        return cls(settings.path_column, settings.label_column, settings.join_case, settings.labels is not None)
+        columns = settings.path_column, settings.label_column
+        return cls(*columns, settings.join_case, settings.labels is not None, settings.task == "nested")
 
 
 AS_IT_IS = Reading()

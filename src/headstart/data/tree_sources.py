@@ -3,9 +3,9 @@
 from pathlib import PurePath
 
 from headstart.data.folder_doubts import NoClassFoldersError
-from headstart.data.folders import Layout, layout_of, unlabelled_layout
+from headstart.data.folders import ClassFolder, Layout, layout_of, unlabelled_layout
 from headstart.data.reading import Reading
-from headstart.data.sources import Candidate, Skipped, Sources
+from headstart.data.sources import Candidate, Skipped, Sources, class_name
 from headstart.data.split_names import UNLABELLED
 from headstart.data.trees import Tree
 
@@ -21,7 +21,8 @@ def tree_sources(name: str, tree: Tree, root: PurePath, reading: Reading) -> tup
     for found in layout.classes:
         n_before = len(candidates)
         for file in tree.files_below(found.folder):
-            candidates.append(Candidate(tree.shown(file), tree.file_of(file), found.label, found.split))
+            label = _nested(found, file) if reading.nested else found.label
+            candidates.append(Candidate(tree.shown(file), tree.file_of(file), label, found.split))
         if len(candidates) == n_before:
             empty.append((found.split or "", found.label))
     if reading.with_unlabelled or (reading.labels_are_optional and not layout.classes):
@@ -31,6 +32,11 @@ def tree_sources(name: str, tree: Tree, root: PurePath, reading: Reading) -> tup
     skipped = tuple(Skipped(tree.shown(path), reason) for path, reason in layout.unused)
     sources = Sources(name, tuple(candidates), skipped, tuple(empty), tuple(layout.notes))
     return sources, {found.label for found in layout.classes}
+
+
+def _nested(found: ClassFolder, file: PurePath) -> str:
+    """The class folder and the folders below it that hold the file, as in `animals/insects/bees`."""
+    return "/".join([found.label, *(class_name(part) for part in file.parent.relative_to(found.folder).parts)])
 
 
 def _layout(tree: Tree, root: PurePath, reading: Reading) -> Layout:

@@ -13,7 +13,9 @@ from headstart.evaluation.likeness import design_effect
 from headstart.evaluation.probabilities import log_losses
 from headstart.evaluation.resampling import ResampledF1, resampled_f1
 from headstart.evaluation.selection import Corrected
+from headstart.evaluation.tree_metrics import TreeMetrics, tree_metrics
 from headstart.schema import Count, Interval, Name, NotNegative, Positive, Schema, Share, ShareInterval
+from headstart.tasks.nested_classes import NestedClasses
 from headstart.tasks.single_label import SINGLE_LABEL
 from headstart.tasks.task import LearningTask
 
@@ -58,6 +60,7 @@ class Evaluation(Schema):
     top5_accuracy: Share | None = None  # None for ten classes or fewer, where it means little
     ece: Share  # expected calibration error of the predicted class, 15 bins of equal size
     grades: GradeMetrics | None = None  # None unless the classes are grades in an order
+    tree: TreeMetrics | None = None  # None unless the classes are the leaves of a tree
     per_class: tuple[ClassMetrics, ...]
     confusion: tuple[tuple[Count, ...], ...]  # n_classes rows of n_classes: rows are true, columns predicted
 
@@ -139,6 +142,7 @@ def evaluate_predictions(
         top5_accuracy=float((better < 5).mean()) if n_classes > 10 else None,
         ece=expected_calibration_error(probabilities, labels),
         grades=grade_metrics(predicted, labels, confusion, effects, groups, enough=enough) if task.name == "ordinal" else None,
+        tree=tree_metrics(task.tree, predicted, labels, groups, enough=enough) if isinstance(task, NestedClasses) else None,
         per_class=per_class,
         confusion=tuple(map(tuple, confusion.tolist())),
     )

@@ -7,7 +7,7 @@ import numpy as np
 from headstart.evaluation.likeness import design_effect
 from headstart.schema import Count, NotNegative, Schema, Share
 from headstart.tasks.single_label import SINGLE_LABEL
-from headstart.tasks.task import LearningTask, decided
+from headstart.tasks.task import LearningTask
 
 CONFIDENCE = 0.95  # with which a precision is promised
 SHARES = (1.0, 0.95, 0.9, 0.85, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1)  # shares of images to answer
@@ -41,13 +41,12 @@ def precision_threshold(
     """
     from scipy.special import bdtr  # binomial distribution; machines that only predict do not have scipy
 
-    answers, confidence = decided(task, probabilities)
-    right = answers == labels
+    confidence = task.confidence(probabilities)
     n = len(labels)
     candidates = []
     for share in SHARES:
         threshold = float(np.sort(confidence)[n - max(1, round(share * n))]) if n else 1.0
-        answered = confidence >= threshold
+        answered, right = task.judged(probabilities, labels, threshold)
         effect = design_effect(right[answered], None if groups is None else groups[answered])
         candidates.append((threshold, int(answered.sum()), int((answered & ~right).sum()), effect))
     for promised in (True, False):
@@ -59,7 +58,7 @@ def precision_threshold(
                 holds = n_answered - n_wrong >= target * n_answered
             if holds:
                 return PrecisionThreshold(
-                    min_confidence=0.0 if n_answered == n else threshold,
+                    min_confidence=0.0 if threshold <= confidence.min() else threshold,
                     target=target,
                     promised=promised,
                     precision=1 - n_wrong / n_answered,
@@ -127,8 +126,7 @@ def promises_kept(
     task: LearningTask = SINGLE_LABEL,
 ) -> PromiseCheck:
     """How the thresholds perform on (n, n_classes) probabilities of images with (n,) labels."""
-    answers, confidence = decided(task, probabilities)
-    answered, right = confidence >= min_confidence, answers == labels
+    answered, right = task.judged(probabilities, labels, min_confidence)
     coverage = mean_size = None
     if min_probability is not None:
         sets = task.sets(probabilities, min_probability)

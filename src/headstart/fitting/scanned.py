@@ -54,7 +54,7 @@ class Scanned:
     @property
     def task(self) -> LearningTask:
         """What an answer is."""
-        return task_of(self.settings)
+        return task_of(self.settings).knowing(self.dataset.classes)
 
     @property
     def n_stage_features(self) -> int:

@@ -24,7 +24,7 @@ from headstart.evaluation.thresholds import (
 from headstart.fitting.answers import SplitAnswers
 from headstart.fitting.fitted import Fitted
 from headstart.schema import Schema
-from headstart.settings import TrainSettings
+from headstart.settings import TaskName, TrainSettings
 from headstart.tasks.task import LearningTask
 
 NO_PROMISE = "not a promise: the best epoch was chosen on the same images"
@@ -80,7 +80,7 @@ class Decisions:
         """What the owner should know about the thresholds."""
         found = []
         if self.precision:
-            found.append(self._of_precision(self.precision))
+            found.append(self._of_precision(self.precision, settings.task))
         if self.conformal:
             found.append(self._of_sets(self.conformal))
         if not self.split and (settings.target_precision or settings.conformal):
@@ -93,11 +93,12 @@ class Decisions:
             return ()
         return (f"the coverage of {self.conformal.coverage:.0%} for its sets of classes is {NO_PROMISE}",)
 
-    def _of_precision(self, p: PrecisionThreshold) -> str:
+    def _of_precision(self, p: PrecisionThreshold, task: TaskName) -> str:
         if p.share_answered == 0:
             return f"--target-precision {p.target:g}: even the surest of {p.n} images ({self.set_on}) are not right that often"
+        then = "go up the tree" if task == "nested" else "are marked unsure"
         says = (
-            f"--target-precision {p.target:g}: answers below {p.min_confidence:.3f} are marked unsure; of {p.n} images "
+            f"--target-precision {p.target:g}: answers below {p.min_confidence:.3f} {then}; of {p.n} images "
             f"({self.set_on}) {p.share_answered:.1%} are answered, and {p.precision:.1%} of these answers are right"
         )
         if p.promised:

@@ -15,7 +15,7 @@ from headstart.fitting.answers import SplitAnswers
 from headstart.fitting.fitted import Fitted
 from headstart.fitting.view_choice import ViewChoice
 from headstart.record.account import Account
-from headstart.tasks.task import LearningTask, decided
+from headstart.tasks.task import LearningTask
 
 
 def report_run(root: Path, fitted: Fitted, account: Account, figures: Sequence[ReportFigure]) -> None:
@@ -84,6 +84,6 @@ def _compared(views: ViewChoice) -> tuple[tuple[str, str], ...]:
 
 def surest_mistakes(answers: SplitAnswers, dataset: Dataset, task: LearningTask) -> list[int]:
     """The indices of the wrong answers, most confident first."""
-    given, confidence = decided(task, answers.probabilities)
-    right = given == dataset.labels[answers.indices]
+    confidence = task.confidence(answers.probabilities)
+    right = task.decide(answers.probabilities) == dataset.labels[answers.indices]
     return [i for i in np.argsort(-confidence, kind="stable").tolist() if not right[i]]

@@ -206,7 +206,7 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         return float(accuracy_score(labels, predicted, sample_weight=sample_weight))
 
     def _score_folder(self, data: str) -> float:
-        reading = Reading(self.path_column, self.label_column, self.join_case)
+        reading = Reading(self.path_column, self.label_column, self.join_case, nested=self.task == "nested")
         with open_data(data, reading, offline=self.offline) as sources:
             if self.join_case:
                 sources = spelled_as(sources, self._predictor.classes)

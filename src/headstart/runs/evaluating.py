@@ -117,7 +117,7 @@ def evaluate_model(
     manifest = predictor.manifest
     if manifest is None:
         raise BundleError(f"{model} has no manifest", hint="give the folder of a run")
-    reading = replace(reading, with_unlabelled=labels is not None)
+    reading = replace(reading, with_unlabelled=labels is not None, nested=manifest.task == "nested")
     with open_data(os.fspath(data), reading, progress=progress) as sources:
         check_columns(reading, [sources])
         if labels is not None:

@@ -1,16 +1,20 @@
 """The kinds of answers by name."""
 
+from collections.abc import Sequence
+
 from headstart.settings import TaskName, TrainSettings
+from headstart.tasks.nested_classes import NestedClasses
 from headstart.tasks.ordered_grades import OrderedGrades
 from headstart.tasks.single_label import SINGLE_LABEL
 from headstart.tasks.task import LearningTask
 
 
-def task_named(name: TaskName) -> LearningTask:
-    """The task of a saved model, whose classes are in order."""
-    return OrderedGrades() if name == "ordinal" else SINGLE_LABEL
+def task_named(name: TaskName, classes: Sequence[str]) -> LearningTask:
+    """The task of a saved model."""
+    kinds: dict[TaskName, LearningTask] = {"single-label": SINGLE_LABEL, "ordinal": OrderedGrades(), "nested": NestedClasses()}
+    return kinds[name].knowing(classes)
 
 
 def task_of(settings: TrainSettings) -> LearningTask:
-    """The task that is to be learnt."""
-    return OrderedGrades(settings.listed_grades) if settings.task == "ordinal" else SINGLE_LABEL
+    """The task that is to be learnt, before the classes are known."""
+    return OrderedGrades(settings.listed_grades) if settings.task == "ordinal" else task_named(settings.task, ())

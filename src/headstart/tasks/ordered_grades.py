@@ -8,10 +8,11 @@ import numpy as np
 
 from headstart.errors import DataError, did_you_mean
 from headstart.settings import TaskName
+from headstart.tasks.task import LearningTask
 
 
 @dataclass(frozen=True, slots=True)
-class OrderedGrades:
+class OrderedGrades(LearningTask):
     """The answer is the median grade: of all answers it is expected to be the fewest grades off.
 
     The mean of the grades would be right for fewer images: of the solar cells 63 % instead of 76 %, and 78 % for the most

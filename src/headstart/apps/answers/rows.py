@@ -10,7 +10,7 @@ from typing import Any, Literal, TextIO
 import numpy as np
 
 from headstart.apps.console import json_line
-from headstart.artifact.csv_files import prediction_cells, prediction_header
+from headstart.artifact.csv_files import prediction_header
 from headstart.artifact.predictor import UNSURE, Prediction, Predictor
 
 Format = Literal["table", "csv", "jsonl", "parquet"]
@@ -40,7 +40,7 @@ class Columns:
         """The cells under `names`: text, numbers, a tuple for the set, a bool for unfamiliar, None for missing values."""
         if prediction.probabilities is None:
             return [prediction.path, *[None] * (len(self.names) - 2), prediction.error]
-        _, *numbers = prediction_cells(prediction.probabilities, self.classes, prediction.task)
+        numbers = [prediction.probability, *prediction.probabilities.tolist()]
         doubts = [*([prediction.members] if self.has_sets else []), *([prediction.unfamiliar] if self.has_familiarity else [])]
         return [prediction.path, prediction.predicted, *numbers, *doubts, None]
 
@@ -135,7 +135,9 @@ def _as_csv(cell: Any) -> Any:
 def _as_line(prediction: Prediction, top_k: int) -> str:
     if prediction.probabilities is None:
         return f"{'cannot be read':<24}  {prediction.path}: {prediction.error}"
-    answers = "  ".join(f"{name} {share:.1%}" for name, share in _top(prediction, top_k))
+    others = [one for one in _top(prediction, top_k) if one[0] != prediction.best]
+    shown = [(prediction.best, prediction.probability), *others[: top_k - 1]]
+    answers = "  ".join(f"{name} {share:.1%}" for name, share in shown)
     if prediction.unsure:
         answers = f"{UNSURE} ({answers})"
     if prediction.members is not None:
