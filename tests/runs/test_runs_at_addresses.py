@@ -5,12 +5,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from conftest import SavedRun
 
 import headstart
 from headstart.addresses.filesystems import read, remove_below
-from headstart.errors import SettingsError
+from headstart.errors import DataError, SettingsError
 from headstart.model import finetune
 from headstart.record.trained import Trained
+from headstart.runs.evaluating import evaluate_model
 from headstart.settings import TrainSettings
 from headstart.storage import sha256_of_bytes, sha256_of_file
 from runs.conftest import CLASSES
@@ -85,3 +87,16 @@ def ends_after(save: Callable[..., None], error: type[BaseException]) -> Callabl
 def test_there_must_be_a_run_to_resume(train: Callable[..., Trained]) -> None:
     with pytest.raises(SettingsError, match=f"there is no run at {PLACE} to resume"):
         train(resume=PLACE)
+
+
+def test_a_review_at_an_address(saved_run: SavedRun) -> None:
+    """`evaluate` takes the table of true labels from an address, and names the address in what it says of it."""
+    images = list(saved_run.labels.items())
+    table = "path,label\n" + "".join(f"{path},{label}\n" for path, label in images)
+    fsspec.filesystem("memory").pipe("/runs/review.csv", table.encode())
+    shapes = Path(images[0][0]).parents[1]
+    found = evaluate_model(saved_run.run, shapes, split="all", review="memory://runs/review.csv")
+    assert found.reviewed is not None
+    fsspec.filesystem("memory").pipe("/runs/review.csv", b"path,label\nelsewhere.png,circles\n")
+    with pytest.raises(DataError, match=r"no path in memory://runs/review\.csv is one of the"):
+        evaluate_model(saved_run.run, shapes, split="all", review="memory://runs/review.csv")

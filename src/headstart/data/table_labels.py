@@ -23,7 +23,7 @@ def is_missing(cell: str) -> bool:
     return not cell or cell in MISSING or NOT_A_NUMBER.fullmatch(cell) is not None
 
 
-def class_cells(cells: Sequence[str], table: Path, column: str) -> list[str]:
+def class_cells(cells: Sequence[str], table: Path | str, column: str) -> list[str]:
     """The cells of a label column as class names: 1.0, as pandas writes whole numbers beside missing ones, is the class 1.
 
     Raises DataError if they are measurements instead.

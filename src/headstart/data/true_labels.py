@@ -6,6 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
+from headstart.addresses.address import shown_place
+from headstart.addresses.given_files import given_file
 from headstart.data.dataset import Dataset
 from headstart.data.remote_file import ImageFile
 from headstart.data.sources import class_name
@@ -32,8 +34,9 @@ def read_true_labels(file: Path, dataset: Dataset, folder: str = "", *, join_cas
     image without a label has not been looked at; a label that is no class is an image of none of the classes; paths of other
     images are counted. Raises DataError if nothing is left, or if an image has two labels.
     """
-    table = read_table(file)
-    paths, cells = _column(table, "path"), class_cells(_column(table, "label"), file, "label")
+    with given_file(file) as here:
+        table, shown = read_table(here), shown_place(file)
+    paths, cells = _column(table, shown, "path"), class_cells(_column(table, shown, "label"), shown, "label")
     known = _rows_of(dataset, [path for path in paths if path], file.parent, folder)
     found: dict[int, str] = {}
     elsewhere, blank = [], 0
@@ -46,27 +49,27 @@ def read_true_labels(file: Path, dataset: Dataset, folder: str = "", *, join_cas
             name = class_name(cell)
             if found.setdefault(row, name) != name:
                 raise DataError(
-                    f"{file} gives {path} the labels {found[row]!r} and {name!r}", hint="leave only the true one in the table"
+                    f"{shown} gives {path} the labels {found[row]!r} and {name!r}", hint="leave only the true one in the table"
                 )
     if not found:
         raise DataError(
-            f"no path in {file} is one of the {len(dataset.images)} evaluated images"
+            f"no path in {shown} is one of the {len(dataset.images)} evaluated images"
             + (f"; the first is {elsewhere[0]}" if elsewhere else " and has a label"),
             hint="write paths as headstart shows them, and the true label of each reviewed image",
         )
     rows = np.array(sorted(found), np.int64)
-    labels, unknown = _classes_of([found[row] for row in rows.tolist()], dataset, file, join_case=join_case)
-    notes = [f"{counted(blank, 'image')} in {file} without a label: not reviewed"] if blank else []
+    labels, unknown = _classes_of([found[row] for row in rows.tolist()], dataset, shown, join_case=join_case)
+    notes = [f"{counted(blank, 'image')} in {shown} without a label: not reviewed"] if blank else []
     if elsewhere:
         paths_elsewhere = counted(len(elsewhere), "path")
-        notes.append(f"{paths_elsewhere} in {file} not among the evaluated images; the first is {elsewhere[0]}")
+        notes.append(f"{paths_elsewhere} in {shown} not among the evaluated images; the first is {elsewhere[0]}")
     return TrueLabels(rows, labels, (*notes, *unknown))
 
 
-def _column(table: TextTable, name: str) -> list[str]:
+def _column(table: TextTable, shown: str, name: str) -> list[str]:
     cells = table.column(name)
     if cells is None:
-        raise DataError(f"{table.file} has no column {name}", hint="a review has the columns path and label, the true one")
+        raise DataError(f"{shown} has no column {name}", hint="a review has the columns path and label, the true one")
     return cells
 
 
@@ -86,12 +89,12 @@ def _rows_of(dataset: Dataset, paths: list[str], beside: Path, folder: str) -> d
     return found
 
 
-def _classes_of(names: list[str], dataset: Dataset, file: Path, *, join_case: bool) -> tuple[np.ndarray, list[str]]:
+def _classes_of(names: list[str], dataset: Dataset, shown: str, *, join_case: bool) -> tuple[np.ndarray, list[str]]:
     """The classes of these names, and notes on names that are no class. Raises DataError if none is."""
     called = {name: class_called(name, dataset.classes, join_case=join_case) for name in dict.fromkeys(names)}
     if not any(called.values()):
         raise DataError(
-            f"no label in {file} is a class of the model; the first is {names[0]!r}",
+            f"no label in {shown} is a class of the model; the first is {names[0]!r}",
             hint=f"the model knows {', '.join(dataset.classes)}",
         )
     unknown = Counter(name for name in names if called[name] is None)

@@ -1,6 +1,8 @@
 """Fine-tuning in the processes of a Ray cluster: what each of them needs, and what comes of it."""
 
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -71,32 +73,30 @@ def fine_tune_on_cluster(
     ends training with the best epoch so far.
     """
     last_epoch = plan.steps.epochs if stop_after is None else stop_after
-    if checkpoints is None:
-        (home() / JOBS).mkdir(parents=True, exist_ok=True)
-        with TemporaryDirectory(dir=home() / JOBS) as folder:
-            return fine_tune_on_cluster(
-                address,
-                network,
-                train,
-                val,
-                plan,
-                start=start,
-                checkpoints=Path(folder),
-                stop_after=stop_after,
-                progress=progress,
-            )
-    interrupted, kept = False, read_checkpoint(checkpoints)
-    if last_epoch and (kept is None or (kept.history[-1].epoch < last_epoch and kept.cut is None)):
-        try:
-            _train(address, network, train, val, plan, start, checkpoints.absolute(), stop_after, progress)
-        except KeyboardInterrupt:
-            interrupted = True
-        kept = read_checkpoint(checkpoints)
-    if kept is not None:
-        return trained_epochs(network, kept, interrupted=interrupted)
+    with _place_of(checkpoints) as place:
+        interrupted, kept = False, read_checkpoint(place)
+        if last_epoch and (kept is None or (kept.history[-1].epoch < last_epoch and kept.cut is None)):
+            try:
+                _train(address, network, train, val, plan, start, place.absolute(), stop_after, progress)
+            except KeyboardInterrupt:
+                interrupted = True
+            kept = read_checkpoint(place)
+        if kept is not None:
+            return trained_epochs(network, kept, interrupted=interrupted)
     if start is None:
         raise KeyboardInterrupt
     return replace(fine_tune(network, train, val, plan, start=start, stop_after=0), interrupted=interrupted)
+
+
+@contextmanager
+def _place_of(checkpoints: Path | None) -> Iterator[Path]:
+    """Where the workers keep what they have: where the run does, or a folder below home() that is removed."""
+    if checkpoints is not None:
+        yield checkpoints
+        return
+    (home() / JOBS).mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(dir=home() / JOBS) as folder:
+        yield Path(folder)
 
 
 def _train(
