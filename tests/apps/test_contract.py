@@ -21,7 +21,7 @@ OPTIONS = {
     "--json --quiet --exclude --cv --time-budget --target-precision --conformal --balance | --precision --engine "
     "--path-column --label-column --join-case --effort --view --stages --report --labels",
     "audit": "--output --fail-on | --overwrite --engine --val --test --exclude --backbone --weights --offline --device "
-    "--workers --seed --json --quiet --path-column --label-column --join-case --labels",
+    "--workers --seed --json --quiet --path-column --label-column --join-case --labels --task --grades",
     "compare": "| --strategies --backbones --folds --output --val --exclude --epochs --augment --effort --view --stages "
     "--image-size --balance --task --grades "
     "--offline --engine --device --workers --seed --json --quiet --path-column --label-column --join-case --overwrite --labels",
