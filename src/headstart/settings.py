@@ -19,6 +19,7 @@ Effort = Literal["quick", "normal", "thorough"]
 EngineChoice = Literal["onnxruntime", "openvino"]
 Schedule = Literal["cosine", "one-cycle", "step", "constant"]
 AUTO_SECONDS = 300.0  # that --strategy auto may take by default
+Boxes = Literal["auto", "pixels", "shares", "none"]
 Cut = Literal["crop", "whole", "pad"]  # ways to make a square of a picture
 
 
@@ -62,6 +63,11 @@ class TrainSettings(Schema):
     )
     path_column: str | None = Field(None, min_length=1, description="The column of a table with the paths of the images.")
     label_column: str | None = Field(None, min_length=1, description="The column of a table with the labels.")
+    boxes: Boxes = Field(
+        "auto",
+        description="What the boxes of a table or a COCO file are written in: pixels, or shares of the picture's width and "
+        "height; auto: found out from the numbers; none: such columns are not boxes.",
+    )
     join_case: bool = Field(
         False,
         description="Join classes whose names differ only in letter case or spaces, under the most frequent name.",

@@ -10,7 +10,7 @@ from apps.conftest import Result
 from headstart.apps.answers.rows import Format
 from headstart.apps.main import COMMANDS, build_app
 from headstart.model.exported import ExportFormat, ExportPrecision
-from headstart.settings import Augment, Effort, Precision, Recipe, Schedule, Strategy, TaskName, TrainSettings
+from headstart.settings import Augment, Boxes, Effort, Precision, Recipe, Schedule, Strategy, TaskName, TrainSettings
 
 # What design.md names, and behind the bar what was added since.
 OPTIONS = {
@@ -19,13 +19,14 @@ OPTIONS = {
     "--schedule --epochs "
     "--learning-rate --batch-size --image-size --freeze --device --workers --seed --output --overwrite --resume --refit "
     "--json --quiet --exclude --cv --time-budget --target-precision --conformal --balance | --precision --engine "
-    "--path-column --label-column --join-case --effort --view --stages --report --labels",
+    "--path-column --label-column --boxes --join-case --effort --view --stages --report --labels",
     "audit": "--output --fail-on | --overwrite --engine --val --test --exclude --backbone --weights --offline --device "
-    "--workers --seed --json --quiet --path-column --label-column --join-case --labels --task --grades",
+    "--workers --seed --json --quiet --path-column --label-column --boxes --join-case --labels --task --grades",
     "compare": "| --strategies --backbones --folds --output --val --exclude --epochs --augment --effort --view --stages "
     "--image-size --balance --task --grades "
-    "--offline --engine --device --workers --seed --json --quiet --path-column --label-column --join-case --overwrite --labels",
-    "preview": "--augment --output | --overwrite --recipe --images --seed --path-column --label-column",
+    "--offline --engine --device --workers --seed --json --quiet --path-column --label-column --boxes --join-case --overwrite "
+    "--labels",
+    "preview": "--augment --output | --overwrite --recipe --images --seed --path-column --label-column --boxes",
     "predict": "--format --top-k --grid --output --min-confidence | --explain --engine --device --files-from --null -0 "
     "--resume --overwrite",
     "export": "--format --output | --precision --overwrite --json",
@@ -33,9 +34,9 @@ OPTIONS = {
     "serve": "| --host --port --token-file --cors --allow-host --device --max-batch --max-wait-ms --max-queue --max-image-mb "
     "--max-megapixels --max-request-mb --timeout",
     "studio": "| --project --host --port --token-file --no-browser --backbone --weights --offline",
-    "evaluate": "--split --json | --review --engine --device --path-column --label-column --join-case --labels",
+    "evaluate": "--split --json | --review --engine --device --path-column --label-column --boxes --join-case --labels",
     "embed": "--output | --backbone --weights --offline --image-size --precision --engine --device --workers --quiet "
-    "--path-column --label-column --overwrite --view --stages",
+    "--path-column --label-column --boxes --overwrite --view --stages",
     "cache": "--clear --all |",
     "backbones": "--fetch | --measure | --prepare",
 }
@@ -99,6 +100,8 @@ CHOICES = {
     ("compare", "effort"): get_args(Effort),
     ("train", "precision"): get_args(Precision),
     ("embed", "precision"): get_args(Precision),
+    ("train", "boxes"): get_args(Boxes),
+    ("evaluate", "boxes"): get_args(Boxes),
     ("train", "schedule"): get_args(Schedule),
     ("compare", "augment"): get_args(Augment),
     ("preview", "augment"): get_args(Augment),

@@ -24,7 +24,7 @@ from headstart.errors import HeadstartError, SettingsError, explains_missing_pac
 from headstart.progress import Progress, silent
 
 if TYPE_CHECKING:
-    from headstart.data.remote_file import ImageFile
+    from headstart.data.image_files import ImageFile
     from headstart.data.sources import Skipped
 
 P = ParamSpec("P")

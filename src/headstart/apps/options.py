@@ -8,7 +8,7 @@ from typing import Annotated, Any, get_args
 import typer
 
 from headstart.errors import SettingsError
-from headstart.settings import Augment, Effort, EngineChoice, Precision, TaskName, TrainSettings
+from headstart.settings import Augment, Boxes, Effort, EngineChoice, Precision, TaskName, TrainSettings
 from headstart.workplace import workplace_of
 
 DEFAULT = TrainSettings()
@@ -44,6 +44,7 @@ PathColumn = Annotated[str | None, setting("path_column", metavar="NAME")]
 LabelColumn = Annotated[str | None, setting("label_column", metavar="NAME")]
 TaskOption = Annotated[TaskName, setting("task")]
 Grades = Annotated[str | None, setting("grades", metavar="A,B,C")]
+BoxesOption = Annotated[Boxes, setting("boxes")]
 JoinCase = Annotated[bool, setting("join_case", "--join-case")]
 Backbone = Annotated[str, setting("backbone")]
 Weights = Annotated[Path | None, setting("weights")]

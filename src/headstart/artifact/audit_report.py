@@ -11,8 +11,8 @@ from headstart.artifact.page import render_page
 from headstart.audit.checks import check_named
 from headstart.audit.findings import Checked, Finding, Severity
 from headstart.data.dataset import Dataset
+from headstart.data.image_files import ImageFile
 from headstart.data.images import UnreadableImage, decode, encode_thumbnail, read_bytes
-from headstart.data.remote_file import ImageFile
 from headstart.data.shown_paths import folder_of
 from headstart.schema import Count, Name, Schema
 from headstart.storage import write_csv, write_json, write_text

@@ -11,6 +11,7 @@ import numpy as np
 
 from headstart.artifact.bundle import Bundle, bundle_files, read_bundle, unpacked
 from headstart.artifact.manifest import Manifest
+from headstart.data.boxes import Box
 from headstart.data.given_images import GivenImages, ImageInMemory, given_images
 from headstart.data.images import MAX_PIXELS, Fault
 from headstart.data.preprocess import Preprocess
@@ -55,6 +56,7 @@ class Prediction:
     unfamiliar: bool | None = None  # whether it is farther away than images of their kind
     fault: Fault | None = None  # what is wrong with a file that could not be read
     task: LearningTask = SINGLE_LABEL
+    box: Box | None = None  # the part of the picture that was asked about; None: all of it
 
     @property
     def best(self) -> str:
@@ -89,10 +91,12 @@ class Prediction:
 
     def as_json(self) -> dict[str, Any]:
         """The answer as JSON values: a line of `predict --format jsonl`, a prediction of the server."""
+        box = {} if self.box is None else {"box": list(self.box.numbers)}
         if self.probabilities is None:
-            return {"path": self.path, "error": self.error}
+            return {"path": self.path, **box, "error": self.error}
         values: dict[str, Any] = {
             "path": self.path,
+            **box,
             "predicted": self.predicted,
             "probability": self.probability,
             "probabilities": dict(zip(self.classes, self.probabilities.tolist(), strict=True)),

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from headstart.data.archives import is_archive
+from headstart.data.boxes import boxes_in_name
 from headstart.data.found_images import find_images
 from headstart.data.images import UnreadableImage, read_bytes
 from headstart.data.sources import Candidate, class_name, printable
@@ -84,7 +85,13 @@ class _Places:
     archives: dict[Path, dict[str, Candidate]] = field(default_factory=dict)  # archive -> member's name -> member
 
     def contents(self, path: str) -> Iterator[bytes]:
-        """The bytes of each file or archive member that `path` may stand for."""
+        """The bytes of each file or archive member that `path` may stand for, or of a box in one."""
+        yield from self._files(path)
+        picture, boxes = boxes_in_name(path)
+        if boxes:
+            yield from (box.mark + data for data in self._files(picture) for box in boxes)
+
+    def _files(self, path: str) -> Iterator[bytes]:
         for folder in self.folders:
             try:
                 if (file := folder / path).is_file():

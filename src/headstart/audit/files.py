@@ -6,6 +6,7 @@ import numpy as np
 
 from headstart.audit.evidence import Evidence
 from headstart.audit.findings import Checked, Finding, Severity, strongest_first
+from headstart.data.image_files import picture_shown
 
 SUFFIXES = {
     "JPEG": {".jpg", ".jpeg", ".jpe", ".jfif"},
@@ -36,7 +37,7 @@ def type_mismatch(check: str, evidence: Evidence) -> Checked:
     scores = np.zeros(len(evidence.facts))
     findings = []
     for i, (image, fact) in enumerate(zip(evidence.dataset.images, evidence.facts, strict=True)):
-        suffix = PurePath(image.path).suffix.lower()
+        suffix = PurePath(picture_shown(image.path, image.file)).suffix.lower()
         if suffix in SUFFIXES.get(fact.format, {suffix}):
             continue
         scores[i] = 1.0

@@ -10,6 +10,7 @@ from headstart.audit.neighbours import leaves
 from headstart.audit.scenes import LOOKS, frame_pairs
 from headstart.data.dataset import LabelledImage
 from headstart.data.facts import ImageFacts
+from headstart.data.image_files import whole_file
 from headstart.data.images import UnreadableImage, decode, read_bytes
 from headstart.data.splits import linked
 from headstart.threads import one_blas_thread
@@ -101,6 +102,10 @@ def _alike(
         *frames, crowd = frame_pairs(images, facts, points)
         first, second = (np.concatenate(both) for both in zip(twins, frames, strict=True))
         first, second = _with_nearest(images, first, second, standard)
+    pictures = [whole_file(image.file) for image in images]
+    # Boxes of one picture overlap without being copies, and stay together in any case.
+    apart = [pictures[one] != pictures[other] for one, other in zip(first.tolist(), second.tolist(), strict=True)]
+    first, second = first[np.array(apart, bool)], second[np.array(apart, bool)]
     bits = np.bitwise_count(hashes[first] ^ hashes[second]).astype(np.int64)
     similarity = np.einsum("ij,ij->i", standard[first], standard[second])
     return list(zip(first.tolist(), second.tolist(), bits.tolist(), similarity.tolist(), strict=True)), crowd

@@ -7,7 +7,7 @@ from functools import cached_property
 
 import numpy as np
 
-from headstart.data.remote_file import ImageFile
+from headstart.data.image_files import BoxInFile, ImageFile
 from headstart.data.sources import LabelsUsed, Skipped, Sources, natural_order
 from headstart.data.spellings import one_spelling, spelling_key
 from headstart.errors import DataError
@@ -24,7 +24,7 @@ class LabelledImage:
     label: str
     split: str | None
     group: str | None
-    sha256: str  # of the file's bytes
+    sha256: str  # of the file's bytes, of a box with its mark
     width: int  # upright, pixels
     height: int
 
@@ -72,7 +72,7 @@ def training_dataset(
         seen = f"; the first of {len(skipped)} files skipped: {first.path}: {first.reason}" if first else ""
         raise DataError(f"{name} has no image that can be read{seen}", hint="JPEG, PNG, WebP, BMP, TIFF, PPM and AVIF are read")
     classes = _classes(images, sources, skipped)
-    notes = tuple(note for source in sources for note in source.notes) + _fitting_notes(images, classes)
+    notes = tuple(note for source in sources for note in source.notes) + _fitting_notes(images, classes) + cut_notes(images)
     return Dataset(name, tuple(images), classes, tuple(skipped), notes)
 
 
@@ -98,6 +98,7 @@ def labelled_dataset(name: str, images: Sequence[LabelledImage], skipped: Sequen
     absent = [label for label in classes if label not in present]
     if absent:
         notes.append(f"no image of {_listed(absent)}: the metrics are over the classes present")
+    notes += cut_notes(known)
     left_out = [Skipped(i.path, f"the model does not know the class {i.label!r}") for i in images if i.label in unknown]
     return Dataset(name, tuple(known), tuple(classes), (*skipped, *left_out), tuple(notes))
 
@@ -160,6 +161,14 @@ def _fitting_notes(images: Sequence[LabelledImage], classes: Sequence[str]) -> t
     if present["test"] and absent:
         notes.append(f"test has no image of {_listed(absent)}: its metrics are over the classes present")
     return tuple(notes)
+
+
+def cut_notes(images: Sequence[LabelledImage]) -> tuple[str, ...]:
+    """A note if boxes reach beyond their pictures."""
+    cut = [image for image in images if isinstance(image.file, BoxInFile) and image.file.box.is_cut(image.width, image.height)]
+    if not cut:
+        return ()
+    return (f"{len(cut)} of the {len(images)} images are boxes that reach beyond their pictures: what is outside is cut off",)
 
 
 def _leak_notes(images: Sequence[LabelledImage], split: str) -> list[str]:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from headstart.addresses.address import address_in, folder_of, joined, shown, shown_place
 from headstart.addresses.given_files import given_file
+from headstart.data.image_files import BoxInFile, picture_shown
 from headstart.data.sources import Candidate, Skipped, Sources
 from headstart.data.tables import read_table
 from headstart.errors import DataError, HeadstartWarning
@@ -16,8 +17,8 @@ def without_excluded(sources: Sequence[Sources], table: Path) -> list[Sources]:
     """The sources without the files that `table` names; these are listed as skipped, with the table's reasons.
 
     A path is either as shown (in skipped.csv, findings.csv), or relative to the current folder or the table's folder. The table
-    may be at an address. Warns about paths that are not files of the data. Raises DataError if none of them is, or if there is
-    no column path.
+    may be at an address. A picture stands for all boxes in it. Warns about paths that are not files of the data. Raises
+    DataError if none of them is, or if there is no column path.
     """
     name = shown_place(table)
     reasons, by_file = _read(table, name)
@@ -25,7 +26,11 @@ def without_excluded(sources: Sequence[Sources], table: Path) -> list[Sources]:
 
     def name_of(candidate: Candidate | Skipped) -> str | None:
         file = candidate.file if isinstance(candidate, Candidate) else Path(candidate.path)
-        return candidate.path if candidate.path in reasons else by_file.get(str(file.resolve()))
+        name = candidate.path if candidate.path in reasons else by_file.get(str(file.resolve()))
+        if name is not None or not isinstance(file, BoxInFile):
+            return name
+        picture = picture_shown(candidate.path, file)  # that a picture is left out is said of its boxes too
+        return picture if picture in reasons else by_file.get(str(file.picture.resolve()))
 
     kept = []
     for source in sources:

@@ -9,6 +9,7 @@ from tempfile import TemporaryDirectory
 
 from headstart.addresses.address import address_in
 from headstart.data.archives import ZipMember, is_archive, is_zip, open_zip, unpack
+from headstart.data.opening import boxes_named_in
 from headstart.data.sources import Candidate, Skipped, natural_order, printable
 from headstart.data.tar_shards import images_in, is_pattern, named_by, tars_among
 from headstart.data.walking import files_below, is_hidden
@@ -20,12 +21,13 @@ class FoundImages:
     """What was found."""
 
     candidates: list[Candidate] = field(default_factory=list)
-    skipped: list[Skipped] = field(default_factory=list)  # members of archives that are not read
+    skipped: list[Skipped] = field(default_factory=list)  # members of archives that are not read, boxes that are none
+    notes: list[str] = field(default_factory=list)  # on files of boxes
     coming: list[Iterator[Candidate]] = field(default_factory=list)  # of folders at addresses that memory should not hold
 
 
 def find_images(stack: ExitStack, paths: Iterable[Path], progress: Progress = silent) -> FoundImages:
-    """The files among `paths`, in folders, archives and at addresses, without hidden ones.
+    """The files among `paths`, in folders, archives and at addresses, without hidden ones; of tables of boxes the boxes.
 
     Zip archives stay open, others stay unpacked, and long listings go on, until `stack` closes. A path that does not exist is a
     candidate too: reading it gives the reason.
@@ -53,6 +55,10 @@ def find_images(stack: ExitStack, paths: Iterable[Path], progress: Progress = si
             skipped += (Skipped(printable(f"{path}!{member}"), reason) for member, reason in left_out)
             if not members:
                 skipped.append(Skipped(printable(str(path)), "an archive without files"))
+        elif (boxes := boxes_named_in(path)) is not None:
+            candidates += boxes.candidates
+            skipped += (entry for entry in boxes.skipped if entry.kind == "unusable")
+            found.notes.extend(boxes.notes)
         else:
             candidates.append(Candidate(printable(str(path)), path))
     return found

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from headstart.data.boxes import UNITS
 from headstart.data.catalog import open_data
 from headstart.data.exclusions import without_excluded
 from headstart.data.reading import Reading
@@ -58,7 +59,12 @@ def open_given(
 
 
 def check_columns(reading: Reading, sources: Sequence[Sources]) -> None:
-    """Raises SettingsError if columns are named, but there is no table."""
+    """Raises SettingsError if columns are named, but there is no table, or a unit of boxes, but there are none."""
     named = [f"--{name}-column" for name in ("path", "label") if getattr(reading, f"{name}_column")]
     if named and not any(source.is_table for source in sources):
         raise SettingsError(f"{' and '.join(named)} is for tables, but {sources[0].name} is none", hint="leave it out")
+    if reading.boxes in UNITS and not any(source.has_boxes for source in sources):
+        raise SettingsError(
+            f"--boxes {reading.boxes} is for tables with boxes and COCO files, but {sources[0].name} has no boxes",
+            hint="leave it out; the columns of a box are x, y, w and h",
+        )

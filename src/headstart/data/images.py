@@ -7,16 +7,19 @@ whose reason can be shown to the owner of the file.
 import io
 import warnings
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError, __version__, features
 
+from headstart.data.boxes import box_and_file
 from headstart.data.colour import profile_of, to_srgb
 from headstart.data.heic import heic_version, open_heic
+from headstart.data.image_files import BoxInFile, ImageFile
 from headstart.data.other_files import is_heic, rare_jpeg, what_else
 from headstart.data.png_chunks import without_large_texts
-from headstart.data.remote_file import ImageFile, RemoteFile
+from headstart.data.recent_pictures import RecentPictures
+from headstart.data.remote_file import RemoteFile
 from headstart.data.tiff_pages import Page, Tag, in_words, is_tiff, photograph_in
 from headstart.data.tiff_samples import is_for_samples, read_samples
 from headstart.data.unreadable import Fault as Fault  # offered here too: this is where files are opened
@@ -74,6 +77,9 @@ class DecodedImage:
     is_plain: bool = False  # these pixels are the file's own: upright, opaque, in sRGB; any viewer shows the same
 
 
+WITH_BOXES = RecentPictures[DecodedImage]()
+
+
 def pixels_version(decoding: int = DECODING) -> str:
     """A name for all that turns a file's bytes into pixels: this room, Pillow, its JPEG library, and what reads HEIC."""
     heic = f"-heic{heic_version()}" if heic_version() else ""
@@ -81,7 +87,9 @@ def pixels_version(decoding: int = DECODING) -> str:
 
 
 def read_bytes(path: ImageFile) -> bytes:
-    """The bytes of a file. Raises UnreadableImage if it does not exist or cannot be read."""
+    """The bytes of a file, of a box with its mark. Raises UnreadableImage if it does not exist or cannot be read."""
+    if isinstance(path, BoxInFile):
+        return path.box.mark + read_bytes(path.picture)
     if isinstance(path, RemoteFile):
         return path.read()
     try:
@@ -97,17 +105,28 @@ def decode(data: bytes, *, shorter_side_px: int = 0, max_pixels: int = MAX_PIXEL
     """An upright 8-bit RGB image from the bytes of a file.
 
     `shorter_side_px` above 0 lets a JPEG be decoded at a half, a quarter or an eighth of its size, so long as its shorter
-    side keeps at least that many pixels. An earlier `decoding` gives the pixels that it gave. Raises UnreadableImage.
+    side keeps at least that many pixels. An earlier `decoding` gives the pixels that it gave. Of bytes with a box, the image is
+    what is in the box, cut out of the whole picture at its full size. Raises UnreadableImage.
     """
+    box, file = box_and_file(data)
+    if box is None:
+        return _picture(data, _Wanted(shorter_side_px, max_pixels, decoding))
+    wanted = _Wanted(0, max_pixels, decoding)
+    whole = WITH_BOXES.decoded(file, max_pixels, decoding, lambda: _picture(file, wanted))
+    edges = box.edges(whole.width, whole.height)
+    inside = whole.rgb.crop(edges)
+    return replace(whole, rgb=inside, width=inside.width, height=inside.height, is_plain=False)
+
+
+def _picture(data: bytes, wanted: "_Wanted") -> DecodedImage:
     if not data:
         raise UnreadableImage("the file is empty")
-    wanted = _Wanted(shorter_side_px, max_pixels, decoding)
     try:
         return _decoded(data, wanted)
     except UnreadableImage:
         raise
     except Image.DecompressionBombError as error:
-        raise UnreadableImage(f"more than {_millions(max_pixels)} million pixels", "size") from error
+        raise UnreadableImage(f"more than {_millions(wanted.max_pixels)} million pixels", "size") from error
     except UnidentifiedImageError as error:
         reason = what_else(data)
         raise UnreadableImage(reason, "damaged" if reason.startswith("the image is damaged") else "type") from error

@@ -11,7 +11,8 @@ from pathlib import Path
 from headstart.addresses.address import shown_place
 from headstart.addresses.given_files import given_file
 from headstart.data.found_images import find_images
-from headstart.data.remote_file import ImageFile, RemoteFile, image_file
+from headstart.data.image_files import ImageFile, image_file, whole_file
+from headstart.data.remote_file import RemoteFile
 from headstart.data.sources import Candidate, Skipped, printable
 from headstart.errors import DataError
 
@@ -46,13 +47,15 @@ class Inputs:
     found: list[Candidate]
     listed: Iterator[Candidate]
     total: int  # 0 if it is not known
-    left_out: list[Skipped]  # members of archives that are not read
+    left_out: list[Skipped]  # members of archives that are not read, boxes that are none
+    notes: list[str]  # what people should know of these files
 
     def without(self, is_none: Callable[[Path], bool]) -> "Inputs":
         """The same without the files for which `is_none` is true."""
 
         def is_input(file: ImageFile) -> bool:
-            return isinstance(file, RemoteFile) or not is_none(file)
+            place = whole_file(file)
+            return isinstance(place, RemoteFile) or not is_none(place)
 
         found = [candidate for candidate in self.found if is_input(candidate.file)]
         listed = (candidate for candidate in self.listed if is_input(candidate.file))
@@ -88,7 +91,7 @@ def open_inputs(stack: ExitStack, paths: Sequence[Path], lists: Sequence[PathLis
         listed = chain([first], listed)
     known = not images.coming and all(path_list.total for path_list in lists)
     total = len(found) + len(left_out) + sum(path_list.total for path_list in lists) if known else 0
-    return Inputs(found, listed, total, left_out)
+    return Inputs(found, listed, total, left_out, images.notes)
 
 
 def _candidate(path: str) -> Candidate:

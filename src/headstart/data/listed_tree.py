@@ -7,7 +7,8 @@ from pathlib import PurePath, PurePosixPath
 from typing import TYPE_CHECKING
 
 from headstart.addresses.address import joined, shown
-from headstart.data.remote_file import ImageFile, RemoteFile
+from headstart.data.image_files import ImageFile
+from headstart.data.remote_file import RemoteFile
 from headstart.data.sources import in_natural_order, printable
 from headstart.data.trees import Below
 from headstart.data.walking import IMAGE_ENDINGS, is_hidden_name, may_be_image

@@ -8,12 +8,14 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from headstart.data.archives import ENDINGS, is_archive, is_zip, unpack
+from headstart.data.coco import ENDING as COCO
+from headstart.data.coco import NotCocoError, coco_sources
 from headstart.data.folder_doubts import CLASS_HINT
-from headstart.data.reading import AS_IT_IS, Reading
+from headstart.data.reading import AS_IT_IS, WITHOUT_LABELS, Reading
 from headstart.data.shown_paths import ShownPaths
 from headstart.data.sources import Skipped, Sources, printable
-from headstart.data.table_files import FilesOfTable
-from headstart.data.table_sources import names_images, table_sources
+from headstart.data.table_files import FilesOfTable, above_annotations
+from headstart.data.table_sources import has_boxes, names_images, table_sources
 from headstart.data.tables import TABLE_ENDINGS
 from headstart.data.tar_shards import is_of_samples, tar_sources, tars_among
 from headstart.data.tree_sources import tree_sources
@@ -31,7 +33,7 @@ def open_sources(data: Path, reading: Reading = AS_IT_IS) -> Iterator[Sources]:
     if not data.exists():
         raise DataError(f"there is no {data}", hint="give a folder, a CSV or Parquet file, a .zip or .tar, or a catalog name")
     if not is_archive(data):
-        below = data if data.is_dir() else data.parent
+        below = data if data.is_dir() else _home_of(data)
         yield _sources_in(data, ShownPaths(printable(str(below)), below), reading)
         return
     name = re.sub("|".join(re.escape(ending) + "$" for ending in ENDINGS), "", data.name, flags=re.IGNORECASE)
@@ -51,9 +53,35 @@ def _sources_in(data: Path, shown: ShownPaths, reading: Reading) -> Sources:
         return _folder_sources(data, shown, reading)
     if data.suffix.lower() in TABLE_ENDINGS:
         return table_sources(data, FilesOfTable(data, shown), reading)
+    if data.suffix.lower() == COCO:
+        return coco_sources(data, FilesOfTable(data, shown), reading)
     if data.name.lower().endswith(ENDINGS):
         raise DataError(f"{data} cannot be opened: it is damaged, incomplete or not readable", hint="copy or download it again")
-    raise DataError(f"{data} is neither a folder, a CSV or Parquet file, nor a .zip or .tar archive", hint=CLASS_HINT)
+    raise DataError(f"{data} is neither a folder, a CSV, Parquet or COCO file, nor a .zip or .tar archive", hint=CLASS_HINT)
+
+
+def boxes_named_in(file: Path) -> Sources | None:
+    """The boxes that a table or a COCO file names, without their labels; None if the file is neither, or a table without boxes.
+
+    Raises DataError for boxes that cannot be used.
+    """
+    ending = file.suffix.lower()
+    if not (ending == COCO or ending in TABLE_ENDINGS) or not file.is_file():
+        return None
+    home = _home_of(file)
+    files = FilesOfTable(file, ShownPaths(printable(str(home)), home))
+    if ending != COCO:
+        return table_sources(file, files, WITHOUT_LABELS) if has_boxes(file) else None
+    try:
+        return coco_sources(file, files, WITHOUT_LABELS)
+    except NotCocoError:
+        return None
+
+
+def _home_of(table: Path) -> Path:
+    """The folder that the paths of a table are shown in."""
+    above = above_annotations(table) if table.suffix.lower() == COCO else None
+    return table.parent if above is None else above
 
 
 def _content_of(folder: Path, shown: ShownPaths, reading: Reading) -> Path:

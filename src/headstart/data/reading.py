@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Self
 
-from headstart.settings import TrainSettings
+from headstart.settings import Boxes, TrainSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,17 +16,21 @@ class Reading:
     with_unlabelled: bool = False  # whether images without a label are candidates too: people label them in a project
     nested: bool = False  # whether the folders between a class folder and an image are part of its class
     labels_are_optional: bool = False  # whether data without any labels is images without labels: they are not needed
+    without_labels: bool = False  # whether nobody asks for labels, and those that are there do not matter
+    boxes: Boxes = "auto"  # what the columns of boxes hold, or that there are none
 
     @property
     def takes_no_labels(self) -> bool:
         """Whether data without any labels is good enough."""
-        return self.with_unlabelled or self.labels_are_optional
+        return self.with_unlabelled or self.labels_are_optional or self.without_labels
 
     @classmethod
     def of(cls, settings: TrainSettings) -> Self:
         """What the settings say."""
-        columns = settings.path_column, settings.label_column
-        return cls(*columns, settings.join_case, settings.labels is not None, settings.task == "nested")
+        columns, has_project = (settings.path_column, settings.label_column), settings.labels is not None
+        is_nested = settings.task == "nested"
+        return cls(*columns, settings.join_case, with_unlabelled=has_project, nested=is_nested, boxes=settings.boxes)
 
 
 AS_IT_IS = Reading()
+WITHOUT_LABELS = Reading(without_labels=True)

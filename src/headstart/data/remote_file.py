@@ -1,9 +1,8 @@
 """An image file that is somewhere else: in object storage, or behind a link."""
 
 from dataclasses import dataclass
-from pathlib import Path
 
-from headstart.addresses.address import address_in, folder_of, name_of, shown
+from headstart.addresses.address import name_of, shown
 from headstart.data.unreadable import Fault, UnreadableImage, check_size
 from headstart.errors import first_line
 
@@ -70,17 +69,3 @@ class Fetched:
         if self.problem:
             raise UnreadableImage(self.problem, self.fault)
         return self.data
-
-
-ImageFile = Path | RemoteFile  # where the bytes of an image are
-
-
-def image_file(given: str | Path) -> ImageFile:
-    """The file that a path or an address names."""
-    address = address_in(given)
-    return Path(given) if address is None else RemoteFile(address)
-
-
-def folder_name(file: ImageFile) -> str:
-    """The name of the folder that a file is in."""
-    return name_of(folder_of(file.address)) if isinstance(file, RemoteFile) else file.parent.name

@@ -8,6 +8,8 @@ from headstart.addresses.address import folder_of, joined, name_of, shown
 from headstart.addresses.fetched_folders import copied_file
 from headstart.addresses.filesystems import about
 from headstart.data.archives import ENDINGS
+from headstart.data.coco import ENDING as COCO
+from headstart.data.coco import coco_sources
 from headstart.data.growing_listing import GrowingListing
 from headstart.data.listed_tree import ROOT
 from headstart.data.listing import Ahead, FilesAhead, listing_of, sources_of_long
@@ -36,10 +38,11 @@ def open_address(address: str, reading: Reading, progress: Progress = silent, ah
     if name.lower().endswith(TAR) and is_of_samples(address):
         yield tar_sources(name[: -len(TAR)], [address], reading)
         return
-    if name.lower().endswith((*TABLE_ENDINGS, *ENDINGS)):
+    if name.lower().endswith((*TABLE_ENDINGS, COCO, *ENDINGS)):
         with copied_file(address) as copy:
-            if name.lower().endswith(tuple(TABLE_ENDINGS)):
-                yield table_sources(copy, FilesAtAddress(folder_of(address)), reading)
+            if name.lower().endswith((*TABLE_ENDINGS, COCO)):
+                read = coco_sources if name.lower().endswith(COCO) else table_sources
+                yield read(copy, FilesAtAddress(folder_of(address)), reading)
                 return
             with open_sources(copy, reading) as sources:
                 yield _renamed(sources, str(copy), shown(address))
@@ -50,7 +53,7 @@ def open_address(address: str, reading: Reading, progress: Progress = silent, ah
             return
         if not any(listing.files_below(ROOT)):
             what = "is a file, but neither a table nor an archive" if about(address) else "holds no files"
-            raise DataError(f"{shown(address)} {what}", hint="give a folder, a CSV or Parquet file, a .zip or .tar")
+            raise DataError(f"{shown(address)} {what}", hint="give a folder, a CSV, Parquet or COCO file, a .zip or .tar")
         tars = tars_among(path.as_posix() for path in listing.files_below(ROOT))
         if tars:
             yield tar_sources(name, [joined(address, tar) for tar in tars], reading, address)

@@ -7,8 +7,10 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from headstart.data.archives import ZipMember
+from headstart.data.boxes import Box
+from headstart.data.image_files import BoxInFile, ImageFile
 from headstart.data.images import UnreadableImage, read_bytes
-from headstart.data.remote_file import Fetched, ImageFile
+from headstart.data.remote_file import Fetched
 from headstart.errors import DataError
 from headstart.schema import Count, Schema, Sha256
 from headstart.storage import sha256_of_bytes
@@ -22,7 +24,7 @@ SURROGATE = re.compile("[\ud800-\udfff]")  # not a character: it cannot be writt
 class Candidate:
     """A file that may be an image, not opened yet."""
 
-    path: str  # as shown to people: as given; archive members as `set.zip!a/b.jpg`
+    path: str  # as shown to people: as given; archive members as `set.zip!a/b.jpg`, boxes as `a.jpg#1,2,3,4`
     file: ImageFile  # where its bytes are; `set.zip/a/b.jpg` for a member of an archive that is not unpacked
     label: str | None = None
     split: str | None = None  # "train", "val", "test", or None if not given
@@ -30,8 +32,15 @@ class Candidate:
     member: ZipMember | Fetched | None = None  # of an archive that is not unpacked; or what was fetched of a remote file
 
     def read(self) -> bytes:
-        """The file's bytes. Raises UnreadableImage."""
-        return self.member.read() if self.member else read_bytes(self.file)
+        """The file's bytes, those of a box with its mark. Raises UnreadableImage."""
+        if self.member is None:
+            return read_bytes(self.file)
+        return self.member.read() if self.box is None else self.box.mark + self.member.read()
+
+    @property
+    def box(self) -> Box | None:
+        """Which part of the picture the image is; None: all of it."""
+        return self.file.box if isinstance(self.file, BoxInFile) else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +70,7 @@ class Sources:
     empty_classes: tuple[tuple[str, str], ...] = field(default=())  # (split or "", class) of folders without any file
     notes: tuple[str, ...] = ()  # what the owner should know of what was found; without names of images
     is_table: bool = False
+    has_boxes: bool = False  # whether images are boxes in pictures
     labels_used: LabelsUsed | None = None  # of the project that the labels are from; None if they are those of the data
 
 

@@ -1,18 +1,21 @@
 """Where the files are that a table names: which folder its paths start from, and which file an id without an ending means."""
 
 import os
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
 from headstart.addresses.address import address_in, joined
-from headstart.data.remote_file import ImageFile, RemoteFile
+from headstart.data.image_files import WholeFile
+from headstart.data.remote_file import RemoteFile
 from headstart.data.shown_paths import ShownPaths
 from headstart.data.sources import printable
 from headstart.data.walking import IMAGE_ENDINGS, folders_of
 from headstart.errors import DataError
 
+ANNOTATIONS = {"annotations", "annotation"}
 N_TRIED = 20  # paths that are looked for in each folder beside the table before all are
 
 
@@ -23,15 +26,15 @@ class TableFiles(Protocol):
         """Finds out which folder the paths start from; returns a note if it is not the table's. Raises DataError."""
         ...
 
-    def find(self, given: str) -> ImageFile:
+    def find(self, given: str) -> WholeFile:
         """The file that a path or id means, with its ending; if there is none, where it would be. Raises DataError."""
         ...
 
-    def stays_inside(self, file: ImageFile) -> bool:
+    def stays_inside(self, file: WholeFile) -> bool:
         """Whether a file may be read: a table in an archive names only files of the archive."""
         ...
 
-    def shown(self, given: str, file: ImageFile) -> str:
+    def shown(self, given: str, file: WholeFile) -> str:
         """The file as people are shown it, where the table calls it `given`."""
         ...
 
@@ -45,14 +48,14 @@ class FilesAtAddress:
     def start(self, given: Sequence[str]) -> str:
         return ""
 
-    def find(self, given: str) -> ImageFile:
+    def find(self, given: str) -> WholeFile:
         address = address_in(given)
         return RemoteFile(joined(self.folder, given.replace("\\", "/").removeprefix("./")) if address is None else address)
 
-    def stays_inside(self, file: ImageFile) -> bool:
+    def stays_inside(self, file: WholeFile) -> bool:
         return True
 
-    def shown(self, given: str, file: ImageFile) -> str:
+    def shown(self, given: str, file: WholeFile) -> str:
         return printable(str(file))
 
 
@@ -84,13 +87,15 @@ class FilesOfTable:
         home = self.table.parent
         if not given or self._count(home, given):
             return home, ""
-        beside = self._folders_beside()
-        counts = {folder: self._count(folder, given) for folder in beside if self._count(folder, given[:N_TRIED])}
+        counts = self._counts(folders_beside(home), given) or self._counts(self._folders_above(), given)
         here = Path.cwd()
         n_here = 0 if self.inside or here.resolve() == home.resolve() else self._count(here, given)
         full = [folder for folder, n in counts.items() if n == len(given)] + [here] * (n_here == len(given))
+        of_name = [folder for folder in full if re.search(rf"(^|[_.-]){re.escape(folder.name)}$", self.table.stem)]
+        if len(of_name) == 1:  # instances_val2017 is about the pictures in val2017/
+            full = of_name
         if len(full) > 1:
-            names = ["the current folder" if folder == here else f"{folder.relative_to(home).as_posix()}/" for folder in full]
+            names = ["the current folder" if folder == here else f"{_relative(folder, home)}/" for folder in full]
             raise DataError(
                 f"the files that {self.table} names exist in {' and in '.join(names)}: which are meant?",
                 hint=f"write the paths relative to the table's folder, such as {names[0] if full[0] != here else ''}{given[0]}",
@@ -103,28 +108,32 @@ class FilesOfTable:
                 here,
                 f"the paths in {self.table.name} are taken relative to the current folder: none exists below the table's",
             )
-        folder = chosen[0].relative_to(home).as_posix()
+        folder = _relative(chosen[0], home)
         return chosen[0], f"the files that {self.table.name} names are taken from the folder {folder} beside it"
 
-    def find(self, given: str) -> ImageFile:
+    def find(self, given: str) -> WholeFile:
         address = address_in(given)
         if address is not None:
             return RemoteFile(address)
         return self._existing(self._start, given) or _place(self._start, given.replace("\\", "/"))
 
-    def shown(self, given: str, file: ImageFile) -> str:
+    def shown(self, given: str, file: WholeFile) -> str:
         if isinstance(file, RemoteFile):
             return printable(str(file))
         if not self.stays_inside(file):
             return f"{self.paths.text}{given}"
         return given if self._start == Path.cwd() or Path(given).is_absolute() else self.paths(file)
 
-    def stays_inside(self, file: ImageFile) -> bool:
+    def stays_inside(self, file: WholeFile) -> bool:
         return (
             isinstance(file, RemoteFile)
             or self.inside is None
             or ("\0" not in str(file) and file.resolve().is_relative_to(self.inside.resolve()))
         )
+
+    def _counts(self, folders: Iterable[Path], given: Sequence[str]) -> dict[Path, int]:
+        """How many of the files each of the folders has that has some of the first."""
+        return {folder: self._count(folder, given) for folder in folders if self._count(folder, given[:N_TRIED])}
 
     def _count(self, start: Path, given: Iterable[str]) -> int:
         return sum(self._existing(start, path) is not None for path in given)
@@ -165,10 +174,10 @@ class FilesOfTable:
             self._stems[folder] = stems
         return self._stems[folder]
 
-    def _folders_beside(self) -> list[Path]:
-        """The folders beside the table, and those in them."""
-        direct = folders_of(self.table.parent)
-        return [*direct, *(inner for folder in direct for inner in folders_of(folder))]
+    def _folders_above(self) -> list[Path]:
+        """Of a table in annotations/, the folder that holds this one beside the pictures, and the folders in it."""
+        above = above_annotations(self.table)
+        return [] if above is None else [above, *folders_beside(above)]
 
     def _nothing_found(self, given: Sequence[str], n_here: int) -> DataError:
         missing = f"none of the {len(given)} files that {self.table} names exists; the first is {given[0]}"
@@ -177,6 +186,22 @@ class FilesOfTable:
         folder = "the table's folder in the archive" if self.inside else f"the table's folder, {self.table.parent.resolve()}"
         here = f"; {n_here} of them can be found from the current folder, but not all" if n_here else ""
         return DataError(missing, hint=f"paths are relative to {folder}{here}")
+
+
+def above_annotations(table: Path) -> Path | None:
+    """The folder that holds annotations/ with this table, as COCO has it; None if the table is elsewhere."""
+    folder = table.parent
+    return Path(os.path.normpath(folder / os.pardir)) if folder.resolve().name.lower() in ANNOTATIONS else None
+
+
+def folders_beside(home: Path) -> list[Path]:
+    """The folders in a folder, and those in them."""
+    direct = folders_of(home)
+    return [*direct, *(inner for folder in direct for inner in folders_of(folder))]
+
+
+def _relative(folder: Path, home: Path) -> str:
+    return Path(os.path.relpath(folder, home)).as_posix()
 
 
 def _place(start: Path, given: str) -> Path:

@@ -42,7 +42,7 @@ def class_cells(cells: Sequence[str], table: Path | str, column: str) -> list[st
     return list(cells)
 
 
-def missing_label(table: Path, numbers: Sequence[int]) -> DataError:
+def missing_label(table: Path, numbers: Sequence[int | str]) -> DataError:
     """The error for rows without a label."""
     rows = f"row {numbers[0]}" if len(numbers) == 1 else f"{len(numbers)} rows: {listed_rows(numbers)}"
     return DataError(
@@ -51,7 +51,7 @@ def missing_label(table: Path, numbers: Sequence[int]) -> DataError:
     )
 
 
-def listed_rows(numbers: Sequence[int]) -> str:
+def listed_rows(numbers: Sequence[int | str]) -> str:
     """The first numbers of rows, and how many more there are."""
     shown = [str(number) for number in numbers[:SHOWN_ROWS]]
     if len(numbers) > SHOWN_ROWS:

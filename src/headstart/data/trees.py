@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import Literal, Protocol
 
-from headstart.data.remote_file import ImageFile
+from headstart.data.image_files import ImageFile
 from headstart.data.shown_paths import ShownPaths
 from headstart.data.walking import files_below, folders_of, loose_images, what_is_below
 

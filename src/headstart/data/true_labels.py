@@ -9,7 +9,7 @@ import numpy as np
 from headstart.addresses.address import shown_place
 from headstart.addresses.given_files import given_file
 from headstart.data.dataset import Dataset
-from headstart.data.remote_file import ImageFile
+from headstart.data.image_files import ImageFile
 from headstart.data.sources import class_name
 from headstart.data.spellings import class_called
 from headstart.data.table_labels import class_cells, is_missing

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from headstart.data.dataset import LabelledImage
+from headstart.data.image_files import BoxInFile, ImageFile, whole_file
 from headstart.data.pixels import CachedPixels, allocate
 from headstart.data.preprocess import Preprocess
 from headstart.fitting.training_pixels import open_again, read_again
@@ -75,7 +76,10 @@ class ViewsReadLater:
 
 def anywhere(images: Sequence[LabelledImage]) -> list[LabelledImage]:
     """The images, with paths that do not depend on the folder in which a process runs."""
-    return [
-        replace(image, file=Path(os.path.abspath(image.file))) if isinstance(image.file, Path) else image  # noqa: PTH100
-        for image in images
-    ]
+    return [replace(image, file=_anywhere(image.file)) for image in images]
+
+
+def _anywhere(file: ImageFile) -> ImageFile:
+    if isinstance(file, BoxInFile):
+        return BoxInFile(whole_file(_anywhere(file.picture)), file.box)
+    return Path(os.path.abspath(file)) if isinstance(file, Path) else file  # noqa: PTH100

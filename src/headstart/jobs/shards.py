@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from headstart.data.archives import ZipMember
+from headstart.data.image_files import whole_file
 from headstart.data.remote_file import RemoteFile
 from headstart.data.sources import Candidate
 
@@ -66,13 +67,18 @@ def _shard(candidates: Sequence[Candidate], files: Sequence[_File], key: str) ->
 
 
 def _file_of(candidate: Candidate) -> _File:
+    whole = _whole_file_of(candidate)
+    return whole if candidate.box is None else _File((*whole.identity, candidate.box.mark.decode()), whole.n_bytes)
+
+
+def _whole_file_of(candidate: Candidate) -> _File:
     if isinstance(candidate.member, ZipMember):
         info = candidate.member.info
         return _File((str(candidate.file), info.file_size, info.CRC), info.file_size)
-    if isinstance(candidate.file, RemoteFile):
-        file = candidate.file
+    file = whole_file(candidate.file)
+    if isinstance(file, RemoteFile):
         return _File(file.identity, file.size or 0)
-    place = os.path.abspath(candidate.file)  # noqa: PTH100 - without following links
+    place = os.path.abspath(file)  # noqa: PTH100 - without following links
     try:
         found = os.stat(place)  # noqa: PTH116 - of a million files
     except OSError:  # reading it will say why

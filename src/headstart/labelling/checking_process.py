@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from headstart.child_processes import live_with_parent
+from headstart.data.image_files import BoxInFile
 from headstart.data.remote_file import RemoteFile
 from headstart.data.sources import Candidate
 from headstart.labelling.catalogue import Catalogue
@@ -21,7 +22,7 @@ class Sent:
     """What the process of the checks is told of a project; it reads the features from their file."""
 
     paths: list[str]
-    files: list[str | RemoteFile]  # as text: 100,000 paths take long to pickle
+    files: list[str | RemoteFile | BoxInFile]  # as text: 100,000 paths take long to pickle
     groups: list[str | None]
     classes: list[str]
     formats: list[str]
@@ -37,7 +38,7 @@ class Sent:
         candidates = catalogue.candidates
         return cls(
             [candidate.path for candidate in candidates],
-            [file if isinstance(file := candidate.file, RemoteFile) else str(file) for candidate in candidates],
+            [str(file) if isinstance(file := candidate.file, Path) else file for candidate in candidates],
             [candidate.group for candidate in candidates],
             list(catalogue.classes),
             list(catalogue.formats),

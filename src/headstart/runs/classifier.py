@@ -37,7 +37,7 @@ from headstart.record.account import known_limits
 from headstart.record.decisions import decide
 from headstart.record.run_files import write_model
 from headstart.runs.evaluating import answer_labelled
-from headstart.settings import Effort, TrainSettings
+from headstart.settings import Boxes, Effort, TrainSettings
 from headstart.storage import AnyPath, atomic_folder
 
 
@@ -65,6 +65,7 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         labels: AnyPath | None = None,
         path_column: str | None = None,
         label_column: str | None = None,
+        boxes: Boxes = "auto",
         join_case: bool = False,
         val_fraction: float = 0.2,
         augment: str | None = None,
@@ -103,6 +104,7 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self.labels = labels
         self.path_column = path_column
         self.label_column = label_column
+        self.boxes = boxes
         self.join_case = join_case
         self.val_fraction = val_fraction
         self.augment = augment
@@ -206,7 +208,8 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         return float(accuracy_score(labels, predicted, sample_weight=sample_weight))
 
     def _score_folder(self, data: str) -> float:
-        reading = Reading(self.path_column, self.label_column, self.join_case, nested=self.task == "nested")
+        columns, nested = (self.path_column, self.label_column), self.task == "nested"
+        reading = Reading(*columns, self.join_case, nested=nested, boxes=self.boxes)
         with open_data(data, reading, offline=self.offline) as sources:
             if self.join_case:
                 sources = spelled_as(sources, self._predictor.classes)

@@ -9,6 +9,7 @@ from headstart.apps.console import EXIT_CHECK_FAILED, as_argument, as_named, com
 from headstart.apps.options import (
     DEFAULT,
     Backbone,
+    BoxesOption,
     Device,
     EngineOption,
     Exclude,
@@ -50,6 +51,7 @@ def audit(
     labels: Labels = DEFAULT.labels,
     path_column: PathColumn = DEFAULT.path_column,
     label_column: LabelColumn = DEFAULT.label_column,
+    boxes: BoxesOption = DEFAULT.boxes,
     join_case: JoinCase = DEFAULT.join_case,
     task: TaskOption = DEFAULT.task,
     grades: Grades = DEFAULT.grades,

@@ -9,6 +9,7 @@ from headstart.apps.console import as_named, check_target, command, note, note_s
 from headstart.apps.options import (
     DEFAULT,
     Backbone,
+    BoxesOption,
     Device,
     EngineOption,
     ImageSize,
@@ -31,6 +32,7 @@ def embed(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier table at --output.")] = False,
     path_column: PathColumn = DEFAULT.path_column,
     label_column: LabelColumn = DEFAULT.label_column,
+    boxes: BoxesOption = DEFAULT.boxes,
     backbone: Backbone = DEFAULT.backbone,
     weights: Weights = DEFAULT.weights,
     offline: Offline = DEFAULT.offline,

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 import typer
 
 from headstart.apps.console import command, note, note_skipped, print_json, progress_bars, say
-from headstart.apps.options import DEFAULT, JoinCase, LabelColumn, Labels, PathColumn, place_option
+from headstart.apps.options import DEFAULT, BoxesOption, JoinCase, LabelColumn, Labels, PathColumn, place_option
 from headstart.data.reading import Reading
 from headstart.settings import TrainSettings
 
@@ -29,6 +29,7 @@ def evaluate(
     ] = None,
     path_column: PathColumn = DEFAULT.path_column,
     label_column: LabelColumn = DEFAULT.label_column,
+    boxes: BoxesOption = DEFAULT.boxes,
     join_case: JoinCase = DEFAULT.join_case,
     engine: Annotated[str | None, place_option("Compute in N processes of this machine, or on a Ray cluster.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda ...")] = "cpu",
@@ -47,7 +48,7 @@ def evaluate(
 
       headstart evaluate runs/photos-probe-1 photos --review looked_at.csv
     """
-    settings = TrainSettings.of(path_column=path_column, label_column=label_column, join_case=join_case)
+    settings = TrainSettings.of(path_column=path_column, label_column=label_column, boxes=boxes, join_case=join_case)
     from headstart.runs.evaluating import evaluate_model
 
     with progress_bars() as progress:

@@ -21,8 +21,8 @@ from headstart.apps.options import place_option
 from headstart.artifact.bundle import find_bundle
 from headstart.artifact.manifest import MANIFEST
 from headstart.artifact.predictor import Prediction, Predictor
+from headstart.data.image_files import ImageFile, folder_name
 from headstart.data.inputs import Inputs, PathList, open_inputs, open_list
-from headstart.data.remote_file import ImageFile, folder_name
 from headstart.data.sources import Candidate
 from headstart.data.spellings import class_called
 from headstart.errors import SettingsError
@@ -46,7 +46,10 @@ def predict(
     model: Annotated[Path, typer.Argument(metavar="MODEL", help="A run folder, or the model folder in it.")],
     paths: Annotated[
         list[Path] | None,
-        typer.Argument(metavar="PATH", help="Images, folders (with subfolders), archives; - reads paths from stdin."),
+        typer.Argument(
+            metavar="PATH",
+            help="Images, folders (with subfolders), archives, tables of boxes, COCO files; - reads paths from stdin.",
+        ),
     ] = None,
     files_from: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Read image paths from a text file, one per line; - is stdin.")
@@ -209,7 +212,10 @@ def _inputs(stack: ExitStack, paths: Sequence[Path], files_from: Path | None, *,
         else open_list(stack, file, null=null)
         for file in lists
     ]
-    return open_inputs(stack, named, opened)
+    inputs = open_inputs(stack, named, opened)
+    for told in inputs.notes:
+        note(told)
+    return inputs
 
 
 def _check_targets(
@@ -253,7 +259,7 @@ def _answer(
     asked, shown = tee(lacking)  # tee keeps the few candidates that are not answered yet
     to_show: list[tuple[Candidate, Prediction]] = []
     for prediction, candidate in zip(answering(asked), shown, strict=True):
-        answers.write(prediction)
+        answers.write(replace(prediction, box=candidate.box))
         if prediction.probabilities is not None and len(to_show) < most_shown:
             to_show.append((candidate, prediction))
         progress("predicting", answers.n_passed + answers.n_new, inputs.total)

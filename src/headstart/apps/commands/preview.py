@@ -8,11 +8,11 @@ import typer
 
 from headstart.addresses.targets import target_file
 from headstart.apps.console import as_named, check_target, command, note, say
-from headstart.apps.options import DEFAULT, LabelColumn, PathColumn, setting
+from headstart.apps.options import DEFAULT, BoxesOption, LabelColumn, PathColumn, setting
 from headstart.data.catalog import open_data
 from headstart.data.given import check_columns
+from headstart.data.image_files import ImageFile, image_file
 from headstart.data.reading import Reading
-from headstart.data.remote_file import ImageFile, image_file
 from headstart.data.sources import Skipped, Sources
 from headstart.errors import explains_missing_packages
 from headstart.model.specs import default_preprocess
@@ -30,6 +30,7 @@ def preview(
     seed: Annotated[int, typer.Option(min=0, help="Another seed draws other images and crops.")] = 0,
     path_column: PathColumn = DEFAULT.path_column,
     label_column: LabelColumn = DEFAULT.label_column,
+    boxes: BoxesOption = DEFAULT.boxes,
     output: Annotated[
         Path | None,
         typer.Option(metavar="FILE.png", help="File to draw to; default: preview.png, or the next free preview-2.png."),
@@ -46,7 +47,7 @@ def preview(
 
       headstart preview digits --augment no-flip --output digits.png
     """
-    reading = Reading.of(TrainSettings.of(path_column=path_column, label_column=label_column))
+    reading = Reading.of(TrainSettings.of(path_column=path_column, label_column=label_column, boxes=boxes))
     with open_data(data, reading) as sources:
         check_columns(reading, [sources])
         file = output or _free_name()
