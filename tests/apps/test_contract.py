@@ -19,7 +19,7 @@ OPTIONS = {
     "--schedule --epochs "
     "--learning-rate --batch-size --image-size --freeze --device --workers --seed --output --overwrite --resume --refit "
     "--json --quiet --exclude --cv --time-budget --target-precision --conformal --balance | --precision --engine "
-    "--path-column --label-column --boxes --join-case --effort --view --stages --report --labels",
+    "--path-column --label-column --boxes --join-case --effort --view --stages --report --labels --extend",
     "audit": "--output --fail-on | --overwrite --engine --val --test --exclude --backbone --weights --offline --device "
     "--workers --seed --json --quiet --path-column --label-column --boxes --join-case --labels --task --grades",
     "compare": "| --strategies --backbones --folds --output --val --exclude --epochs --augment --effort --view --stages "
@@ -56,7 +56,7 @@ ARGUMENTS = {
     "cache": {},
     "backbones": {"NAME": False},  # for --prepare, which has a default
 }
-NOT_SETTINGS = {"output", "overwrite", "resume", "json", "report", "quiet"}  # of train: where and how, not what
+NOT_SETTINGS = {"output", "overwrite", "resume", "extend", "json", "report", "quiet"}  # of train: where and how, not what
 DEFAULTS: dict[tuple[str, str], Any] = {
     ("predict", "format"): None,  # by the ending of --output, else table
     ("predict", "files_from"): None,
@@ -86,6 +86,7 @@ DEFAULTS: dict[tuple[str, str], Any] = {
     ("embed", "device"): "auto",
     ("train", "output"): None,
     ("train", "resume"): None,
+    ("train", "extend"): None,
     ("train", "overwrite"): False,
     ("train", "json"): False,
     ("train", "report"): False,

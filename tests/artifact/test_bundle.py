@@ -78,7 +78,7 @@ def test_classes_edited(model: Path, classes: list[str]) -> None:
     edit(model, lambda values: values.update(classes=classes))
     with pytest.raises(BundleError, match="damaged at"):  # for the rest of the manifest is of other classes
         Predictor.load(model)
-    edit(model, lambda values: values.update(data={}, evaluation={}))
+    edit(model, lambda values: values.update(data={}, evaluation={}, image_classes={}))
     with pytest.raises(BundleError, match="does not fit the manifest"):
         Predictor.load(model)
 

@@ -6,12 +6,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
-from conftest import COLOURS, TINY
+from conftest import COLOURS, TINY, draw_shape
 
 import headstart
+from headstart.artifact.bundle import read_bundle
+from headstart.artifact.manifest import Manifest
 from headstart.record.trained import Trained
 from headstart.settings import TrainSettings
+from headstart.storage import sha256_of_file
 
 CLASSES = sorted(COLOURS)
 
@@ -47,3 +51,48 @@ def rows_of(file: Path) -> list[dict[str, str]]:
 def metrics_of(run: Path) -> dict[str, Any]:
     values: dict[str, Any] = json.loads((run / "metrics.json").read_text(encoding="utf-8"))
     return values
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The current folder is one of the test's own."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def old_shapes(draw_classes: Callable[..., Path]) -> Path:
+    """Circles and squares, four of each labelled wrong, so that there is something to learn."""
+    data = draw_classes({"circles": 12, "squares": 12}, "old")
+    for i in range(4):
+        one, other = data / "circles" / f"circles-{i}.png", data / "squares" / f"squares-{i}.png"
+        content = one.read_bytes()
+        one.write_bytes(other.read_bytes())
+        other.write_bytes(content)
+    return data
+
+
+def add_to(folder: Path, counts: dict[str, int], seed: int = 7) -> Path:
+    """Draws new images into the class folders of a folder."""
+    rng = np.random.default_rng(seed)
+    for label, count in counts.items():
+        (folder / label).mkdir(parents=True, exist_ok=True)
+        for i in range(count):
+            draw_shape(label, rng).save(folder / label / f"new-{i}.png")
+    return folder
+
+
+def extend(data: Path | str, run: Path | str = "run", output: str = "more", **given: Any) -> Trained:
+    return headstart.train(
+        data, TrainSettings.of(**{"workers": 2, "device": "cpu"} | given), extend=run, output=output, pictures=False
+    )
+
+
+def manifest_of(run: Path | str) -> Manifest:
+    return read_bundle(Path(run)).manifest
+
+
+def contents(folder: Path) -> dict[str, tuple[str, int]]:
+    """Each file's digest and the time of its last change."""
+    files = (path for path in sorted(folder.rglob("*")) if path.is_file())
+    return {str(path): (sha256_of_file(path), path.stat().st_mtime_ns) for path in files}

@@ -1,5 +1,6 @@
 """`train --task ordinal` from drawn grades to predictions, evaluations, exports and the estimator."""
 
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -128,6 +129,23 @@ def test_the_estimator_keeps_the_order(plates: Path, tiny_weights: Path, tmp_pat
     again = ImageClassifier.load(fitted.save(tmp_path / "saved"))
     assert again.classes_.tolist() == ["-5", "5", "15", "25"]
     assert again.predict(paths).tolist() == [str(value) for value in fitted.predict(paths)]
+
+
+def test_a_run_is_extended_as_what_it_is(trained: Trained, plates: Path, settings: Make, tmp_path: Path) -> None:
+    """`--extend` keeps the task and the order, and compares the answers that both runs gave, which are medians."""
+    grown = Path(shutil.copytree(plates, tmp_path / "plates"))
+    draw_grades(tmp_path / "more", 3, seed=2)
+    for picture in sorted((tmp_path / "more").rglob("*.png")):
+        picture.rename(grown / picture.parent.name / f"more-{picture.name}")
+    small = {"workers": 2, "device": "cpu"}
+    found = headstart.train(grown, TrainSettings.of(**small), output=tmp_path / "run", extend=trained.run)
+    assert (tuple(found.metrics["classes"]), found.evaluation.grades is None) == (GRADES, False)
+    before = {row["path"].split("plates/")[-1]: row["predicted"] for row in rows_of(trained.run / "predictions.csv")}
+    after = {row["path"].split("plates/")[-1]: row["predicted"] for row in rows_of(found.run / "predictions.csv")}
+    flips = {row["path"].split("plates/")[-1] for row in rows_of(found.run / "flips.csv")}
+    assert flips == {path for path in before if before[path] != after[path]}
+    with pytest.raises(SettingsError, match="has --task ordinal"):
+        headstart.train(grown, TrainSettings.of(task="single-label", **small), output=tmp_path / "other", extend=trained.run)
 
 
 def test_what_cannot_be_in_an_order(plates: Path, settings: Make, tmp_path: Path) -> None:

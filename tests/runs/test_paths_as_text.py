@@ -109,7 +109,7 @@ def parts_of(hint: Any) -> Iterator[Any]:
 def test_every_path_may_be_text() -> None:
     """No public function takes a Path alone: its annotation says that a text and any other path will do."""
     found = {name: paths_of(function) for name, function in interface() if not name.startswith(("Trained", "HeadstartError"))}
-    assert found["train"].keys() == {"data", "output", "resume"}
+    assert found["train"].keys() == {"data", "output", "resume", "extend"}
     for name, paths in found.items():
         for parameter, hint in paths.items():
             assert {str, os.PathLike[str]} <= set(parts_of(hint)), f"{name}({parameter})"

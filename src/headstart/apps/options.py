@@ -70,12 +70,18 @@ Seed = Annotated[int, setting("seed")]
 Balance = Annotated[bool, setting("balance", "--balance")]
 
 
-def settings_of(options: dict[str, Any]) -> TrainSettings:
-    """The settings among a command's arguments, taken by name from its `locals()`. Raises SettingsError."""
+def settings_of(options: dict[str, Any], context: typer.Context | None = None) -> TrainSettings:
+    """The settings among a command's arguments, taken by name from its `locals()`. Raises SettingsError.
+
+    Only those count as given (`model_fields_set`) that differ from their defaults or, by the command's `context`, were typed.
+    """
     values = {name: value for name, value in options.items() if name in TrainSettings.model_fields}
     if "engine" in values:
         values |= _by_kind(values["engine"] or [])
-    return TrainSettings.of(**values)
+    source_of = context.get_parameter_source if context else lambda name: None
+    typed = {name for name in values if (source := source_of(name)) is not None and source.name == "COMMANDLINE"}
+    given = {name: value for name, value in values.items() if name in typed or value != getattr(DEFAULT, name)}
+    return TrainSettings.of(**given)
 
 
 def _by_kind(engines: Sequence[str]) -> dict[str, str | None]:

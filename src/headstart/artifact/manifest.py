@@ -112,6 +112,14 @@ class DataEntry(Schema):
     labels: LabelsUsed | None = None  # of the project of --labels; None if the labels are those of the data
 
 
+class ExtendsEntry(Schema):
+    """The finished run whose images and classes this one was trained on too."""
+
+    manifest_sha256: Sha256  # of its manifest, whose own entry says what that one extends
+    weights_sha256: Sha256  # of its weights.safetensors
+    images: Count  # of it that are among these
+
+
 def _kind_of_plan(plan: Any) -> str:
     """Which plan it is, so that what is wrong with it is said of that one."""
     return "finetune" if isinstance(plan, CarriedOutPlan) or (isinstance(plan, dict) and "steps" in plan) else "probe"
@@ -141,6 +149,9 @@ class Manifest(Schema):
     seed: Count
     data: DataEntry = DataEntry()  # the earliest models do not have it
     images: dict[SplitName, tuple[Sha256, ...]]  # SHA-256 of each image file's bytes
+    # The class of each of these, as its place in `classes`; empty in models of earlier versions.
+    image_classes: dict[SplitName, tuple[Count, ...]] = Field(default_factory=dict)
+    extends: ExtendsEntry | None = None  # the run that was added to
     selected_on_val: bool  # whether the val images chose the epoch
     evaluation: Evaluation | None  # None if no images were held out
     notes: tuple[str, ...] = ()  # possible problems that the run found, and other remarks; without paths
@@ -165,6 +176,9 @@ class Manifest(Schema):
             raise ValueError("data.counts does not have one number per class")
         if self.evaluation is not None and tuple(c.name for c in self.evaluation.per_class) != self.classes:
             raise ValueError("evaluation has other classes")
+        for name, classes in self.image_classes.items():
+            if len(classes) != len(self.images.get(name, ())) or max(classes, default=0) >= len(self.classes):
+                raise ValueError("image_classes does not have a class for each image")
         return self
 
     @field_serializer("evaluation")

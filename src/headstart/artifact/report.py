@@ -23,6 +23,15 @@ class ReportFigure:
 
 
 @dataclass(frozen=True, slots=True)
+class ReportChanges:
+    """What adding to a finished run changed."""
+
+    sentence: str
+    flips: tuple[Any, ...]  # images whose answer changed: path, label, before, after, became
+    n_flips: int  # of all, of which these are the first
+
+
+@dataclass(frozen=True, slots=True)
 class ReportFacts:
     """All that the report contains."""
 
@@ -39,6 +48,7 @@ class ReportFacts:
     figures: tuple[ReportFigure, ...]
     skipped: tuple[Skipped, ...]
     tables: tuple[tuple[str, tuple[tuple[str, Any], ...]], ...]  # (title, rows of key and value)
+    changes: ReportChanges | None = None  # None for a run that extends none
 
 
 def write_report(file: Path, facts: ReportFacts) -> None:
@@ -67,5 +77,6 @@ def write_report(file: Path, facts: ReportFacts) -> None:
         ],
         skipped=facts.skipped,
         tables=facts.tables,
+        changes=facts.changes,
     )
     write_text(file, page)

@@ -59,12 +59,24 @@ def class_roots(model: Path) -> set[Path]:
     return found
 
 
-def _rows(run: Path) -> list[tuple[str, str]]:
-    """Path and label of each image in a run's predictions.csv; none without one."""
+def predicted_rows(run: Path) -> list[dict[str, str]]:
+    """The rows of a run's predictions.csv by its columns; none without one."""
     if not (run / PREDICTIONS).is_file():
         return []
     with (run / PREDICTIONS).open(encoding="utf-8", newline="") as lines:
-        return [(row.get("path") or "", row.get("label") or "") for row in csv.DictReader(lines)]
+        return list(csv.DictReader(lines))
+
+
+def _rows(run: Path) -> list[tuple[str, str]]:
+    """Path and label of each image in a run's predictions.csv; none without one."""
+    return [(row.get("path") or "", row.get("label") or "") for row in predicted_rows(run)]
+
+
+def archives_of(run: Path) -> set[Path]:
+    """The archives that a run's images were in, if these are still there."""
+    starts = (Path(), *_working_folder(run))
+    named = {path.partition("!")[0] for path, _ in _rows(run) if "!" in path}
+    return {start / name for name in named for start in starts if is_archive(start / name)}
 
 
 def _working_folder(run: Path) -> tuple[Path, ...]:

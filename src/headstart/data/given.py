@@ -1,6 +1,6 @@
 """The sources that the user gave: DATA, --val and --test, without the images that --exclude names."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -20,6 +20,8 @@ from headstart.settings import TrainSettings
 if TYPE_CHECKING:
     from headstart.data.listing import Ahead
 
+More = Callable[[Sequence[Sources], ExitStack], list[Sources]]  # what they have is open until the stack closes
+
 
 @contextmanager
 def open_given(
@@ -30,11 +32,12 @@ def open_given(
     *,
     labels_are_optional: bool = False,
     ahead: "Ahead | None" = None,
+    more: More | None = None,
 ) -> Iterator[list[Sources]]:
     """DATA first, then the val and test images of the settings; open while the block runs.
 
     The labels are those of the project of the settings, if there is one, and as they were at `labels_as_of`, if that is given.
-    Of very many images at an address, `ahead` works on those of DATA while they are listed.
+    Of very many images at an address, `ahead` works on those of DATA while they are listed. `more` gives others to add.
     Raises DataError if a split is given twice.
     """
     with ExitStack() as stack:
@@ -48,8 +51,12 @@ def open_given(
                 raise DataError(f"{data} has a {split} split, and --{split} gives another", hint=f"leave out --{split}")
             extra = stack.enter_context(open_data(given, reading, offline=settings.offline, progress=progress))
             sources.append(with_split(extra, split))
-        if len(sources) > 1:
-            sources[0] = replace(main, candidates=tuple(replace(c, split=c.split or "train") for c in main.candidates))
+        has_given = len(sources) > 1
+        sources += more(sources, stack) if more else []
+        if has_given:
+            sources = [
+                replace(s, candidates=tuple(replace(c, split=c.split or "train") for c in s.candidates)) for s in sources
+            ]
         check_columns(reading, sources)
         if settings.labels:
             sources = relabelled(sources, settings.labels, labels_as_of)

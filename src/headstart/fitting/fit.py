@@ -69,6 +69,10 @@ def _fit(scanned: Scanned, progress: Progress, checkpoints: Path | None, needs_a
         return fit_probe_run(scanned, split, needs_answers=needs_answers, progress=progress)
     from headstart.fitting.finetune_fit import fit_finetuned  # this imports torch
 
+    if scanned.extended is not None and scanned.extended.earlier.tuned is not None:
+        from headstart.fitting.tuned_start import from_tuned
+
+        scanned = from_tuned(scanned, scanned.extended.earlier.tuned, progress)
     return fit_finetuned(scanned, split_for(scanned), checkpoints, progress, deadline)
 
 

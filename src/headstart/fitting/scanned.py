@@ -12,6 +12,7 @@ from headstart.data.dataset import Dataset, LabelledImage, training_dataset
 from headstart.data.facts import ImageFacts, notes_on
 from headstart.data.sources import Skipped, Sources
 from headstart.data.splits import groups_of
+from headstart.fitting.earlier import Extended
 from headstart.fitting.feature_table import FeatureTable
 from headstart.fitting.view_choice import ViewChoice, choose_views, own_views
 from headstart.jobs.parts import Parts
@@ -43,6 +44,7 @@ class Scanned:
     views: ViewChoice  # what the network sees of each image
     compared_on: np.ndarray  # (n_images,) bool: the images that views were compared on
     seconds: dict[str, float]  # stage -> seconds
+    extended: Extended | None = None  # the finished run that they are added to
 
     def table(self) -> FeatureTable:
         """The features with labels and groups, as folds and fits need them."""

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from headstart.addresses.address import address_in, joined, shown, shown_place
 from headstart.addresses.targets import target_folder
+from headstart.data.catalog import NAMES
 from headstart.errors import SettingsError
 from headstart.storage import AnyPath
 
@@ -72,6 +73,13 @@ def _check_address(address: str, kind: FolderKind, *, overwrite: bool) -> None:
         raise SettingsError(f"{shown(address)} exists and is not {kind.name}", hint="choose another --output")
     if not overwrite:
         raise SettingsError(f"{shown(address)} already exists", hint="choose another --output, or pass --overwrite")
+
+
+def place_of(data: AnyPath) -> str:
+    """Where DATA is, for a file: an absolute path, an address without secrets, or a name of the catalog."""
+    given = os.fspath(data)
+    is_name = given in NAMES and not Path(given).exists()
+    return given if is_name else shown(address) if (address := address_in(given)) else Path(given).resolve().as_posix()
 
 
 def check_output(place: Path, *, overwrite: bool, kind: FolderKind = RUN, named_as: str = "") -> None:

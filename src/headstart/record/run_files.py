@@ -7,16 +7,26 @@ from pathlib import Path
 from headstart.artifact.bundle import FAMILIARITY, WEIGHTS
 from headstart.artifact.card import write_card
 from headstart.artifact.csv_files import write_history, write_predictions, write_skipped
-from headstart.artifact.manifest import BackboneEntry, DataEntry, DecisionsEntry, FamiliarityEntry, new_manifest, save_manifest
+from headstart.artifact.manifest import (
+    BackboneEntry,
+    DataEntry,
+    DecisionsEntry,
+    ExtendsEntry,
+    FamiliarityEntry,
+    new_manifest,
+    save_manifest,
+)
 from headstart.artifact.report import ReportFigure
 from headstart.evaluation.metrics import Evaluation
+from headstart.fitting.earlier import DataPlace
 from headstart.fitting.fitted import Fitted
 from headstart.machine import peak_rss_mb, seconds_since_start
 from headstart.model.familiarity import FALSE_ALARMS
 from headstart.progress import Progress
 from headstart.record.account import Account, account_of
 from headstart.record.decisions import Decisions
-from headstart.record.places import METRICS
+from headstart.record.extension import FLIPS, ExtensionReport, extension_of
+from headstart.record.places import METRICS, place_of
 from headstart.record.run_folder import RunFolder
 from headstart.record.run_metrics import BackboneName, RunMetrics
 from headstart.record.run_report import report_run
@@ -37,16 +47,27 @@ def write_run(folder: RunFolder, fitted: Fitted, progress: Progress, *, pictures
     write_predictions(root / "predictions.csv", paths, labels, answers.probabilities, dataset.classes, fitted.scanned.task)
     write_history(root / "history.csv", fitted.history)
     write_skipped(root / "skipped.csv", dataset.skipped)
+    extension = extension_of(fitted)
+    if extension:
+        extension.write(root / FLIPS)
     progress("writing the run", 1, 3)
-    report_run(root, fitted, account, _drawn(root / "figures", fitted, account) if pictures else ())
+    report_run(root, fitted, account, _drawn(root / "figures", fitted, account) if pictures else (), extension)
     progress("writing the run", 2, 3)
     stages = fitted.scanned.seconds | {"fit": fitted.seconds, "report": time.perf_counter() - began}
-    metrics = _metrics(folder, fitted, account, stages)
+    metrics = _metrics(folder, fitted, account, stages, extension.report if extension else None)
     write_json(root / METRICS, metrics.as_json())
     folder.finish(interrupted=fitted.interrupted)
     progress("writing the run", 3, 3)
     work = fitted.scanned.work
-    return Trained(Path(folder.named), account.reported, metrics.as_json(), metrics.notes, fitted.interrupted, work)
+    return Trained(
+        Path(folder.named),
+        account.reported,
+        metrics.as_json(),
+        metrics.notes,
+        fitted.interrupted,
+        work,
+        metrics.extended.sentence() if metrics.extended else "",
+    )
 
 
 def _drawn(folder: Path, fitted: Fitted, account: Account) -> Sequence[ReportFigure]:
@@ -55,7 +76,9 @@ def _drawn(folder: Path, fitted: Fitted, account: Account) -> Sequence[ReportFig
     return tuple(draw_figures(folder, fitted, account))
 
 
-def _metrics(folder: RunFolder, fitted: Fitted, account: Account, stages: dict[str, float]) -> RunMetrics:
+def _metrics(
+    folder: RunFolder, fitted: Fitted, account: Account, stages: dict[str, float], extended: ExtensionReport | None
+) -> RunMetrics:
     settings, dataset, answers = fitted.settings, fitted.dataset, fitted.answers[0]
     assert settings.strategy != "auto"  # it has been resolved
     return RunMetrics(
@@ -78,6 +101,8 @@ def _metrics(folder: RunFolder, fitted: Fitted, account: Account, stages: dict[s
         best_epoch=fitted.best_epoch,
         refit=fitted.refit,
         working_folder=Path.cwd().as_posix(),
+        data=_places(folder, fitted),
+        extended=extended,
         notes=(*account.doubts, *account.remarks),
         seconds={"total": round(seconds_since_start(), 3)} | {stage: round(value, 3) for stage, value in stages.items()},
         peak_rss_mb=round(peak_rss_mb(), 1),
@@ -87,9 +112,27 @@ def _metrics(folder: RunFolder, fitted: Fitted, account: Account, stages: dict[s
     )
 
 
+def _places(folder: RunFolder, fitted: Fitted) -> tuple[DataPlace, ...]:
+    """Where the images were: DATA, and what had the images of a run that is extended."""
+    settings, extended = folder.state.settings, fitted.scanned.extended
+    own = DataPlace(place=place_of(folder.state.data), path_column=settings.path_column, label_column=settings.label_column)
+    before = extended.earlier.places if extended else ()
+    return (own, *(place for place in before if place.place != own.place))
+
+
 def _data_entry(fitted: Fitted) -> DataEntry:
     dataset = fitted.dataset
     return DataEntry(name=dataset.name, counts=fitted.class_counts(), skipped=len(dataset.skipped), labels=dataset.labels_used)
+
+
+def _extends(fitted: Fitted) -> ExtendsEntry | None:
+    extended = fitted.scanned.extended
+    if extended is None:
+        return None
+    earlier = extended.earlier
+    return ExtendsEntry(
+        manifest_sha256=earlier.manifest_sha256, weights_sha256=earlier.weights_sha256, images=extended.growth.kept
+    )
 
 
 def write_model(
@@ -98,6 +141,7 @@ def write_model(
     """Writes the bundle and its model card."""
     folder.mkdir(parents=True, exist_ok=True)
     model, settings, dataset = fitted.model, fitted.settings, fitted.dataset
+    splits = {name: rows for name, rows in fitted.split.as_dict().items() if rows.size}
     model.save(folder / WEIGHTS)
     fitted.familiarity.save(folder / FAMILIARITY)
     weights = fitted.scanned.backbone.weights
@@ -122,9 +166,9 @@ def write_model(
         plan=fitted.plan,
         seed=settings.seed,
         data=_data_entry(fitted),
-        images={
-            name: tuple(dataset.images[i].sha256 for i in rows) for name, rows in fitted.split.as_dict().items() if rows.size
-        },
+        images={name: tuple(dataset.images[i].sha256 for i in rows) for name, rows in splits.items()},
+        image_classes={name: tuple(dataset.labels[rows].tolist()) for name, rows in splits.items()},
+        extends=_extends(fitted),
         selected_on_val=settings.takes_steps,
         evaluation=reported,
         notes=limits,

@@ -26,7 +26,7 @@ from headstart.fitting.scanned import Scanned
 from headstart.fitting.view_choice import ViewChoice
 from headstart.model.checkpoint_state import STATE as CHECKPOINT_STATE
 from headstart.record.places import METRICS, STATE, check_output, is_empty, named, partial_of
-from headstart.schema import Schema, Sha256, parse_json
+from headstart.schema import Name, Schema, Sha256, parse_json
 from headstart.settings import RecordedSettings, TrainSettings, upgraded_settings
 from headstart.storage import atomic_folder, replace_folder, sha256_of_bytes, write_json, write_text
 
@@ -34,6 +34,13 @@ DEFAULT_PARENT = Path("runs")
 CHECKPOINTS = "checkpoints"
 # Settings that change no result: a resumed run has those of the command that resumes it.
 UNRECORDED = tuple(name for name, field in TrainSettings.model_fields.items() if field.exclude)
+
+
+class Extends(Schema):
+    """The finished run that a run adds to."""
+
+    run: Name  # as the user gave it
+    manifest_sha256: Sha256
 
 
 class RunState(Schema):
@@ -46,6 +53,7 @@ class RunState(Schema):
     choice: Choice | None = None  # what --strategy auto chose
     views: ViewChoice | None = None  # None before they are known, and in runs of earlier versions
     labels_used: LabelsUsed | None = None  # of the project of --labels; a resumed run goes on with these
+    extends: Extends | None = None  # the finished run that it adds to
     numbered_as: str = ""  # the data's part of a generated name; "" if the user named the place
     overwrite: bool = False  # whether an earlier run in its place may be replaced
 
@@ -138,14 +146,22 @@ class RunFolder:
         write_json(self.partial / STATE, self.state.as_json())
 
 
-def new_run(data: str, settings: TrainSettings, name: str, output: Path | None, *, overwrite: bool) -> RunFolder:
+def new_run(
+    data: str,
+    settings: TrainSettings,
+    name: str,
+    output: Path | None,
+    *,
+    overwrite: bool,
+    extends: Extends | None = None,
+) -> RunFolder:
     """The folder of a new run: `output`, or the next free `runs/<name>-<strategy>-<n>`. Raises SettingsError."""
     recorded = RecordedSettings(**dict(settings))
     if output is None:
         safe = re.sub(r"[^\w.-]+", "_", name).strip("._") or "data"
         folder = RunFolder(
             _take_next_free(safe, settings.strategy),
-            RunState(stage="new", data=data, settings=recorded, numbered_as=safe),
+            RunState(stage="new", data=data, settings=recorded, numbered_as=safe, extends=extends),
         )
     else:
         check_output(output, overwrite=overwrite)
@@ -157,7 +173,8 @@ def new_run(data: str, settings: TrainSettings, name: str, output: Path | None, 
             raise SettingsError(
                 f"another run is being built at {partial_of(output)}", hint="choose another --output"
             ) from error
-        folder = RunFolder(named(output), RunState(stage="new", data=data, settings=recorded, overwrite=overwrite))
+        state = RunState(stage="new", data=data, settings=recorded, overwrite=overwrite, extends=extends)
+        folder = RunFolder(named(output), state)
     folder._become("new")
     return folder
 

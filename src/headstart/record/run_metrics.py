@@ -10,8 +10,10 @@ from headstart.evaluation.metrics import Evaluation
 from headstart.evaluation.reviewed import Reviewed
 from headstart.evaluation.thresholds import PromiseCheck
 from headstart.fitting.choice import Choice
+from headstart.fitting.earlier import DataPlace
 from headstart.fitting.view_choice import ViewChoice
 from headstart.record.decisions import DecisionsReport
+from headstart.record.extension import ExtensionReport
 from headstart.schema import Count, Name, NotNegative, Schema, Sha256, Share
 from headstart.settings import Recipe, Strategy
 
@@ -57,6 +59,8 @@ class RunMetrics(MetricsFrame):
     best_epoch: Count
     refit: bool
     working_folder: str  # the folder that relative paths in predictions.csv start from
+    data: tuple[DataPlace, ...] = ()  # where the images were; none in runs of earlier versions
+    extended: ExtensionReport | None = None  # what adding to a finished run changed
 
 
 class KeptPromises(PromiseCheck):

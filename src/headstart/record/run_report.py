@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from headstart.artifact.manifest import installed_versions
-from headstart.artifact.report import ReportFacts, ReportFigure, write_report
+from headstart.artifact.report import ReportChanges, ReportFacts, ReportFigure, write_report
 from headstart.artifact.story import StoryFacts, tell
 from headstart.data.dataset import Dataset
 from headstart.data.shown_paths import folder_of
@@ -15,10 +15,15 @@ from headstart.fitting.answers import SplitAnswers
 from headstart.fitting.fitted import Fitted
 from headstart.fitting.view_choice import ViewChoice
 from headstart.record.account import Account
+from headstart.record.extension import Extension
 from headstart.tasks.task import LearningTask
 
+SHOWN_FLIPS = 50
 
-def report_run(root: Path, fitted: Fitted, account: Account, figures: Sequence[ReportFigure]) -> None:
+
+def report_run(
+    root: Path, fitted: Fitted, account: Account, figures: Sequence[ReportFigure], extension: Extension | None = None
+) -> None:
     """Writes report.html in the run folder."""
     dataset, answers = fitted.dataset, fitted.answers[0]
     folder = folder_of(dataset)
@@ -57,6 +62,7 @@ def report_run(root: Path, fitted: Fitted, account: Account, figures: Sequence[R
             story=story,
             notes=account.remarks,
             figures=tuple(figures),
+            changes=_changes(extension, folder) if extension else None,
             skipped=tuple(replace(entry, path=entry.path.removeprefix(folder)) for entry in dataset.skipped),
             tables=(
                 ("Training plan with all values resolved", tuple(shown.items())),
@@ -68,6 +74,12 @@ def report_run(root: Path, fitted: Fitted, account: Account, figures: Sequence[R
             ),
         ),
     )
+
+
+def _changes(extension: Extension, folder: str) -> ReportChanges:
+    """What adding to a finished run changed; the paths without the `folder` of all."""
+    shown = tuple(replace(flip, path=flip.path.removeprefix(folder)) for flip in extension.flips[:SHOWN_FLIPS])
+    return ReportChanges(f"This run {extension.report.sentence()}.", shown, len(extension.flips))
 
 
 def _compared(views: ViewChoice) -> tuple[tuple[str, str], ...]:

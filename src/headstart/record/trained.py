@@ -19,6 +19,7 @@ class Trained:
     notes: tuple[str, ...]  # what the owner should know
     interrupted: bool
     work: Work  # how much the pass over the files had to compute
+    extension: str = ""  # what adding to a finished run changed, in a sentence; "" for a run that extends none
 
     @property
     def model(self) -> Path:

@@ -2,25 +2,30 @@
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from headstart.addresses.address import address_in, shown
 from headstart.data.class_counts import classes_found
+from headstart.data.dataset import training_dataset
 from headstart.data.given import open_given
+from headstart.data.sources import Sources
 from headstart.deadline import Deadline
 from headstart.errors import SettingsError, explains_missing_packages
 from headstart.fitting.fit import fit
-from headstart.fitting.scanned import scan_given
+from headstart.fitting.grown_data import grown, without_splits
+from headstart.fitting.scanned import Scanned, scan_given
 from headstart.fitting.strategy import choose
+from headstart.fitting.view_choice import ViewChoice
 from headstart.jobs.parts import parts_at
 from headstart.machine import n_processes, process_rank
 from headstart.progress import Progress, Tell, silent, untold
 from headstart.record.places import RUN, check_output, check_outside, results_folder
 from headstart.record.run_folder import DEFAULT_PARENT, RunFolder, new_run
 from headstart.record.trained import Trained
+from headstart.runs.extending import Extending, check_apart, extending, extending_again, missing_images
 from headstart.runs.resuming import check_not_torchrun, check_processes_of, resumed
 from headstart.settings import TrainSettings
 from headstart.storage import AnyPath
@@ -35,12 +40,15 @@ def train(
     output: AnyPath | None = None,
     overwrite: bool = False,
     resume: AnyPath | None = None,
+    extend: AnyPath | None = None,
     pictures: bool = True,
     progress: Progress = silent,
     tell: Tell = untold,
 ) -> Trained:
     """Trains on DATA and writes a run folder, or resumes the unfinished run `resume` with its own DATA and settings.
 
+    With `extend`, the images and classes of DATA are added to those of that finished run, which stays as it is: settings that
+    are not given are its own, its images stay in their splits, and the new run says what changed.
     Without `pictures` the report has no figures, which saves most of a second. Before anything is computed, `tell` gets a
     sentence on the classes that were found. `time_budget` counts from this call; a resumed run has it anew.
     Under torchrun each process computes its share of every batch, and only the first keeps its run folder; a run is resumed
@@ -50,28 +58,34 @@ def train(
     began, settings = time.perf_counter(), settings or TrainSettings()
     data = None if data is None else os.fspath(data)
     with ExitStack() as stack:
-        folder, place, address = None, None, address_in(str(output or resume or ""))
+        folder, place, address, extended = None, None, address_in(str(output or resume or "")), None
         if resume is not None:
-            if output is not None:
-                raise SettingsError("--output and --resume cannot be combined", hint="a resumed run stays where it is")
+            _check_resumed(output, extend)
             folder = stack.enter_context(_abandoned_on_error(resumed(os.fspath(resume), data, settings, stack)))
             check_processes_of(folder)
             data, settings = folder.state.data, folder.state.settings
+            extended = extending_again(folder.state.extends, settings) if folder.state.extends else None
         elif data is None:
             raise SettingsError("there is no DATA to train on", hint="headstart train FOLDER")
         else:
+            if extend is not None:
+                check_apart(None if output is None else os.fspath(output), os.fspath(extend))
+                extended = extending(os.fspath(extend), data, settings, progress)
+                settings = extended.settings
             _check_new(settings)
             place = stack.enter_context(_new_place(output, overwrite=overwrite))
             check_outside(output or DEFAULT_PARENT, data, settings.val, settings.test)
-        sources = stack.enter_context(open_given(data, settings, progress, folder.state.labels_used if folder else None))
+        more = missing_images(extended.earlier, data, settings, progress) if extended else None
+        labels_used = folder.state.labels_used if folder else None
+        sources = stack.enter_context(open_given(data, settings, progress, labels_used, more=more))
         tell(classes_found(sources))
         if folder is None:
-            folder = new_run(data, settings, sources[0].name, place, overwrite=overwrite)
+            extends = extended.recorded if extended else None
+            folder = new_run(data, settings, sources[0].name, place, overwrite=overwrite, extends=extends)
             stack.enter_context(_abandoned_on_error(folder))
         folder.address = shown(address) if address else None
         with beside(_import_drawing if pictures else _import_writing, *([_import_torch] if settings.takes_steps else [])):
-            parts = parts_at(f"{address}.parts") if address else None
-            scanned = scan_given(sources, settings, progress, known_views=folder.state.views, parts=parts)
+            scanned = _scanned(sources, settings, folder.state.views, address, extended, progress)
         folder.start(scanned)
         deadline = Deadline(settings.seconds_allowed, began)
         choice = folder.choice or choose(scanned, deadline, progress)
@@ -80,6 +94,29 @@ def train(
         from headstart.record.run_files import write_run
 
         return write_run(folder, fitted, progress, pictures=pictures)
+
+
+def _check_resumed(output: AnyPath | None, extend: AnyPath | None) -> None:
+    """Raises SettingsError for what a resumed run cannot be given."""
+    if output is not None:
+        raise SettingsError("--output and --resume cannot be combined", hint="a resumed run stays where it is")
+    if extend is not None:
+        raise SettingsError("--extend and --resume cannot be combined", hint="a resumed run extends what it began with")
+
+
+def _scanned(
+    sources: Sequence[Sources],
+    settings: TrainSettings,
+    views: ViewChoice | None,
+    address: str | None,
+    extended: Extending | None,
+    progress: Progress,
+) -> Scanned:
+    """The images of the run after the pass over their files; those of a run that is extended are in the splits of that."""
+    parts = parts_at(f"{address}.parts") if address else None
+    make_dataset = without_splits if extended else training_dataset
+    scanned = scan_given(sources, settings, progress, make_dataset=make_dataset, known_views=views, parts=parts)
+    return grown(scanned, sources, extended.earlier) if extended else scanned
 
 
 def _check_new(settings: TrainSettings) -> None:

@@ -46,6 +46,7 @@ if TYPE_CHECKING:
 
 @command
 def train(
+    context: typer.Context,
     data: Annotated[
         str | None,
         typer.Argument(
@@ -92,6 +93,12 @@ def train(
     output: Annotated[Path | None, typer.Option(help="The run folder; default: runs/<data>-<strategy>-<n>.")] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier run at --output.")] = False,
     resume: Annotated[Path | None, typer.Option(metavar="RUN", help="Resume an interrupted run.")] = None,
+    extend: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="RUN", help="Add the images and classes of DATA to those of a finished run, and say what that changes."
+        ),
+    ] = None,
     json: Annotated[
         bool, typer.Option("--json", help="Print one JSON object, as in metrics.json, and draw no pictures.")
     ] = False,
@@ -111,8 +118,10 @@ def train(
       headstart train photos --strategy finetune --epochs 8
 
       headstart train labels.csv --test held_out --json
+
+      headstart train more_photos --extend runs/photos-probe-1
     """
-    settings = settings_of(locals())
+    settings = settings_of(locals(), context)
     if data is None and resume is None:
         raise typer.BadParameter("give the images to train on: headstart train FOLDER", param_hint="DATA")
     from headstart.runs.training import train as train_run  # after the settings are checked, as it loads torch
@@ -125,6 +134,7 @@ def train(
             output=output,
             overwrite=overwrite,
             resume=resume,
+            extend=extend,
             pictures=report or not json,
             progress=progress,
             tell=untold if quiet else note,
@@ -146,6 +156,8 @@ def _tell(trained: "Trained", *, as_json: bool, quiet: bool) -> None:
         print_json(trained.metrics)
     elif not quiet:
         say(trained.summary)
+        if trained.extension:
+            say(f"  {trained.extension}")
         if trained.metrics["cross_validation"]:
             say(f"  {trained.metrics['cross_validation']['sentence']}")
         if trained.evaluation.is_uneven:
