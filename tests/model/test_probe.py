@@ -243,6 +243,17 @@ def test_a_given_scale_is_fitted_as_a_chosen_one() -> None:
     assert not np.allclose(without.head.weight, chosen.uncalibrated.weight, atol=1e-2)
 
 
+def test_a_known_scale_is_not_chosen_again() -> None:
+    """It gives the probe that choosing it gives; another one is taken as it is known."""
+    vectors, labels = with_stages(telling=True)
+    arguments = vectors, labels, alone(labels), 2
+    chosen = fit_probe(*arguments, n_stage_features=20)
+    known = fit_probe(*arguments, n_stage_features=20, known_scale=chosen.stage_scale)
+    assert (known.stage_scale, known.strength) == (chosen.stage_scale, chosen.strength)
+    assert (known.head.weight == chosen.head.weight).all()
+    assert fit_probe(*arguments, n_stage_features=20, known_scale=STAGE_SCALES[0]).stage_scale == STAGE_SCALES[0]
+
+
 def test_stages_in_cross_validation() -> None:
     """Each probe of a cross-validation chooses the scale by itself: what it says is what a probe of its images says."""
     vectors, labels = with_stages(telling=True)

@@ -43,6 +43,7 @@ class Earlier:
     split: Literal["val", "test", "cv"]  # that its answers are for
     answers: tuple[EarlierAnswer, ...]  # for the images that it was evaluated on
     tuned: Path | None = None  # its weights, if fine-tuning can start from them
+    stage_scale: float | None = None  # that its probe had chosen for the features of stages; None if it has no probe
     notes: tuple[str, ...] = ()  # what the owner should know of how it is extended
 
 

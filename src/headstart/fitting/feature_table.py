@@ -31,8 +31,17 @@ class FeatureTable:
         n_last = self.vectors.shape[1] - self.n_stage_features
         return replace(self, vectors=first_columns(self.vectors, n_last), n_stage_features=0)
 
-    def fit(self, rows: np.ndarray, seed: int, progress: Progress = silent, like: Probe | None = None) -> Probe:
-        """The probe fitted on some rows, at the strength and scale of another or at those chosen by cross-validation."""
+    def fit(
+        self,
+        rows: np.ndarray,
+        seed: int,
+        progress: Progress = silent,
+        like: Probe | None = None,
+        known_scale: float | None = None,
+    ) -> Probe:
+        """The probe fitted on some rows, at the strength and scale of another or at those chosen by cross-validation; a
+        `known_scale` is not chosen.
+        """
         return fit_probe(
             self.vectors,
             self.labels[rows],
@@ -43,6 +52,7 @@ class FeatureTable:
             balance=self.balance,
             strength=like.strength if like else None,
             stage_scale=like.stage_scale if like else 1.0,
+            known_scale=known_scale,
             seed=seed,
             progress=progress,
         )

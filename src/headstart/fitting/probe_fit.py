@@ -28,7 +28,8 @@ def fit_probe_run(scanned: Scanned, split: Split, *, needs_answers: bool = True,
     """Fits the head on train, predicts test and val (or train by cross-validation) and puts the head on the backbone."""
     settings, table, frozen = scanned.settings, scanned.table(), scanned.backbone.frozen
     assert frozen is not None  # only the tutorial recipe has no features
-    probe = table.fit(split.train, settings.seed, progress)
+    known_scale = scanned.extended.earlier.stage_scale if scanned.extended else None
+    probe = table.fit(split.train, settings.seed, progress, known_scale=known_scale)
     val_answers = table.answer(probe, split.val, "val") if split.val.size else None
     start = epoch_zero(table, split, probe.head)
     repeated = _repeated(scanned, split.train, progress) if settings.cv else None
@@ -42,7 +43,7 @@ def fit_probe_run(scanned: Scanned, split: Split, *, needs_answers: bool = True,
         repeated = repeated or _repeated(scanned, split.train, progress)
         answers = [repeated.answers]
     curve, seen = None, some_rows(table.vectors, rows)
-    if answers:
+    if answers and not scanned.extended:  # what more images bring is then said by the comparison with the run before
         of_train = None if refit else probe.uncalibrated
         curve = measure_learning_curve(table, split.train, answers[0], probe, settings, progress, head_of_all=of_train)
     held_out = None

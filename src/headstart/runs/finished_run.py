@@ -18,6 +18,7 @@ from headstart.artifact.run_images import (
 from headstart.data.split_names import splits_of
 from headstart.errors import BundleError, SettingsError
 from headstart.fitting.earlier import DataPlace, Earlier, EarlierAnswer
+from headstart.recipes import ProbePlan
 from headstart.record.places import STATE
 from headstart.schema import parse_json
 from headstart.storage import sha256_of_bytes
@@ -72,8 +73,14 @@ class FinishedRun:
             split=manifest.evaluation.split,
             answers=tuple(answer for answer, _ in self._answers()),
             tuned=tuned,
+            stage_scale=self._stage_scale,
             notes=tuple(notes),
         )
+
+    @property
+    def _stage_scale(self) -> float | None:
+        plan, has_stages = self.manifest.plan, bool(self.manifest.backbone.stages)
+        return plan.stage_scale if isinstance(plan, ProbePlan) and has_stages else None
 
     def _answers(self) -> list[tuple[EarlierAnswer, str]]:
         """The answers of predictions.csv, with the labels that the images had; of unchanged images alone.
