@@ -86,6 +86,7 @@ ROOMS = {  # outside package -> the only modules that may import it
         "data.pil_images",
     ),
     "pillow_heif": ("data.heic",),
+    "pydicom": ("data.dicom",),
     "huggingface_hub": ("model.weights",),
     "jinja2": ("artifact.page",),
     "onnx": ("model.exported", "model.lite_graph", "model.activation_maps"),

@@ -71,6 +71,7 @@ EXTRA_OF = {
     "elpv_dataset": "demo",
     "cleanlab": "audit",
     "pillow_heif": "heic",
+    "pydicom": "dicom",
     "fastapi": "serve",
     "fastapi_swagger": "serve",
     "starlette": "serve",

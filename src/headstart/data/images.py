@@ -6,7 +6,7 @@ whose reason can be shown to the owner of the file.
 
 import io
 import warnings
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -14,6 +14,7 @@ from PIL import Image, UnidentifiedImageError, __version__, features
 
 from headstart.data.boxes import box_and_file
 from headstart.data.colour import profile_of, to_srgb
+from headstart.data.dicom import dicom_version, is_dicom, open_dicom
 from headstart.data.heic import heic_version, open_heic
 from headstart.data.image_files import BoxInFile, ImageFile
 from headstart.data.other_files import is_heic, rare_jpeg, what_else
@@ -81,9 +82,10 @@ WITH_BOXES = RecentPictures[DecodedImage]()
 
 
 def pixels_version(decoding: int = DECODING) -> str:
-    """A name for all that turns a file's bytes into pixels: this room, Pillow, its JPEG library, and what reads HEIC."""
+    """A name for all that turns a file's bytes into pixels: this room, Pillow, its JPEG library, what reads DICOM and HEIC."""
+    dicom = f"-dicom{dicom_version()}" if dicom_version() else ""
     heic = f"-heic{heic_version()}" if heic_version() else ""
-    return f"{decoding}-pillow{__version__}-jpeg{features.version_codec('jpg')}{heic}"
+    return f"{decoding}-pillow{__version__}-jpeg{features.version_codec('jpg')}{dicom}{heic}"
 
 
 def read_bytes(path: ImageFile) -> bytes:
@@ -145,6 +147,15 @@ class _Wanted:
 
 
 def _decoded(data: bytes, wanted: _Wanted) -> DecodedImage:
+    if not is_dicom(data):
+        return _decoded_image(data, wanted)
+    if any(data[:128]):  # slides of microscopes are TIFF and DICOM in one file; other files only begin as if they were
+        with suppress(Exception):
+            return _decoded_image(data, wanted)
+    return _decoded_dicom(data, wanted)
+
+
+def _decoded_image(data: bytes, wanted: _Wanted) -> DecodedImage:
     page = photograph_in(data) if wanted.decoding > 1 and is_tiff(data) else None
     if page is not None and is_for_samples(page):
         return _decoded_samples(data, page, wanted)
@@ -192,6 +203,17 @@ def _decoded_samples(data: bytes, page: Page, wanted: _Wanted) -> DecodedImage:
         mode = f"{image.mode};{max(page.bits)}"
         rgb = _upright(to_rgb(image, "TIFF", page.content(Tag.ICC_PROFILE)), page.number(Tag.ORIENTATION))
     return DecodedImage(rgb, "TIFF", mode, *rgb.size, page.n_pages)
+
+
+def _decoded_dicom(data: bytes, wanted: _Wanted) -> DecodedImage:
+    """The image of a DICOM file, as a viewer shows it when it is opened."""
+    found = open_dicom(data)
+    if found.frames > 1:
+        raise UnreadableImage(f"a DICOM file of {found.frames} frames: save the one that is meant", "type")
+    _check_pixels((found.width, found.height), wanted.max_pixels)
+    with _turn((found.width, found.height)):
+        rgb = to_rgb(Image.fromarray(found.as_shown()), "DICOM", found.profile)
+    return DecodedImage(rgb, "DICOM", found.mode, *rgb.size)
 
 
 def _opened(data: bytes, wanted: _Wanted, page: Page | None) -> Image.Image:

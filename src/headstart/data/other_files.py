@@ -84,8 +84,6 @@ def what_else(data: bytes) -> str:
         return raw_reason("Canon CR3")
     if (data[4:8] == b"ftyp" and data[8:12] in VIDEO_BRANDS) or (data[:4] == b"RIFF" and data[8:12] == b"AVI "):
         return "a video, not an image"
-    if data[128:132] == b"DICM":
-        return "a DICOM file: save its image as PNG"
     if all(byte >= 9 for byte in data[:512]):
         return "a text file, not an image"
     return f"not an image in a format that is read ({FORMATS_IN_WORDS})"

@@ -8,6 +8,7 @@ from typing import Literal
 
 from headstart.data.archives import ZipMember
 from headstart.data.boxes import Box
+from headstart.data.dicom import group_of
 from headstart.data.image_files import BoxInFile, ImageFile
 from headstart.data.images import UnreadableImage, read_bytes
 from headstart.data.remote_file import Fetched
@@ -76,10 +77,16 @@ class Sources:
 
 def digest_of(candidate: Candidate) -> str:
     """SHA-256 of a file's bytes; "" if it cannot be read, which is reported when it is opened."""
+    return identity_of(candidate)[0]
+
+
+def identity_of(candidate: Candidate) -> tuple[str, str]:
+    """The same digest, and the group that the file itself names; "" if it names none."""
     try:
-        return sha256_of_bytes(candidate.read())
+        data = candidate.read()
     except UnreadableImage:
-        return ""
+        return "", ""
+    return sha256_of_bytes(data), group_of(data)
 
 
 def with_split(sources: Sources, split: str) -> Sources:

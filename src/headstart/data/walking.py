@@ -14,6 +14,7 @@ SYSTEM_NAMES = {"__macosx", "__pycache__", "thumbs.db", "desktop.ini", "$recycle
 IMAGE_ENDINGS = {
     *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".dib", ".tif", ".tiff", ".gif", ".avif", ".mpo", ".jp2"),
     *(".ppm", ".pgm", ".pbm", ".pnm", ".heic", ".heif", ".dng"),
+    *(".dcm", ".dicom", ".ima"),
 }
 # What lies beside images and is none. What else a file is, its content says.
 DOCUMENT_ENDINGS = {

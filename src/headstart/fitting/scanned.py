@@ -10,6 +10,7 @@ from headstart.audit.comparable import comparable
 from headstart.audit.twins import Twins, find_twins
 from headstart.data.dataset import Dataset, LabelledImage, training_dataset
 from headstart.data.facts import ImageFacts, notes_on
+from headstart.data.patients import by_patient
 from headstart.data.sources import Skipped, Sources
 from headstart.data.splits import groups_of
 from headstart.fitting.earlier import Extended
@@ -91,8 +92,9 @@ def scan_given(
     candidates = [candidate for source in sources for candidate in source.candidates]
     found = scan_where_told(candidates, backbone, settings, store, progress, parts)
     skipped = (*(entry for source in sources for entry in source.skipped), *found.skipped)
-    dataset = make_dataset(sources[0].name, found.images, skipped, sources)
-    notes = (*dataset.notes, *notes_on(found.facts))
+    patients = by_patient(found.images)
+    dataset = make_dataset(sources[0].name, patients.images, skipped, sources)
+    notes = (*dataset.notes, *patients.notes, *notes_on(found.facts))
     classes = task_of(settings).in_order(dataset.classes)
     dataset = replace(dataset, classes=classes, notes=notes, labels_used=sources[0].labels_used)
     n_last = backbone.frozen.n_last if backbone.frozen else 0

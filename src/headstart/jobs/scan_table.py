@@ -12,8 +12,8 @@ from headstart.model.arrow_columns import cells, lists, numbers, texts
 from headstart.model.features import ScannedImage, row_of
 from headstart.model.pipeline import Opened
 
-TABLE_VERSION = 1  # raised with every change here: parts of another version are computed again
-PROBLEM, DIGEST, VECTORS = "problem", "image", "vectors"
+TABLE_VERSION = 2  # raised with every change here: parts of another version are computed again
+PROBLEM, DIGEST, GROUP, VECTORS = "problem", "image", "group", "vectors"
 FACTS = {field.name: type(field.default) for field in fields(ImageFacts) if field.name != PROBLEM}
 NUMBERS = {int: np.uint64, float: np.float64}
 
@@ -32,6 +32,7 @@ def table_of(rows: Sequence[ScannedImage | Skipped], n_features: int) -> pyarrow
     columns = {
         PROBLEM: texts([row.reason if isinstance(row, Skipped) else "" for row in rows]),
         DIGEST: texts(["" if image is None else image.image.sha256 for image in images]),
+        GROUP: texts(["" if image is None else image.image.group or "" for image in images]),
         VECTORS: lists(vectors),
     }
     for name, kind in FACTS.items():
@@ -42,8 +43,9 @@ def table_of(rows: Sequence[ScannedImage | Skipped], n_features: int) -> pyarrow
 
 def rows_of(table: pyarrow.Table, candidates: Sequence[Candidate], n_views: int) -> Iterator[ScannedImage | Skipped]:
     """Yields the candidates' rows, as the scan found them."""
-    problems, digests, vectors = (cells(table.column(name)) for name in (PROBLEM, DIGEST, VECTORS))
+    problems, digests, groups, vectors = (cells(table.column(name)) for name in (PROBLEM, DIGEST, GROUP, VECTORS))
     facts = zip(*(table.column(name).to_pylist() for name in FACTS), strict=True)
-    for candidate, problem, digest, of_views, values in zip(candidates, problems, digests, vectors, facts, strict=True):
+    columns = (candidates, problems, digests, groups, vectors, facts)
+    for candidate, problem, digest, group, of_views, values in zip(*columns, strict=True):
         fact = ImageFacts(problem, **dict(zip(FACTS, values, strict=True)))
-        yield row_of(candidate, Opened(problem, sha256=digest, facts=fact, vectors=of_views.reshape(n_views, -1)))
+        yield row_of(candidate, Opened(problem, sha256=digest, group=group, facts=fact, vectors=of_views.reshape(n_views, -1)))

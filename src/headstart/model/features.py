@@ -11,7 +11,7 @@ from headstart.data.dataset import LabelledImage
 from headstart.data.facts import ImageFacts
 from headstart.data.fetching import chunks_of
 from headstart.data.preprocess import Preprocess
-from headstart.data.sources import Candidate, Skipped, digest_of
+from headstart.data.sources import Candidate, Skipped, identity_of
 from headstart.model.extractor import Extractor, mean_of_views
 from headstart.model.features_on_disk import Features, FeaturesOnDisk, some_rows
 from headstart.model.pipeline import Opened, Pipeline
@@ -238,22 +238,23 @@ def _those_that_lack(lacking: tuple[int, ...], chunk: Sequence[Candidate], known
 def _known(chunk: Sequence[Candidate], shelf: "Shelf", workers: int | None, pipeline: Pipeline) -> list[_Known]:
     """The shelf's content for each candidate."""
     tasks = [chunk[start : start + HASHED_TOGETHER] for start in range(0, len(chunk), HASHED_TOGETHER)]
-    digests = [digest for task in map_in_threads(_digests, tasks, workers) for digest in task]
+    identities = [identity for task in map_in_threads(_identities, tasks, workers) for identity in task]
+    digests = [digest for digest, _ in identities]
     facts = shelf.facts(digests)
     vectors = shelf.vectors(digests)
 
-    def known(digest: str) -> _Known:
+    def known(digest: str, group: str) -> _Known:
         fact, views = facts.get(digest), tuple(of_view.get(digest) for of_view in vectors)
         if fact is None:
             return _Known(None)
         if fact.problem or pipeline.extractor is None:
-            return _Known(Opened(fact.problem, sha256=digest, facts=fact))
+            return _Known(Opened(fact.problem, sha256=digest, group=group, facts=fact))
         stored = [vector for vector in views if vector is not None]
         if len(stored) < pipeline.preprocess.n_views:
             return _Known(None, views if stored else ())
-        return _Known(Opened(sha256=digest, facts=fact, vectors=np.stack(stored)))
+        return _Known(Opened(sha256=digest, group=group, facts=fact, vectors=np.stack(stored)))
 
-    return [known(digest) for digest in digests]
+    return [known(digest, group) for digest, group in identities]
 
 
 def _keep(fresh: Sequence[Opened], shelf: "Shelf") -> None:
@@ -273,7 +274,7 @@ def row_of(candidate: Candidate, opened: Opened) -> ScannedImage | Skipped:
         file=candidate.file,
         label=candidate.label or "",
         split=candidate.split,
-        group=candidate.group,
+        group=candidate.group or opened.group or None,  # what a table says counts before what the file says
         sha256=opened.sha256,
         width=opened.facts.width,
         height=opened.facts.height,
@@ -281,6 +282,6 @@ def row_of(candidate: Candidate, opened: Opened) -> ScannedImage | Skipped:
     return ScannedImage(image, opened.facts, np.empty((1, 0), np.float32) if opened.vectors is None else opened.vectors)
 
 
-def _digests(candidates: Sequence[Candidate]) -> list[str]:
-    """SHA-256 of each file's bytes; "" if it cannot be read, which is reported when it is opened."""
-    return [digest_of(candidate) for candidate in candidates]
+def _identities(candidates: Sequence[Candidate]) -> list[tuple[str, str]]:
+    """The digest of each file, "" if it cannot be read, which is reported when it is opened; and the group that it names."""
+    return [identity_of(candidate) for candidate in candidates]

@@ -9,6 +9,7 @@ from typing import Protocol, TypeVar
 
 import numpy as np
 
+from headstart.data.dicom import group_of
 from headstart.data.facts import ImageFacts, facts_of
 from headstart.data.images import MAX_PIXELS, DecodedImage, Fault, UnreadableImage
 from headstart.data.preprocess import Preprocess
@@ -38,6 +39,7 @@ class Opened:
     problem: str = ""  # why it cannot be read
     fault: Fault | None = None  # the kind of problem, if any
     sha256: str = ""  # of the file's bytes, if requested and readable
+    group: str = ""  # that the file itself names, if requested
     facts: ImageFacts = NO_FACTS  # only the size if no more was requested
     # (n_views, size, size, 3) uint8, or what `Pipeline.shape` makes; None once they are vectors
     pixels: np.ndarray | None = None
@@ -58,7 +60,7 @@ class Pipeline:
     preprocess: Preprocess
     extractor: Extractor | None = None  # None: only pixels are needed
     shape: Callable[[DecodedImage], np.ndarray] | None = None  # makes the pixels; None: the views used for prediction
-    identify: bool = False  # whether to compute the digest of each file
+    identify: bool = False  # whether to compute the digest of each file, and to ask it for its group
     describe: bool = False  # whether to compute all facts of each image
 
     def run(self, candidates: Iterable[R], workers: int | None = None) -> Generator[tuple[R, Opened], None, None]:
@@ -83,18 +85,19 @@ class Pipeline:
 
     def open(self, read: Callable[[], bytes], max_pixels: int = MAX_PIXELS) -> Opened:
         """The result for one file, including its vector if the network takes images one by one."""
-        began, sha256 = time.perf_counter(), ""
+        began, sha256, group = time.perf_counter(), "", ""
         try:
             data = read()
-            sha256 = sha256_of_bytes(data) if self.identify else ""
+            if self.identify:
+                sha256, group = sha256_of_bytes(data), group_of(data)
             decoded = self.preprocess.decode(data, max_pixels)
         except UnreadableImage as unreadable:
             seconds = time.perf_counter() - began
-            return Opened(unreadable.reason, unreadable.fault, sha256, decode_seconds=seconds)
+            return Opened(unreadable.reason, unreadable.fault, sha256, group, decode_seconds=seconds)
         facts = facts_of(decoded) if self.describe else ImageFacts(width=decoded.width, height=decoded.height)
         pixels = self.shape(decoded) if self.shape else self.preprocess.views(decoded.rgb)
         ended = time.perf_counter()
-        opened = Opened(sha256=sha256, facts=facts, pixels=pixels, decode_seconds=ended - began)
+        opened = Opened(sha256=sha256, group=group, facts=facts, pixels=pixels, decode_seconds=ended - began)
         if self.extractor is None or self.extractor.takes_batches:
             return opened
         vectors = self.extractor.vectors(pixels[None])[0]

@@ -15,6 +15,7 @@ from headstart.data.catalog import open_data
 from headstart.data.dataset import Dataset, labelled_dataset
 from headstart.data.facts import notes_on
 from headstart.data.given import check_columns
+from headstart.data.patients import by_patient
 from headstart.data.reading import AS_IT_IS, Reading
 from headstart.data.relabelling import relabelled
 from headstart.data.shown_paths import common_folder
@@ -85,8 +86,9 @@ def answer_labelled(
             progress=progress,
             stage=STAGE,
         )
-    dataset = labelled_dataset(sources.name, found.images, (*sources.skipped, *found.skipped), predictor.classes)
-    dataset = replace(dataset, notes=(*sources.notes, *dataset.notes, *notes_on(found.facts)))
+    patients = by_patient(found.images)
+    dataset = labelled_dataset(sources.name, patients.images, (*sources.skipped, *found.skipped), predictor.classes)
+    dataset = replace(dataset, notes=(*sources.notes, *dataset.notes, *patients.notes, *notes_on(found.facts)))
     classes = set(predictor.classes)
     rows = np.array([i for i, image in enumerate(found.images) if image.label in classes], np.int64)
     probabilities = softmax(predictor.head.logits_of(found.vectors, rows))
