@@ -246,7 +246,7 @@ def test_a_given_scale_is_fitted_as_a_chosen_one() -> None:
 def test_a_known_scale_is_not_chosen_again() -> None:
     """It gives the probe that choosing it gives; another one is taken as it is known."""
     vectors, labels = with_stages(telling=True)
-    arguments = vectors, labels, alone(labels), 2
+    arguments = vectors, labels, alone(labels), 3
     chosen = fit_probe(*arguments, n_stage_features=20)
     known = fit_probe(*arguments, n_stage_features=20, known_scale=chosen.stage_scale)
     assert (known.stage_scale, known.strength) == (chosen.stage_scale, chosen.strength)

@@ -13,7 +13,7 @@ from PIL import Image
 
 import headstart
 from headstart.artifact.manifest import digest_of_manifest
-from headstart.errors import HeadstartError
+from headstart.errors import HeadstartError, HeadstartWarning
 from headstart.evaluation.paired import paired_difference
 from headstart.record.trained import Trained
 from headstart.settings import TrainSettings
@@ -241,6 +241,18 @@ def test_archives(old_shapes: Path, settings: Make) -> None:
     shutil.rmtree(old_shapes)
     trained = extend(add_to(Path("new"), {"triangles": 6}))
     assert trained.metrics["extended"]["images"]["kept"] == 24
+
+
+def test_what_was_excluded_stays_out(old_shapes: Path, settings: Make) -> None:
+    """The table of RUN is used again: an excluded image does not come back, neither as an old one nor in its folder."""
+    table = Path("exclude.csv")
+    table.write_text("path,reason\nold/circles/circles-9.png,blurred\n", encoding="utf-8")
+    headstart.train("old", settings(strategy="probe", view="crop", exclude=table), output="run", pictures=False)
+    with pytest.warns(HeadstartWarning, match="paths in exclude.csv that are not files of the data: 1"):
+        assert extend(add_to(Path("new"), {"triangles": 6})).metrics["extended"]["images"]["new"] == 6
+    grown = extend(add_to(Path("old"), {"triangles": 6}), output="grown")
+    assert (grown.metrics["extended"]["images"]["kept"], grown.metrics["extended"]["images"]["new"]) == (23, 6)
+    assert sha256_of_file(Path("old/circles/circles-9.png")) not in manifest_of("grown").images["train"]
 
 
 def test_given_settings_count(run: Trained, old_shapes: Path) -> None:

@@ -13,12 +13,12 @@ from headstart.data.tables import read_table
 from headstart.errors import DataError, HeadstartWarning
 
 
-def without_excluded(sources: Sequence[Sources], table: Path) -> list[Sources]:
+def without_excluded(sources: Sequence[Sources], table: Path, *, may_be_gone: bool = False) -> list[Sources]:
     """The sources without the files that `table` names; these are listed as skipped, with the table's reasons.
 
     A path is either as shown (in skipped.csv, findings.csv), or relative to the current folder or the table's folder. The table
     may be at an address. A picture stands for all boxes in it. Warns about paths that are not files of the data. Raises
-    DataError if none of them is, or if there is no column path.
+    DataError if none of them is, unless they `may_be_gone`, or if there is no column path.
     """
     name = shown_place(table)
     reasons, by_file = _read(table, name)
@@ -45,7 +45,7 @@ def without_excluded(sources: Sequence[Sources], table: Path) -> list[Sources]:
         rest = tuple(candidate for candidate, name in zip(source.candidates, names, strict=True) if name is None)
         kept.append(replace(source, candidates=rest, skipped=(*source.skipped, *left_out)))
     unknown = [path for path in reasons if path not in used]
-    if reasons and not used:
+    if reasons and not used and not may_be_gone:
         raise DataError(
             f"no path in {name} is a file of the data, of {len(reasons)}; the first is {unknown[0]}",
             hint="write the paths as headstart shows them for this DATA",

@@ -62,7 +62,7 @@ def open_given(
             sources = relabelled(sources, settings.labels, labels_as_of)
         if settings.join_case:
             sources = join_spellings(sources)
-        yield without_excluded(sources, settings.exclude) if settings.exclude else sources
+        yield without_excluded(sources, settings.exclude, may_be_gone=more is not None) if settings.exclude else sources
 
 
 def check_columns(reading: Reading, sources: Sequence[Sources]) -> None:
