@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from headstart.addresses.address import address_in, joined
+from headstart.addresses.address import address_in, joined, shown_place
 from headstart.data.catalog import open_data
 from headstart.data.given import More
 from headstart.data.reading import Reading
@@ -93,7 +93,7 @@ def missing_images(earlier: Earlier, data: str, settings: TrainSettings, progres
             taken = tuple(candidate for sha256 in missing & digests.keys() for candidate in digests[sha256])
             missing -= digests.keys()
             found.append(Sources(old.name, tuple(sorted(taken, key=lambda c: c.path)), is_table=old.is_table))
-        check_found(len(earlier.splits) - len(missing), earlier, f"{data} and where the run had them")
+        check_found(len(earlier.splits) - len(missing), earlier, f"{shown_place(data)} and where the run had them")
         return found
 
     return more
