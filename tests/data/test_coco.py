@@ -1,6 +1,7 @@
 """COCO files: each annotation's box is an image of its category."""
 
 import json
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -194,3 +195,56 @@ def test_json_of_something_else_in_a_folder(tmp_path: Path) -> None:
         (tmp_path / label / "a.jpg").touch()
     (tmp_path / "about.json").write_text(json.dumps({"licence": "CC0"}))
     assert [one.label for one in read(tmp_path).candidates] == ["ants", "bees"]
+
+
+def test_folders_of_coco(tmp_path: Path) -> None:
+    """A folder with pictures and annotations/ is a data set; of its files those of objects count, one for each split."""
+    for seed, split in enumerate(("train", "val")):
+        rows = draw_pictures(tmp_path / "coco" / f"{split}2017", 2, seed=seed)
+        write_coco(tmp_path / "coco" / "annotations" / f"instances_{split}2017.json", coco_of(rows))
+        write_coco(tmp_path / "coco" / "annotations" / f"captions_{split}2017.json", {"images": []})
+    sources = read(tmp_path / "coco")
+    assert [(one.split, one.file.name.split("#")[0]) for one in sources.candidates[::3]] == [
+        ("train", "p000.png"),
+        ("train", "p001.png"),
+        ("val", "p100.png"),
+        ("val", "p101.png"),
+    ]
+    assert sources.name == "coco"
+    assert "instances_train2017.json (train)" in sources.notes[0]
+    write_coco(tmp_path / "coco" / "annotations" / "instances_more.json", coco_of(rows))
+    with pytest.raises(DataError, match="3 COCO files, which are not train, val and test"):
+        read(tmp_path / "coco")
+
+
+def test_folders_of_splits_with_their_own_files(tmp_path: Path) -> None:
+    """Pictures in train/, valid/ and test/ with a COCO file in each."""
+    for seed, split in enumerate(("train", "valid", "test")):
+        rows = draw_pictures(tmp_path / "set" / split, 2, seed=seed)
+        write_coco(tmp_path / "set" / split / "_annotations.coco.json", coco_of(rows))
+    assert [one.split for one in read(tmp_path / "set").candidates[::6]] == ["test", "train", "val"]
+
+
+def test_a_folder_with_one_file(tmp_path: Path) -> None:
+    """Pictures with one JSON file, if that is a COCO file; else they are pictures without labels."""
+    rows = draw_pictures(tmp_path / "set" / "images", 2)
+    write_coco(tmp_path / "set" / "labels.json", {"a": 1})
+    with pytest.raises(DataError, match="no class folders"):
+        read(tmp_path / "set")
+    write_coco(tmp_path / "set" / "labels.json", coco_of(rows))
+    assert len(read(tmp_path / "set").candidates) == len(read(tmp_path / "set", with_unlabelled=True).candidates) == 6
+
+
+def test_in_an_archive(tmp_path: Path) -> None:
+    """An archive with one COCO file and its pictures is a data set; names that lead out of it are left out."""
+    content = coco_of(draw_pictures(tmp_path / "set" / "images", 2))
+    content["images"][1]["file_name"] = "../../../secret.png"
+    write_coco(tmp_path / "set" / "annotations" / "instances.json", content)
+    with zipfile.ZipFile(tmp_path / "set.zip", "w") as archive:
+        for file in sorted((tmp_path / "set").rglob("*.*")):
+            archive.write(file, file.relative_to(tmp_path / "set"))
+    with open_sources(tmp_path / "set.zip") as sources:
+        assert [Path(one.path).name.split("#")[0] for one in sources.candidates] == ["p000.png"] * 3
+        assert sources.candidates[0].path.startswith(f"{tmp_path}/set.zip!images/p000.png#")
+        assert {entry.reason for entry in sources.skipped} == {"its path leads out of the archive"}
+        assert all(one.read() for one in sources.candidates)

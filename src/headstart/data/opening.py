@@ -10,6 +10,7 @@ from tempfile import TemporaryDirectory
 from headstart.data.archives import ENDINGS, is_archive, is_zip, unpack
 from headstart.data.coco import ENDING as COCO
 from headstart.data.coco import NotCocoError, coco_sources
+from headstart.data.coco_folders import coco_files_in, coco_folder_sources
 from headstart.data.folder_doubts import CLASS_HINT
 from headstart.data.reading import AS_IT_IS, WITHOUT_LABELS, Reading
 from headstart.data.shown_paths import ShownPaths
@@ -78,6 +79,15 @@ def boxes_named_in(file: Path) -> Sources | None:
         return None
 
 
+def _coco_in(folder: Path, name: str, shown: ShownPaths, reading: Reading) -> Sources | None:
+    """The boxes of a folder without class folders; None if it has no COCO file."""
+    files = coco_files_in(folder)
+    try:
+        return coco_folder_sources(name, files, shown, reading) if files and reading.boxes != "none" else None
+    except NotCocoError:
+        return None
+
+
 def _home_of(table: Path) -> Path:
     """The folder that the paths of a table are shown in."""
     above = above_annotations(table) if table.suffix.lower() == COCO else None
@@ -105,14 +115,18 @@ def _folder_sources(folder: Path, shown: ShownPaths, reading: Reading) -> Source
     if tars:
         return tar_sources(folder.resolve().name, tars, reading, str(folder))
     tables = [table for table in _tables_in(folder) if names_images(table, shown, reading)]
+    name = folder.resolve().name
     try:
-        sources, labels = tree_sources(folder.resolve().name, TreeOnDisk(shown), folder, reading)
+        sources, labels = tree_sources(name, TreeOnDisk(shown), folder, reading)
     except DataError as refusal:
         if tables:
             raise DataError(refusal.message, hint=f"give the table: {shown(tables[0])}") from refusal
-        raise
+        boxes = _coco_in(folder, name, shown, reading)
+        if boxes is None:
+            raise
+        return boxes
     if not tables:
-        return sources
+        return sources if labels else _coco_in(folder, name, shown, reading) or sources
     if len(labels) < 2:
         raise DataError(f"{shown.whole} has a table, but no class folders", hint=f"give the table: {shown(tables[0])}")
     note = f"{tables[0].name} is not used: the labels are the names of the folders"
