@@ -9,10 +9,13 @@ import pytest
 from conftest import draw_shape
 from object_storage import ObjectStorage, object_storage
 
+from data.drawn_boxes import coco_of, draw_pictures, write_coco, write_table
 from headstart.data.catalog import open_data
+from headstart.data.fetching import chunks_of
 from headstart.data.found_images import find_images
 from headstart.data.inputs import open_inputs
 from headstart.data.reading import Reading
+from headstart.data.sources import digest_of
 from headstart.errors import DataError
 
 pytest.importorskip("s3fs")
@@ -145,3 +148,17 @@ def test_a_file_that_is_gone_has_a_reason(storage, tmp_path):
 
         (chunk,) = chunks_of(sources.candidates, 100)
         assert [digest_of(c) == "" for c in chunk] == [True] + 9 * [False]
+
+
+def test_boxes_there_are_those_here(storage: ObjectStorage, tmp_path: Path) -> None:
+    """A table of boxes and a COCO file at an address name the same images as on a disk, with the same digests."""
+    rows = draw_pictures(tmp_path / "boxes", 2)
+    write_table(tmp_path / "boxes" / "boxes.csv", rows)
+    write_coco(tmp_path / "boxes" / "boxes.json", coco_of(rows))
+    there = storage.put_folder(tmp_path / "boxes", "sets/boxes")
+    for name in ("boxes.csv", "boxes.json"):
+        with open_data(f"{there}/{name}") as elsewhere, open_data(tmp_path / "boxes" / name) as here:
+            (chunk,) = chunks_of(elsewhere.candidates, 100)
+            assert [digest_of(one) for one in chunk] == [digest_of(one) for one in here.candidates]
+            assert chunk[0].path == f"{there}/p000.png#{chunk[0].box}"
+            assert len({one.group for one in chunk}) == 2

@@ -153,6 +153,22 @@ def test_predicted_box_by_box(trained: Trained, boxes: Path, form: str, capsys: 
     assert answers[0]["path"].endswith(f"#{','.join(map(str, numbers[0][2:]))}")
 
 
+def test_pictures_stay_whole_where_everything_looks_alike(tmp_path: Path, settings: TrainSettings) -> None:
+    """Drawings that are the same in all pictures link these, but no picture is divided, and a note says what that means."""
+    rows = []
+    for i in range(12):
+        picture = Image.new("RGB", (300, 100), "white")
+        for place, (label, colour) in enumerate({"red": (250, 0, 0), "green": (0, 250, 0), "blue": (0, 0, 250)}.items()):
+            picture.paste(Image.new("RGB", (40, 40), colour), (100 * place + 20, 20))
+            rows.append((f"{i}.png", label, 100 * place, 0, 100, 100))
+        picture.putpixel((0, 0), (i, i, i))
+        picture.save(tmp_path / f"{i}.png")
+    trained = train(write_table(tmp_path / "boxes.csv", rows), settings, output=tmp_path / "run")
+    pictures = [row["path"].split("#")[0] for row in rows_of(trained.run / "predictions.csv")]
+    assert {pictures.count(picture) for picture in pictures} == {3}
+    assert any("only the boxes of a picture are kept together" in note for note in trained.notes)
+
+
 def test_boxes_of_a_picture_are_no_twins(tmp_path: Path) -> None:
     """Overlapping boxes of one picture are neither duplicates nor conflicts; the same box in a copy of the file is."""
     noise = np.random.default_rng(0).integers(0, 256, (12, 12, 3), np.uint8)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from headstart.data.dataset import Dataset, LabelledImage
+from headstart.data.image_files import BoxInFile
 from headstart.errors import DataError
 
 
@@ -65,6 +66,24 @@ def groups_of(images: Sequence[LabelledImage], alike: Iterable[tuple[int, int]] 
         keys = [("bytes", image.sha256)] + ([("group", image.group)] if image.group else [])
         pairs += [(i, first.setdefault(key, i)) for key in keys]
     return linked(len(images), pairs)
+
+
+def groups_by_looks(images: Sequence[LabelledImage], alike: Sequence[tuple[int, int]]) -> tuple[np.ndarray, str]:
+    """The groups with the images that are paired in `alike`, and a note if such pairs do not count.
+
+    A pair of boxes links their pictures with everything in them. If things look so much alike that this leaves nothing to hold
+    out, the pictures alone are kept together: else their boxes would be divided one by one (see `parted`).
+    """
+    groups = groups_of(images, alike)
+    if not alike or not any(isinstance(image.file, BoxInFile) for image in images):
+        return groups, ""
+    labels = np.unique([image.label for image in images], return_inverse=True)[1]
+    if len(np.unique(labels[can_be_held(labels, groups)])) > 1:
+        return groups, ""
+    return groups_of(images), (
+        "boxes in nearly all pictures look like boxes in others, so only the boxes of a picture are kept together in the "
+        "splits; if pictures show the same things, the accuracy is too high"
+    )
 
 
 def linked(n: int, pairs: Iterable[tuple[int, int]]) -> np.ndarray:

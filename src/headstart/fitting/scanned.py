@@ -12,7 +12,7 @@ from headstart.data.dataset import Dataset, LabelledImage, training_dataset
 from headstart.data.facts import ImageFacts, notes_on
 from headstart.data.patients import by_patient
 from headstart.data.sources import Skipped, Sources
-from headstart.data.splits import groups_of
+from headstart.data.splits import groups_by_looks
 from headstart.fitting.earlier import Extended
 from headstart.fitting.feature_table import FeatureTable
 from headstart.fitting.view_choice import ViewChoice, choose_views, own_views
@@ -94,12 +94,12 @@ def scan_given(
     skipped = (*(entry for source in sources for entry in source.skipped), *found.skipped)
     patients = by_patient(found.images)
     dataset = make_dataset(sources[0].name, patients.images, skipped, sources)
-    notes = (*dataset.notes, *patients.notes, *notes_on(found.facts))
-    classes = task_of(settings).in_order(dataset.classes)
-    dataset = replace(dataset, classes=classes, notes=notes, labels_used=sources[0].labels_used)
     n_last = backbone.frozen.n_last if backbone.frozen else 0
     twins = find_twins(dataset.images, found.facts, comparable(first_columns(found.vectors, n_last)))
-    groups = groups_of(dataset.images, twins.pairs())
+    groups, told = groups_by_looks(dataset.images, twins.pairs())
+    notes = (*dataset.notes, *patients.notes, *notes_on(found.facts), *([told] if told else []))
+    classes = task_of(settings).in_order(dataset.classes)
+    dataset = replace(dataset, classes=classes, notes=notes, labels_used=sources[0].labels_used)
     seconds = {"load": opened - began, "views": compared - opened, "scan": time.perf_counter() - compared}
     return Scanned(
         settings,

@@ -8,7 +8,7 @@ import numpy as np
 from headstart.audit.twins import find_twins
 from headstart.data.dataset import LabelledImage
 from headstart.data.sources import Candidate, Skipped, Sources
-from headstart.data.splits import fold_count, groups_of, spread_order
+from headstart.data.splits import fold_count, groups_by_looks, spread_order
 from headstart.evaluation.probabilities import cross_entropies
 from headstart.model.extractor import mean_of_views
 from headstart.model.feature_store import FeatureStore
@@ -212,4 +212,4 @@ def _rows(
 
 def _groups(images: Sequence[LabelledImage], rows: Sequence[ScannedImage], vectors: np.ndarray) -> np.ndarray:
     twins = find_twins(images, tuple(row.facts for row in rows), vectors)
-    return groups_of(images, twins.pairs())
+    return groups_by_looks(images, twins.pairs())[0]

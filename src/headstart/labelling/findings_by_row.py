@@ -10,7 +10,7 @@ from headstart.audit.evidence import Evidence
 from headstart.audit.findings import Finding
 from headstart.audit.twins import Twins, find_twins
 from headstart.data.dataset import Dataset, LabelledImage
-from headstart.data.splits import groups_of
+from headstart.data.splits import groups_by_looks
 from headstart.labelling.catalogue import NO_CLASS, SPLITS, Catalogue
 from headstart.model.features_on_disk import SomeFeatures
 from headstart.progress import Progress, silent
@@ -80,7 +80,7 @@ def find_by_row(catalogue: Catalogue, n_last: int, progress: Progress = silent) 
     vectors = comparable(SomeFeatures(catalogue.vectors, rows, n_last))
     facts = catalogue.facts(rows)
     twins = find_twins(images, facts, vectors)
-    of_rows = groups_of(images, twins.pairs())
+    of_rows, _ = groups_by_looks(images, twins.pairs())
     groups = np.arange(len(catalogue))
     groups[rows] = len(catalogue) + of_rows
     labelled = catalogue.columns["label"][rows] != NO_CLASS
