@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet
 import pytest
+import typer
 from conftest import TINY
 from data.drawn_boxes import coco_of, draw_pictures, write_coco, write_table
 from PIL import Image
@@ -27,6 +28,7 @@ from headstart.data.image_files import BoxInFile
 from headstart.data.images import decode, read_bytes
 from headstart.data.remote_file import RemoteFile
 from headstart.data.sources import Candidate
+from headstart.data.true_labels import read_true_labels
 from headstart.errors import HeadstartWarning, SettingsError
 from headstart.fitting.pixels_read_later import anywhere
 from headstart.jobs.shards import shards_of
@@ -151,6 +153,23 @@ def test_predicted_box_by_box(trained: Trained, boxes: Path, form: str, capsys: 
     answers = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [(answer["predicted"], answer["box"]) for answer in answers] == [(row[1], list(row[2:])) for row in numbers]
     assert answers[0]["path"].endswith(f"#{','.join(map(str, numbers[0][2:]))}")
+
+
+def test_a_picture_is_never_written_over(trained: Trained, boxes: Path) -> None:
+    """What predict writes cannot replace a picture whose boxes it reads."""
+    with pytest.raises(typer.Exit):
+        predict(trained.run, [boxes], grid=boxes.parent / "p000.png", overwrite=True)
+    assert decode((boxes.parent / "p000.png").read_bytes()).width == 320
+
+
+def test_a_review_names_boxes(trained: Trained, boxes: Path) -> None:
+    """A table of looked-up labels names a box by its path, as shown or relative to the table."""
+    paths = [row["path"] for row in rows_of(trained.run / "predictions.csv")]
+    named = [f'"{path}",circles' if i else f'"{Path(path).name}",circles' for i, path in enumerate(paths)]
+    review = write_table(boxes.parent / "review.csv", [[row] for row in named], "path,label")
+    found = read_true_labels(review, evaluate_model(trained.run, boxes, split="val").dataset)
+    assert sorted(found.rows.tolist()) == list(range(len(paths)))
+    assert not found.notes
 
 
 def test_pictures_stay_whole_where_everything_looks_alike(tmp_path: Path, settings: TrainSettings) -> None:

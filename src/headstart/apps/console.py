@@ -98,8 +98,10 @@ def check_target(
         return
     if target.is_dir():
         raise SettingsError(f"{target} is a folder", hint="give a file name for the result")
+    from headstart.data.image_files import whole_file
+
     place = target.resolve()
-    if target.exists() and any(path.resolve() == place for path in inputs):
+    if target.exists() and any(whole_file(path).resolve() == place for path in inputs):
         raise SettingsError(f"{target} is one of the input images or tables", hint="choose another name for the result")
     if endings and target.suffix.lower() not in endings:
         raise SettingsError(f"{target} does not end in {' or '.join(endings)}", hint=f"give {option} a name that does")

@@ -9,7 +9,6 @@ import numpy as np
 from headstart.addresses.address import shown_place
 from headstart.addresses.given_files import given_file
 from headstart.data.dataset import Dataset
-from headstart.data.image_files import ImageFile
 from headstart.data.sources import class_name
 from headstart.data.spellings import class_called
 from headstart.data.table_labels import class_cells, is_missing
@@ -80,11 +79,11 @@ def _rows_of(dataset: Dataset, paths: list[str], beside: Path, folder: str) -> d
         shown.setdefault(image.path, []).append(row)
     found = {path: shown.get(path) or shown.get(folder + path, []) for path in paths}
     if not all(found.values()):
-        files: dict[ImageFile, list[int]] = {}
+        files: dict[str, list[int]] = {}  # by name: the path of a box is that of no file
         for row, image in enumerate(dataset.images):
-            files.setdefault(image.file.resolve(), []).append(row)
+            files.setdefault(str(image.file.resolve()), []).append(row)
         for path in (path for path, rows in found.items() if not rows):
-            places = ((base / path).resolve() for base in (beside, Path.cwd()))
+            places = (str((base / path).resolve()) for base in (beside, Path.cwd()))
             found[path] = next((files[place] for place in places if place in files), [])
     return found
 

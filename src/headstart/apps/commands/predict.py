@@ -21,7 +21,7 @@ from headstart.apps.options import place_option
 from headstart.artifact.bundle import find_bundle
 from headstart.artifact.manifest import MANIFEST
 from headstart.artifact.predictor import Prediction, Predictor
-from headstart.data.image_files import ImageFile, folder_name
+from headstart.data.image_files import ImageFile, folder_name, whole_file
 from headstart.data.inputs import Inputs, PathList, open_inputs, open_list
 from headstart.data.sources import Candidate
 from headstart.data.spellings import class_called
@@ -230,7 +230,7 @@ def _check_targets(
     check_target(explain, inputs, overwrite=overwrite, endings=[".html", ".htm"], option="--explain")
     check_target(output, inputs, overwrite=overwrite)
     for option, target in named.items():
-        check_outside(target, *(file for file in inputs if isinstance(file, Path)), option=option)
+        check_outside(target, *(file for file in map(whole_file, inputs) if isinstance(file, Path)), option=option)
 
 
 @contextmanager
@@ -278,9 +278,9 @@ def _tile(candidate: Candidate, prediction: Prediction, predictor: Predictor) ->
     from headstart.artifact.tiles import prediction_tile
 
     joins = predictor.manifest is not None and predictor.manifest.settings.join_case
-    truth = class_called(
-        folder_name(candidate.file), prediction.classes, join_case=joins
-    )  # the folder's name is the true class
+    # The folder's name is the true class, but not of the boxes in a picture.
+    folder = folder_name(candidate.file) if candidate.box is None else ""
+    truth = class_called(folder, prediction.classes, join_case=joins)
     return prediction_tile(candidate.read(), prediction, truth, predictor.preprocess, Path(candidate.path).name)
 
 
