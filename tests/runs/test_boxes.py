@@ -124,6 +124,17 @@ def test_coco_files_as_train_val_and_test(tmp_path: Path, settings: TrainSetting
     assert any("9 images of instances_test2017.json are boxes" in str(one.message) for one in told)
 
 
+def test_pictures_shared_by_train_and_val_are_told(tmp_path: Path, settings: TrainSettings) -> None:
+    """Other boxes of a picture in --val are no other pictures: the note and the evaluation say so."""
+    rows = draw_pictures(tmp_path, 8)
+    data = write_table(tmp_path / "train.csv", rows[:18])
+    moved = [(path, label, x + 1, y, w, h) for path, label, x, y, w, h in rows[15:]]  # one of three pictures is in train
+    val = write_table(tmp_path / "val.csv", moved)
+    trained = train(data, settings.model_copy(update={"val": val}), output=tmp_path / "run")
+    assert any("3 of the 9 val images are of groups that train has" in note for note in trained.notes)
+    assert trained.evaluation.leaked >= 3
+
+
 def test_boxes_that_reach_beyond(tmp_path: Path, settings: TrainSettings) -> None:
     """They are cut off, with a note; of a box outside its picture the reason is in skipped.csv, under its name."""
     rows: list[Sequence[object]] = [(path, label, x, y, w, h + 50) for path, label, x, y, w, h in draw_pictures(tmp_path, 6)]
