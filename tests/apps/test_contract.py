@@ -28,7 +28,7 @@ OPTIONS = {
     "--labels",
     "preview": "--augment --output | --overwrite --recipe --images --seed --path-column --label-column --boxes",
     "predict": "--format --top-k --grid --output --min-confidence | --explain --engine --device --files-from --null -0 "
-    "--resume --overwrite",
+    "--resume --overwrite --boxes",
     "export": "--format --output | --precision --overwrite --json",
     "verify": "| --json",
     "serve": "| --host --port --token-file --cors --allow-host --device --max-batch --max-wait-ms --max-queue --max-image-mb "

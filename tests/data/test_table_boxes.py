@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from data.drawn_boxes import draw_pictures, write_table
+from headstart.data.boxes import Box
 from headstart.data.exclusions import without_excluded
 from headstart.data.opening import boxes_named_in, open_sources
 from headstart.data.reading import Reading
@@ -220,5 +221,12 @@ def test_named_in_a_table_without_labels(tmp_path: Path) -> None:
     assert boxes_named_in(write_table(tmp_path / "u.csv", [["a.png,ant"]], "path,label")) is None
     assert boxes_named_in(write_table(tmp_path / "v.csv", [["a.png,1,2,3"]], "path,left,top,right")) is None
     assert boxes_named_in(tmp_path / "gone.csv") is None
+    assert boxes_named_in(tmp_path / "t.csv", "none") is None
+    unclear = write_table(tmp_path / "unclear.csv", [["a.png", 0, 0, 1, 1]], "path,x,y,w,h")
+    with pytest.raises(DataError, match="all numbers of the boxes"):
+        boxes_named_in(unclear)
+    answered = boxes_named_in(unclear, "shares")
+    assert answered is not None
+    assert answered.candidates[0].box == Box(0, 0, 1, 1, "shares")
     np.savez(tmp_path / "w.csv", a=np.zeros(3))
     assert boxes_named_in(tmp_path / "w.csv") is None

@@ -14,6 +14,7 @@ from headstart.data.sources import Candidate, Skipped, natural_order, printable
 from headstart.data.tar_shards import images_in, is_pattern, named_by, tars_among
 from headstart.data.walking import files_below, is_hidden
 from headstart.progress import Progress, silent
+from headstart.settings import Boxes
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +27,7 @@ class FoundImages:
     coming: list[Iterator[Candidate]] = field(default_factory=list)  # of folders at addresses that memory should not hold
 
 
-def find_images(stack: ExitStack, paths: Iterable[Path], progress: Progress = silent) -> FoundImages:
+def find_images(stack: ExitStack, paths: Iterable[Path], progress: Progress = silent, boxes: Boxes = "auto") -> FoundImages:
     """The files among `paths`, in folders, archives and at addresses, without hidden ones; of tables of boxes the boxes.
 
     Zip archives stay open, others stay unpacked, and long listings go on, until `stack` closes. A path that does not exist is a
@@ -55,10 +56,10 @@ def find_images(stack: ExitStack, paths: Iterable[Path], progress: Progress = si
             skipped += (Skipped(printable(f"{path}!{member}"), reason) for member, reason in left_out)
             if not members:
                 skipped.append(Skipped(printable(str(path)), "an archive without files"))
-        elif (boxes := boxes_named_in(path)) is not None:
-            candidates += boxes.candidates
-            skipped += (entry for entry in boxes.skipped if entry.kind == "unusable")
-            found.notes.extend(boxes.notes)
+        elif (named := boxes_named_in(path, boxes)) is not None:
+            candidates += named.candidates
+            skipped += (entry for entry in named.skipped if entry.kind == "unusable")
+            found.notes.extend(named.notes)
         else:
             candidates.append(Candidate(printable(str(path)), path))
     return found

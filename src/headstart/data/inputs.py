@@ -15,6 +15,7 @@ from headstart.data.image_files import ImageFile, image_file, whole_file
 from headstart.data.remote_file import RemoteFile
 from headstart.data.sources import Candidate, Skipped, printable
 from headstart.errors import DataError
+from headstart.settings import Boxes
 
 CHUNK_BYTES = 1 << 16
 
@@ -74,12 +75,12 @@ def open_list(stack: ExitStack, file: Path, *, null: bool) -> PathList:
     return replace(path_list, total=total)
 
 
-def open_inputs(stack: ExitStack, paths: Sequence[Path], lists: Sequence[PathList]) -> Inputs:
+def open_inputs(stack: ExitStack, paths: Sequence[Path], lists: Sequence[PathList], boxes: Boxes = "auto") -> Inputs:
     """The files in `paths`, including subfolders, and those that the lists name; archives stay open until `stack` closes.
 
     Waits for the first path of the lists if nothing else was found. Raises DataError if there is no file at all.
     """
-    images = find_images(stack, paths)
+    images = find_images(stack, paths, boxes=boxes)
     found, left_out = images.candidates, images.skipped
     of_lists = (_candidate(path) for path_list in lists for path in _paths_in(path_list))
     listed: Iterator[Candidate] = chain(*images.coming, of_lists)

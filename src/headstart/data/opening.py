@@ -12,7 +12,7 @@ from headstart.data.coco import ENDING as COCO
 from headstart.data.coco import NotCocoError, coco_sources
 from headstart.data.coco_folders import coco_files_in, coco_folder_sources
 from headstart.data.folder_doubts import CLASS_HINT
-from headstart.data.reading import AS_IT_IS, WITHOUT_LABELS, Reading
+from headstart.data.reading import AS_IT_IS, Reading
 from headstart.data.shown_paths import ShownPaths
 from headstart.data.sources import Skipped, Sources, printable
 from headstart.data.table_files import FilesOfTable, above_annotations
@@ -23,6 +23,7 @@ from headstart.data.tree_sources import tree_sources
 from headstart.data.trees import TreeOnDisk
 from headstart.data.walking import entries_of, files_below, folders_of
 from headstart.errors import DataError
+from headstart.settings import Boxes
 
 
 @contextmanager
@@ -61,20 +62,20 @@ def _sources_in(data: Path, shown: ShownPaths, reading: Reading) -> Sources:
     raise DataError(f"{data} is neither a folder, a CSV, Parquet or COCO file, nor a .zip or .tar archive", hint=CLASS_HINT)
 
 
-def boxes_named_in(file: Path) -> Sources | None:
+def boxes_named_in(file: Path, boxes: Boxes = "auto") -> Sources | None:
     """The boxes that a table or a COCO file names, without their labels; None if the file is neither, or a table without boxes.
 
     Raises DataError for boxes that cannot be used.
     """
     ending = file.suffix.lower()
-    if not (ending == COCO or ending in TABLE_ENDINGS) or not file.is_file():
+    if boxes == "none" or not (ending == COCO or ending in TABLE_ENDINGS) or not file.is_file():
         return None
     home = _home_of(file)
-    files = FilesOfTable(file, ShownPaths(printable(str(home)), home))
+    files, reading = FilesOfTable(file, ShownPaths(printable(str(home)), home)), Reading(without_labels=True, boxes=boxes)
     if ending != COCO:
-        return table_sources(file, files, WITHOUT_LABELS) if has_boxes(file) else None
+        return table_sources(file, files, reading) if has_boxes(file) else None
     try:
-        return coco_sources(file, files, WITHOUT_LABELS)
+        return coco_sources(file, files, reading)
     except NotCocoError:
         return None
 

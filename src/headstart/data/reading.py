@@ -33,4 +33,3 @@ class Reading:
 
 
 AS_IT_IS = Reading()
-WITHOUT_LABELS = Reading(without_labels=True)

@@ -17,7 +17,7 @@ from headstart.addresses.targets import target_file
 from headstart.apps.answers.partial import answer_file, is_own
 from headstart.apps.answers.rows import AnswerLog, Columns, Format, TextRows
 from headstart.apps.console import EXIT_ERROR, as_named, check_target, command, note, output_file, progress_bars
-from headstart.apps.options import place_option
+from headstart.apps.options import DEFAULT, BoxesOption, place_option
 from headstart.artifact.bundle import find_bundle
 from headstart.artifact.manifest import MANIFEST
 from headstart.artifact.predictor import Prediction, Predictor
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from headstart.artifact.figures import Tile
     from headstart.jobs.parts import Parts
     from headstart.model.explanation import Explainer
+    from headstart.settings import Boxes
 
 MAX_TILES, GRID_COLUMNS = 48, 6
 STDIN = Path("-")
@@ -79,6 +80,7 @@ def predict(
         place_option("Predict in N processes of this machine, or on a Ray cluster; what is finished is kept beside --output."),
     ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda ...")] = "cpu",
+    boxes: BoxesOption = DEFAULT.boxes,
 ) -> None:
     """Classify images with a trained model.
 
@@ -102,7 +104,7 @@ def predict(
     """
     form = _form(format, output, resume=resume, overwrite=overwrite)
     with ExitStack() as stack:
-        inputs = _inputs(stack, paths or [], files_from, null=null)
+        inputs = _inputs(stack, paths or [], files_from, boxes, null=null)
         _check_place(output, engine, overwrite=overwrite, resume=resume)
         parts = None if engine is None else _parts_beside(output)
         output = None if output is None else stack.enter_context(target_file(output))
@@ -197,7 +199,7 @@ def _form(format: Format | None, output: Path | None, *, resume: bool, overwrite
     return form
 
 
-def _inputs(stack: ExitStack, paths: Sequence[Path], files_from: Path | None, *, null: bool) -> Inputs:
+def _inputs(stack: ExitStack, paths: Sequence[Path], files_from: Path | None, boxes: "Boxes", *, null: bool) -> Inputs:
     named = [path for path in paths if path != STDIN]
     lists = [STDIN] * (len(paths) - len(named)) + ([files_from] if files_from is not None else [])
     if not (named or lists):
@@ -212,7 +214,7 @@ def _inputs(stack: ExitStack, paths: Sequence[Path], files_from: Path | None, *,
         else open_list(stack, file, null=null)
         for file in lists
     ]
-    inputs = open_inputs(stack, named, opened)
+    inputs = open_inputs(stack, named, opened, boxes)
     for told in inputs.notes:
         note(told)
     return inputs
