@@ -7,13 +7,17 @@ Parts:
 - probe: headstart's fit in passes over a file and scikit-learn's LogisticRegression in memory, on the same standardised
   features and at the same strength, and headstart's with the strength chosen by cross-validation; accuracy on 20,000 others,
   seconds, peak memory. Each in a process of its own, one after the other.
-- twins: the search among 100,000 and 500,000, of which one in a hundred is a copy; share found, seconds, peak memory.
+- twins: the search among 100,000 and 500,000, of which one in a hundred is a copy, in this process and by two others, of which
+  one is killed in the middle once; the share found, whether all find the same, seconds, peak memory of this process.
 
 The vectors are features of real images, each with noise of its own added. Prints a table and writes results/many_vectors.json.
 """
 
 import argparse
+import hashlib
 import json
+import multiprocessing
+import os
 import subprocess
 import sys
 import tempfile
@@ -24,13 +28,13 @@ from typing import Any
 import numpy as np
 from feature_sets import read
 
-from headstart.audit.comparable import comparable
-from headstart.audit.twins import standardised, twin_pairs
+from headstart.audit.neighbourhoods import neighbourhood_at
+from headstart.audit.tree_tops import BUCKET
+from headstart.data.facts import ImageFacts
 from headstart.evaluation.probabilities import cross_entropy
 from headstart.model.features_on_disk import FeaturesOnDisk, in_parts
 from headstart.model.probe import fit_probe
 from headstart.model.softmax_regression import standardise
-from headstart.threads import one_blas_thread
 
 RESULTS = Path(__file__).parent / "results" / "many_vectors.json"
 N, N_TEST, FEWER = 500_000, 20_000, 100_000
@@ -56,7 +60,7 @@ def main() -> None:
         write_vectors(folder, given.data, given.n + N_TEST)
         results = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
         for part in given.parts:
-            names = ("passes", "memory", "chosen") if part == "probe" else ("fewer", "all")
+            names = ("passes", "memory", "chosen") if part == "probe" else ("fewer", "all", "fewer by two", "by two", "killed")
             results[part] = {name: in_a_process(name, folder, given) for name in names}
     RESULTS.write_text(json.dumps(results, indent=2) + "\n")
     print(json.dumps(results, indent=2))
@@ -77,7 +81,9 @@ def in_a_process(one: str, folder: Path, given: argparse.Namespace) -> dict[str,
         "--one",
         one,
     ]
-    found: dict[str, Any] = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout)
+    environment = os.environ | {"HEADSTART_HOME": str(folder / "home")}
+    answer = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env=environment).stdout
+    found: dict[str, Any] = json.loads(answer)
     print(one, found, flush=True)
     return found
 
@@ -150,7 +156,7 @@ def judged(logits: np.ndarray, labels: np.ndarray) -> dict[str, float]:
     return {"accuracy": float((logits.argmax(axis=1) == labels).mean()), "log_loss": cross_entropy(logits, labels)}
 
 
-def twins_among(folder: Path, n: int) -> dict[str, float]:
+def twins_among(folder: Path, n: int, workplace: str | None = None, *, kills: bool = False) -> dict[str, Any]:
     """The search for copies as `audit` and `train` make it; frames of scenes, for which pictures are read, are not."""
     vectors, _ = opened(folder)
     rng = np.random.default_rng(1)
@@ -167,16 +173,23 @@ def twins_among(folder: Path, n: int) -> dict[str, float]:
         noise = COPY_NOISE * spread * rng.standard_normal(len(spread), np.float32) if original[row] != row else 0
         copied[row] = vectors[int(original[row])] + noise
     copied.close()
-    before = peak_mb()
-    began = time.perf_counter()
-    points = standardised(comparable(copied))
-    with one_blas_thread():
-        one, other = twin_pairs(hashes, points)
-    seconds = time.perf_counter() - began
+    killed = []
+
+    def watch(stage: str, done: int, total: int) -> None:
+        if kills and not killed and done > n // BUCKET:
+            killed.append(multiprocessing.active_children()[0])
+            killed[0].kill()
+
+    facts, before, began = [ImageFacts()] * n, peak_mb(), time.perf_counter()
+    with neighbourhood_at(copied, np.arange(n), facts, workplace, progress=watch) as neighbourhood:
+        one, other = neighbourhood.twin_pairs(hashes)
+        seconds = time.perf_counter() - began
     found = set(zip(one.tolist(), other.tolist(), strict=True))
     planted = [(min(pair), max(pair)) for pair in zip(first.tolist(), second.tolist(), strict=True)]
     share = sum(pair in found for pair in planted) / len(planted)
-    return {"n": n, "seconds": seconds, "found": share, "others": len(found.difference(planted)), "peak_mb_before": before}
+    same = hashlib.sha256(one.tobytes() + other.tobytes()).hexdigest()[:12]
+    others = len(found.difference(planted))
+    return {"n": n, "seconds": seconds, "found": share, "others": others, "digest": same, "peak_mb_before": before}
 
 
 ONE = {
@@ -185,6 +198,9 @@ ONE = {
     "chosen": lambda folder, n: in_passes(folder, n, None),
     "fewer": lambda folder, n: twins_among(folder, n * FEWER // N),
     "all": twins_among,
+    "fewer by two": lambda folder, n: twins_among(folder, n * FEWER // N, "local:2"),
+    "by two": lambda folder, n: twins_among(folder, n, "local:2"),
+    "killed": lambda folder, n: twins_among(folder, n, "local:2", kills=True),
 }
 
 if __name__ == "__main__":

@@ -100,6 +100,7 @@ ROOMS = {  # outside package -> the only modules that may import it
         "model.arrow_columns",
         "model.feature_store",
         "jobs.",
+        "audit.bucket_task",
         "artifact.feature_file",
         "artifact.model_scan_task",
         "artifact.predict_task",

@@ -7,7 +7,8 @@ import pytest
 
 from headstart.audit import comparable as module
 from headstart.audit.comparable import comparable
-from headstart.audit.twins import standardised, twin_pairs
+from headstart.audit.points import standardised
+from headstart.audit.twin_pairs import twin_pairs
 from headstart.model.features_on_disk import FeaturesOnDisk, first_columns
 
 N, N_FEATURES, N_COPIES = 3_000, 600, 30

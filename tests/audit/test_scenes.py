@@ -7,10 +7,12 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw, ImageEnhance
 
+from headstart.audit.neighbourhoods import OfFew
 from headstart.audit.neighbours import nearest_pairs
+from headstart.audit.points import points_of_few
 from headstart.audit.registration import SIDE, likeness
-from headstart.audit.scenes import LOOKS, MANY_FRAMES, _Compared, _scenes, frame_pairs
-from headstart.audit.twins import find_twins, standardised
+from headstart.audit.scenes import MANY_FRAMES, _Compared, _scenes, frame_pairs
+from headstart.audit.twins import find_twins
 from headstart.data.dataset import LabelledImage
 from headstart.data.facts import ImageFacts, facts_of, miniature
 from headstart.data.images import decode
@@ -124,7 +126,7 @@ def test_frames_with_two_labels(tmp_path: Path) -> None:
     rng = np.random.default_rng(3)
     pictures = [frame(one, rng) for one in [view(rng) for _ in range(10)] for _ in range(6)]
     images, facts, vectors = scanned(tmp_path, pictures, ["a", "a", "a", "b", "b", "b"] * 10)
-    first, second, _ = frame_pairs(images, facts, standardised(vectors, LOOKS))
+    first, second, _ = frame_pairs(images, facts, OfFew(points_of_few(vectors, facts)))
     assert (first // 3 == second // 3).all()
     assert len(first) == 40
 
@@ -163,12 +165,12 @@ def test_in_a_set_of_one_kind_frames_are_told_and_not_glued(tmp_path: Path) -> N
     others = [Image.blend(ground, view(rng, 96), 0.4) for _ in range(60)]
     pictures = [*kind, *others]
     images, facts, vectors = scanned(tmp_path, pictures, ["a"] * len(pictures))
-    first, _, crowd = frame_pairs(images, facts, standardised(vectors, LOOKS))
+    first, _, crowd = frame_pairs(images, facts, OfFew(points_of_few(vectors, facts)))
     assert not len(first)
     assert crowd[0] == crowd[1] >= 0
     apart = [*kind, *(view(rng, 96) for _ in range(60))]
     images, facts, vectors = scanned(tmp_path, apart, ["a"] * len(apart))
-    first, second, crowd = frame_pairs(images, facts, standardised(vectors, LOOKS))
+    first, second, crowd = frame_pairs(images, facts, OfFew(points_of_few(vectors, facts)))
     assert (first.tolist(), second.tolist()) == ([0], [1])
     assert (crowd == -1).all()
 

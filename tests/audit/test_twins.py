@@ -7,7 +7,9 @@ import pytest
 from PIL import Image, ImageEnhance
 
 from headstart.audit.neighbours import LEAF_IMAGES
-from headstart.audit.twins import find_twins, standardised, twin_pairs
+from headstart.audit.points import standardised
+from headstart.audit.twin_pairs import twin_pairs
+from headstart.audit.twins import find_twins
 from headstart.data.dataset import LabelledImage
 from headstart.data.facts import ImageFacts, facts_of
 from headstart.data.images import decode

@@ -119,7 +119,7 @@ def test_the_key_ends_at_the_first_dot(tmp_path: Path) -> None:
 def test_members_travel_to_workers_and_are_told_apart(shards: Path) -> None:
     with open_data(shards) as sources:
         (one,) = shards_of(sources.candidates, "key")
-        assert [candidate.read() for candidate in pickle.loads(pickle.dumps(one)).candidates[:2]] == [image(0), image(1)]
+        assert [candidate.read() for candidate in pickle.loads(pickle.dumps(one)).items[:2]] == [image(0), image(1)]
         digests = {next(shards_of([candidate], "key")).digest for candidate in sources.candidates}
         assert len(digests) == 12
 

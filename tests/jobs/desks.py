@@ -44,7 +44,7 @@ class Desk:
         with open_crew(workplace_of(workplace), task, self.parts) as crew:
             job = Job(task, crew, self.parts, total=len(candidates))
             results = list(job.run(shards_of(candidates, task.key, len(candidates))))
-        assert [one for shard, _ in results for one in shard.candidates] == candidates
+        assert [one for shard, _ in results for one in shard.items] == candidates
         return [text for _, table in results for text in table.column("text").to_pylist()]
 
     def times_computed(self) -> dict[str, int]:

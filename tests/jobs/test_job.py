@@ -7,6 +7,7 @@ import sys
 import threading
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -111,12 +112,12 @@ class Preempted:
     worker: Worker
     n_workers: int = 100
     n_lost: int = 0
-    given: list[Shard] = field(default_factory=list)
+    given: list[Shard[Any]] = field(default_factory=list)
 
     def has_room(self) -> bool:
         return len(self.given) < self.n_workers
 
-    def give(self, shard: Shard) -> None:
+    def give(self, shard: Shard[Any]) -> None:
         self.given.append(shard)
 
     def wait(self) -> list[Finished | Ended]:

@@ -86,4 +86,4 @@ def predictions_at(
     results = results_at(workplace, task, candidates, parts, total=total, stage="predicting", progress=progress, work=Work())
     with closing(results):
         for shard, table in results:
-            yield from task.answers(table, shard.candidates)
+            yield from task.answers(table, shard.items)

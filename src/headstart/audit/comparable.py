@@ -11,10 +11,22 @@ MANY, SHORT = 20_000, 256
 MEASURED = 2_000  # images that the spread of features is measured on
 
 
+def are_many(n_images: int) -> bool:
+    """Whether so many images are compared in short, and by parts."""
+    return n_images > MANY
+
+
+def shortening(features: Features) -> RandomProjection | None:
+    """What makes (n, n_features) float32 short, with nearly the same cosines; None if they are few, or short already."""
+    n, n_features = features.shape
+    if not are_many(n) or n_features <= SHORT:
+        return None
+    return RandomProjection.of(features[:: max(1, n // MEASURED)], SHORT, np.random.default_rng(0))
+
+
 def comparable(features: Features) -> np.ndarray:
     """(n, n_features) float32 -> (n, n_features) float32, or (n, SHORT) of many images, with nearly the same cosines."""
-    n, n_features = features.shape
-    if n <= MANY or n_features <= SHORT:
+    projection = shortening(features)
+    if projection is None:
         return features if isinstance(features, np.ndarray) else features[:]
-    every = max(1, n // MEASURED)
-    return RandomProjection.of(features[::every], SHORT, np.random.default_rng(0)).of_rows(features, np.arange(n))
+    return projection.of_rows(features, np.arange(len(features)))

@@ -39,29 +39,43 @@ def nearest_pairs(
     Points with the same number in `apart` are not each other's neighbours.
     """
     n = len(points)
-    squares = np.einsum("ij,ij->i", points, points)
     found, distance = np.full((n, k), -1), np.full((n, k), np.inf, np.float32)
     for _ in range(n_trees):
-        here, far = np.full((n, k), -1), np.full((n, k), np.inf, np.float32)
-        for leaf in leaves(points, rng):
-            between = squares[leaf][:, None] + squares[leaf][None, :] - 2 * (points[leaf] @ points[leaf].T)
-            np.fill_diagonal(between, np.inf)
-            if apart is not None:
-                between[apart[leaf][:, None] == apart[leaf][None, :]] = np.inf
-            some = min(k, len(leaf))
-            order = np.argpartition(between, some - 1, axis=1)[:, :some]
-            here[leaf, :some], far[leaf, :some] = leaf[order], np.take_along_axis(between, order, axis=1)
-        found, distance = _nearest_of(np.hstack([found, here]), np.hstack([distance, far]), k)
+        found, distance = nearer((found, distance), nearest_by_one_tree(points, k, rng, apart))
+    return pairs_of(found, distance)
+
+
+def nearest_by_one_tree(
+    points: np.ndarray, k: int, rng: np.random.Generator, apart: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """(n, k) int64: the `k` nearest of each point within its leaf, -1 for none; (n, k) float32: their squared distances."""
+    squares = np.einsum("ij,ij->i", points, points)
+    found, distance = np.full((len(points), k), -1), np.full((len(points), k), np.inf, np.float32)
+    for leaf in leaves(points, rng):
+        between = squares[leaf][:, None] + squares[leaf][None, :] - 2 * (points[leaf] @ points[leaf].T)
+        np.fill_diagonal(between, np.inf)
+        if apart is not None:
+            between[apart[leaf][:, None] == apart[leaf][None, :]] = np.inf
+        some = min(k, len(leaf))
+        order = np.argpartition(between, some - 1, axis=1)[:, :some]
+        found[leaf, :some], distance[leaf, :some] = leaf[order], np.take_along_axis(between, order, axis=1)
+    return found, distance
+
+
+def pairs_of(found: np.ndarray, distance: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(first, second) int64, first < second: each point with those found near it, each pair once."""
+    n = len(found)
     one, column = np.nonzero(np.isfinite(distance))
     other = found[one, column]
     _, once = np.unique(np.minimum(one, other) * n + np.maximum(one, other), return_index=True)
     return np.minimum(one, other)[once], np.maximum(one, other)[once]
 
 
-def _nearest_of(found: np.ndarray, distance: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
-    """The `k` nearest of each row, each neighbour once."""
+def nearer(some: tuple[np.ndarray, np.ndarray], others: tuple[np.ndarray, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """Of two findings of each point's nearest, and their distances, as many as one of them has; each neighbour once."""
+    found, distance = (np.hstack(both) for both in zip(some, others, strict=True))
     order = np.argsort(found, axis=1, kind="stable")
     found, distance = np.take_along_axis(found, order, axis=1), np.take_along_axis(distance, order, axis=1)
     distance[:, 1:][found[:, 1:] == found[:, :-1]] = np.inf
-    order = np.argsort(distance, axis=1, kind="stable")[:, :k]
+    order = np.argsort(distance, axis=1, kind="stable")[:, : some[0].shape[1]]
     return np.take_along_axis(found, order, axis=1), np.take_along_axis(distance, order, axis=1)

@@ -5,21 +5,20 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
-from headstart.audit.neighbours import nearest_pairs
+from headstart.audit.neighbourhoods import Neighbourhood
+from headstart.audit.points import colours_of
 from headstart.audit.registration import SIDE, likeness
 from headstart.data.dataset import LabelledImage
 from headstart.data.facts import ImageFacts, miniature
 from headstart.data.images import UnreadableImage, decode, read_bytes
 from headstart.data.splits import linked, root_of
+from headstart.model.features_on_disk import Features
 from headstart.threads import map_in_threads
 
 NEIGHBOURS = 3  # with which each picture is compared; frames that are farther apart are linked through others
 TREES, TREES_APART = 8, 4  # for the nearest pictures, and for the nearest ones of other clusters
 AT_ONCE = 4096  # pairs: limits the memory
-# Differences of the mean colour (in shares of luma) and of the logarithm of the brightness that tell scenes apart.
-COLOUR, BRIGHTNESS = 0.2, 0.5
 NEARBY = 0.2  # nearness below which two pictures are not compared
-LOOKS = 4  # columns beside the features: mean colour and brightness
 CELLS = 8  # a side of the layout: which colour is where
 LINK = 0.4  # likeness from which two pictures can be frames of one scene
 # Likeness that clusters of so many pictures may have to pictures they have nothing to do with. Two are alike by chance more
@@ -57,27 +56,25 @@ class _Compared:
 
 
 def frame_pairs(
-    images: Sequence[LabelledImage], facts: Sequence[ImageFacts], points: np.ndarray, *, seed: int = 0
+    images: Sequence[LabelledImage], facts: Sequence[ImageFacts], neighbourhood: Neighbourhood, *, seed: int = 0
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """(first, second) int64: pairs that link the frames of each scene; and (n,) int64: the crowd of each picture of which it
     cannot be told whether it is one scene, -1 for no crowd.
-
-    `points` (n, n_features + LOOKS) float32 holds standardised features; its last columns are filled here.
 
     Near pictures are laid over each other and compared in what they show: features, the layout of colours, details. Then single
     linkage gathers them. A cluster is a scene if it lies apart: its weakest link is closer than its nearest other picture, by
     the ratio GAPS. Where everything looks alike, as with hand signs, likeness falls off without such a gap. In a set of one
     kind of thing it cannot be told whether a cluster is a scene.
     """
-    looks = _Looks(images, facts, points)
+    looks = _Looks(images, facts, neighbourhood)
     rng = np.random.default_rng(seed)
-    compared = looks.compare(*nearest_pairs(points, NEIGHBOURS, TREES, rng))
+    compared = looks.compare(*neighbourhood.nearest_pairs(NEIGHBOURS, TREES, rng))
     strong = compared.likeness >= LINK
     cluster = linked(len(images), zip(compared.first[strong].tolist(), compared.second[strong].tolist(), strict=True))
     # A large cluster has seen nothing but itself: its members are compared with others, or the gap would not be known.
     large = np.bincount(cluster)[cluster] > NEIGHBOURS // 2
     if large.any():
-        first, second = nearest_pairs(points, NEIGHBOURS // 2, TREES_APART, rng, apart=cluster)
+        first, second = neighbourhood.nearest_pairs(NEIGHBOURS // 2, TREES_APART, rng, apart=cluster)
         outside = large[first] | large[second]
         more = looks.compare(first[outside], second[outside])
         compared = compared.and_also(more)
@@ -105,14 +102,9 @@ def _chains(keys: Sequence[Hashable]) -> tuple[np.ndarray, np.ndarray]:
 class _Looks:
     """What pictures look like: points in space for all, miniatures for those that are compared."""
 
-    def __init__(self, images: Sequence[LabelledImage], facts: Sequence[ImageFacts], points: np.ndarray) -> None:
-        rgb = np.array([(fact.red, fact.green, fact.blue) for fact in facts], np.float32).reshape(len(facts), 3)
-        luma = np.array([fact.brightness for fact in facts], np.float32)
-        self.colour = rgb / np.maximum(luma, 8)[:, None] / COLOUR
-        # One minus half the squared distance of two points: the cosine of the features, less what colour and brightness differ.
-        points[:, -LOOKS:-1] = np.sqrt(2) * self.colour
-        points[:, -1] = np.sqrt(2) * np.log(luma + 4) / BRIGHTNESS
-        self.images, self.points, self.standard = images, points, points[:, :-LOOKS]
+    def __init__(self, images: Sequence[LabelledImage], facts: Sequence[ImageFacts], neighbourhood: Neighbourhood) -> None:
+        self.colour = colours_of(facts)
+        self.images, self.points, self.standard = images, neighbourhood.points, neighbourhood.standard
         self.row = np.full(len(images), -1)  # of each picture in the next two; -1: not read, -2: cannot be read
         self.grey = np.empty((0, SIDE, SIDE), np.uint8)
         self.layout = np.empty((0, CELLS * CELLS * 3), np.float32)
@@ -157,7 +149,7 @@ class _Looks:
         self.layout = np.concatenate([self.layout, layout])
 
 
-def _squared_distance(points: np.ndarray, first: np.ndarray, second: np.ndarray) -> np.ndarray:
+def _squared_distance(points: Features, first: np.ndarray, second: np.ndarray) -> np.ndarray:
     """(n_pairs,) float32."""
     parts = [slice(start, start + AT_ONCE) for start in range(0, len(first), AT_ONCE)]
     found = (((points[first[part]] - points[second[part]]) ** 2).sum(axis=1) for part in parts)

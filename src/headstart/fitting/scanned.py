@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from headstart.audit.comparable import comparable
 from headstart.audit.twins import Twins, find_twins
 from headstart.data.dataset import Dataset, LabelledImage, training_dataset
 from headstart.data.facts import ImageFacts, notes_on
@@ -95,7 +94,14 @@ def scan_given(
     patients = by_patient(found.images)
     dataset = make_dataset(sources[0].name, patients.images, skipped, sources)
     n_last = backbone.frozen.n_last if backbone.frozen else 0
-    twins = find_twins(dataset.images, found.facts, comparable(first_columns(found.vectors, n_last)))
+    twins = find_twins(
+        dataset.images,
+        found.facts,
+        first_columns(found.vectors, n_last),
+        workplace=settings.workplace,
+        parts=parts and parts.beside("twins"),
+        progress=progress,
+    )
     groups, told = groups_by_looks(dataset.images, twins.pairs())
     notes = (*dataset.notes, *patients.notes, *notes_on(found.facts), *([told] if told else []))
     classes = task_of(settings).in_order(dataset.classes)

@@ -4,25 +4,24 @@ import traceback
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import pyarrow
 
-from headstart.data.sources import Candidate
 from headstart.errors import HeadstartError
 from headstart.jobs.parts import Parts
 from headstart.jobs.shards import Shard
 from headstart.model.features import Work
 
-Compute = Callable[[tuple[Candidate, ...]], tuple[pyarrow.Table, Work]]  # one row for each candidate, in their order
+Compute = Callable[[tuple[Any, ...]], tuple[pyarrow.Table, Work]]  # of the items of a shard: a row for each, in their order
 
 
 class Task(Protocol):
-    """What is computed of images; sent to the workers, so it can be pickled."""
+    """What is computed of items, such as images; sent to the workers, so it can be pickled."""
 
     @property
     def key(self) -> str:
-        """A digest of everything that changes the result, besides the images."""
+        """A digest of everything that changes the result, besides the items."""
         ...
 
     @property
@@ -39,7 +38,7 @@ class Task(Protocol):
         ...
 
     def given_up(self, reason: str) -> pyarrow.Table:
-        """The row of an image that cannot be computed, and why."""
+        """The row of an item that cannot be computed, and why. Raises HeadstartError if none may be missing."""
         ...
 
 
@@ -55,12 +54,12 @@ class Outcome:
 class Finished:
     """A shard whose part is written."""
 
-    shard: Shard
+    shard: Shard[Any]
     work: Work
     warned: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, shard: Shard, answer: Outcome) -> "Finished":
+    def of(cls, shard: Shard[Any], answer: Outcome) -> "Finished":
         """What a worker's answer means. Raises HeadstartError."""
         if isinstance(answer.came, HeadstartError):
             raise answer.came
@@ -73,7 +72,7 @@ class Finished:
 class Ended:
     """A shard whose worker has ended before it was finished."""
 
-    shard: Shard
+    shard: Shard[Any]
     reason: str
 
 
@@ -89,7 +88,7 @@ class Crew(Protocol):
         """Whether a worker waits for a shard."""
         ...
 
-    def give(self, shard: Shard) -> None:
+    def give(self, shard: Shard[Any]) -> None:
         """Has a worker compute a shard; only if there is room."""
         ...
 
@@ -107,13 +106,13 @@ class Worker:
     n_threads: int
     _compute: Compute | None = None
 
-    def answer(self, shard: Shard) -> Outcome:
+    def answer(self, shard: Shard[Any]) -> Outcome:
         """How much work it was to compute a shard and to write its part, or what went wrong; and what it warned of."""
         with warnings.catch_warnings(record=True) as caught:
             came = self._came(shard)
         return Outcome(came, tuple(dict.fromkeys(str(one.message) for one in caught)))
 
-    def _came(self, shard: Shard) -> Work | HeadstartError | str:
+    def _came(self, shard: Shard[Any]) -> Work | HeadstartError | str:
         try:
             return self._work(shard)
         except HeadstartError as error:
@@ -121,9 +120,9 @@ class Worker:
         except Exception:  # told by the process that gave the shard
             return traceback.format_exc()
 
-    def _work(self, shard: Shard) -> Work:
+    def _work(self, shard: Shard[Any]) -> Work:
         if self._compute is None:
             self._compute = self.task.open(self.n_threads)
-        table, work = self._compute(shard.candidates)
+        table, work = self._compute(shard.items)
         self.parts.write(shard.digest, table)
         return work

@@ -30,7 +30,7 @@ def results_at(
     work: Work,
     n_threads: int | None = None,
     is_wanted: Callable[[Candidate], bool] | None = None,
-) -> Generator[tuple[Shard, pyarrow.Table], None, None]:
+) -> Generator[tuple[Shard[Candidate], pyarrow.Table], None, None]:
     """Yields the candidates, shard by shard in their order, with what a task computed of them: a row for each.
 
     `total` candidates, 0 if that is not known; `work` is summed up meanwhile. Without a workplace all is done in this process,
@@ -40,7 +40,7 @@ def results_at(
     """
     shards = shards_of(candidates, task.key, total)
     if is_wanted is not None:
-        shards = (shard for shard in shards if any(map(is_wanted, shard.candidates)))
+        shards = (shard for shard in shards if any(map(is_wanted, shard.items)))
     with open_crew(workplace, task, parts, n_threads) as crew:
         job = Job(task, crew, parts, total=total, stage=stage, progress=progress, work=work)
         with closing(job.run(shards)) as results:

@@ -5,17 +5,18 @@ import warnings
 from collections import deque
 from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 import pyarrow
 
 from headstart.errors import HeadstartError, HeadstartWarning
 from headstart.jobs.crew import Crew, Ended, Finished, Task
 from headstart.jobs.parts import Parts
-from headstart.jobs.shards import MOST_IMAGES, Shard
+from headstart.jobs.shards import MOST_IMAGES, Item, Shard
 from headstart.model.features import STAGE, Work
 from headstart.progress import Progress, silent
 
-AHEAD = 16  # shards for each worker that may be finished before their turn comes: memory holds the paths of their images
+AHEAD = 16  # shards for each worker that may be finished before their turn comes: memory holds their items
 TRIES = 2  # of a shard whose workers end, before it is halved
 # Workers that end in a row, besides all that there are at once: more than one bad image of a shard explains.
 MOST_ENDED = TRIES * (MOST_IMAGES.bit_length() + 2)
@@ -27,7 +28,7 @@ GIVEN_UP = "the process that read it was ended each time ({}): it may need too m
 class _Turn:
     """A shard whose turn will come."""
 
-    shard: Shard
+    shard: Shard[Any]
     is_finished: bool = False
     n_ended: int = 0  # workers that ended over it
     n_damaged: int = 0  # parts of it that were damaged
@@ -35,25 +36,25 @@ class _Turn:
 
 @dataclass(slots=True)
 class Job:
-    """The work on the shards of one data set, in the order of its images."""
+    """The work on some shards, in their order."""
 
     task: Task
     crew: Crew
     parts: Parts
-    total: int = 0  # images; 0: unknown
+    total: int = 0  # items; 0: unknown
     stage: str = STAGE
     progress: Progress = silent
     work: Work = field(default_factory=Work)  # of all workers together
     _turns: deque[_Turn] = field(default_factory=deque)  # in order; those that were yielded are gone
     _open: deque[_Turn] = field(default_factory=deque)  # those that wait for a worker
     _given: list[_Turn] = field(default_factory=list)  # those that a worker has
-    _n_done: int = 0  # images
+    _n_done: int = 0  # items
     _warned: set[str] = field(default_factory=set)
     _most_workers: int = 0  # that there were at a time
     _n_ended: int = 0  # workers that ended since the last one finished a shard
 
-    def run(self, shards: Iterable[Shard]) -> Generator[tuple[Shard, pyarrow.Table], None, None]:
-        """Yields each shard, perhaps in parts, with its result: a row for each image. Raises HeadstartError."""
+    def run(self, shards: Iterable[Shard[Item]]) -> Generator[tuple[Shard[Item], pyarrow.Table], None, None]:
+        """Yields each shard, perhaps in parts, with its result: a row for each item. Raises HeadstartError."""
         began, source = time.perf_counter(), iter(shards)
         coming = next(source, None)
         while coming is not None or self._turns:
@@ -75,13 +76,13 @@ class Job:
 
     @property
     def _is_far_ahead(self) -> bool:
-        """Whether the workers have enough to do before more images are looked at."""
+        """Whether the workers have enough to do before more items are looked at."""
         return len(self._open) >= self.crew.n_workers or len(self._turns) >= AHEAD * self.crew.n_workers
 
     def _begin(self, turn: _Turn) -> None:
         """Takes the part of a shard if it is there, else has it wait for a worker."""
         if self.parts.has(turn.shard.digest):
-            self.work.stored += len(turn.shard.candidates)
+            self.work.stored += len(turn.shard.items)
             self._finish(turn)
         elif self.parts.is_split(turn.shard.digest):
             self._halve(turn)
@@ -100,7 +101,7 @@ class Job:
 
     def _finish(self, turn: _Turn) -> None:
         turn.is_finished = True
-        self._n_done += len(turn.shard.candidates)
+        self._n_done += len(turn.shard.items)
         self.progress(self.stage, self._n_done, self.total)
 
     def _note(self, came: Finished | Ended) -> None:
@@ -122,7 +123,7 @@ class Job:
             )
         if turn.n_ended < TRIES:
             self._open.appendleft(turn)
-        elif len(turn.shard.candidates) > 1:
+        elif len(turn.shard.items) > 1:
             self.parts.note_split(turn.shard.digest)
             self._halve(turn)
         else:
@@ -136,10 +137,10 @@ class Job:
                 self._warned.add(text)
                 warnings.warn(text, HeadstartWarning, stacklevel=2)
 
-    def _result(self, turn: _Turn) -> Iterator[tuple[Shard, pyarrow.Table]]:
+    def _result(self, turn: _Turn) -> Iterator[tuple[Shard[Any], pyarrow.Table]]:
         """The shard with its result; if its part is damaged nothing, and it is computed again."""
-        n_images = len(turn.shard.candidates)
-        table = self.parts.read(turn.shard.digest, n_images)
+        n_items = len(turn.shard.items)
+        table = self.parts.read(turn.shard.digest, n_items)
         if table is not None:
             self._turns.popleft()
             yield turn.shard, table
@@ -150,5 +151,5 @@ class Job:
                 f"what workers wrote to {self.parts.shown} is not there, or damaged",
                 hint=self.parts.remedy,
             )
-        self._n_done -= n_images
+        self._n_done -= n_items
         self._open.appendleft(turn)

@@ -1,6 +1,7 @@
 """This process as the only worker of a job: it computes a shard when it waits for one."""
 
 from dataclasses import dataclass, field
+from typing import Any
 
 from headstart.jobs.crew import Ended, Finished, Task, Worker
 from headstart.jobs.parts import Parts
@@ -16,7 +17,7 @@ class OwnCrew:
     n_threads: int
     n_workers: int = 1
     _worker: Worker = field(init=False)
-    _waiting: Shard | None = None
+    _waiting: Shard[Any] | None = None
 
     def __post_init__(self) -> None:
         self._worker = Worker(self.task, self.parts, self.n_threads)
@@ -25,7 +26,7 @@ class OwnCrew:
         """Whether no shard waits."""
         return self._waiting is None
 
-    def give(self, shard: Shard) -> None:
+    def give(self, shard: Shard[Any]) -> None:
         """Has a shard computed by the next `wait`."""
         self._waiting = shard
 

@@ -6,7 +6,7 @@ what is finished.
 
 import io
 import shutil
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
@@ -27,6 +27,11 @@ REACHED = "all workers must reach it: look whether they have the same address an
 
 class Parts(Protocol):
     """Where the parts of a job are: a place that all its workers can reach."""
+
+    @property
+    def place(self) -> str | Path:
+        """A folder or an address, in which what else the workers need of the job can be put."""
+        ...
 
     @property
     def shown(self) -> str:
@@ -64,6 +69,10 @@ class Parts(Protocol):
 
     def remove(self) -> None:
         """Removes all parts, when what was made of them is written."""
+        ...
+
+    def beside(self, name: str) -> "Parts":
+        """Those of another job of the same command: removing the ones leaves the others."""
         ...
 
 
@@ -125,6 +134,9 @@ class PartFolder:
     def remove(self) -> None:
         shutil.rmtree(self.place, ignore_errors=True)
 
+    def beside(self, name: str) -> "PartFolder":
+        return replace(self, place=self.place.with_name(f"{self.place.name}-{name}"))
+
     def _part(self, digest: str) -> Path:
         return self.place / f"{digest}{PART}"
 
@@ -177,6 +189,9 @@ class PartsElsewhere:
         from headstart.addresses.filesystems import remove_below
 
         remove_below(self.place)
+
+    def beside(self, name: str) -> "PartsElsewhere":
+        return PartsElsewhere(f"{self.place}-{name}")
 
     def _known(self) -> set[str]:
         from headstart.addresses.filesystems import listed_if_there

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
+from typing import Any
 
 from headstart.child_processes import live_with_parent
 from headstart.jobs.crew import Ended, Finished, Outcome, Task, Worker
@@ -22,7 +23,7 @@ class _Process:
 
     process: SpawnProcess
     pipe: Connection
-    shard: Shard | None = None
+    shard: Shard[Any] | None = None
 
 
 @dataclass(slots=True)
@@ -38,7 +39,7 @@ class ProcessCrew:
         """Whether a worker waits for a shard."""
         return len(self._processes) < self.n_workers or any(one.shard is None for one in self._processes)
 
-    def give(self, shard: Shard) -> None:
+    def give(self, shard: Shard[Any]) -> None:
         """Has a worker compute a shard; only if there is room."""
         idle = next((one for one in self._processes if one.shard is None), None) or self._started()
         idle.shard = shard
@@ -109,7 +110,7 @@ def _work(pipe: Connection, worker: Worker) -> None:
     live_with_parent()
     while True:
         try:
-            shard: Shard = pipe.recv()
+            shard: Shard[Any] = pipe.recv()
         except (EOFError, OSError):
             return
         pipe.send(worker.answer(shard))

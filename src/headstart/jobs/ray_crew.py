@@ -35,7 +35,7 @@ class _Member:
     def is_ready(self) -> bool:
         return True
 
-    def work(self, shard: Shard) -> Outcome:
+    def work(self, shard: Shard[Any]) -> Outcome:
         return self._worker.answer(shard)
 
 
@@ -45,7 +45,7 @@ class _Actor:
 
     handle: Any
     answer: Any  # a reference; None if nothing is waited for
-    shard: Shard | None = None
+    shard: Shard[Any] | None = None
     is_ready: bool = False
 
 
@@ -79,7 +79,7 @@ class RayCrew:
         """Whether an actor waits for a shard."""
         return any(one.is_ready and one.shard is None for one in self._actors)
 
-    def give(self, shard: Shard) -> None:
+    def give(self, shard: Shard[Any]) -> None:
         """Has an actor compute a shard; only if there is room."""
         idle = next(one for one in self._actors if one.is_ready and one.shard is None)
         idle.shard, idle.answer = shard, idle.handle.work.remote(shard)

@@ -135,7 +135,7 @@ def _rows_at(
     results = results_at(place, task, candidates, parts, total=total, stage=stage, progress=progress, work=work)
     with closing(results):
         for shard, table in results:
-            yield from rows_of(table, shard.candidates, n_views)
+            yield from rows_of(table, shard.items, n_views)
 
 
 def _rows_of_long(
@@ -160,6 +160,6 @@ def _rows_of_long(
     )
     with closing(results):
         for shard, table in results:
-            used = {row: found for row, file in enumerate(shard.candidates) if (found := candidates.of_file(file))}
+            used = {row: found for row, file in enumerate(shard.items) if (found := candidates.of_file(file))}
             if used:  # half of a shard may have none
                 yield from rows_of(table.take(list(used)), list(used.values()), task.preprocess.n_views)

@@ -1,10 +1,11 @@
-"""Shards: some images that one worker computes together, and what they are, so that a finished one is known again."""
+"""Shards: what one worker computes together, mostly images, named by what that is, so that a finished one is known again."""
 
 import hashlib
 import json
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any, Generic, Protocol, TypeVar
 
 from headstart.data.archives import ZipMember
 from headstart.data.image_files import whole_file
@@ -16,30 +17,46 @@ from headstart.data.sources import Candidate
 MOST_IMAGES, FEWEST_IMAGES, SHARDS = 512, 16, 64
 MOST_BYTES = 256_000_000  # of its files
 
+Identity = tuple[str | int, ...]
+Item = TypeVar("Item")  # what a task computes a row of: a Candidate, or anything Identified
+
+
+class Identified(Protocol):
+    """What is no file and knows itself what it is."""
+
+    @property
+    def identity(self) -> Identity:
+        """What tells it from others that the same task computes."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
-class Shard:
-    """Some images in their order."""
+class Shard(Generic[Item]):
+    """Some items in their order."""
 
-    candidates: tuple[Candidate, ...]
-    digest: str  # of what its images are and what is computed of them: the name of its part
+    items: tuple[Item, ...]
+    digest: str  # of what its items are and what is computed of them: the name of its part
 
-    def halves(self, key: str) -> tuple["Shard", "Shard"]:
-        """Its first and its second half, of at least two images, where `key` says what is computed."""
-        middle = len(self.candidates) // 2
-        first, second = self.candidates[:middle], self.candidates[middle:]
-        return _shard(first, [*map(_file_of, first)], key), _shard(second, [*map(_file_of, second)], key)
+    @classmethod
+    def of(cls, items: Sequence[Item], key: str) -> "Shard[Item]":
+        """The shard of these items, where `key` says what is computed."""
+        return cls(tuple(items), _digest([*map(_identity, items)], key))
+
+    def halves(self, key: str) -> tuple["Shard[Item]", "Shard[Item]"]:
+        """Its first and its second half, of at least two items."""
+        middle = len(self.items) // 2
+        return Shard.of(self.items[:middle], key), Shard.of(self.items[middle:], key)
 
 
 @dataclass(frozen=True, slots=True)
 class _File:
     """What tells a file from others and from what it was before."""
 
-    identity: tuple[str | int, ...]
+    identity: Identity
     n_bytes: int
 
 
-def shards_of(candidates: Iterable[Candidate], key: str, total: int = 0) -> Iterator[Shard]:
+def shards_of(candidates: Iterable[Candidate], key: str, total: int = 0) -> Iterator[Shard[Candidate]]:
     """The candidates in their order, cut into shards.
 
     `key` says what is computed of them, `total` how many there are, 0 if that is not known yet. A shard of which a file has
@@ -52,18 +69,21 @@ def shards_of(candidates: Iterable[Candidate], key: str, total: int = 0) -> Iter
     for candidate in candidates:
         file = _file_of(candidate)
         if waiting and (len(waiting) == most_images or n_bytes + file.n_bytes > MOST_BYTES):
-            yield _shard(waiting, files, key)
+            yield Shard(tuple(waiting), _digest([file.identity for file in files], key))
             waiting, files, n_bytes = [], [], 0
         waiting.append(candidate)
         files.append(file)
         n_bytes += file.n_bytes
     if waiting:
-        yield _shard(waiting, files, key)
+        yield Shard(tuple(waiting), _digest([file.identity for file in files], key))
 
 
-def _shard(candidates: Sequence[Candidate], files: Sequence[_File], key: str) -> Shard:
-    named = json.dumps([key, *(file.identity for file in files)]).encode()
-    return Shard(tuple(candidates), hashlib.sha256(named).hexdigest())
+def _digest(identities: Sequence[Identity], key: str) -> str:
+    return hashlib.sha256(json.dumps([key, *identities]).encode()).hexdigest()
+
+
+def _identity(item: Any) -> Identity:
+    return _file_of(item).identity if isinstance(item, Candidate) else item.identity
 
 
 def _file_of(candidate: Candidate) -> _File:

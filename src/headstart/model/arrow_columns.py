@@ -21,6 +21,24 @@ def lists(values: np.ndarray) -> pyarrow.Array:
     return pyarrow.FixedSizeListArray.from_arrays(numbers(np.ascontiguousarray(values, np.float32).ravel()), values.shape[1])
 
 
+def ragged(values: Sequence[np.ndarray]) -> pyarrow.Array:
+    """A column of lists that may differ in length, from at least one array of numbers for each row."""
+    ends = np.cumsum([0, *map(len, values)], dtype=np.int64)
+    return pyarrow.LargeListArray.from_arrays(numbers(ends), numbers(np.concatenate(values)))
+
+
+def ragged_cells(column: pyarrow.ChunkedArray) -> list[np.ndarray]:
+    """The arrays of a column of such lists."""
+    return [cell for chunk in column.chunks for cell in _split(chunk)]
+
+
+def _split(rows: pyarrow.Array) -> list[np.ndarray]:
+    ends = np.frombuffer(rows.buffers()[1], np.int64, len(rows) + 1, 8 * rows.offset)
+    kind, values = rows.type.value_type.to_pandas_dtype(), rows.values
+    flat = np.frombuffer(values.buffers()[1], kind, len(values), np.dtype(kind).itemsize * values.offset)
+    return np.split(flat[ends[0] : ends[-1]], ends[1:-1] - ends[0])
+
+
 def texts(values: Sequence[str]) -> pyarrow.Array:
     """A column of text."""
     encoded = [value.encode() for value in values]

@@ -83,11 +83,11 @@ class FeaturesOnDisk:
                 self._map.madvise(mmap.MADV_DONTNEED)
         return copy
 
-    def __setitem__(self, row: int, vector: np.ndarray) -> None:
-        """Writes one row. Raises HeadstartError."""
-        content = np.ascontiguousarray(vector, self.dtype).tobytes()
+    def __setitem__(self, row: int, vectors: np.ndarray) -> None:
+        """Writes one row, or several from this one on. Raises HeadstartError."""
+        content = np.ascontiguousarray(vectors, self.dtype).tobytes()
         with self._told():
-            self._file.seek(row * len(content))
+            self._file.seek(row * self.shape[1] * self.dtype.itemsize)
             if self._file.write(content) != len(content):
                 raise OSError(0, "the disk is full")
 
