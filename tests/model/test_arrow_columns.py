@@ -4,7 +4,7 @@ import numpy as np
 import pyarrow
 import pytest
 
-from headstart.model.arrow_columns import cells, constant, lists, numbers, texts
+from headstart.model.arrow_columns import cells, constant, lists, numbers, ragged, ragged_cells, texts
 
 
 @pytest.mark.parametrize("words", [[], [""], ["a", "", "ä🙂", "x" * 1000]])
@@ -44,3 +44,12 @@ def test_vectors() -> None:
         assert (found.dtype, found.tolist()) == (np.float32, [row for chunk in chunks for row in chunk.to_pylist()])
     assert cells(pyarrow.chunked_array([], column.type)).shape == (0, 3)
     assert cells(pyarrow.chunked_array([column[:0]])).shape == (0, 3)
+
+
+def test_lists_of_different_lengths_come_back() -> None:
+    """Also empty ones, those of a slice, and those of a column in several chunks."""
+    rows = [np.arange(3), np.arange(0), np.arange(5)]
+    column = pyarrow.chunked_array([ragged(rows), ragged(rows[::-1])])
+    found = [cell.tolist() for cell in ragged_cells(column)]
+    assert found == [row.tolist() for row in rows + rows[::-1]]
+    assert [cell.tolist() for cell in ragged_cells(column.slice(2, 2))] == found[2:4]
