@@ -1,5 +1,6 @@
 """Downloads a file over HTTP(S): resumes where an earlier attempt stopped, checks the digest, reports progress."""
 
+import hashlib
 import http.client
 import urllib.error
 import urllib.request
@@ -7,16 +8,27 @@ from pathlib import Path
 
 from headstart.errors import DownloadError
 from headstart.progress import Progress, silent
-from headstart.storage import CHUNK_BYTES, replace_file, sha256_of_file
+from headstart.storage import CHUNK_BYTES, replace_file
 
 TRIES = 3  # attempts in all; each resumes where the connection broke
 
 
-def download(url: str, target: Path, *, sha256: str, progress: Progress = silent, timeout_seconds: float = 10.0) -> Path:
+def download(
+    url: str,
+    target: Path,
+    *,
+    sha256: str = "",
+    sha512: str = "",
+    progress: Progress = silent,
+    timeout_seconds: float = 10.0,
+) -> Path:
     """Downloads `url` to `target` and returns `target`. An unfinished download stays in `TARGET.part` for the next attempt.
 
-    `sha256` is the expected digest, or its first digits. Raises DownloadError.
+    `sha256` or `sha512` is the expected digest in hexadecimal digits, or its first digits. Raises DownloadError.
     """
+    algorithm, expected = ("sha512", sha512) if sha512 else ("sha256", sha256)
+    if not expected:
+        raise ValueError("a download without a digest")
     part = target.with_name(target.name + ".part")
     part.parent.mkdir(parents=True, exist_ok=True)
     for attempt in range(1, TRIES + 1):
@@ -34,11 +46,12 @@ def download(url: str, target: Path, *, sha256: str, progress: Progress = silent
                     f"{url} cannot be reached: {getattr(error, 'reason', error)}",
                     hint="check the network connection; the next attempt resumes the download",
                 ) from error
-    found = sha256_of_file(part)
-    if not found.startswith(sha256):
+    with part.open("rb") as file:
+        found = hashlib.file_digest(file, algorithm).hexdigest()
+    if not found.startswith(expected):
         part.unlink()
         raise DownloadError(
-            f"{url} is not the expected file: its SHA-256 is {found[:16]}…, not {sha256[:16]}…",
+            f"{url} is not the expected file: its SHA-{algorithm[3:]} is {found[:16]}…, not {expected[:16]}…",
             hint="try again; if it fails again, the file has changed upstream",
         )
     replace_file(part, target)

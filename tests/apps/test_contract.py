@@ -29,7 +29,7 @@ OPTIONS = {
     "preview": "--augment --output | --overwrite --recipe --images --seed --path-column --label-column --boxes",
     "predict": "--format --top-k --grid --output --min-confidence | --explain --engine --device --files-from --null -0 "
     "--resume --overwrite --boxes",
-    "export": "--format --output | --precision --overwrite --json",
+    "export": "--format --output | --precision --runtime --offline --overwrite --json",
     "verify": "| --json",
     "serve": "| --host --port --token-file --cors --allow-host --device --max-batch --max-wait-ms --max-queue --max-image-mb "
     "--max-megapixels --max-request-mb --timeout",
@@ -108,7 +108,7 @@ CHOICES = {
     ("preview", "augment"): get_args(Augment),
     ("preview", "recipe"): get_args(Recipe),
     ("predict", "format"): get_args(Format),
-    ("export", "format"): get_args(ExportFormat),
+    ("export", "format"): (*get_args(ExportFormat), "web"),
     ("export", "precision"): get_args(ExportPrecision),
     ("evaluate", "split"): ("val", "test", "all"),
 }

@@ -9,6 +9,8 @@ import pytest
 from conftest import SavedRun
 
 from apps.conftest import Result, assert_explained
+from headstart.artifact import web_export
+from headstart.artifact.web_runtime import PACKAGE, PARTS
 
 
 def test_what_it_says(headstart: Callable[..., Result], saved_run: SavedRun, tmp_path: Path) -> None:
@@ -53,3 +55,39 @@ def test_killed_in_the_middle(
         assert headstart("predict", place / "out", next(iter(saved_run.labels))).code == 0
     assert headstart(*options).code == 0
     assert headstart("predict", place / "out", next(iter(saved_run.labels))).code == 0
+
+
+@pytest.fixture
+def runtime(tmp_path: Path) -> Path:
+    """A folder with the names of onnxruntime-web."""
+    folder = tmp_path / "package"
+    for name in PARTS:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(b"")
+    (folder / "package.json").write_text(json.dumps({"name": PACKAGE, "version": "1.2.3"}))
+    return folder
+
+
+def test_a_page_that_was_not_proven_says_so(
+    headstart: Callable[..., Result], saved_run: SavedRun, runtime: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without a browser on the machine: a note with what to do, and null and false with --json."""
+    monkeypatch.setattr(web_export, "find_browser", lambda: None)
+    options = ["export", saved_run.run, "--format", "web", "--runtime", runtime, "--offline", "--output", tmp_path / "out"]
+    said = headstart(*options)
+    assert said.code == 0
+    assert "not proven" in said.err and "install Chromium and export again" in said.err
+    assert "http.server" in said.out
+    again = headstart(*options, "--overwrite", "--json")
+    values = json.loads(again.out)
+    assert (values["proven"], values["runtime"]) == (False, "1.2.3") and values["unproven"]
+
+
+def test_options_of_other_formats_are_refused(headstart: Callable[..., Result], saved_run: SavedRun, tmp_path: Path) -> None:
+    """A page in eight bits, a runtime for a file, and a page without a runtime that is offline."""
+    place = ["--output", tmp_path / "out"]
+    web = ["export", saved_run.run, *place, "--format", "web"]
+    assert_explained(headstart(*web, "--precision", "int8"), "full precision")
+    assert_explained(headstart("export", saved_run.run, *place, "--runtime", tmp_path), "--runtime is for web pages")
+    assert_explained(headstart(*web, "--offline"), "onnxruntime-web", "npm pack")
+    assert not (tmp_path / "out").exists()

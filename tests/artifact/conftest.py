@@ -1,7 +1,9 @@
 """A bundle that tests change, and how they change its manifest."""
 
 import json
+import os
 import shutil
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,6 +12,9 @@ import pytest
 from conftest import TINY, MakeOnce, SavedRun, home_of
 
 from headstart.artifact.manifest import DIGEST, MANIFEST, digest_of_manifest
+from headstart.artifact.web_runtime import PACKAGE, REGISTRY_VARIABLE, VERSION, web_runtime
+from headstart.errors import DownloadError
+from headstart.storage import home
 
 Change = Callable[[dict[str, Any]], object]
 
@@ -50,3 +55,33 @@ def edit_by_hand(model: Path, change: Change) -> None:
     values = json.loads((model / MANIFEST).read_text(encoding="utf-8"))
     change(values)
     (model / MANIFEST).write_text(json.dumps(values), encoding="utf-8")
+
+
+@pytest.fixture(scope="session")
+def npm_package(made_once: MakeOnce, compiled_forms: Path) -> Path:
+    """onnxruntime-web's npm package, kept by headstart before or from the registry that npm is set to."""
+    kept = home() / "downloads" / f"{PACKAGE}-{VERSION}.tgz"  # a session's fixtures see the user's own home
+
+    def make(folder: Path) -> None:
+        if kept.is_file():
+            (folder / "home" / "downloads").mkdir(parents=True)
+            shutil.copyfile(kept, folder / "home" / "downloads" / kept.name)
+        with home_of(folder / "home", compiled_forms), pytest.MonkeyPatch.context() as patch:
+            if shutil.which("npm") and REGISTRY_VARIABLE not in os.environ:
+                said = subprocess.run(["npm", "config", "get", "registry"], capture_output=True, text=True, check=False)
+                patch.setenv(REGISTRY_VARIABLE, said.stdout.strip())
+            try:
+                web_runtime()
+            except DownloadError as error:
+                (folder / "reason").write_text(error.message)
+
+    folder = made_once("npm package", make)
+    if (folder / "reason").exists():
+        pytest.skip(f"onnxruntime-web is not at hand: {(folder / 'reason').read_text()}")
+    return folder / "home" / "downloads" / kept.name
+
+
+@pytest.fixture
+def without_browser(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No browser is found."""
+    monkeypatch.setattr("headstart.artifact.web_export.find_browser", lambda: None)

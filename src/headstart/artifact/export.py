@@ -15,7 +15,7 @@ from headstart.artifact.bundle import FAMILIARITY, Bundle, read_bundle
 from headstart.artifact.card import write_card
 from headstart.artifact.manifest import MANIFEST, ExportEntry, Manifest, ParityEntry, save_manifest
 from headstart.artifact.predictor import Predictor, compiled_form
-from headstart.artifact.run_images import PREDICTIONS, evaluated_images
+from headstart.artifact.run_images import PREDICTIONS, RunImage, evaluated_images
 from headstart.data.odd_images import odd_images
 from headstart.data.preprocess import Preprocess
 from headstart.errors import BundleError, SettingsError
@@ -36,6 +36,7 @@ from headstart.model.extractor import as_input
 from headstart.progress import Progress, silent
 from headstart.storage import AnyPath, atomic_folder, sha256_of_file
 
+WEB_MODEL = "model.json"  # in an export for browsers
 TOLERANCE = 1e-4  # of a probability, in full precision
 MAX_PROOFS = 500  # real images that the two models are compared on
 CALIBRATION_IMAGES = 100  # on which the ranges of int8 are measured
@@ -76,8 +77,10 @@ def export_model(
     raised and nothing is written. What less precision costs is measured, for int8 on other images than its ranges come from.
     """
     place = Path(output)
-    _check_output(place, overwrite=overwrite)
-    bundle = _bundle_to_export(Path(model), format, precision)
+    check_output(place, overwrite=overwrite)
+    bundle = bundle_to_export(Path(model))
+    if format == "openvino" and precision == "int8":
+        raise SettingsError("int8 is for ONNX", hint="--format onnx, or --precision fp16")
     predictor = Predictor.load(model, progress=progress)
     real = list(_real_proofs(Path(model), bundle, predictor))
     n_ranges = min(CALIBRATION_IMAGES, len(real) // 2) if precision == "int8" else 0  # the others measure its cost
@@ -90,10 +93,10 @@ def export_model(
     with atomic_folder(place) as folder:
         file = folder / FILES[format]
         if format == "onnx":
-            _write_onnx(bundle, predictor, file, progress)
+            write_graph(bundle, predictor, file, progress)
         else:
             with tempfile.TemporaryDirectory(dir=place.parent, prefix=f".{place.name}-onnx-") as aside:
-                _write_onnx(bundle, predictor, Path(aside) / FILES["onnx"], progress)
+                write_graph(bundle, predictor, Path(aside) / FILES["onnx"], progress)
                 write_openvino(Path(aside) / FILES["onnx"], file, half=precision == "fp16")
         if format == "onnx" and precision == "fp16":
             as_half_precision(file)
@@ -112,46 +115,60 @@ def export_model(
     return Exported(place, place / FILES[format], parity)
 
 
-def _bundle_to_export(model: Path, format: ExportFormat, precision: ExportPrecision) -> Bundle:
+def bundle_to_export(model: Path) -> Bundle:
+    """The bundle of a model that is no export itself. Raises BundleError."""
     bundle = read_bundle(model)
     if bundle.manifest.export is not None:
         raise BundleError(f"{model} is an export already", hint="export the model it was made from")
-    if format == "openvino" and precision == "int8":
-        raise SettingsError("int8 is for ONNX", hint="--format onnx, or --precision fp16")
     return bundle
 
 
-def _write_onnx(bundle: Bundle, predictor: Predictor, file: Path, progress: Progress) -> None:
+def write_graph(bundle: Bundle, predictor: Predictor, file: Path, progress: Progress) -> None:
+    """Writes the whole classifier as ONNX."""
     compiled, _ = compiled_form(bundle, progress)
     write_onnx(compiled.graph, predictor.head, file, _facts(bundle.manifest), predictor.preprocess)
 
 
-def _check_output(output: Path, *, overwrite: bool) -> None:
+def check_output(output: Path, *, overwrite: bool) -> None:
+    """Raises SettingsError for a folder that holds anything but an export, or one that is not to be overwritten."""
     if not output.exists() or (output.is_dir() and not any(output.iterdir())):
         return
-    try:
-        is_export = json.loads((output / MANIFEST).read_text(encoding="utf-8"))["export"] is not None
-    except (OSError, ValueError, KeyError, TypeError):
-        is_export = False
-    if not is_export:
+    if not any(_says_export(output / name, key) for name, key in ((MANIFEST, "export"), (WEB_MODEL, "web_format"))):
         raise SettingsError(f"{output} exists and is not an export", hint="choose another --output")
     if not overwrite:
         raise SettingsError(f"{output} exists", hint="choose another --output, or pass --overwrite")
 
 
+def _says_export(file: Path, key: str) -> bool:
+    try:
+        return json.loads(file.read_text(encoding="utf-8"))[key] is not None
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+
+
 def _real_proofs(model: Path, bundle: Bundle, predictor: Predictor) -> Iterator[_Proof]:
     """Images that the run was evaluated on, of all classes; none if the model is not in a run folder."""
     preprocess, classes = predictor.preprocess, bundle.manifest.classes
-    known = {digest for split in ("test", "val", "train") for digest in bundle.manifest.images.get(split, ())}
-    run = model if (model / PREDICTIONS).is_file() else bundle.folder.parent
-    for image in islice(evaluated_images(run, known), MAX_PROOFS):
+    for image in islice(images_of_run(model, bundle), MAX_PROOFS):
         label = classes.index(image.label) if image.label in classes else -1
         yield _Proof(image.path, preprocess.views_of_file(image.data)[None], label)
 
 
+def images_of_run(model: Path, bundle: Bundle) -> Iterator[RunImage]:
+    """The images that a model's run was evaluated on, in random order; none if the model is not in a run folder."""
+    known = {digest for split in ("test", "val", "train") for digest in bundle.manifest.images.get(split, ())}
+    run = model if (model / PREDICTIONS).is_file() else bundle.folder.parent
+    return evaluated_images(run, known)
+
+
 def _odd_proofs(preprocess: Preprocess) -> Iterator[_Proof]:
     for name, data in odd_images().items():
-        yield _Proof(f"a generated image ({name})", preprocess.views_of_file(data)[None], -1, is_odd=True)
+        yield _Proof(name_of_odd(name), preprocess.views_of_file(data)[None], -1, is_odd=True)
+
+
+def name_of_odd(name: str) -> str:
+    """How a generated image is called in messages."""
+    return f"a generated image ({name})"
 
 
 def _compare(predictor: Predictor, file: Path, proofs: Sequence[_Proof], precision: ExportPrecision) -> ParityEntry:

@@ -1,0 +1,219 @@
+"""A model as a folder that any web server serves: it runs in the browser, and is kept only if it answers there as in Python."""
+
+import shutil
+from base64 import b64encode
+from collections.abc import Iterator
+from dataclasses import dataclass
+from hashlib import sha256
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from headstart.artifact.bundle import FAMILIARITY, Bundle
+from headstart.artifact.export import (
+    WEB_MODEL,
+    bundle_to_export,
+    check_output,
+    images_of_run,
+    name_of_odd,
+    write_graph,
+)
+from headstart.artifact.manifest import Manifest
+from headstart.artifact.numbers import summary_sentence
+from headstart.artifact.predictor import Predictor
+from headstart.artifact.web_browser import PAGE, PROOF_PAGE, BrowserError, find_browser, page_in_browser
+from headstart.artifact.web_runtime import WebRuntime, web_runtime
+from headstart.data.odd_images import odd_images
+from headstart.data.preprocess import Preprocess, rows_may_be_first
+from headstart.errors import BundleError
+from headstart.model.exported import FILES
+from headstart.model.licences import restriction
+from headstart.progress import Progress, silent
+from headstart.schema import Count, NotNegative, Schema, Share
+from headstart.storage import AnyPath, atomic_folder, write_json, write_text
+
+TOLERANCE = 0.01  # of a probability and of a distance: browsers round transparent pixels and colours in their own ways
+MAX_PROOFS = 200  # real images; a browser takes some tenths of a second for each
+WORKER = "sw.js"  # is written last: it knows all other files
+
+
+class WebProof(Schema):
+    """How the page's answers compare with the model's, from image file to label."""
+
+    images: Count  # real images, from the evaluation
+    odd_images: Count  # generated images
+    refused: Count  # of both, which the page says that it cannot answer
+    same_label: Share  # of those that it answers
+    max_difference: NotNegative  # between probabilities
+
+
+@dataclass(frozen=True, slots=True)
+class WebExported:
+    """A page that was kept."""
+
+    folder: Path
+    runtime: str  # the version of onnxruntime-web
+    n_bytes: int  # of all files
+    proof: WebProof | None
+    unproven: str = ""  # why there is no proof
+
+
+@dataclass(frozen=True, slots=True)
+class _Compared:
+    """One image: what both say, or that the page refuses it."""
+
+    name: str
+    is_odd: bool
+    before: np.ndarray | None = None  # (n_classes,) float64; None if refused
+    after: np.ndarray | None = None
+    distances: tuple[float, float] = (0.0, 0.0)
+
+
+def export_web(
+    model: AnyPath,
+    output: AnyPath,
+    *,
+    runtime: Path | None = None,
+    offline: bool = False,
+    overwrite: bool = False,
+    progress: Progress = silent,
+) -> WebExported:
+    """Writes `output` with a page, the model as ONNX, and onnxruntime-web from `runtime` or the npm registry.
+
+    If there is a Chromium on this machine, page and model classify the same images: those of the run's predictions.csv that can
+    be found, and a few generated ones. Probabilities that differ by more than 0.01 raise BundleError, and nothing is written.
+    Raises SettingsError and DownloadError.
+    """
+    place = Path(output)
+    check_output(place, overwrite=overwrite)
+    bundle = bundle_to_export(Path(model))
+    if bundle.manifest.preprocess.decoding == 1:
+        raise BundleError(
+            f"{model} decodes images as the first versions of headstart did, which browsers do not", hint="train it again"
+        )
+    if bundle.manifest.task != "single-label":
+        raise BundleError(
+            f"{model} was trained with --task {bundle.manifest.task}, and the page answers with the most probable class",
+            hint="use --format onnx, and take the answer as the model's README.md does",
+        )
+    parts = web_runtime(runtime, offline=offline, progress=progress)
+    predictor = Predictor.load(model, progress=progress)
+    with atomic_folder(place) as folder:
+        write_graph(bundle, predictor, folder / FILES["onnx"], progress)
+        _write_page(folder, bundle, parts)
+        about = _about(bundle.manifest, parts.version)
+        write_json(folder / WEB_MODEL, about)
+        proof, unproven = _proven(folder, _images(Path(model), bundle), predictor, progress)
+        write_json(folder / WEB_MODEL, about | {"proof": proof.as_json() if proof else None})
+        _write_worker(folder, without=set(parts.notices))
+    return WebExported(place, parts.version, sum(file.stat().st_size for file in place.iterdir()), proof, unproven)
+
+
+def _write_page(folder: Path, bundle: Bundle, parts: WebRuntime) -> None:
+    for file in PAGE.iterdir():
+        if file.name not in (*PROOF_PAGE, WORKER):
+            shutil.copyfile(file, folder / file.name)
+    for name, content in (parts.files | parts.notices).items():
+        (folder / name).write_bytes(content)
+    if bundle.manifest.decisions.familiarity:
+        shutil.copyfile(bundle.familiarity, folder / FAMILIARITY)
+
+
+def _about(manifest: Manifest, runtime: str) -> dict[str, Any]:
+    """model.json: what the page needs to know. Nothing of the training images is in it: the folder may be public."""
+    decisions, evaluation, backbone = manifest.decisions, manifest.evaluation, manifest.backbone
+    licence = restriction(backbone.name, backbone.licence)
+    return {
+        "web_format": 1,
+        "name": manifest.data.name or "Image classifier",
+        "about": {
+            "accuracy": summary_sentence(evaluation) if evaluation else "Its accuracy was not measured.",
+            "classes": ", ".join(manifest.classes),
+            "network": f"{backbone.name}, whose weights are under {backbone.licence or 'an unknown licence'}",
+            **({"restriction": licence} if licence else {}),
+            "made": f"{manifest.created[:10]} with headstart {manifest.versions.get('headstart', '')}",
+            "runs in": f"onnxruntime-web {runtime}",
+        },
+        "classes": list(manifest.classes),
+        "preprocess": _preprocess(manifest.preprocess),
+        "min_confidence": decisions.precision.min_confidence if decisions.precision else 0.0,
+        "min_probability": decisions.conformal.min_probability if decisions.conformal else None,
+        "has_familiarity": decisions.familiarity is not None,
+    }
+
+
+def _preprocess(preprocess: Preprocess) -> dict[str, Any]:
+    names = ("size_px", "resize_px", "interpolation", "mean", "cuts", "mirrored")
+    values = {name: value for name, value in preprocess.as_json().items() if name in names}
+    return values | {"decode_px": preprocess.decode_px, "rows_may_be_first": rows_may_be_first()}
+
+
+def _write_worker(folder: Path, without: set[str]) -> None:
+    """Writes the service worker, with the digest of each file that it keeps."""
+    kept = sorted(file for file in folder.iterdir() if file.name not in {*without, WORKER})
+    digests = {file.name: f"sha256-{b64encode(sha256(file.read_bytes()).digest()).decode()}" for file in kept}
+    lines = "".join(f'  "{name}": "{digest}",\n' for name, digest in digests.items())
+    text = (PAGE / WORKER).read_text(encoding="utf-8").replace("const FILES = {};", f"const FILES = {{\n{lines}}};")
+    version = sha256(text.encode()).hexdigest()[:16]
+    write_text(folder / WORKER, text.replace('const VERSION = "";', f'const VERSION = "{version}";'))
+
+
+def _images(model: Path, bundle: Bundle) -> Iterator[tuple[str, bytes, bool]]:
+    """(name, bytes, whether it is generated) of each image that the page is tried on."""
+    for image in islice(images_of_run(model, bundle), MAX_PROOFS):
+        yield image.path, image.data, False
+    for name, data in odd_images().items():
+        yield name_of_odd(name), data, True
+
+
+def _proven(
+    folder: Path, images: Iterator[tuple[str, bytes, bool]], predictor: Predictor, progress: Progress
+) -> tuple[WebProof | None, str]:
+    """The proof, or why there is none. Raises BundleError if the page answers otherwise than the model."""
+    browser = find_browser()
+    if browser is None:
+        return None, "there is no Chromium, Chrome or Edge on this machine"
+    compared, most = [], MAX_PROOFS + len(odd_images())
+    try:
+        with page_in_browser(browser, folder) as ask:
+            for name, data, is_odd in images:
+                compared.append(_compared(predictor, name, data, ask(data), is_odd=is_odd))
+                progress("comparing in the browser", len(compared), most)
+    except BrowserError as error:
+        return None, error.message
+    progress("comparing in the browser", most, most)
+    return _proof_of(compared), ""
+
+
+def _compared(predictor: Predictor, name: str, data: bytes, said: dict[str, Any], *, is_odd: bool) -> _Compared:
+    if "refused" in said:
+        return _Compared(name, is_odd)
+    if "failed" in said:
+        raise BundleError(f"the page fails on {name}: {said['failed']}", hint="nothing was written; please report this")
+    own = predictor.predict_bytes([(name, data)])[0]
+    if own.probabilities is None:
+        raise BundleError(f"the page answers {name}, which cannot be read: {own.error}", hint="nothing was written")
+    after = np.array(said["probabilities"], np.float64)
+    difference = np.abs(after - own.probabilities).max() if after.shape == own.probabilities.shape else np.inf
+    distances = (own.distance or 0.0, said["distance"] or 0.0)
+    if not (difference <= TOLERANCE and abs(distances[0] - distances[1]) <= TOLERANCE):
+        raise BundleError(
+            f"in the browser {name} gets another answer: probabilities differ by {difference:.4f}, the distances from the "
+            f"training images by {abs(distances[0] - distances[1]):.4f}",
+            hint="nothing was written; please report this with the versions in manifest.json",
+        )
+    return _Compared(name, is_odd, own.probabilities, after, distances)
+
+
+def _proof_of(compared: list[_Compared]) -> WebProof:
+    answered = [(one.before, one.after) for one in compared if one.before is not None and one.after is not None]
+    same = [before.argmax() == after.argmax() for before, after in answered]
+    return WebProof(
+        images=sum(not one.is_odd for one in compared),
+        odd_images=sum(one.is_odd for one in compared),
+        refused=len(compared) - len(answered),
+        same_label=float(np.mean(same)) if same else 0.0,
+        max_difference=max((float(np.abs(after - before).max()) for before, after in answered), default=0.0),
+    )
