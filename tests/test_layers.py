@@ -33,6 +33,7 @@ STEPS = [  # lowest first
         "privacy",
         "forks",
         "workplace",
+        "channels",
         "child_processes",
     },
     {"addresses"},
@@ -75,6 +76,7 @@ ROOMS = {  # outside package -> the only modules that may import it
     "uvicorn": ("apps.http.server",),
     "PIL": (
         "data.images",
+        "data.encoding",
         "data.colour",
         "data.heic",
         "data.tiff_samples",
@@ -87,6 +89,7 @@ ROOMS = {  # outside package -> the only modules that may import it
     ),
     "pillow_heif": ("data.heic",),
     "pydicom": ("data.dicom",),
+    "tifffile": ("data.tiff_stacks",),
     "huggingface_hub": ("model.weights",),
     "jinja2": ("artifact.page",),
     "onnx": ("model.exported", "model.lite_graph", "model.activation_maps"),

@@ -72,6 +72,7 @@ EXTRA_OF = {
     "cleanlab": "audit",
     "pillow_heif": "heic",
     "pydicom": "dicom",
+    "tifffile": "tiff",
     "fastapi": "serve",
     "fastapi_swagger": "serve",
     "starlette": "serve",

@@ -6,6 +6,7 @@ from typing import Any, Literal, Self, get_args
 
 from pydantic import ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from headstart.channels import channels_of
 from headstart.errors import SettingsError, did_you_mean
 from headstart.schema import PlainPath, Schema
 from headstart.workplace import workplace_of
@@ -92,6 +93,12 @@ class TrainSettings(Schema):
         description="What the network sees of an image: crop, whole, pad, or several of these as in crop+whole+mirrored; "
         "if not given, it is found out on some training images.",
     )
+    channels: str | None = Field(
+        None,
+        description="What becomes the image of a file with several pages, planes, times or channels: page=3, z=max, t=0, "
+        "c=0,2,1, with + between them; all count from 0. And what is black and white: levels=0..4095, or window=1..99 for "
+        "these percentiles of the training images.",
+    )
     stages: bool = Field(
         True, description="Use the outputs of the network's later stages as features too, besides those of its last layer."
     )
@@ -163,6 +170,11 @@ class TrainSettings(Schema):
         if not cuts or set(cuts) - set(get_args(Cut)) or len(set(parts)) < len(parts):
             raise ValueError("one of crop, whole and pad, or several with + between them; mirrored adds their mirror images")
         return view
+
+    @field_validator("channels")
+    @classmethod
+    def _channels(cls, channels: str | None) -> str | None:
+        return None if channels is None else channels_of(channels).text or None
 
     @field_validator("grades")
     @classmethod

@@ -25,11 +25,11 @@ def test_once_for_many_threads() -> None:
         return Decoded(3)
 
     with ThreadPoolExecutor(8) as pool:
-        found = list(pool.map(lambda _: pictures.decoded(b"a", 10, 2, decode), range(50)))
+        found = list(pool.map(lambda _: pictures.decoded(b"a", 10, 2, "", decode), range(50)))
     assert set(found) == {Decoded(3)}
     assert len(calls) == 1
-    pictures.decoded(b"a", 10, 1, decode)
-    pictures.decoded(b"a", 11, 2, decode)
+    pictures.decoded(b"a", 10, 1, "", decode)
+    pictures.decoded(b"a", 11, 2, "", decode)
     assert len(calls) == 3
 
 
@@ -40,7 +40,7 @@ def test_the_oldest_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
     pictures = RecentPictures[Decoded]()
 
     def ask(name: bytes, width: int) -> None:
-        pictures.decoded(name, 10, 2, lambda: calls.append(name) or Decoded(width))  # type: ignore[func-returns-value]
+        pictures.decoded(name, 10, 2, "", lambda: calls.append(name) or Decoded(width))  # type: ignore[func-returns-value]
 
     for name, width in ((b"a", 60), (b"b", 60), (b"b", 60), (b"c", 500), (b"c", 500), (b"b", 60)):
         ask(name, width)
@@ -51,5 +51,5 @@ def test_failures_are_not_kept() -> None:
     """A picture that could not be decoded is tried again, as the reason belongs to each box."""
     pictures = RecentPictures[Decoded]()
     with pytest.raises(ZeroDivisionError):
-        pictures.decoded(b"a", 10, 2, lambda: Decoded(1 // 0))
-    assert pictures.decoded(b"a", 10, 2, lambda: Decoded(1)) == Decoded(1)
+        pictures.decoded(b"a", 10, 2, "", lambda: Decoded(1 // 0))
+    assert pictures.decoded(b"a", 10, 2, "", lambda: Decoded(1)) == Decoded(1)

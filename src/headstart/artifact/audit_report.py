@@ -10,9 +10,9 @@ from typing import Literal
 from headstart.artifact.page import render_page
 from headstart.audit.checks import check_named
 from headstart.audit.findings import Checked, Finding, Severity
-from headstart.data.dataset import Dataset
-from headstart.data.image_files import ImageFile
-from headstart.data.images import UnreadableImage, decode, encode_thumbnail, read_bytes
+from headstart.data.dataset import Dataset, LabelledImage
+from headstart.data.encoding import encode_thumbnail
+from headstart.data.images import UnreadableImage, decode, read_bytes
 from headstart.data.shown_paths import folder_of
 from headstart.schema import Count, Name, Schema
 from headstart.storage import write_csv, write_json, write_text
@@ -84,13 +84,13 @@ def findings_of(dataset: Dataset, checked: Sequence[Checked], notes: Sequence[st
 
 def _page(dataset: Dataset, checked: Sequence[Checked], notes: Sequence[str]) -> str:
     folder = folder_of(dataset)
-    files = {image.path: image.file for image in dataset.images}
+    images = {image.path: image for image in dataset.images}
     wanted = {
-        path: files[path]
+        path: images[path]
         for result in checked
         for finding in result.findings[:SHOWN_FINDINGS]
         for path in (finding.path, finding.other_path)
-        if path in files
+        if path in images
     }
     pictures = dict(zip(wanted, map_in_threads(_data_uri, wanted.values()), strict=True))
     return render_page(
@@ -121,9 +121,9 @@ def _page(dataset: Dataset, checked: Sequence[Checked], notes: Sequence[str]) ->
     )
 
 
-def _data_uri(file: ImageFile) -> str:
+def _data_uri(image: LabelledImage) -> str:
     try:
-        thumbnail = encode_thumbnail(decode(read_bytes(file)).rgb, THUMBNAIL_PX)
+        thumbnail = encode_thumbnail(decode(read_bytes(image.file), channels=image.channels).rgb, THUMBNAIL_PX)
     except UnreadableImage:  # gone since the scan: its path is still shown
         return ""
     return "data:image/jpeg;base64," + base64.b64encode(thumbnail).decode("ascii")

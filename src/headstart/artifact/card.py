@@ -130,6 +130,8 @@ def card_of(manifest: Manifest) -> str:
 def classifying_program(manifest: Manifest) -> str:
     """The Python program that classifies images with the exported file and without headstart."""
     preprocess = manifest.preprocess
+    if preprocess.channels:
+        return f'raise SystemExit("its images are chosen of stacks (--channels {preprocess.channels}): use headstart predict")'
     runtime = RUNTIMES[manifest.export.format if manifest.export else "onnx"]
     program = _template("classify.txt").substitute(
         runtime=runtime.package,
@@ -294,6 +296,8 @@ def _making(manifest: Manifest) -> str:
         ("input", f"{preprocess.size_px} x {preprocess.size_px} px RGB, {preprocess.interpolation}, {way}"),
         ("versions", ", ".join(f"{name} {version}" for name, version in manifest.versions.items())),
     ]
+    if preprocess.channels:
+        rows.insert(4, ("of each file", f"what --channels {plain(preprocess.channels)} chooses"))
     if export := manifest.export:
         parity, accuracy = export.parity, ""
         if parity.accuracy_before is not None and parity.accuracy_after is not None:

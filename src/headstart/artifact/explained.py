@@ -8,7 +8,8 @@ import numpy as np
 
 from headstart.artifact.page import render_page
 from headstart.artifact.predictor import Prediction, Predictor
-from headstart.data.images import encode_thumbnail, of_pixels
+from headstart.data.encoding import encode_thumbnail
+from headstart.data.images import of_pixels
 from headstart.model.explanation import WHAT_IT_SAYS, Explainer
 from headstart.storage import atomic_write
 

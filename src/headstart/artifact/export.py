@@ -162,8 +162,9 @@ def images_of_run(model: Path, bundle: Bundle) -> Iterator[RunImage]:
 
 
 def _odd_proofs(preprocess: Preprocess) -> Iterator[_Proof]:
+    photographs = preprocess.choosing("")  # a generated image is no stack; what the networks answer for its pixels counts
     for name, data in odd_images().items():
-        yield _Proof(name_of_odd(name), preprocess.views_of_file(data)[None], -1, is_odd=True)
+        yield _Proof(name_of_odd(name), photographs.views_of_file(data)[None], -1, is_odd=True)
 
 
 def name_of_odd(name: str) -> str:

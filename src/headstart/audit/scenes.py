@@ -159,7 +159,8 @@ def _squared_distance(points: Features, first: np.ndarray, second: np.ndarray) -
 def _seen(image: LabelledImage) -> tuple[np.ndarray, np.ndarray] | None:
     """The luma (SIDE, SIDE) uint8 and the layout of a miniature; nothing larger is kept of a picture."""
     try:
-        picture = miniature(decode(read_bytes(image.file), shorter_side_px=SIDE), SIDE).astype(np.float32)
+        decoded = decode(read_bytes(image.file), shorter_side_px=SIDE, channels=image.channels)
+        picture = miniature(decoded, SIDE).astype(np.float32)
     except UnreadableImage:  # gone since the scan: it cannot be compared, so it does not count
         return None
     return _luma(picture).round().astype(np.uint8), _layout(picture)

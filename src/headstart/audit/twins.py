@@ -148,7 +148,7 @@ def _same_pixels(one: LabelledImage, other: LabelledImage) -> bool:
     if (one.width, one.height) != (other.width, other.height):
         return False
     try:
-        pixels = [decode(read_bytes(image.file)).rgb.tobytes() for image in (one, other)]
+        pixels = [decode(read_bytes(image.file), channels=image.channels).rgb.tobytes() for image in (one, other)]
     except UnreadableImage:  # gone since the scan: it cannot be compared, so it does not count
         return False
     return pixels[0] == pixels[1]

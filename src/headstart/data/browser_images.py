@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass
 
-from headstart.data.images import decode, encode_losslessly, encode_thumbnail
+from headstart.data.encoding import encode_losslessly, encode_thumbnail
+from headstart.data.images import decode
 
 LONGER_SIDE_PX = 2048
 MEDIA_TYPES = {"JPEG": "image/jpeg", "PNG": "image/png", "WEBP": "image/webp"}  # of the formats that every browser shows

@@ -27,6 +27,7 @@ class LabelledImage:
     sha256: str  # of the file's bytes, of a box with its mark
     width: int  # upright, pixels
     height: int
+    channels: str = ""  # what was chosen of the file's pages, planes and channels, as `decode` takes it
 
 
 @dataclass(frozen=True)  # without slots, so that what follows from the images is computed once

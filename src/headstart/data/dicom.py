@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from headstart.data.codestreams import stated_size
+from headstart.data.stacks import Stack
 from headstart.data.unreadable import MAX_BYTES, UnreadableImage
 from headstart.storage import sha256_of_bytes
 
@@ -108,6 +109,23 @@ class Dicom:
             return values if most == 255 else _as_bytes(values / most)
         shown = _voi(values, _of_frame(self.dataset, frame), self._bits)
         return 255 - shown if self.dataset.PhotometricInterpretation == "MONOCHROME1" else shown
+
+    def stack(self, *, as_measured: bool) -> Stack:
+        """Its frames as planes to choose from: of measured values if `as_measured`, else as a viewer shows them."""
+        is_grey = self.dataset.PhotometricInterpretation in GREY
+        return Stack(
+            format="DICOM",
+            mode=self.mode,
+            width=self.width,
+            height=self.height,
+            lengths={"page": self.frames},
+            plane=lambda at: (self.values if as_measured else self.as_shown)(at["page"]),
+            n_samples=int(self.dataset.SamplesPerPixel),
+            white=255.0,
+            is_colour=not is_grey,
+            is_inverted=as_measured and self.dataset.PhotometricInterpretation == "MONOCHROME1",
+            has_levels=is_grey,
+        )
 
 
 def is_dicom(data: bytes) -> bool:

@@ -6,12 +6,15 @@ whose reason can be shown to the owner of the file.
 
 import io
 import warnings
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError, __version__, features
 
+from headstart.channels import Channels, channels_of
 from headstart.data.boxes import box_and_file
 from headstart.data.colour import profile_of, to_srgb
 from headstart.data.dicom import dicom_version, is_dicom, open_dicom
@@ -21,8 +24,10 @@ from headstart.data.other_files import is_heic, rare_jpeg, what_else
 from headstart.data.png_chunks import without_large_texts
 from headstart.data.recent_pictures import RecentPictures
 from headstart.data.remote_file import RemoteFile
-from headstart.data.tiff_pages import Page, Tag, in_words, is_tiff, photograph_in
+from headstart.data.stacks import Stack, bands_of, levels_applied
+from headstart.data.tiff_pages import MOST_BANDS, Page, Tag, in_words, is_tiff, photograph_in
 from headstart.data.tiff_samples import is_for_samples, read_samples
+from headstart.data.tiff_stacks import open_tiff_stack, stacks_version
 from headstart.data.unreadable import Fault as Fault  # offered here too: this is where files are opened
 from headstart.data.unreadable import UnreadableImage as UnreadableImage
 from headstart.data.unreadable import check_size
@@ -56,6 +61,8 @@ UPRIGHT = {
     8: Image.Transpose.ROTATE_90,
 }
 
+T = TypeVar("T")
+
 # Decoding takes up to 16 bytes a pixel (transparency, 16 bits): without turns, each thread could take gigabytes at once.
 TURN = lock_free_at_forks()
 
@@ -81,11 +88,14 @@ class DecodedImage:
 WITH_BOXES = RecentPictures[DecodedImage]()
 
 
-def pixels_version(decoding: int = DECODING) -> str:
-    """A name for all that turns a file's bytes into pixels: this room, Pillow, its JPEG library, what reads DICOM and HEIC."""
+def pixels_version(decoding: int = DECODING, channels: str = "") -> str:
+    """A name for all that turns a file's bytes into pixels: this room, Pillow, its JPEG library, what reads DICOM and HEIC,
+    and what is chosen of stacks.
+    """
+    stacks = f"-{stacks_version()}-{channels}" if channels else ""
     dicom = f"-dicom{dicom_version()}" if dicom_version() else ""
     heic = f"-heic{heic_version()}" if heic_version() else ""
-    return f"{decoding}-pillow{__version__}-jpeg{features.version_codec('jpg')}{dicom}{heic}"
+    return f"{decoding}-pillow{__version__}-jpeg{features.version_codec('jpg')}{dicom}{heic}{stacks}"
 
 
 def read_bytes(path: ImageFile) -> bytes:
@@ -103,28 +113,49 @@ def read_bytes(path: ImageFile) -> bytes:
         raise UnreadableImage(f"the file cannot be read: {getattr(error, 'strerror', None) or error}") from error
 
 
-def decode(data: bytes, *, shorter_side_px: int = 0, max_pixels: int = MAX_PIXELS, decoding: int = DECODING) -> DecodedImage:
+def decode(
+    data: bytes, *, shorter_side_px: int = 0, max_pixels: int = MAX_PIXELS, decoding: int = DECODING, channels: str = ""
+) -> DecodedImage:
     """An upright 8-bit RGB image from the bytes of a file.
 
     `shorter_side_px` above 0 lets a JPEG be decoded at a half, a quarter or an eighth of its size, so long as its shorter
-    side keeps at least that many pixels. An earlier `decoding` gives the pixels that it gave. Of bytes with a box, the image is
-    what is in the box, cut out of the whole picture at its full size. Raises UnreadableImage.
+    side keeps at least that many pixels. An earlier `decoding` gives the pixels that it gave. `channels`, as --channels
+    takes them, choose of a stack. Of bytes with a box, the image is what is in the box, cut out of the whole picture at its
+    full size. Raises UnreadableImage.
     """
     box, file = box_and_file(data)
     if box is None:
-        return _picture(data, _Wanted(shorter_side_px, max_pixels, decoding))
+        return _picture(data, _Wanted(shorter_side_px, max_pixels, decoding), channels)
     wanted = _Wanted(0, max_pixels, decoding)
-    whole = WITH_BOXES.decoded(file, max_pixels, decoding, lambda: _picture(file, wanted))
+    whole = WITH_BOXES.decoded(file, max_pixels, decoding, channels, lambda: _picture(file, wanted, channels))
     edges = box.edges(whole.width, whole.height)
     inside = whole.rgb.crop(edges)
     return replace(whole, rgb=inside, width=inside.width, height=inside.height, is_plain=False)
 
 
-def _picture(data: bytes, wanted: "_Wanted") -> DecodedImage:
+def measured(data: bytes, channels: str, max_pixels: int = MAX_PIXELS) -> list[np.ndarray]:
+    """The values that `channels` choose, before they are made black to white: one to three (height, width) arrays.
+
+    Of bytes with a box, those of the whole picture. Raises UnreadableImage.
+    """
+    _, file = box_and_file(data)
+    wanted = _Wanted(0, max_pixels, DECODING)
+    chosen = channels_of(channels)
+    return _explained(file, wanted, lambda: bands_of(_stack_in(file, wanted, chosen), chosen))
+
+
+def _picture(data: bytes, wanted: "_Wanted", channels: str) -> DecodedImage:
+    if not channels:
+        return _explained(data, wanted, lambda: _decoded(data, wanted))
+    return _explained(data, wanted, lambda: _decoded_chosen(data, wanted, channels_of(channels)))
+
+
+def _explained(data: bytes, wanted: "_Wanted", read: Callable[[], T]) -> T:
+    """What `read` returns. Whatever it raises becomes an UnreadableImage."""
     if not data:
         raise UnreadableImage("the file is empty")
     try:
-        return _decoded(data, wanted)
+        return read()
     except UnreadableImage:
         raise
     except Image.DecompressionBombError as error:
@@ -209,11 +240,64 @@ def _decoded_dicom(data: bytes, wanted: _Wanted) -> DecodedImage:
     """The image of a DICOM file, as a viewer shows it when it is opened."""
     found = open_dicom(data)
     if found.frames > 1:
-        raise UnreadableImage(f"a DICOM file of {found.frames} frames: save the one that is meant", "type")
+        raise UnreadableImage(
+            f"a DICOM file of {found.frames} frames: say which are meant, as in --channels page=0 or page=max", "type"
+        )
     _check_pixels((found.width, found.height), wanted.max_pixels)
     with _turn((found.width, found.height)):
         rgb = to_rgb(Image.fromarray(found.as_shown()), "DICOM", found.profile)
     return DecodedImage(rgb, "DICOM", found.mode, *rgb.size)
+
+
+def _decoded_chosen(data: bytes, wanted: _Wanted, chosen: Channels) -> DecodedImage:
+    """The planes and channels that were chosen, as grey or RGB."""
+    stack = _stack_in(data, wanted, chosen)
+    with _turn((stack.width, stack.height)):
+        pixels = levels_applied(bands_of(stack, chosen), stack, chosen)
+        rgb = _upright(Image.fromarray(pixels).convert("RGB"), stack.orientation)
+    # Pages that are not used are chosen against, and not left out unnoticed.
+    return DecodedImage(rgb, stack.format, stack.mode, *rgb.size)
+
+
+def _stack_in(data: bytes, wanted: _Wanted, chosen: Channels) -> Stack:
+    """The planes in a file of any format, none of them read yet but those of a photograph."""
+    stack: Stack | None = None
+    if is_tiff(data):
+        with suppress(*([UnreadableImage] if is_dicom(data) else [])):
+            stack = open_tiff_stack(data, chosen.page, wanted.max_pixels)
+    if stack is None and is_dicom(data):
+        stack = open_dicom(data).stack(as_measured=bool(chosen.levels or chosen.window))
+    if stack is None:
+        stack = _photograph_as_stack(data, wanted)
+    _check_pixels((stack.width, stack.height), wanted.max_pixels)
+    if stack.width * stack.height * stack.n_samples > MOST_BANDS * wanted.max_pixels:
+        raise UnreadableImage(f"{stack.n_samples} values for each of {stack.width} x {stack.height} pixels", "size")
+    return stack
+
+
+def _photograph_as_stack(data: bytes, wanted: _Wanted) -> Stack:
+    """Grey of 16 bits as it is; of all else the colours, as they are without a choice, which have no levels to choose."""
+    with suppress(UnidentifiedImageError):
+        image = Image.open(io.BytesIO(data), formats=FORMATS)
+        _check_pixels(image.size, wanted.max_pixels)
+        if (image.mode.startswith("I;16") or image.mode == "I") and image.format in ("PNG", "PPM"):
+            levels, kind, size = np.asarray(image), image.format, image.size
+            return Stack(kind, image.mode, *size, {}, lambda at: levels, 1, 65535.0, orientation=_orientation(image))
+    decoded = _decoded(data, wanted)
+    pixels = np.asarray(decoded.rgb)
+    is_grey = decoded.mode in ("1", "L")
+    return Stack(
+        format=decoded.format,
+        mode=decoded.mode,
+        width=pixels.shape[1],
+        height=pixels.shape[0],
+        lengths={},
+        plane=lambda at: pixels[..., 0] if is_grey else pixels,
+        n_samples=1 if is_grey else 3,
+        white=255.0,
+        is_colour=True,
+        has_levels=False,
+    )
 
 
 def _opened(data: bytes, wanted: _Wanted, page: Page | None) -> Image.Image:
@@ -301,25 +385,6 @@ def thumbnail(image: Image.Image, side_px: int) -> np.ndarray:
 def of_pixels(pixels: np.ndarray) -> Image.Image:
     """(height, width, 3) uint8 as an image."""
     return Image.fromarray(pixels)
-
-
-def encode_thumbnail(image: Image.Image, longer_side_px: int, quality: int = 80) -> bytes:
-    """The whole of an RGB image, made smaller where it is larger, as a JPEG file. WebP takes ten times as long to write."""
-    small = image
-    if max(image.size) > longer_side_px:
-        small = image.copy()
-        small.thumbnail((longer_side_px, longer_side_px), reducing_gap=2.0)
-    file = io.BytesIO()
-    small.save(file, "JPEG", quality=quality, comment=None)  # Pillow would copy that of the file, of up to 64 KB
-    return file.getvalue()
-
-
-def encode_losslessly(image: Image.Image) -> bytes:
-    """An RGB image as a PNG file."""
-    file = io.BytesIO()
-    # The pixels are sRGB already. Higher levels take many times as long for a tenth less.
-    image.save(file, "PNG", icc_profile=None, compress_level=1)
-    return file.getvalue()
 
 
 def _orientation(image: Image.Image) -> int:

@@ -9,7 +9,8 @@ import numpy as np
 from PIL import Image
 from pydantic import ConfigDict, Field, field_validator
 
-from headstart.data.images import DECODING, MAX_PIXELS, DecodedImage, decode
+from headstart.channels import channels_of
+from headstart.data.images import DECODING, MAX_PIXELS, DecodedImage, decode, pixels_version
 from headstart.schema import Schema
 from headstart.settings import Cut
 from headstart.storage import sha256_of_bytes
@@ -47,6 +48,7 @@ class Preprocess(Schema):
     decoding: Annotated[int, Field(ge=1, le=DECODING)] = (
         DECODING  # how files become pixels; a model keeps the way it was made with
     )
+    channels: str = ""  # what is chosen of stacks, as --channels takes it, with levels in place of a window; "": nothing
 
     @field_validator("cuts")
     @classmethod
@@ -54,6 +56,13 @@ class Preprocess(Schema):
         if len(set(cuts)) < len(cuts):
             raise ValueError("a view is named twice")
         return cuts
+
+    @field_validator("channels")
+    @classmethod
+    def _found(cls, channels: str) -> str:
+        if channels_of(channels).window:
+            raise ValueError("a window has to be found before it is used")
+        return channels
 
     @property
     def n_views(self) -> int:
@@ -67,7 +76,9 @@ class Preprocess(Schema):
 
     def decode(self, data: bytes, max_pixels: int = MAX_PIXELS) -> DecodedImage:
         """The image in a file's bytes, at the scale this preprocessing wants. Raises UnreadableImage."""
-        return decode(data, shorter_side_px=self.decode_px, max_pixels=max_pixels, decoding=self.decoding)
+        return decode(
+            data, shorter_side_px=self.decode_px, max_pixels=max_pixels, decoding=self.decoding, channels=self.channels
+        )
 
     def views(self, image: Image.Image) -> np.ndarray:
         """The pixels the network sees: (n_views, size_px, size_px, 3) uint8."""
@@ -112,6 +123,15 @@ class Preprocess(Schema):
             dict(self) | {"cuts": tuple(part for part in parts if part != "mirrored"), "mirrored": "mirrored" in parts}
         )
 
+    def choosing(self, channels: str) -> "Preprocess":
+        """The same preprocessing of what is chosen of stacks."""
+        return self.model_validate(dict(self) | {"channels": channels})
+
+    @property
+    def pixels_version(self) -> str:
+        """A name for all that turns a file's bytes into the pixels that views are cut from."""
+        return pixels_version(self.decoding, self.channels)
+
     def newest(self) -> "Preprocess":
         """The same preprocessing for a new model: files are decoded as this version does."""
         return self.model_copy(update={"decoding": DECODING})
@@ -131,7 +151,7 @@ class Preprocess(Schema):
         How files become pixels is not in it, because networks are compiled for views: see `pixels_version`. The name of a
         single view is that of earlier versions, whose stored features are used.
         """
-        values = {name: value for name, value in self.as_json().items() if name != "decoding"}
+        values = {name: value for name, value in self.as_json().items() if name not in ("decoding", "channels")}
         if self.n_views == 1:
             del values["mirrored"]
             values["crop"] = EARLIER_NAMES[values.pop("cuts")[0]]

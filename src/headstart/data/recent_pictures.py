@@ -11,7 +11,7 @@ from headstart.storage import sha256_of_bytes
 MOST_PICTURES = 16  # more than threads work on at once
 MOST_PIXELS = 32_000_000  # of all together, 96 MB; the last picture is kept whatever its size
 
-Key = tuple[int, str, int, int]
+Key = tuple[int, str, int, int, str]
 
 
 class Sized(Protocol):
@@ -44,9 +44,10 @@ class RecentPictures(Generic[P]):
         self._lock = lock_free_at_forks()
         self._pictures: dict[Key, _Picture[P]] = {}  # the last one last
 
-    def decoded(self, file: bytes, max_pixels: int, decoding: int, decode: Callable[[], P]) -> P:
+    def decoded(self, file: bytes, max_pixels: int, decoding: int, channels: str, decode: Callable[[], P]) -> P:
         """The picture in the bytes of a file; one thread decodes it, others wait. Raises what `decode` raises."""
-        key = (forks(), sha256_of_bytes(file), max_pixels, decoding)  # a lock that a thread of the parent held is never free
+        # a lock that a thread of the parent held is never free
+        key = (forks(), sha256_of_bytes(file), max_pixels, decoding, channels)
         with self._lock:
             picture = self._pictures.pop(key, None) or _Picture[P]()
             self._pictures[key] = picture

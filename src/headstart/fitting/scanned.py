@@ -14,6 +14,7 @@ from headstart.data.sources import Skipped, Sources
 from headstart.data.splits import groups_by_looks
 from headstart.fitting.earlier import Extended
 from headstart.fitting.feature_table import FeatureTable
+from headstart.fitting.levels import levels_found
 from headstart.fitting.view_choice import ViewChoice, choose_views, own_views
 from headstart.jobs.parts import Parts
 from headstart.jobs.scanning import scan_where_told
@@ -81,7 +82,8 @@ def scan_given(
     refuses the images found.
     """
     began = time.perf_counter()
-    backbone = open_backbone(settings, progress)
+    levels = levels_found(sources, settings)
+    backbone = open_backbone(settings, progress).choosing(levels.channels)
     opened = time.perf_counter()
     chosen, store = own_views(backbone), FeatureStore()
     if compare_views:
@@ -91,7 +93,7 @@ def scan_given(
     candidates = [candidate for source in sources for candidate in source.candidates]
     found = scan_where_told(candidates, backbone, settings, store, progress, parts)
     skipped = (*(entry for source in sources for entry in source.skipped), *found.skipped)
-    patients = by_patient(found.images)
+    patients = by_patient([replace(image, channels=levels.channels) for image in found.images])
     dataset = make_dataset(sources[0].name, patients.images, skipped, sources)
     n_last = backbone.frozen.n_last if backbone.frozen else 0
     twins = find_twins(
@@ -103,7 +105,7 @@ def scan_given(
         progress=progress,
     )
     groups, told = groups_by_looks(dataset.images, twins.pairs())
-    notes = (*dataset.notes, *patients.notes, *notes_on(found.facts), *([told] if told else []))
+    notes = (*dataset.notes, *patients.notes, *levels.notes, *notes_on(found.facts), *([told] if told else []))
     classes = task_of(settings).in_order(dataset.classes)
     dataset = replace(dataset, classes=classes, notes=notes, labels_used=sources[0].labels_used)
     seconds = {"load": opened - began, "views": compared - opened, "scan": time.perf_counter() - compared}

@@ -136,7 +136,7 @@ def _compared(
     if len(rows) < FEWEST or len(names) < 2:
         return ViewChoice(view=own, why="there are too few images to compare views on")
     last = np.stack([row.vectors[0, : backbone.frozen.n_last] for row in rows])
-    groups = _groups([row.image for row in rows], rows, last)
+    groups = _groups([row.image for row in rows], rows, last, backbone.preprocess.channels)
     if fold_count(labels, groups) < 2:
         return ViewChoice(view=own, why="a class is too small to compare views on held-out images")
     place = {one.digest(): number for number, one in enumerate(every.one_by_one())}
@@ -210,6 +210,7 @@ def _rows(
     return [row for row in found if not isinstance(row, Skipped)]
 
 
-def _groups(images: Sequence[LabelledImage], rows: Sequence[ScannedImage], vectors: np.ndarray) -> np.ndarray:
+def _groups(images: Sequence[LabelledImage], rows: Sequence[ScannedImage], vectors: np.ndarray, channels: str) -> np.ndarray:
+    images = [replace(image, channels=channels) for image in images]
     twins = find_twins(images, tuple(row.facts for row in rows), vectors)
     return groups_by_looks(images, twins.pairs())[0]

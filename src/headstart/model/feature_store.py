@@ -20,7 +20,6 @@ import pyarrow
 import pyarrow.parquet
 
 from headstart.data.facts import FACTS_VERSION, ImageFacts
-from headstart.data.images import pixels_version
 from headstart.data.preprocess import Preprocess
 from headstart.errors import HeadstartWarning, SettingsError
 from headstart.model.arrow_columns import cells, constant, lists, numbers, texts
@@ -202,7 +201,7 @@ class Shelf:
 
     def __init__(self, store: "FeatureStore", preprocess: Preprocess, extractor: Extractor | None) -> None:
         self._store = store
-        self._fact_space = FactSpace(FACTS_VERSION, preprocess.decode_px, pixels_version(preprocess.decoding))
+        self._fact_space = FactSpace(FACTS_VERSION, preprocess.decode_px, preprocess.pixels_version)
         self._feature_spaces: tuple[FeatureSpace, ...] = ()  # one for each view
         if extractor is not None and extractor.kept_as is not None:
             network = extractor.kept_as
@@ -213,7 +212,7 @@ class Shelf:
                     preprocess=view.digest(),
                     engine=extractor.engine.name,
                     precision=extractor.engine.precision,
-                    pixels_version=pixels_version(preprocess.decoding),
+                    pixels_version=preprocess.pixels_version,
                     stages=" ".join(network.stages),
                 )
                 for view in preprocess.one_by_one()

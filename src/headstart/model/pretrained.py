@@ -36,6 +36,11 @@ class Backbone:
         preprocess = self.preprocess.seen_as(view)
         return replace(self, preprocess=preprocess, frozen=self.frozen and with_preprocess(self.frozen, preprocess))
 
+    def choosing(self, channels: str) -> "Backbone":
+        """The same network with what is chosen of stacks."""
+        preprocess = self.preprocess.choosing(channels)
+        return replace(self, preprocess=preprocess, frozen=self.frozen and with_preprocess(self.frozen, preprocess))
+
 
 def open_backbone(settings: TrainSettings, progress: Progress) -> Backbone:
     """The backbone that the settings name. Torch is loaded only for a GPU or if nothing is compiled yet.

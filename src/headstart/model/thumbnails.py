@@ -6,7 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 from weakref import WeakValueDictionary
 
-from headstart.data.images import decode, encode_thumbnail, pixels_version
+from headstart.data.encoding import encode_thumbnail
+from headstart.data.images import decode, pixels_version
 from headstart.data.unreadable import UnreadableImage
 from headstart.errors import HeadstartError, HeadstartWarning
 from headstart.forks import forks, lock_free_at_forks

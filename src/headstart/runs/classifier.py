@@ -75,6 +75,7 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         batch_size: int | None = None,
         effort: Effort = "normal",
         view: str | None = None,
+        channels: str | None = None,
         stages: bool = True,
         image_size: int | None = None,
         freeze: int | None = None,
@@ -114,6 +115,7 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self.batch_size = batch_size
         self.effort = effort
         self.view = view
+        self.channels = channels
         self.stages = stages
         self.image_size = image_size
         self.freeze = freeze

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 
 from headstart.addresses.targets import target_file
 from headstart.artifact.feature_file import write_embedding
+from headstart.channels import channels_of
 from headstart.data.given import open_given
 from headstart.data.sources import Skipped
-from headstart.errors import DataError, explains_missing_packages
+from headstart.errors import DataError, SettingsError, explains_missing_packages
 from headstart.jobs.parts import parts_at
 from headstart.jobs.scanning import scan_ahead, scanned_rows
 from headstart.locks import locked
@@ -46,7 +47,10 @@ def embed(data: AnyPath, output: AnyPath, settings: TrainSettings | None = None,
     """
     settings = settings or TrainSettings()
     check_outside(Path(output), os.fspath(data))
-    backbone = open_backbone(settings, progress)
+    channels = channels_of(settings.channels or "")
+    if channels.window:
+        raise SettingsError("a window is found on training images, and embed has none", hint="give levels=LOW..HIGH")
+    backbone = open_backbone(settings, progress).choosing(channels.text)
     assert backbone.frozen is not None  # only the tutorial recipe has none, and it cannot be chosen here
     work, place = Work(), f"{os.fspath(output)}.parts"
     parts, has_parts = parts_at(place), settings.workplace is not None

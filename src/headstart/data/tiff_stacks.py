@@ -1,0 +1,155 @@
+"""TIFF, OME-TIFF and ImageJ stacks, read with tifffile where the extra `tiff` is installed."""
+
+import io
+import logging
+from collections.abc import Mapping
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from headstart.channels import Pick
+from headstart.data.stacks import Stack
+from headstart.data.tiff_pages import MOSAICS
+from headstart.data.unreadable import UnreadableImage
+
+if TYPE_CHECKING:
+    from tifffile import TiffFile, TiffFrame, TiffPage, TiffPageSeries
+
+AXIS_OF = {"T": "t", "Z": "z", "C": "c", "I": "page", "Q": "page"}  # tifffile's letters; the last two are of unnamed axes
+WHITE_IS_ZERO, BLACK_IS_ZERO, RGB, PALETTE, YCBCR = 0, 1, 2, 3, 6
+ORIENTATION = 274
+JPEG = 7
+READERS = ("tifffile", "imagecodecs")
+
+logging.getLogger("tifffile").addHandler(logging.NullHandler())  # what is wrong with a file is its reason here
+
+
+@cache
+def stacks_version() -> str:
+    """The versions of tifffile and of what it unpacks with; 0 for what is not installed."""
+    found = []
+    for package in READERS:
+        try:
+            found.append(version(package))
+        except PackageNotFoundError:
+            found.append("0")
+    return "tifffile" + "+".join(found)
+
+
+def open_tiff_stack(data: bytes, page: Pick | None, max_pixels: int) -> Stack:
+    """The first series of images in a TIFF file; with a number as `page` that page of the file, as it stores them.
+
+    Raises UnreadableImage if tifffile is not installed, or for pixels of a kind that is not read.
+    """
+    try:
+        from tifffile import TiffFile
+    except ImportError as error:
+        raise UnreadableImage("a TIFF: --channels needs tifffile to read it (pip install 'headstart[tiff]')", "type") from error
+    try:
+        file = TiffFile(io.BytesIO(data), _multifile=False)  # a file that names others is not followed
+        n_pages = len(file.pages)
+        if isinstance(page, int):
+            if page >= n_pages:
+                raise UnreadableImage(f"it has no page {page}: it has {n_pages}, counted from 0", "type")
+            return _of_page(file, page, n_pages)
+        return _of_series(file.series[0], n_pages, max_pixels)
+    except UnreadableImage:
+        raise
+    except Exception as error:  # a damaged file can make the reader raise anything
+        raise UnreadableImage(f"the image is damaged: {error or type(error).__name__}") from error
+
+
+def _of_page(file: "TiffFile", number: int, n_pages: int) -> Stack:
+    page = file.pages[number]
+    key = page.keyframe
+    assert key is not None  # only while a file is being opened
+
+    def plane(at: Mapping[str, int]) -> np.ndarray:
+        return _plane(page, key)
+
+    # Pages have no page to choose among them any more: the number was of the file.
+    return _stack(key, {"page": number + 1}, plane, n_pages)
+
+
+def _of_series(series: "TiffPageSeries", n_pages: int, max_pixels: int) -> Stack:
+    key, axes, shape = series.keyframe, series.axes, series.shape
+    lengths: dict[str, int] = {}
+    for letter, n in zip(axes, shape, strict=True):
+        if letter in "YXS":
+            continue
+        name = AXIS_OF.get(letter)
+        if name is None or name in lengths:
+            raise UnreadableImage(f"a stack with axes {axes}, of which --channels cannot choose", "type")
+        lengths[name] = n
+    leading = axes.removesuffix(key.axes)
+    sizes = shape[: len(leading)]
+    pages = list(series.pages)
+    if axes == leading + key.axes and len(pages) == int(np.prod(sizes)) and None not in pages:
+
+        def plane(at: Mapping[str, int]) -> np.ndarray:
+            place = [at[AXIS_OF[letter]] for letter in leading]
+            found = pages[int(np.ravel_multi_index(place, sizes)) if place else 0]
+            assert found is not None
+            return _plane(found, key)
+
+        return _stack(key, lengths, plane, n_pages)
+    if int(np.prod(shape, dtype=np.int64)) > max_pixels:
+        raise UnreadableImage(f"a stack of {'x'.join(map(str, shape))} values in one piece: too large", "size")
+    return _stack(key, lengths, lambda at: _of_whole(series, at), n_pages)
+
+
+def _of_whole(series: "TiffPageSeries", at: Mapping[str, int]) -> np.ndarray:
+    index = tuple(slice(None) if letter in "YXS" else at[AXIS_OF[letter]] for letter in series.axes)
+    rest = "".join(letter for letter in series.axes if letter in "YXS")
+    found = series.asarray(maxworkers=1)[index]
+    return np.moveaxis(found, 0, -1) if rest == "SYX" else found
+
+
+def _stack(key: "TiffPage", lengths: Mapping[str, int], plane: object, n_pages: int) -> Stack:
+    photometric, bits = int(key.photometric), int(key.bitspersample)
+    is_converted = photometric == YCBCR and int(key.compression) == JPEG  # by the reader of its JPEG
+    if photometric in MOSAICS or (photometric not in (WHITE_IS_ZERO, BLACK_IS_ZERO, RGB, PALETTE) and not is_converted):
+        raise UnreadableImage(f"a TIFF whose colours --channels does not take: {_name(key.photometric)}", "type")
+    kind = key.dtype.kind if key.dtype is not None else ""
+    if kind not in "buif":
+        raise UnreadableImage("complex or undefined pixels", "type")
+    white = 65535.0 if photometric == PALETTE else float((1 << bits) - 1) if kind in "bu" and bits <= 16 else None
+    tag = key.tags.get(ORIENTATION)
+    return Stack(
+        format="TIFF",
+        mode=f"{_name(key.photometric)};{bits}",
+        width=key.imagewidth,
+        height=key.imagelength,
+        lengths=lengths,
+        plane=plane,  # type: ignore[arg-type]
+        n_samples=int(key.samplesperpixel),
+        white=white,
+        is_colour=photometric in (RGB, PALETTE, YCBCR),
+        is_inverted=photometric == WHITE_IS_ZERO,
+        n_pages=n_pages,
+        orientation=int(tag.value) if tag else 1,
+    )
+
+
+def _name(value: int) -> str:
+    return str(getattr(value, "name", value))
+
+
+def _plane(page: "TiffPage | TiffFrame", key: "TiffPage") -> np.ndarray:
+    """(height, width) or (height, width, n): the samples of a page; colours of a palette are looked up."""
+    try:
+        found = page.asarray(maxworkers=1)
+    except ValueError as error:
+        if "imagecodecs" not in str(error):
+            raise UnreadableImage(f"the image is damaged: {error}") from error
+        raise UnreadableImage(
+            f"a TIFF compressed as {_name(key.compression)}, which needs imagecodecs (pip install imagecodecs)",
+            "type",
+        ) from error
+    except Exception as error:
+        raise UnreadableImage(f"the image is damaged: {error or type(error).__name__}") from error
+    if int(key.photometric) == PALETTE and key.colormap is not None:
+        return np.moveaxis(key.colormap[:, found], 0, -1)
+    return np.moveaxis(found, 0, -1) if key.axes == "SYX" else found
