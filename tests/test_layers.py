@@ -89,6 +89,7 @@ ROOMS = {  # outside package -> the only modules that may import it
     ),
     "pillow_heif": ("data.heic",),
     "pydicom": ("data.dicom",),
+    "av": ("data.videos",),
     "tifffile": ("data.tiff_stacks",),
     "huggingface_hub": ("model.weights",),
     "jinja2": ("artifact.page",),

@@ -73,6 +73,7 @@ EXTRA_OF = {
     "pillow_heif": "heic",
     "pydicom": "dicom",
     "tifffile": "tiff",
+    "av": "video",
     "fastapi": "serve",
     "fastapi_swagger": "serve",
     "starlette": "serve",

@@ -99,6 +99,11 @@ class TrainSettings(Schema):
         "c=0,2,1, with + between them; all count from 0. And what is black and white: levels=0..4095, or window=1..99 for "
         "these percentiles of the training images.",
     )
+    every: str | None = Field(
+        None,
+        description="Take frames of videos as images: 25 is each 25th frame, 2s is one in two seconds. Those of one video stay "
+        "together in a split.",
+    )
     stages: bool = Field(
         True, description="Use the outputs of the network's later stages as features too, besides those of its last layer."
     )
@@ -170,6 +175,13 @@ class TrainSettings(Schema):
         if not cuts or set(cuts) - set(get_args(Cut)) or len(set(parts)) < len(parts):
             raise ValueError("one of crop, whole and pad, or several with + between them; mirrored adds their mirror images")
         return view
+
+    @field_validator("every")
+    @classmethod
+    def _every(cls, every: str | None) -> str | None:
+        if every is not None and not re.fullmatch(r"[1-9][0-9]{0,6}|(?=.*[1-9])[0-9]{1,6}(\.[0-9]{1,3})?s", every):
+            raise ValueError("write 25 for each 25th frame, or 2s for one in two seconds")
+        return every
 
     @field_validator("channels")
     @classmethod

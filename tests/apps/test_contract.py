@@ -19,13 +19,15 @@ OPTIONS = {
     "--schedule --epochs "
     "--learning-rate --batch-size --image-size --freeze --device --workers --seed --output --overwrite --resume --refit "
     "--json --quiet --exclude --cv --time-budget --target-precision --conformal --balance | --precision --engine "
-    "--path-column --label-column --boxes --join-case --effort --view --stages --report --labels --extend --channels",
+    "--path-column --label-column --boxes --join-case --effort --view --stages --report --labels --extend --channels "
+    "--every",
     "audit": "--output --fail-on | --overwrite --engine --val --test --exclude --backbone --weights --offline --device "
-    "--workers --seed --json --quiet --path-column --label-column --boxes --join-case --labels --task --grades --channels",
+    "--workers --seed --json --quiet --path-column --label-column --boxes --join-case --labels --task --grades --channels "
+    "--every",
     "compare": "| --strategies --backbones --folds --output --val --exclude --epochs --augment --effort --view --stages "
     "--image-size --balance --task --grades "
     "--offline --engine --device --workers --seed --json --quiet --path-column --label-column --boxes --join-case --overwrite "
-    "--labels --channels",
+    "--labels --channels --every",
     "preview": "--augment --output | --overwrite --recipe --images --seed --path-column --label-column --boxes",
     "predict": "--format --top-k --grid --output --min-confidence | --explain --engine --device --files-from --null -0 "
     "--resume --overwrite --boxes",
@@ -36,7 +38,7 @@ OPTIONS = {
     "studio": "| --project --host --port --token-file --no-browser --backbone --weights --offline",
     "evaluate": "--split --json | --review --engine --device --path-column --label-column --boxes --join-case --labels",
     "embed": "--output | --backbone --weights --offline --image-size --precision --engine --device --workers --quiet "
-    "--path-column --label-column --boxes --overwrite --view --stages --channels",
+    "--path-column --label-column --boxes --overwrite --view --stages --channels --every",
     "cache": "--clear --all |",
     "backbones": "--fetch | --measure | --prepare",
 }

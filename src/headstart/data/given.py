@@ -13,6 +13,7 @@ from headstart.data.reading import Reading
 from headstart.data.relabelling import relabelled
 from headstart.data.sources import LabelsUsed, Sources, with_split
 from headstart.data.spellings import join_spellings
+from headstart.data.videos import with_frames
 from headstart.errors import DataError, SettingsError
 from headstart.progress import Progress, silent
 from headstart.settings import TrainSettings
@@ -42,6 +43,7 @@ def open_given(
     """
     with ExitStack() as stack:
         reading = replace(Reading.of(settings), labels_are_optional=labels_are_optional)
+        ahead = None if settings.every else ahead  # what is listed may be videos
         main = stack.enter_context(open_data(data, reading, offline=settings.offline, progress=progress, ahead=ahead))
         sources = [main]
         for split, given in (("val", settings.val), ("test", settings.test)):
@@ -57,6 +59,7 @@ def open_given(
             sources = [
                 replace(s, candidates=tuple(replace(c, split=c.split or "train") for c in s.candidates)) for s in sources
             ]
+        sources = stack.enter_context(with_frames(sources, settings.every, progress))
         check_columns(reading, sources)
         if settings.labels:
             sources = relabelled(sources, settings.labels, labels_as_of)

@@ -1,6 +1,7 @@
 """What a file is that no reader here takes: the reason that its owner is told."""
 
 FORMATS_IN_WORDS = "JPEG, PNG, WebP, BMP, TIFF, PPM, AVIF"
+VIDEO = "a video, not an image: train takes frames of it with --every"
 # Beginnings of files that are often found among images, and what to tell their owner.
 BEGINNINGS = (
     (b"GIF8", "a GIF: animations and placeholders are not read"),
@@ -23,7 +24,7 @@ BEGINNINGS = (
     (b"\x00\x00\x00\x0cJXL ", "JPEG XL is not read: save it as JPEG or PNG"),
     (b"\xff\x0a", "JPEG XL is not read: save it as JPEG or PNG"),
     (b"II\xbc\x01", "JPEG XR is not read: save it as JPEG or PNG"),
-    (b"\x1aE\xdf\xa3", "a video, not an image"),
+    (b"\x1aE\xdf\xa3", VIDEO),
 )
 RAW = "a raw photograph ({kind}), which needs developing: save it as JPEG or TIFF; the preview in it is not the photograph"
 RAW_BEGINNINGS = (
@@ -69,6 +70,20 @@ def is_heic(data: bytes) -> bool:
     return data[8:12] in HEIC_BRANDS or (data[8:12] in PLAIN_HEIF_BRANDS and b"avif" not in brands and b"avis" not in brands)
 
 
+def video_format(data: bytes) -> str | None:
+    """What a video is, as FFmpeg calls it; None if the bytes do not begin as one."""
+    if data.startswith(b"\x1aE\xdf\xa3"):
+        return "matroska"
+    if data[:4] == b"RIFF" and data[8:12] == b"AVI ":
+        return "avi"
+    return "mp4" if data[4:8] == b"ftyp" and data[8:12] in VIDEO_BRANDS else None
+
+
+def is_video(data: bytes) -> bool:
+    """Whether the bytes begin as a video."""
+    return video_format(data) is not None
+
+
 def what_else(data: bytes) -> str:
     """What the bytes of a file are that is not an image of a format that is read."""
     start = data[:64].lstrip().lower()
@@ -82,8 +97,8 @@ def what_else(data: bytes) -> str:
             return reason
     if data[4:8] == b"ftyp" and data[8:11] == b"crx":
         return raw_reason("Canon CR3")
-    if (data[4:8] == b"ftyp" and data[8:12] in VIDEO_BRANDS) or (data[:4] == b"RIFF" and data[8:12] == b"AVI "):
-        return "a video, not an image"
+    if is_video(data):
+        return VIDEO
     if all(byte >= 9 for byte in data[:512]):
         return "a text file, not an image"
     return f"not an image in a format that is read ({FORMATS_IN_WORDS})"

@@ -76,6 +76,7 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         effort: Effort = "normal",
         view: str | None = None,
         channels: str | None = None,
+        every: str | None = None,
         stages: bool = True,
         image_size: int | None = None,
         freeze: int | None = None,
@@ -116,6 +117,7 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self.effort = effort
         self.view = view
         self.channels = channels
+        self.every = every
         self.stages = stages
         self.image_size = image_size
         self.freeze = freeze

@@ -23,6 +23,7 @@ from headstart.data.sources import Candidate, LabelsUsed, Sources, digest_of
 from headstart.data.spellings import spelled_as
 from headstart.data.splits import groups_of
 from headstart.data.true_labels import read_true_labels
+from headstart.data.videos import with_frames
 from headstart.errors import BundleError, DataError, explains_missing_packages
 from headstart.evaluation.metrics import Evaluation, evaluate_predictions
 from headstart.evaluation.probabilities import softmax
@@ -120,7 +121,8 @@ def evaluate_model(
     if manifest is None:
         raise BundleError(f"{model} has no manifest", hint="give the folder of a run")
     reading = replace(reading, with_unlabelled=labels is not None, nested=manifest.task == "nested")
-    with open_data(os.fspath(data), reading, progress=progress) as sources:
+    every = manifest.settings.every  # what the images of the model are of videos, those of DATA are too
+    with open_data(os.fspath(data), reading, progress=progress) as given, with_frames([given], every, progress) as (sources,):
         check_columns(reading, [sources])
         if labels is not None:
             (sources,) = relabelled([sources], Path(labels))
