@@ -2,6 +2,7 @@
 
 import io
 import sys
+import zlib
 from typing import Any
 
 import numpy as np
@@ -186,6 +187,23 @@ def test_limits() -> None:
     assert "million" in reason_for(OME, "z=0+c=0", max_pixels=599)
     wide = tiff(np.zeros((9, 9, 500), np.uint8), photometric="minisblack", planarconfig="contig")
     assert "500 values" in reason_for(wide, "c=0", max_pixels=81)
+
+
+def test_a_bomb() -> None:
+    """A strip that unpacks to more than its samples is refused before it is unpacked in memory."""
+    data = tiff(np.zeros((64, 64), np.uint16), compression="zlib", rowsperstrip=64)
+    assert not grey(data, "page=0").any()
+    with tifffile.TiffFile(io.BytesIO(data)) as file:
+        ((offset,), (n_bytes,)) = (file.pages[0].dataoffsets, file.pages[0].databytecounts)
+        where = file.pages[0].tags["StripOffsets"].valueoffset, file.pages[0].tags["StripByteCounts"].valueoffset
+    bomb = zlib.compress(bytes(1 << 24))
+    changed = bytearray(data + bomb)
+    for place, value, before in zip(where, (len(data), len(bomb)), (offset, n_bytes), strict=True):
+        assert int.from_bytes(changed[place : place + 2], "little") == before
+        changed[place : place + 2] = value.to_bytes(2, "little")
+    assert "larger than they should be" in reason_for(bytes(changed), "page=0")
+    lzma = tiff(np.zeros((64, 64), np.uint16))
+    assert "LZMA" in reason_for(lzma.replace(b"\x03\x01\x03\0\1\0\0\0\1\0", b"\x03\x01\x03\0\1\0\0\0\x6d\x88"), "page=0")
 
 
 def test_without_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -28,6 +28,11 @@ class LabelledImage:
     width: int  # upright, pixels
     height: int
     channels: str = ""  # what was chosen of the file's pages, planes and channels, as `decode` takes it
+
+
+def choosing(images: Sequence[LabelledImage], channels: str) -> Sequence[LabelledImage]:
+    """The images with what is chosen of their files."""
+    return [replace(image, channels=channels) for image in images] if channels else images
 
 
 @dataclass(frozen=True)  # without slots, so that what follows from the images is computed once

@@ -2,6 +2,8 @@
 
 import io
 import logging
+import math
+import zlib
 from collections.abc import Mapping
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
@@ -20,7 +22,8 @@ if TYPE_CHECKING:
 AXIS_OF = {"T": "t", "Z": "z", "C": "c", "I": "page", "Q": "page"}  # tifffile's letters; the last two are of unnamed axes
 WHITE_IS_ZERO, BLACK_IS_ZERO, RGB, PALETTE, YCBCR = 0, 1, 2, 3, 6
 ORIENTATION = 274
-JPEG = 7
+JPEG, DEFLATE, UNLIMITED = 7, (8, 32946), (34925,)  # COMPRESSION; the last is LZMA
+SLACK_BYTES = 1 << 16  # that a strip may hold beyond its samples: some writers fill them up
 READERS = ("tifffile", "imagecodecs")
 
 logging.getLogger("tifffile").addHandler(logging.NullHandler())  # what is wrong with a file is its reason here
@@ -133,12 +136,31 @@ def _stack(key: "TiffPage", lengths: Mapping[str, int], plane: object, n_pages: 
     )
 
 
+def _check_inflated(page: "TiffPage | TiffFrame", key: "TiffPage") -> None:
+    """Raises UnreadableImage for strips or tiles that hold more than they should: tifffile unpacks them without a limit."""
+    compression = int(key.compression)
+    if compression in UNLIMITED:
+        raise UnreadableImage(f"a TIFF compressed as {_name(key.compression)}, which is not read", "type")
+    if compression not in DEFLATE or key.dtype is None:
+        return
+    most = math.prod(key.chunks) * key.dtype.itemsize + SLACK_BYTES
+    file = page.parent.filehandle
+    for offset, n_bytes in zip(page.dataoffsets, page.databytecounts, strict=False):
+        file.seek(offset)
+        try:
+            if len(zlib.decompressobj().decompress(file.read(n_bytes), most)) == most:
+                raise UnreadableImage("the image is damaged: strips or tiles are larger than they should be")
+        except zlib.error as error:
+            raise UnreadableImage(f"the image is damaged: {error}") from error
+
+
 def _name(value: int) -> str:
     return str(getattr(value, "name", value))
 
 
 def _plane(page: "TiffPage | TiffFrame", key: "TiffPage") -> np.ndarray:
     """(height, width) or (height, width, n): the samples of a page; colours of a palette are looked up."""
+    _check_inflated(page, key)
     try:
         found = page.asarray(maxworkers=1)
     except ValueError as error:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from headstart.audit.twins import Twins, find_twins
-from headstart.data.dataset import Dataset, LabelledImage, training_dataset
+from headstart.data.dataset import Dataset, LabelledImage, choosing, training_dataset
 from headstart.data.facts import ImageFacts, notes_on
 from headstart.data.patients import by_patient
 from headstart.data.sources import Skipped, Sources
@@ -93,7 +93,7 @@ def scan_given(
     candidates = [candidate for source in sources for candidate in source.candidates]
     found = scan_where_told(candidates, backbone, settings, store, progress, parts)
     skipped = (*(entry for source in sources for entry in source.skipped), *found.skipped)
-    patients = by_patient([replace(image, channels=levels.channels) for image in found.images])
+    patients = by_patient(choosing(found.images, levels.channels))
     dataset = make_dataset(sources[0].name, patients.images, skipped, sources)
     n_last = backbone.frozen.n_last if backbone.frozen else 0
     twins = find_twins(

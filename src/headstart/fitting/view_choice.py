@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from headstart.audit.twins import find_twins
-from headstart.data.dataset import LabelledImage
+from headstart.data.dataset import LabelledImage, choosing
 from headstart.data.sources import Candidate, Skipped, Sources
 from headstart.data.splits import fold_count, groups_by_looks, spread_order
 from headstart.evaluation.probabilities import cross_entropies
@@ -211,6 +211,6 @@ def _rows(
 
 
 def _groups(images: Sequence[LabelledImage], rows: Sequence[ScannedImage], vectors: np.ndarray, channels: str) -> np.ndarray:
-    images = [replace(image, channels=channels) for image in images]
+    images = choosing(images, channels)
     twins = find_twins(images, tuple(row.facts for row in rows), vectors)
     return groups_by_looks(images, twins.pairs())[0]
