@@ -80,6 +80,7 @@ ROOMS = {  # outside package -> the only modules that may import it
         "data.colour",
         "data.heic",
         "data.tiff_samples",
+        "data.tiff_stacks",
         "data.facts",
         "data.odd_images",
         "data.preprocess",

@@ -189,6 +189,29 @@ def test_limits() -> None:
     assert "500 values" in reason_for(wide, "c=0", max_pixels=81)
 
 
+@pytest.mark.parametrize("kind", ["uint8", "uint16", "float32", "RGB", "int16"])
+def test_lzw(kind: str) -> None:
+    """Pages of an LZW file have their values without imagecodecs, where Pillow has them; else the reason names it."""
+    if kind == "RGB":
+        pages = RNG.integers(0, 256, (3, 20, 30, 3)).astype(np.uint8)
+    else:
+        pages = (RNG.random((3, 20, 30)) * 200).astype("uint8" if kind == "int16" else kind)
+    images = [Image.fromarray(page) for page in pages]
+    if kind == "int16":
+        images = [image.convert("I") for image in images]
+    buffer = io.BytesIO()
+    images[0].save(buffer, "TIFF", save_all=True, append_images=images[1:], compression="tiff_lzw")
+    if kind == "int16":
+        assert "LZW" in reason_for(buffer.getvalue(), "page=0+levels=0..9") and "imagecodecs" in reason_for(
+            buffer.getvalue(), "page=0+levels=0..9"
+        )
+        return
+    found = measured(buffer.getvalue(), "page=2")
+    assert (np.stack(found, -1).squeeze() == pages[2]).all()
+    if kind != "RGB":
+        assert (measured(buffer.getvalue(), "page=max")[0] == pages.max(0)).all()
+
+
 def test_a_bomb() -> None:
     """A strip that unpacks to more than its samples is refused before it is unpacked in memory."""
     data = tiff(np.zeros((64, 64), np.uint16), compression="zlib", rowsperstrip=64)

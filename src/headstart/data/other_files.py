@@ -38,7 +38,10 @@ RAW_BEGINNINGS = (
 )
 HEIC_BRANDS = (b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"hevm", b"hevs")
 PLAIN_HEIF_BRANDS = (b"mif1", b"msf1")  # of HEIC and of AVIF; the brands after it tell which
-VIDEO_BRANDS = (b"isom", b"iso2", b"mp41", b"mp42", b"avc1", b"qt  ", b"M4V ", b"3gp4", b"3gp5")
+VIDEO_BRANDS = (
+    *(b"isom", b"iso2", b"iso4", b"iso5", b"iso6", b"mp41", b"mp42", b"avc1", b"qt  ", b"M4V ", b"MSNV", b"dash"),
+    *(b"3gp4", b"3gp5", b"3gp6", b"3g2a", b"XAVC", b"f4v "),
+)
 # A frame header of JPEG (T.81, B.1.1.3) of a kind that few programs read, and its name.
 RARE_FRAMES = {
     0xC3: "a lossless JPEG",

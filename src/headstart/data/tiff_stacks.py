@@ -10,6 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING
 
 import numpy as np
+from PIL import Image
 
 from headstart.channels import Pick
 from headstart.data.stacks import Stack
@@ -56,27 +57,27 @@ def open_tiff_stack(data: bytes, page: Pick | None, max_pixels: int) -> Stack:
         if isinstance(page, int):
             if page >= n_pages:
                 raise UnreadableImage(f"it has no page {page}: it has {n_pages}, counted from 0", "type")
-            return _of_page(file, page, n_pages)
-        return _of_series(file.series[0], n_pages, max_pixels)
+            return _of_page(file, page, n_pages, data)
+        return _of_series(file.series[0], n_pages, data, max_pixels)
     except UnreadableImage:
         raise
     except Exception as error:  # a damaged file can make the reader raise anything
         raise UnreadableImage(f"the image is damaged: {error or type(error).__name__}") from error
 
 
-def _of_page(file: "TiffFile", number: int, n_pages: int) -> Stack:
+def _of_page(file: "TiffFile", number: int, n_pages: int, data: bytes) -> Stack:
     page = file.pages[number]
     key = page.keyframe
     assert key is not None  # only while a file is being opened
 
     def plane(at: Mapping[str, int]) -> np.ndarray:
-        return _plane(page, key)
+        return _plane(page, key, data)
 
     # Pages have no page to choose among them any more: the number was of the file.
     return _stack(key, {"page": number + 1}, plane, n_pages)
 
 
-def _of_series(series: "TiffPageSeries", n_pages: int, max_pixels: int) -> Stack:
+def _of_series(series: "TiffPageSeries", n_pages: int, data: bytes, max_pixels: int) -> Stack:
     key, axes, shape = series.keyframe, series.axes, series.shape
     lengths: dict[str, int] = {}
     for letter, n in zip(axes, shape, strict=True):
@@ -95,7 +96,7 @@ def _of_series(series: "TiffPageSeries", n_pages: int, max_pixels: int) -> Stack
             place = [at[AXIS_OF[letter]] for letter in leading]
             found = pages[int(np.ravel_multi_index(place, sizes)) if place else 0]
             assert found is not None
-            return _plane(found, key)
+            return _plane(found, key, data)
 
         return _stack(key, lengths, plane, n_pages)
     if int(np.prod(shape, dtype=np.int64)) > max_pixels:
@@ -136,6 +137,23 @@ def _stack(key: "TiffPage", lengths: Mapping[str, int], plane: object, n_pages: 
     )
 
 
+def _by_pillow(page: "TiffPage | TiffFrame", key: "TiffPage", data: bytes) -> np.ndarray | None:
+    """The samples of a page that tifffile cannot unpack by itself, as LZW; None for kinds that Pillow would change."""
+    n_samples, bits = int(key.samplesperpixel), int(key.bitspersample)
+    kind = (int(key.photometric), n_samples, bits, key.dtype.kind if key.dtype is not None else "")
+    if kind not in ((BLACK_IS_ZERO, 1, 8, "u"), (BLACK_IS_ZERO, 1, 16, "u"), (BLACK_IS_ZERO, 1, 32, "f"), (RGB, 3, 8, "u")):
+        return None
+    try:
+        image = Image.open(io.BytesIO(data), formats=["TIFF"])
+        image.seek(page.index)
+        turned = image.getexif().get(ORIENTATION, 1) != 1  # Pillow turns a page itself
+        found = np.asarray(image)
+    except Exception as error:  # a damaged file can make the reader raise anything
+        raise UnreadableImage(f"the image is damaged: {error or type(error).__name__}") from error
+    is_same = not turned and found.shape[:2] == (key.imagelength, key.imagewidth) and found.dtype.kind == kind[3]
+    return found if is_same and found.dtype.itemsize * 8 == bits else None
+
+
 def _check_inflated(page: "TiffPage | TiffFrame", key: "TiffPage") -> None:
     """Raises UnreadableImage for strips or tiles that hold more than they should: tifffile unpacks them without a limit."""
     compression = int(key.compression)
@@ -158,7 +176,7 @@ def _name(value: int) -> str:
     return str(getattr(value, "name", value))
 
 
-def _plane(page: "TiffPage | TiffFrame", key: "TiffPage") -> np.ndarray:
+def _plane(page: "TiffPage | TiffFrame", key: "TiffPage", data: bytes) -> np.ndarray:
     """(height, width) or (height, width, n): the samples of a page; colours of a palette are looked up."""
     _check_inflated(page, key)
     try:
@@ -166,10 +184,12 @@ def _plane(page: "TiffPage | TiffFrame", key: "TiffPage") -> np.ndarray:
     except ValueError as error:
         if "imagecodecs" not in str(error):
             raise UnreadableImage(f"the image is damaged: {error}") from error
-        raise UnreadableImage(
-            f"a TIFF compressed as {_name(key.compression)}, which needs imagecodecs (pip install imagecodecs)",
-            "type",
-        ) from error
+        by_pillow = _by_pillow(page, key, data)
+        if by_pillow is None:
+            raise UnreadableImage(
+                f"a TIFF compressed as {_name(key.compression)}, which needs imagecodecs (pip install imagecodecs)", "type"
+            ) from error
+        return by_pillow
     except Exception as error:
         raise UnreadableImage(f"the image is damaged: {error or type(error).__name__}") from error
     if int(key.photometric) == PALETTE and key.colormap is not None:
