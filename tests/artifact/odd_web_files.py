@@ -65,7 +65,6 @@ def answered() -> Iterator[tuple[str, bytes]]:
     yield "grey JPEG, grey profile", encoded(grey, "JPEG", icc_profile=GREY)
     yield "grey PNG, grey profile", encoded(grey, "PNG", icc_profile=GREY)
     yield "grey PNG, Adobe RGB profile", encoded(grey, "PNG", icc_profile=ADOBE)
-    yield "PNG with alpha and profile", encoded(alpha, "PNG", icc_profile=ADOBE)
     yield "PNG", encoded(small, "PNG")
     yield "PNG with a palette", encoded(small.quantize(200), "PNG")
     yield "PNG of one bit", encoded(small.convert("1"), "PNG")
@@ -105,6 +104,7 @@ def refused() -> Iterator[tuple[str, bytes, str]]:
     yield "a lossless JPEG", encoded(small, "JPEG").replace(b"\xff\xc0", b"\xff\xc3", 1), "lossless"
     yield "PNG with a gamma", _with_gamma(encoded(small, "PNG"), 1.0), "gamma"
     yield "printer's profile", encoded(small, "JPEG", icc_profile=_with_table(ADOBE)), "table"
+    yield "alpha in other colours", encoded(translucent(), "PNG", icc_profile=ADOBE), "transparent"
     yield "text", b"no image at all", "not an image"
     yield "nothing", b"", "empty"
 

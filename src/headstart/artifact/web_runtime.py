@@ -112,4 +112,6 @@ def _notices() -> dict[str, bytes]:
     if spec is None or spec.origin is None:
         raise ModuleNotFoundError("No module named 'onnxruntime'", name="onnxruntime")
     folder = Path(spec.origin).parent
+    if not (folder / "LICENSE").is_file():
+        raise SettingsError(f"{folder} has no LICENSE to pass on", hint="pip install --force-reinstall onnxruntime")
     return {here: (folder / name).read_bytes() for name, here in NOTICES.items() if (folder / name).is_file()}

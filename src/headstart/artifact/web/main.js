@@ -48,6 +48,8 @@ function listen() {
   if (navigator.mediaDevices?.getUserMedia) {
     at("camera").addEventListener("click", () => openCamera((file) => take([file])).catch((error) => say(cameraReason(error))));
     at("camera").disabled = false;
+  } else {
+    at("camera").title = "Browsers give the camera only to pages that are served over https.";
   }
   at("choose").disabled = false;
 }

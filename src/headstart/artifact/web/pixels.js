@@ -65,10 +65,18 @@ function readBitmap(bitmap, convert) {
     context.clearRect(0, 0, width, STRIP_ROWS);
     context.drawImage(bitmap, 0, -top);
     const { data } = context.getImageData(0, 0, width, Math.min(STRIP_ROWS, height - top));
+    if (convert && isTranslucent(data)) {
+      throw new Refusal("transparent, in colours other than sRGB: browsers round these; save it in sRGB or without transparency");
+    }
     convert?.(data, 4);
     onWhite(data, rgb, top * width * 3);
   }
   return { width, height, rgb };
+}
+
+function isTranslucent(data) {
+  for (let at = 3; at < data.length; at += 4) if (data[at] !== 255) return true;
+  return false;
 }
 
 /** Writes RGBA pixels on white into `rgb`, from `to` on. */
