@@ -81,6 +81,10 @@ EXTRA_OF = {
     "prometheus_client": "serve",
     "multipart": "serve",
     "ray": "cluster",
+    "mlflow": "mlflow",
+    "tensorboard": "tensorboard",
+    "wandb": "wandb",
+    "huggingface_hub": "hub",
     "fsspec": "cluster",
     "s3fs": "cluster",
 }

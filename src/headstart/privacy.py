@@ -13,6 +13,8 @@ SWITCHES = {
     "ORT_TELEMETRY_DISABLED": "1",  # its name in other versions
     "HF_HUB_DISABLE_TELEMETRY": "1",  # huggingface_hub: what is loaded, and by which versions
     "HF_HUB_DISABLE_UPDATE_CHECK": "1",
+    "MLFLOW_DISABLE_TELEMETRY": "true",  # MLflow: events of its client to Databricks, an identifier below the user's folder
+    "WANDB_ERROR_REPORTING": "false",  # Weights & Biases: errors and counts of its own to its makers, besides what is recorded
     "RAY_USAGE_STATS_ENABLED": "0",  # Ray: reports of what a cluster is used for
     "FASTAPI_OTEL_AUTO_CONFIGURE": "false",  # FastAPI: traces of requests, to wherever OTEL_* variables say
     "DO_NOT_TRACK": "1",  # the common switch (donottrack.sh), for what else is installed

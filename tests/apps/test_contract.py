@@ -20,7 +20,7 @@ OPTIONS = {
     "--learning-rate --batch-size --image-size --freeze --device --workers --seed --output --overwrite --resume --refit "
     "--json --quiet --exclude --cv --time-budget --target-precision --conformal --balance | --precision --engine "
     "--path-column --label-column --boxes --join-case --effort --view --stages --report --labels --extend --channels "
-    "--every",
+    "--every --log",
     "audit": "--output --fail-on | --overwrite --engine --val --test --exclude --backbone --weights --offline --device "
     "--workers --seed --json --quiet --path-column --label-column --boxes --join-case --labels --task --grades --channels "
     "--every",
@@ -58,7 +58,8 @@ ARGUMENTS = {
     "cache": {},
     "backbones": {"NAME": False},  # for --prepare, which has a default
 }
-NOT_SETTINGS = {"output", "overwrite", "resume", "extend", "json", "report", "quiet"}  # of train: where and how, not what
+# of train: where and how, not what
+NOT_SETTINGS = {"output", "overwrite", "resume", "extend", "json", "report", "quiet", "log"}
 DEFAULTS: dict[tuple[str, str], Any] = {
     ("predict", "format"): None,  # by the ending of --output, else table
     ("predict", "files_from"): None,

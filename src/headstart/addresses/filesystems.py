@@ -32,7 +32,7 @@ INSTALLED_BY = {
     "az": "pip install adlfs",
     "abfs": "pip install adlfs",
     "abfss": "pip install adlfs",
-    "hf": "pip install huggingface_hub",
+    "hf": "pip install 'headstart[hub]'",
     "http": "pip install aiohttp",
     "https": "pip install aiohttp",
 }

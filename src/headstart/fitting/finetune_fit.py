@@ -24,11 +24,12 @@ from headstart.fitting.scanned import Scanned
 from headstart.fitting.training_pixels import KeptPixels, keep_pixels, keep_views, open_again, read_anew
 from headstart.model.backbones import Network, pretrained_network
 from headstart.model.batches import TrainingImages
-from headstart.model.checkpoint_state import plan_begun
+from headstart.model.checkpoint_state import RUN, plan_begun
 from headstart.model.familiarity import Familiarity, familiarity_of
 from headstart.model.finetune import HeldOutImages, Start, TrainedEpochs, fine_tune
 from headstart.model.hardware import find_hardware
 from headstart.model.head import Head
+from headstart.model.history import EpochEnded, unheard
 from headstart.model.pace import UNLIMITED, TimeLimit
 from headstart.model.pipeline import Pipeline, features_of
 from headstart.model.probe import Probe
@@ -38,7 +39,6 @@ from headstart.settings import TrainSettings
 from headstart.threads import map_in_threads
 from headstart.workplace import workplace_of
 
-RUN = "run"  # the folder of its checkpoints
 FAMILIAR = "measuring familiarity"
 
 
@@ -54,6 +54,7 @@ class FinetuneJob:
     network: Network  # the pretrained network, to be trained
     new_network: Callable[[], Network]  # builds it again, for a second training run
     checkpoints: Path | None = None
+    ended: EpochEnded = unheard  # called with each epoch of the run itself
     cluster: str | None = None  # the address of the Ray cluster that trains, "" for the usual one; None: this process does
 
     @property
@@ -140,7 +141,12 @@ def _network(scanned: Scanned, *, with_stages: bool) -> Network:
 
 
 def fit_finetuned(
-    scanned: Scanned, split: Split, checkpoints: Path | None, progress: Progress, deadline: Deadline = NEVER
+    scanned: Scanned,
+    split: Split,
+    checkpoints: Path | None,
+    progress: Progress,
+    deadline: Deadline = NEVER,
+    ended: EpochEnded = unheard,
 ) -> Fitted:
     """Trains, keeps the best validation epoch and predicts test and val. Raises DataError.
 
@@ -152,7 +158,7 @@ def fit_finetuned(
             hint="leave --val-fraction above 0, or use --strategy probe",
         )
     job = finetune_job(scanned, split, checkpoints, progress)
-    job = replace(job, cluster=_cluster(scanned.settings, job.plan, deadline))
+    job = replace(job, cluster=_cluster(scanned.settings, job.plan, deadline), ended=ended)
     both = np.sort(np.concatenate([split.train, split.val]))
     pixels = job.pixels(both if scanned.settings.refit else split.train, progress)
     began = deadline.spent()
@@ -168,8 +174,8 @@ def fit_finetuned(
         refitted, second = _refit(job, pixels, both, progress, tuned.best_epoch, replace(limit, shortens=False))
         interrupted = second.interrupted
         if interrupted or second.cut:
-            ended = "interrupted while" if interrupted else f"--time-budget {deadline.seconds:g} ended the"
-            notes.append(f"{ended} refitting: the saved model is the one trained on train only")
+            how = "interrupted while" if interrupted else f"--time-budget {deadline.seconds:g} ended the"
+            notes.append(f"{how} refitting: the saved model is the one trained on train only")
         else:
             final = refitted
     answers, temperature = _answers_of_val(job, tuned)
@@ -361,8 +367,9 @@ def _train(
         network.set_head(job.head)
     else:
         network.set_random_head(len(job.scanned.dataset.classes), job.plan.seed)
-    where = partial(fine_tune, limit=limit) if job.cluster is None else partial(fine_tune_on_cluster, job.cluster)
-    return where(
+    ended = job.ended if stage == RUN else unheard
+    here = partial(fine_tune, limit=limit, ended=ended)
+    return (here if job.cluster is None else partial(fine_tune_on_cluster, job.cluster))(
         network,
         TrainingImages(pixels.only(rows), job.labels[rows]),
         val,

@@ -13,6 +13,7 @@ from headstart.fitting.choice import Choice
 from headstart.fitting.fitted import Fitted
 from headstart.fitting.probe_fit import fit_probe_run
 from headstart.fitting.scanned import Scanned
+from headstart.model.history import EpochEnded, unheard
 from headstart.progress import Progress, silent
 
 
@@ -24,15 +25,17 @@ def fit(
     checkpoints: Path | None = None,
     needs_answers: bool = True,
     deadline: Deadline = NEVER,
+    ended: EpochEnded = unheard,
 ) -> Fitted:
     """Fits the chosen strategy. Fine-tuning saves its state after each epoch in `checkpoints` and resumes from there.
 
     If `needs_answers` is False, a probe without val or test uses every image and reports nothing. Fine-tuning is shortened to
-    what fits before the deadline. A probe is always finished; a run that takes longer says so. Raises HeadstartError.
+    what fits before the deadline. A probe is always finished; a run that takes longer says so. `ended` is called with each
+    epoch of fine-tuning on this machine. Raises HeadstartError.
     """
     began = time.perf_counter()
     resolved = replace(scanned, settings=choice.resolve(scanned.settings))
-    fitted = _fit(resolved, progress, checkpoints, needs_answers, deadline)
+    fitted = _fit(resolved, progress, checkpoints, needs_answers, deadline, ended)
     evidence = Evidence(scanned.dataset, scanned.facts, scanned.vectors, scanned.twins, None)
     checked = run_checks(evidence, CHEAP_CHECKS)
     return replace(
@@ -61,7 +64,14 @@ def _late(deadline: Deadline) -> tuple[str, ...]:
     return (f"the run took longer than --time-budget {deadline.seconds:g}: fitting ended after {deadline.spent():.0f} s",)
 
 
-def _fit(scanned: Scanned, progress: Progress, checkpoints: Path | None, needs_answers: bool, deadline: Deadline) -> Fitted:
+def _fit(
+    scanned: Scanned,
+    progress: Progress,
+    checkpoints: Path | None,
+    needs_answers: bool,
+    deadline: Deadline,
+    ended: EpochEnded,
+) -> Fitted:
     settings = scanned.settings
     if not settings.takes_steps:
         uses_all = bool(settings.cv) or not needs_answers
@@ -73,7 +83,7 @@ def _fit(scanned: Scanned, progress: Progress, checkpoints: Path | None, needs_a
         from headstart.fitting.tuned_start import from_tuned
 
         scanned = from_tuned(scanned, scanned.extended.earlier.tuned, progress)
-    return fit_finetuned(scanned, split_for(scanned), checkpoints, progress, deadline)
+    return fit_finetuned(scanned, split_for(scanned), checkpoints, progress, deadline, ended)
 
 
 def split_for(scanned: Scanned, *, val_fraction: float | None = None) -> Split:

@@ -5,9 +5,11 @@ from pathlib import Path
 from typing import Any
 
 from headstart.errors import TrainingError
+from headstart.model.history import Epoch
 from headstart.recipes import FLAT_KEYS, TrainingPlan, grouped
 
 STATE = "state.json"
+RUN = "run"  # among the folders with checkpoints, that of the run itself: others are of trials and refits
 PROCESSES = "processes"  # its key in the signature
 RETIRED = {"small_size", "small_epochs"}  # keys in plans of earlier versions; they had no effect
 ADDED = {"head_on": "all features", PROCESSES: 1}  # keys that earlier versions lack, and what these did
@@ -54,6 +56,15 @@ def check_processes(folder: Path, now: int) -> None:
 def saved_state(folder: Path) -> bytes | None:
     """The content of state.json, which is another one after each epoch; None if nothing was saved yet."""
     return (folder / STATE).read_bytes() if (folder / STATE).is_file() else None
+
+
+def epochs_saved(folder: Path) -> tuple[Epoch, ...]:
+    """The epochs that the training in `folder` has finished; none if nothing was saved yet. Raises TrainingError."""
+    content = saved_state(folder)
+    try:
+        return tuple(Epoch.from_json(row) for row in json.loads(content)["history"]) if content else ()
+    except (ValueError, KeyError, TypeError) as error:
+        raise damaged(folder, error) from error
 
 
 def upgraded(signature: dict[str, Any]) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from headstart.model.checkpoint_state import PROCESSES
 from headstart.model.distributed import World, joined_world
 from headstart.model.epoch_sums import EpochSums
 from headstart.model.folding import Folded, plain_state, unfold
-from headstart.model.history import Cut, Epoch
+from headstart.model.history import Cut, Epoch, EpochEnded, unheard
 from headstart.model.optimizer import frozen_parameters, make_optimizer, make_scheduler
 from headstart.model.pace import UNLIMITED, Pace, TimeLimit
 from headstart.model.precision import full_float32, repeatable
@@ -79,6 +79,7 @@ def fine_tune(
     stop_after: int | None = None,
     limit: TimeLimit = UNLIMITED,
     progress: Progress = silent,
+    ended: EpochEnded = unheard,
 ) -> TrainedEpochs:
     """Trains `network` in place as `plan` says and leaves it with the weights of the best validation epoch.
 
@@ -93,27 +94,31 @@ def fine_tune(
     state, and a resumed run makes no more steps.
 
     Under torchrun, every process calls it with the same arguments, computes its share of each batch and gets the same result.
-    Only the first reads and writes `checkpoints`.
+    Only the first reads and writes `checkpoints`. It calls `ended` with each epoch before that is saved; it may repeat one.
     """
     if network.device.type == "cuda":
         torch.cuda.set_device(network.device)
     with joined_world() as world, repeatable(network.device), full_float32():
-        return _fine_tune(_Loop(network, train, val, plan, world, limit, stop_after, progress), start, checkpoints)
+        return _fine_tune(_Loop(network, train, val, plan, world, limit, stop_after, progress), start, checkpoints, ended)
 
 
-def _fine_tune(loop: "_Loop", start: Start | None, checkpoints: Path | None) -> TrainedEpochs:
+def _fine_tune(loop: "_Loop", start: Start | None, checkpoints: Path | None, ended: EpochEnded) -> TrainedEpochs:
     network = loop.network
     kept = loop.load(checkpoints) if checkpoints else None
     if kept is None and start is not None:
         kept = loop.before(start)
-    interrupted = False
+    is_first, interrupted = loop.world.rank == 0, False
     try:
+        if kept is not None and is_first:
+            ended(kept.history[-1])
         next_epoch = kept.history[-1].epoch + 1 if kept else 1
         for epoch in range(next_epoch, loop.last_epoch + 1):
             if kept is not None and kept.cut:
                 break
             kept = replace(_with_epoch(kept, epoch, loop), cut=loop.cut)
-            if checkpoints and loop.world.rank == 0:
+            if is_first:
+                ended(kept.history[-1])
+            if checkpoints and is_first:
                 loop.save(checkpoints, kept)
     except KeyboardInterrupt:
         if kept is None:

@@ -1,5 +1,7 @@
 """The record of an epoch, and of where training was ended by its deadline."""
 
+from collections.abc import Callable
+
 from headstart.schema import Count, NotNegative, Positive, Schema, Share
 
 
@@ -13,6 +15,13 @@ class Epoch(Schema):
     val_loss: NotNegative | None  # None: trained without a val split
     val_accuracy: Share | None
     seconds: NotNegative
+
+
+EpochEnded = Callable[[Epoch], None]  # gets each epoch when it has ended
+
+
+def unheard(row: Epoch) -> None:
+    """An EpochEnded that keeps it to itself."""
 
 
 class Cut(Schema):

@@ -1,7 +1,7 @@
 """Writes the results of a run: the bundle, the tables, the figures and the report."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from headstart.artifact.bundle import FAMILIARITY, WEIGHTS
@@ -30,13 +30,24 @@ from headstart.record.places import METRICS, place_of
 from headstart.record.run_folder import RunFolder
 from headstart.record.run_metrics import BackboneName, RunMetrics
 from headstart.record.run_report import report_run
+from headstart.record.tracked import CompleteRun, complete_run
 from headstart.record.trained import Trained
 from headstart.settings import RecordedSettings
 from headstart.storage import sha256_of_file, write_json
 
 
-def write_run(folder: RunFolder, fitted: Fitted, progress: Progress, *, pictures: bool = True) -> Trained:
-    """Writes all files of the run folder, moves it to its place and returns the finished run."""
+def write_run(
+    folder: RunFolder,
+    fitted: Fitted,
+    progress: Progress,
+    *,
+    pictures: bool = True,
+    written: Callable[[CompleteRun], None] = lambda run: None,
+) -> Trained:
+    """Writes all files of the run folder, moves it to its place and returns the finished run.
+
+    `written` is called when all files are there, before the folder is moved.
+    """
     began = time.perf_counter()
     dataset, root = fitted.dataset, folder.partial
     account, answers = account_of(fitted), fitted.answers[0]
@@ -56,6 +67,7 @@ def write_run(folder: RunFolder, fitted: Fitted, progress: Progress, *, pictures
     stages = fitted.scanned.seconds | {"fit": fitted.seconds, "report": time.perf_counter() - began}
     metrics = _metrics(folder, fitted, account, stages, extension.report if extension else None)
     write_json(root / METRICS, metrics.as_json())
+    written(complete_run(root, metrics, fitted.plan.as_json()))
     folder.finish(interrupted=fitted.interrupted)
     progress("writing the run", 3, 3)
     work = fitted.scanned.work

@@ -19,6 +19,8 @@ from itertools import count
 from pathlib import Path
 from typing import Literal
 
+from pydantic import Field
+
 from headstart.data.sources import LabelsUsed
 from headstart.errors import DataError, SettingsError
 from headstart.fitting.choice import Choice
@@ -56,6 +58,7 @@ class RunState(Schema):
     extends: Extends | None = None  # the finished run that it adds to
     numbered_as: str = ""  # the data's part of a generated name; "" if the user named the place
     overwrite: bool = False  # whether an earlier run in its place may be replaced
+    tracked: dict[str, str] = Field(default_factory=dict)  # tracker -> what the run is called there
 
 
 class RunFolder:
@@ -70,6 +73,11 @@ class RunFolder:
     def named(self) -> str:
         """The final place, as the user knows it."""
         return self.address or self.place.as_posix()
+
+    @property
+    def name(self) -> str:
+        """The last part of the final place."""
+        return named(self.place).name
 
     @property
     def partial(self) -> Path:
@@ -104,6 +112,11 @@ class RunFolder:
             partial = self.partial
             self.place = _take_next_free(self.state.numbered_as, choice.strategy)
             replace_folder(partial, self.partial)
+
+    def track(self, identities: dict[str, str]) -> None:
+        """Records what trackers call the run, so that a resumed run goes on there."""
+        if identities != self.state.tracked:
+            self._become(self.state.stage, tracked=identities)
 
     def finish(self, *, interrupted: bool) -> None:
         """Moves the run to its place. An interrupted run keeps its checkpoints, so that it can be resumed.

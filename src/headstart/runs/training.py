@@ -4,6 +4,7 @@ import os
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -27,6 +28,7 @@ from headstart.record.run_folder import DEFAULT_PARENT, RunFolder, new_run
 from headstart.record.trained import Trained
 from headstart.runs.extending import Extending, check_apart, extending, extending_again, missing_images
 from headstart.runs.resuming import check_not_torchrun, check_processes_of, resumed
+from headstart.runs.tracking import begin_tracking, trackers_of
 from headstart.settings import TrainSettings
 from headstart.storage import AnyPath
 from headstart.threads import beside
@@ -42,6 +44,7 @@ def train(
     resume: AnyPath | None = None,
     extend: AnyPath | None = None,
     pictures: bool = True,
+    log: Sequence[str] = (),
     progress: Progress = silent,
     tell: Tell = untold,
 ) -> Trained:
@@ -49,11 +52,12 @@ def train(
 
     With `extend`, the images and classes of DATA are added to those of that finished run, which stays as it is: settings that
     are not given are its own, its images stay in their splits, and the new run says what changed.
-    Without `pictures` the report has no figures, which saves most of a second. Before anything is computed, `tell` gets a
-    sentence on the classes that were found. `time_budget` counts from this call; a resumed run has it anew.
-    Under torchrun each process computes its share of every batch, and only the first keeps its run folder; a run is resumed
-    in as many processes as it was begun in. Raises HeadstartError if the data or settings do not allow it. Ctrl-C during
-    fine-tuning finishes the folder with the best epoch so far and sets `Trained.interrupted`.
+    Without `pictures` the report has no figures, which saves most of a second. `log` names trackers that the run is recorded in
+    too. Before anything is computed, `tell` gets a sentence on where these are, and one on the classes that were found.
+    `time_budget` counts from this call; a resumed run has it anew. Under torchrun each process computes its share of every
+    batch, and only the first keeps its run folder; a run is resumed in as many processes as it was begun in. Raises
+    HeadstartError if the data or settings do not allow it. Ctrl-C during fine-tuning finishes the folder with the best epoch
+    so far and sets `Trained.interrupted`.
     """
     began, settings = time.perf_counter(), settings or TrainSettings()
     data = None if data is None else os.fspath(data)
@@ -68,13 +72,11 @@ def train(
         elif data is None:
             raise SettingsError("there is no DATA to train on", hint="headstart train FOLDER")
         else:
-            if extend is not None:
-                check_apart(None if output is None else os.fspath(output), os.fspath(extend))
-                extended = extending(os.fspath(extend), data, settings, progress)
-                settings = extended.settings
+            extended, settings = _extending(extend, output, data, settings, progress)
             _check_new(settings)
             place = stack.enter_context(_new_place(output, overwrite=overwrite))
             check_outside(output or DEFAULT_PARENT, data, settings.val, settings.test)
+        followed = trackers_of(log, output or resume, tell)
         more = missing_images(extended.earlier, data, settings, progress) if extended else None
         labels_used = folder.state.labels_used if folder else None
         sources = stack.enter_context(open_given(data, settings, progress, labels_used, more=more))
@@ -83,6 +85,7 @@ def train(
             extends = extended.recorded if extended else None
             folder = new_run(data, settings, sources[0].name, place, overwrite=overwrite, extends=extends)
             stack.enter_context(_abandoned_on_error(folder))
+        stack.enter_context(followed)
         folder.address = shown(address) if address else None
         with beside(_import_drawing if pictures else _import_writing, *([_import_torch] if settings.takes_steps else [])):
             scanned = _scanned(sources, settings, folder.state.views, address, extended, progress)
@@ -90,10 +93,22 @@ def train(
         deadline = Deadline(settings.seconds_allowed, began)
         choice = folder.choice or choose(scanned, deadline, progress)
         folder.choose(choice)
-        fitted = fit(scanned, choice, progress, checkpoints=folder.checkpoints, deadline=deadline)
+        begin_tracking(followed, folder, scanned, choice)
+        fitted = fit(scanned, choice, progress, checkpoints=folder.checkpoints, deadline=deadline, ended=followed.epoch)
         from headstart.record.run_files import write_run
 
-        return write_run(folder, fitted, progress, pictures=pictures)
+        return write_run(folder, fitted, progress, pictures=pictures, written=partial(followed.complete, fitted.history))
+
+
+def _extending(
+    extend: AnyPath | None, output: AnyPath | None, data: str, settings: TrainSettings, progress: Progress
+) -> tuple[Extending | None, TrainSettings]:
+    """The finished run that is extended, if one is named, and the settings with those of that run."""
+    if extend is None:
+        return None, settings
+    check_apart(None if output is None else os.fspath(output), os.fspath(extend))
+    extended = extending(os.fspath(extend), data, settings, progress)
+    return extended, extended.settings
 
 
 def _check_resumed(output: AnyPath | None, extend: AnyPath | None) -> None:

@@ -46,6 +46,12 @@ if TYPE_CHECKING:
     from headstart.record.trained import Trained
 
 
+LOG = (
+    "Also record the run in these trackers, as in mlflow,tensorboard,wandb. Each takes its settings from its own environment "
+    "variables."
+)
+
+
 @command
 def train(
     context: typer.Context,
@@ -94,6 +100,7 @@ def train(
     target_precision: Annotated[float | None, setting("target_precision")] = DEFAULT.target_precision,
     conformal: Annotated[float | None, setting("conformal", metavar="COVERAGE")] = DEFAULT.conformal,
     refit: Annotated[bool, setting("refit", "--refit")] = DEFAULT.refit,
+    log: Annotated[str | None, typer.Option(metavar="NAMES", help=LOG)] = None,
     output: Annotated[Path | None, typer.Option(help="The run folder; default: runs/<data>-<strategy>-<n>.")] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier run at --output.")] = False,
     resume: Annotated[Path | None, typer.Option(metavar="RUN", help="Resume an interrupted run.")] = None,
@@ -140,6 +147,7 @@ def train(
             resume=resume,
             extend=extend,
             pictures=report or not json,
+            log=[name.strip() for name in (log or "").split(",") if name.strip()],
             progress=progress,
             tell=untold if quiet else note,
         )

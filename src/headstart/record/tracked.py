@@ -1,0 +1,121 @@
+"""What a tracker of experiments is told of a run, and what it has to do with that."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+from headstart.artifact.numbers import summary_sentence
+from headstart.evaluation.metrics import Evaluation
+from headstart.model.history import Epoch
+from headstart.record.run_metrics import RunMetrics
+from headstart.settings import TrainSettings
+
+Outcome = Literal["finished", "interrupted", "failed"]
+Value = str | int | float | bool
+REPORT, FIGURES, MODEL, TABLES = "report.html", "figures", "model", ("metrics.json", "history.csv")
+NUMBERS = ("accuracy", "balanced_accuracy", "macro_f1", "log_loss", "top5_accuracy", "ece")  # of an evaluation
+FOUND = ("best_epoch", "temperature")  # in a plan, but found by training: a resumed run may find others
+INTERVALS = ("accuracy", "balanced_accuracy", "macro_f1", "log_loss")  # which have one, as a rule
+
+
+@dataclass(frozen=True, slots=True)
+class BegunRun:
+    """A run whose images and strategy are known, before anything is fitted."""
+
+    name: str
+    folder: Path  # where it is built
+    settings: dict[str, Value]  # as given; those that are left open are left out
+    tags: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class CompleteRun:
+    """A run of which every file is written."""
+
+    folder: Path
+    summary: str  # the reported accuracy in a sentence
+    numbers: dict[str, float]
+    plan: dict[str, Value]  # what was left open, as it was resolved
+    step: int  # the epoch that was kept
+    interrupted: bool
+
+    def figures(self) -> list[Path]:
+        """The pictures of the report."""
+        return sorted((self.folder / FIGURES).glob("*.png"))
+
+
+class Tracker(Protocol):
+    """Somewhere runs are recorded beside each other. Any method may raise what its package raises."""
+
+    place: str  # where to look, in words
+
+    def begin(self, run: BegunRun, identity: str | None) -> str:
+        """Begins a run there, or goes on with the one of this identity. Returns the identity."""
+
+    def epoch(self, row: Epoch) -> None:
+        """Records an epoch when it has ended."""
+
+    def report(self, run: CompleteRun) -> None:
+        """Records the evaluation, and the files that it takes."""
+
+    def end(self, outcome: Outcome) -> None:
+        """Closes the run."""
+
+
+def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Value]:
+    """Values that are set, by the path of their names; lists and the like as text."""
+    found: dict[str, Value] = {}
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            found |= flat(value, f"{prefix}{name}/")
+        elif value is not None:
+            found[f"{prefix}{name}"] = value if isinstance(value, str | int | float | bool) else str(value)
+    return found
+
+
+def epoch_numbers(row: Epoch) -> dict[str, float]:
+    """The numbers of an epoch by the columns of history.csv, without those that it does not have."""
+    return {name: float(value) for name, value in row if name != "epoch" and value is not None}
+
+
+def begun_run(name: str, folder: Path, settings: TrainSettings, strategy: str, classes: tuple[str, ...], data: str) -> BegunRun:
+    """A run with these settings, and tags by which runs are found."""
+    tags = {
+        "data": data,
+        "strategy": strategy,
+        "backbone": settings.backbone,
+        "classes": ", ".join(classes),
+        "tool": "headstart",
+    }
+    return BegunRun(name, folder, flat(settings.as_json()), tags)
+
+
+def complete_run(folder: Path, metrics: RunMetrics, plan: Mapping[str, Any]) -> CompleteRun:
+    """What is recorded of a run in the end: its numbers are those of metrics.json."""
+    numbers = _of_evaluation("evaluation", metrics.evaluation)
+    for other in metrics.other_evaluations:
+        numbers |= _of_evaluation(f"evaluation_on_{other.split}", other)
+    if metrics.without_leaks:
+        numbers |= _of_evaluation("evaluation_without_leaks", metrics.without_leaks)
+    numbers |= {f"images/{split}": float(count) for split, count in metrics.images.items()}
+    # Not "seconds/total": MLflow keeps a metric in a file of its name, and "seconds" is one of an epoch's.
+    numbers |= {f"seconds_for/{stage}": seconds for stage, seconds in metrics.seconds.items()}
+    numbers |= {"peak_rss_mb": metrics.peak_rss_mb, "best_epoch": float(metrics.best_epoch)}
+    resolved = flat(plan, "plan/")
+    numbers |= {name: float(resolved.pop(f"plan/{name}")) for name in FOUND if f"plan/{name}" in resolved}
+    summary = summary_sentence(metrics.evaluation)
+    return CompleteRun(folder, summary, numbers, resolved, metrics.best_epoch, metrics.interrupted)
+
+
+def _of_evaluation(prefix: str, evaluation: Evaluation) -> dict[str, float]:
+    numbers = {f"{prefix}/images": float(evaluation.n)}
+    for name in NUMBERS:
+        value = getattr(evaluation, name)
+        if value is not None:
+            numbers[f"{prefix}/{name}"] = float(value)
+    for name in INTERVALS:
+        interval = getattr(evaluation, f"{name}_ci95")
+        if interval is not None:
+            numbers |= {f"{prefix}/{name}_low": interval[0], f"{prefix}/{name}_high": interval[1]}
+    return numbers
