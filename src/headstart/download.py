@@ -17,17 +17,18 @@ def download(
     url: str,
     target: Path,
     *,
-    sha256: str = "",
-    sha512: str = "",
+    sha256: str | None = None,
+    sha512: str | None = None,
     progress: Progress = silent,
     timeout_seconds: float = 10.0,
 ) -> Path:
     """Downloads `url` to `target` and returns `target`. An unfinished download stays in `TARGET.part` for the next attempt.
 
-    `sha256` or `sha512` is the expected digest in hexadecimal digits, or its first digits. Raises DownloadError.
+    `sha256` or `sha512` is the expected digest in hexadecimal digits, or its first digits; "" where the caller checks what it
+    gets. Raises DownloadError.
     """
-    algorithm, expected = ("sha512", sha512) if sha512 else ("sha256", sha256)
-    if not expected:
+    algorithm, expected = ("sha256", sha256) if sha512 is None else ("sha512", sha512)
+    if expected is None:
         raise ValueError("a download without a digest")
     part = target.with_name(target.name + ".part")
     part.parent.mkdir(parents=True, exist_ok=True)

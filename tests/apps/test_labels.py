@@ -16,7 +16,7 @@ from headstart.data.opening import open_sources
 from headstart.data.reading import Reading
 from headstart.data.relabelling import LABELS, paths_in
 from headstart.data.sources import digest_of
-from headstart.errors import HeadstartWarning, SettingsError
+from headstart.errors import SettingsError
 from headstart.runs.classifier import ImageClassifier
 from headstart.settings import TrainSettings
 
@@ -84,6 +84,7 @@ def test_train_with_a_project(quick: Command, mislabelled: Path, tmp_path: Path,
     assert (snapshot(mislabelled), snapshot(project)) == before
 
 
+@pytest.mark.filterwarnings("always::headstart.errors.HeadstartWarning")
 def test_a_run_with_a_project_is_extended(
     quick: Command, headstart: Command, mislabelled: Path, draw_classes: Draw, tmp_path: Path, here: Path
 ) -> None:
@@ -92,16 +93,16 @@ def test_a_run_with_a_project_is_extended(
     decide(project, mislabelled, by_shape)
     chosen = ("--strategy", "probe", "--view", "crop", "--labels", project, "--output", "run")
     assert quick(mislabelled, *chosen).code == 0
-    new = draw_classes({"circles": 4}, "new", seed=3)
+    new = draw_classes({"circles": 4, "squares": 1}, "new", seed=3)
     other = "squares-9.png"
     decide(project, mislabelled, lambda path: State("circles") if Path(path).name == other else None)
-    with pytest.warns(HeadstartWarning, match="images decided on in .* that are not in the data: 1"):  # the excluded one
-        result = headstart("train", new, "--extend", "run", "--output", "more", "--json")
+    result = headstart("train", new, "--extend", "run", "--output", "more", "--json")
     assert result.code == 0, result.err
+    assert "that are not in the data: 1; the first is triangles/triangles-9.png" in result.err  # the excluded one
     images = json.loads(result.out)["extended"]["images"]
-    assert (images["kept"], images["new"], images["relabelled"]) == (29, 4, 1)
+    assert (images["kept"], images["new"], images["relabelled"]) == (29, 5, 1)
     counts = read_manifest(here / "more" / "model").data.counts
-    assert [sum(of_class) for of_class in zip(*counts.values(), strict=True)] == [15, 9, 9]
+    assert [sum(of_class) for of_class in zip(*counts.values(), strict=True)] == [15, 10, 9]
 
 
 def test_train_on_images_without_labels(quick: Command, draw_classes: Draw, tmp_path: Path, here: Path) -> None:

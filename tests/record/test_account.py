@@ -201,8 +201,8 @@ def test_what_may_be_a_copy_is_not_called_clean(
     draw_classes(dict.fromkeys(CLASSES, 10), "shapes/val", 1)
     copies(data, {"circles": 2})
 
-    def crowded(images: Any, *more: Any) -> Twins:
-        twins = find_twins(images, *more)
+    def crowded(images: Any, *more: Any, **options: Any) -> Twins:
+        twins = find_twins(images, *more, **options)
         crowd = [7 if image.path.endswith(("circles-0.png", "circles-1.png", "circles-2.png")) else -1 for image in images]
         return replace(twins, crowd=np.array(crowd))
 

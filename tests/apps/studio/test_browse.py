@@ -44,11 +44,14 @@ def test_the_project(studio: Studio) -> None:
 @pytest.mark.parametrize(("name", "dtype"), COLUMNS.items())
 def test_columns(studio: Studio, name: str, dtype: str) -> None:
     """Each column has one value a row, its type in a header, and a tag with which it is not sent twice."""
-    answer = studio.client.get(f"/api/columns/{name}")
-    assert answer.headers["X-Dtype"] == dtype
-    assert len(np.frombuffer(answer.content, dtype)) == 36
-    tag = answer.headers["ETag"]
-    again = studio.client.get(f"/api/columns/{name}", headers={"If-None-Match": tag})
+    for _ in range(20):  # findings may come in between
+        answer = studio.client.get(f"/api/columns/{name}")
+        assert answer.headers["X-Dtype"] == dtype
+        assert len(np.frombuffer(answer.content, dtype)) == 36
+        tag = answer.headers["ETag"]
+        again = studio.client.get(f"/api/columns/{name}", headers={"If-None-Match": tag})
+        if again.headers["ETag"] == tag:
+            break
     assert (again.status_code, again.content, again.headers["ETag"]) == (304, b"", tag)
     assert studio.client.get(f"/api/columns/{name}", headers={"If-None-Match": '"other"'}).status_code == 200
 
