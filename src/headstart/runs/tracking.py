@@ -13,23 +13,20 @@ from headstart.record.places import named
 from headstart.record.run_folder import DEFAULT_PARENT, RunFolder
 from headstart.record.tracked import begun_run
 from headstart.record.trackers import Tracking, open_trackers
-from headstart.storage import AnyPath, home
+from headstart.storage import home
 
 KEPT = "trackers"  # the folder of home() for what trackers keep of runs that are sent to an address
 
 
-def trackers_of(log: Sequence[str], run: AnyPath | None, tell: Tell) -> Tracking:
-    """The trackers that `log` names, for a run at this place, or one that gets a number.
+def trackers_of(log: Sequence[str], run: str, tell: Tell) -> Tracking:
+    """The trackers that `log` names, for a run at this place; "": one that gets a number.
 
     What they keep on this machine is beside the run. Under torchrun only the first process has some. Raises HeadstartError.
     """
     if process_rank() > 0:
         return Tracking({})
-    if run is not None and address_in(str(run)) is not None:
-        root = home() / KEPT
-    else:
-        root = DEFAULT_PARENT if run is None else named(Path(run)).parent
-    return open_trackers(log, root, tell)
+    beside = named(Path(run)).parent if run else DEFAULT_PARENT
+    return open_trackers(log, beside if address_in(run) is None else home() / KEPT, tell)
 
 
 def begin_tracking(followed: Tracking, folder: RunFolder, scanned: Scanned, choice: Choice) -> None:

@@ -76,7 +76,7 @@ def train(
             _check_new(settings)
             place = stack.enter_context(_new_place(output, overwrite=overwrite))
             check_outside(output or DEFAULT_PARENT, data, settings.val, settings.test)
-        followed = trackers_of(log, output or resume, tell)
+        followed = trackers_of(log, str(output or resume or ""), tell)
         more = missing_images(extended.earlier, data, settings, progress) if extended else None
         labels_used = folder.state.labels_used if folder else None
         sources = stack.enter_context(open_given(data, settings, progress, labels_used, more=more))
