@@ -149,13 +149,12 @@ def _tree_rows(tree: TreeMetrics, lacking: str) -> list[tuple[str, str, str, str
         for level in tree.levels[:-1]
     ]
     of_mistakes = "" if tree.mistake_distance is None else f"; {tree.mistake_distance:.2f} where the answer is wrong"
-    interval = tree.mean_distance_ci95
     return [
         *levels,
         (
             "distance",
             f"{tree.mean_distance:.3f}",
-            lacking if interval is None else f"{interval[0]:.3f} to {interval[1]:.3f}",
+            interval_in_words(tree.mean_distance_ci95, lacking),
             f"steps along the tree from the answer to the truth{of_mistakes}; 2 between classes of the same parent",
         ),
     ]

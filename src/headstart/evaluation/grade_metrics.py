@@ -6,7 +6,7 @@ import numpy as np
 from pydantic import Field
 
 from headstart.evaluation.intervals import mean_interval, share_interval
-from headstart.evaluation.resampling import PRIOR_IMAGES, SAMPLES
+from headstart.evaluation.resampling import PRIOR_IMAGES, SAMPLES, around
 from headstart.schema import Interval, NotNegative, Schema, Share, ShareInterval
 
 Kappa = Annotated[float, Field(ge=-1, le=1)]
@@ -45,8 +45,8 @@ def grade_metrics(
         mean_absolute_error=float(off.mean()),
         mean_absolute_error_ci95=mean_interval(off.astype(float), groups) if enough else None,
         guessing_error=float(np.abs(labels - np.sort(labels)[(len(labels) - 1) // 2]).mean()),
-        quadratic_kappa=None if kappa is None else float(kappa),
-        quadratic_kappa_ci95=_kappa_interval(confusion, effects, float(kappa)) if enough and kappa is not None else None,
+        quadratic_kappa=kappa,
+        quadratic_kappa_ci95=_kappa_interval(confusion, effects, kappa) if enough and kappa is not None else None,
         within_one=float((off <= 1).mean()),
         within_one_ci95=share_interval(off <= 1, groups) if enough else None,
     )
@@ -85,5 +85,4 @@ def _kappa_interval(confusion: np.ndarray, effects: np.ndarray, found: float, se
         drawn = np.zeros((SAMPLES_AT_ONCE, *confusion.shape))
         drawn[:, present] = rng.standard_gamma(shapes, (SAMPLES_AT_ONCE, *shapes.shape)) * effects[present, None]
         kappas.append(_kappas(drawn))
-    low, middle, high = np.nanquantile(np.concatenate(kappas), [0.025, 0.5, 0.975])
-    return max(-1.0, float(found + low - middle)), min(1.0, float(found + high - middle))
+    return around(found, np.concatenate(kappas), least=-1.0)

@@ -16,6 +16,7 @@ from headstart.evaluation.selection import Corrected
 from headstart.evaluation.tree_metrics import TreeMetrics, tree_metrics
 from headstart.schema import Count, Interval, Name, NotNegative, Positive, Schema, Share, ShareInterval
 from headstart.tasks.nested_classes import NestedClasses
+from headstart.tasks.ordered_grades import OrderedGrades
 from headstart.tasks.single_label import SINGLE_LABEL
 from headstart.tasks.task import LearningTask
 
@@ -141,7 +142,9 @@ def evaluate_predictions(
         log_loss_ci95=mean_interval(losses, groups) if enough and with_loss_interval else None,
         top5_accuracy=float((better < 5).mean()) if n_classes > 10 else None,
         ece=expected_calibration_error(probabilities, labels),
-        grades=grade_metrics(predicted, labels, confusion, effects, groups, enough=enough) if task.name == "ordinal" else None,
+        grades=grade_metrics(predicted, labels, confusion, effects, groups, enough=enough)
+        if isinstance(task, OrderedGrades)
+        else None,
         tree=tree_metrics(task.tree, predicted, labels, groups, enough=enough) if isinstance(task, NestedClasses) else None,
         per_class=per_class,
         confusion=tuple(map(tuple, confusion.tolist())),

@@ -54,15 +54,15 @@ def resampled_f1(confusion: np.ndarray, effects: np.ndarray, seed: int = 0) -> R
     f1 = np.concatenate(f1s)
     true_positives = np.diag(confusion)[present]
     f1_found = 2 * true_positives / (n[present] + confusion.sum(axis=0)[present])
-    of_class = {int(c): _around(f1_found[i], f1[:, i]) for i, c in enumerate(present)}
+    of_class = {int(c): around(f1_found[i], f1[:, i]) for i, c in enumerate(present)}
     return ResampledF1(
-        _around((true_positives / n[present]).mean(), np.concatenate(recalls)),
-        _around(f1_found.mean(), f1.mean(axis=1)),
+        around((true_positives / n[present]).mean(), np.concatenate(recalls)),
+        around(f1_found.mean(), f1.mean(axis=1)),
         tuple(of_class.get(c, (0.0, 0.0)) for c in range(n_classes)),
     )
 
 
-def _around(found: float, drawn: np.ndarray) -> tuple[float, float]:
-    """The middle 95 % of the samples, shifted so that their median is the estimate."""
-    low, middle, high = np.quantile(drawn, [0.025, 0.5, 0.975])
-    return max(0.0, float(found + low - middle)), min(1.0, float(found + high - middle))
+def around(found: float, drawn: np.ndarray, least: float = 0.0) -> tuple[float, float]:
+    """The middle 95 % of the samples, shifted so that their median is the estimate; between `least` and 1."""
+    low, middle, high = np.nanquantile(drawn, [0.025, 0.5, 0.975])
+    return max(least, float(found + low - middle)), min(1.0, float(found + high - middle))

@@ -17,6 +17,8 @@ class ClassTree:
     nodes: tuple[str, ...]  # the name of a node is the path to it; those nearer to the root come first
     depths: np.ndarray  # (n_nodes,) int64, 1 for the children of the root
     below: np.ndarray  # (n_nodes, n_classes) bool: the classes at or below each node
+    # (n_classes, n_levels) int64: the nodes from the root's child down to each class; where levels are left, the class again
+    above: np.ndarray
 
     @classmethod
     def of(cls, classes: Sequence[str]) -> "ClassTree":
@@ -31,24 +33,20 @@ class ClassTree:
                 )
         in_turn = dict.fromkeys(path[:depth] for path in paths for depth in range(1, len(path) + 1))
         number = {node: i for i, node in enumerate(sorted(in_turn, key=len))}
+        n_levels = max(map(len, paths))
+        above = np.array([[number[path[:depth]] for depth in range(1, n_levels + 1)] for path in paths])
         below = np.zeros((len(number), len(paths)), bool)
-        for i, path in enumerate(paths):
-            below[[number[path[:depth]] for depth in range(1, len(path) + 1)], i] = True
-        return cls(tuple(map(SEPARATOR.join, number)), np.array([len(node) for node in number]), below)
+        below[above.ravel(), np.repeat(np.arange(len(paths)), n_levels)] = True
+        return cls(tuple(map(SEPARATOR.join, number)), np.array([len(node) for node in number]), below, above)
 
     @property
     def n_levels(self) -> int:
         """The depth of the deepest class."""
-        return int(self.depths.max())
+        return self.above.shape[1]
 
     def at_depth(self, depth: int) -> np.ndarray:
         """(n_classes,) int64: the node at this depth above each class, or the class itself where it is nearer to the root."""
-        deep = np.where(self.below & (self.depths <= depth)[:, None], self.depths[:, None], 0)
-        return np.asarray(deep.argmax(axis=0))
-
-    def above(self) -> np.ndarray:
-        """(n_classes, n_levels) int64: the nodes from the root's child down to each class; that of the class is repeated."""
-        return np.stack([self.at_depth(depth) for depth in range(1, self.n_levels + 1)], axis=1)
+        return self.above[:, depth - 1]
 
     def distances(self) -> np.ndarray:
         """(n_classes, n_classes) int64: the number of steps along the tree from one class to another."""

@@ -33,9 +33,6 @@ class NestedClasses(LearningTask):
     def knowing(self, classes: Sequence[str]) -> "NestedClasses":
         return NestedClasses(tuple(classes))
 
-    def decide(self, probabilities: np.ndarray) -> np.ndarray:
-        return np.asarray(probabilities.argmax(axis=1))
-
     def judged(self, probabilities: np.ndarray, labels: np.ndarray, min_confidence: float) -> tuple[np.ndarray, np.ndarray]:
         """An answer above the classes is right if the true class is below it."""
         node, confidence = self._nodes(probabilities, min_confidence)
@@ -48,7 +45,7 @@ class NestedClasses(LearningTask):
 
     def _nodes(self, probabilities: np.ndarray, min_confidence: float) -> tuple[np.ndarray, np.ndarray]:
         """(n,) int64 and float64: the node that answers, and its probability."""
-        above = self.tree.above()[self.decide(probabilities)]  # (n, n_levels), from the root down
+        above = self.tree.above[self.decide(probabilities)]  # (n, n_levels), from the root down
         confidence = np.take_along_axis(self.tree.probabilities(probabilities), above, axis=1)
         enough = confidence >= min_confidence
         level = np.where(enough.any(axis=1), above.shape[1] - 1 - enough[:, ::-1].argmax(axis=1), 0)

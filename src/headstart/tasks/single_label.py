@@ -2,8 +2,6 @@
 
 from dataclasses import dataclass
 
-import numpy as np
-
 from headstart.settings import TaskName
 from headstart.tasks.task import LearningTask
 
@@ -15,9 +13,6 @@ class SingleLabel(LearningTask):
     @property
     def name(self) -> TaskName:
         return "single-label"
-
-    def decide(self, probabilities: np.ndarray) -> np.ndarray:
-        return np.asarray(probabilities.argmax(axis=1))
 
 
 SINGLE_LABEL = SingleLabel()
