@@ -148,7 +148,7 @@ def test_a_probe_on_grades_answers_as_it_did(name: str, run_of_format_3: Path) -
         *probabilities, predicted = expected[answer.path]
         assert answer.probabilities.tolist() == pytest.approx(probabilities, abs=1e-4)
         assert answer.predicted == predicted
-    assert len(verify_model(run_of_format_3 / name)) == 5
+    assert len(list(verify_model(run_of_format_3 / name))) == 5
 
 
 @pytest.mark.slow
