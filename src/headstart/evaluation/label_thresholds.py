@@ -143,10 +143,10 @@ def _for_precision(of_label: np.ndarray, has: np.ndarray, target: float, groups:
             lowest = threshold if lowest is None else min(lowest, threshold)
             n_said = min(n_said * STEP, len(ranked)) if n_said < len(ranked) else math.inf
     if lowest is not None:
-        return lowest, True
+        return _below(lowest, of_label), True
     precision = np.cumsum(has[np.argsort(-of_label, kind="stable")]) / np.arange(1, len(has) + 1)
     reached = np.flatnonzero((precision >= target) & np.append(ranked[1:] < ranked[:-1], True))
-    return (float(ranked[reached[-1]]) if reached.size else 1.0), False
+    return (_below(float(ranked[reached[-1]]), of_label) if reached.size else 1.0), False
 
 
 def _for_recall(of_label: np.ndarray, has: np.ndarray, target: float, groups: np.ndarray | None) -> tuple[float, bool]:
@@ -164,4 +164,10 @@ def _for_recall(of_label: np.ndarray, has: np.ndarray, target: float, groups: np
         if bdtr(n_missed, n_all, 1 - target) > 1 - CONFIDENCE:
             break
         best = float(threshold)
-    return best, best > 0.0
+    return (_below(best, of_label), True) if best > 0 else (0.0, False)
+
+
+def _below(threshold: float, of_label: np.ndarray) -> float:
+    """Halfway to the next lower probability: the same images get the label, and rounding changes no answer."""
+    lower = of_label[of_label < threshold]
+    return (threshold + float(lower.max(initial=0.0))) / 2
