@@ -103,6 +103,18 @@ def test_boxes_are_no_labels(tmp_path: Path) -> None:
     assert [candidate.label for candidate in found.candidates] == ["cat", "dog"] and found.has_boxes
 
 
+def test_several_labels_that_nobody_asked_for(tmp_path: Path) -> None:
+    """Without --task multi-label a column of sets is not guessed, and a cell that looks like several labels is told."""
+    with (
+        pytest.raises(DataError, match="no column label, but 'labels'") as refused,
+        open_sources(table(tmp_path, "path,labels\na.jpg,cat|dog\n")),
+    ):
+        pass
+    assert refused.value.hint is not None and "--task multi-label" in refused.value.hint
+    with open_sources(table(tmp_path, "path,label\na.jpg,cat|dog\nb.jpg,cat\n")) as sources:
+        assert any("'cat|dog', each a class" in note for note in sources.notes)
+
+
 def test_matrix_of_no_images() -> None:
     assert label_matrix([], ("a", "b")).shape == (0, 2)
     assert np.array_equal(rarest_labels(np.zeros((2, 2), np.int8)), [2, 2])

@@ -17,6 +17,7 @@ PATH_NAMES = (
     ),
     ("id", "image_id", "img_id"),
 )
+SET_NAMES = ("labels", "tags")  # of columns with several labels a cell
 LABEL_NAMES = (("label",), ("class", "class_name", "label_name", "category", "target"))
 
 
@@ -30,6 +31,12 @@ def path_and_label(table: TextTable, reading: Reading) -> tuple[int, int | None]
     if path is not None and (label is not None or reading.takes_no_labels):
         return path, label
     missing = [name for name, place in (("path", path), ("label", label)) if place is None]
+    several = next((name for name in table.names if name.lower() in SET_NAMES), None)
+    if label is None and several is not None:
+        raise DataError(
+            f"{table.file} has no column label, but {several!r}",
+            hint=f"pass --task multi-label if images have several labels, as in cat|dog; else --label-column {several}",
+        )
     if any(PurePath(name).suffix.lower() in IMAGE_ENDINGS for name in table.names):
         raise DataError(f"{table.file} has no header: its first row is an image already", hint="write path,label above it")
     raise DataError(

@@ -5,6 +5,7 @@ from collections.abc import Collection, Sequence
 from headstart.data.label_sets import SEPARATOR, LabelSet, check_label
 from headstart.data.reading import Reading
 from headstart.data.sources import class_name
+from headstart.data.table_columns import SET_NAMES
 from headstart.data.table_labels import is_missing
 from headstart.data.tables import TextTable
 from headstart.data.wording import counted, listed
@@ -84,5 +85,5 @@ def joined_column(table: TextTable, reading: Reading, place: int | None) -> int 
     """The column of texts such as `cat|dog`: one that is named, `labels`, or the usual `place`; None if there is none."""
     if reading.label_column is not None:
         return place
-    named = [i for i, name in enumerate(table.names) if name.lower() in ("labels", "tags")]
+    named = [i for i, name in enumerate(table.names) if name.lower() in SET_NAMES]
     return named[0] if named else place

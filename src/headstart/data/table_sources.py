@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from headstart.data.label_sets import SEPARATOR
 from headstart.data.reading import AS_IT_IS, Reading
 from headstart.data.shown_paths import ShownPaths
 from headstart.data.sources import Skipped, Sources, class_name
@@ -67,6 +68,7 @@ def _rows(table: TextTable, reading: Reading) -> Rows:
         labels = set_cells(table, joined_column(table, reading, named), {path_place, *(found.places if found else ())}, notes)
     else:
         labels = nothing if named is None else _class_names(table, named)
+        notes += _doubts_of_several(table, labels)
     columns = [table.cells(path_place), labels, *(about.get(name) or nothing for name in ("split", "group"))]
     filled = [
         (number, cells, box) for number, *cells, box in zip(table.numbers, *columns, boxes, strict=True) if any(cells) or box
@@ -80,6 +82,16 @@ def _rows(table: TextTable, reading: Reading) -> Rows:
             raise DataError(f"{table.file} row {number} has the split {split!r}", hint="a split is train, val or test")
         rows.append(Row(number, given, label, splits.get(split), None if is_missing(group) else group, box))
     return Rows(table.file, rows, found.described if found else "", notes=notes)
+
+
+def _doubts_of_several(table: TextTable, labels: Sequence[str]) -> list[str]:
+    """A note if labels look like several in one cell, which would be a class for each combination."""
+    joined = next((label for label in labels if SEPARATOR in label.strip(SEPARATOR)), None)
+    if joined is None:
+        return []
+    return [
+        f"{table.file.name} has labels such as {joined!r}, each a class: pass --task multi-label if they are several labels"
+    ]
 
 
 def _class_names(table: TextTable, place: int) -> list[str]:
