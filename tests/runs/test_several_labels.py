@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from apps.serving.conftest import serving
 from conftest import draw_shape
 from PIL import Image
 from sklearn.metrics import average_precision_score
@@ -262,6 +264,11 @@ def test_the_command_line(data: Path, settings: Make, tmp_path: Path) -> None:
     rows = list(csv.DictReader(headstart_("predict", "run", *images, "--format", "csv").splitlines()))
     assert rows[0]["predicted"] == line["predicted"]
     assert len(headstart_("predict", "run", *images).splitlines()) == 6
+    with serving(tmp_path / "run", home=Path(os.environ["HEADSTART_HOME"])) as server:
+        (answer,) = server.predict(Path(images[0]).read_bytes()).json()["predictions"]
+        assert answer["labels"] == line["labels"] and answer["predicted"] == line["predicted"]
+        counted = server.client.get("/metrics").text
+        assert all(f'class="{name}"' in counted or f'"{name}"' in counted for name in answer["labels"])
     (tmp_path / "none.csv").write_text(f"path,note\n{images[0]},x\n")
     told = headstart_("train", "none.csv", "--task", "multi-label", *made, expected=1)
     assert "neither a column of labels" in told and "Traceback" not in told

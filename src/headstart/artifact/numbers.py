@@ -122,7 +122,7 @@ def number_rows(evaluation: Evaluation) -> Sequence[tuple[str, str, str, str]]:
             "log loss",
             f"{evaluation.log_loss:.3f}",
             interval_in_words(evaluation.log_loss_ci95, lacking),
-            "how wrong the probabilities are, in nats per image; 0 is best",
+            f"how wrong the probabilities are, in nats per {'label' if evaluation.label_sets else 'image'}; 0 is best",
         ),
         (
             "calibration error",
