@@ -1,6 +1,6 @@
 """`train --task nested` on folders within folders."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -26,13 +26,6 @@ def draw_tree(folder: Path, count: int, seed: int = 0) -> Path:
         for i in range(count):
             draw_shape(shape, rng, (64, 56)).save(folder / below / f"{i}.png")
     return folder
-
-
-@pytest.fixture(scope="module")
-def module_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("HEADSTART_HOME", str(tmp_path_factory.mktemp("home")))
-        yield
 
 
 @pytest.fixture(scope="module")
