@@ -103,6 +103,7 @@ class _Faulty(BaseHTTPRequestHandler):
         connection.request(self.command, self.path, body, dict(self.headers))
         answer = connection.getresponse()
         data = answer.read()
+        connection.close()
         self.send_response(answer.status)
         for name, value in answer.getheaders():
             if name.lower() not in ("transfer-encoding", "connection", "content-length"):
@@ -159,14 +160,16 @@ class _Server(ThreadingHTTPServer):
 
 
 @contextmanager
-def faulty_way(endpoint: str, share: float, kinds: Sequence[str] = KINDS[:3], seed: int = 0) -> Iterator[Way]:
-    """The environment of the block names this way to the endpoint."""
+def faulty_way(
+    endpoint: str, share: float, kinds: Sequence[str] = KINDS[:3], seed: int = 0, variable: str = "AWS_ENDPOINT_URL"
+) -> Iterator[Way]:
+    """This variable of the environment names, in the block, this way to the endpoint."""
     way = Way(endpoint, share, kinds, random.Random(seed))
     server = _Server(("127.0.0.1", 0), type("Faulty", (_Faulty,), {"way": way}))
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{server.server_port}")
+        patch.setenv(variable, f"http://127.0.0.1:{server.server_port}")
         yield way
     server.shutdown()
     server.server_close()

@@ -16,14 +16,16 @@ from conftest import PATIENCE_SECONDS, SIGNALS_ITSELF, TINY, MakeOnce, SavedRun,
 
 from headstart.apps.main import run
 
-# The command where the packages named by its first argument cannot be imported.
+# The command where the packages named by its first argument are not found, as if they were not installed.
 WITHOUT = """
 import sys
-class Blocked:
-    def find_spec(self, name, path=None, target=None):
-        if name.split(".")[0] in sys.argv[1].split(","):
-            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
-sys.meta_path.insert(0, Blocked())
+from importlib.machinery import PathFinder
+hidden = sys.argv[1].split(",")
+class Without(PathFinder):
+    @classmethod
+    def find_spec(cls, name, path=None, target=None):
+        return None if name.split(".")[0] in hidden else super().find_spec(name, path, target)
+sys.meta_path = [Without if finder is PathFinder else finder for finder in sys.meta_path]
 from headstart.apps.main import run
 run(sys.argv[2:])
 """
@@ -62,6 +64,18 @@ def assert_explained(result: Result, *words: str) -> None:
     assert more == []
     for word in words:
         assert word in result.err
+
+
+@pytest.fixture
+def without() -> Callable[..., Result]:
+    """Runs the command in a process of its own in which some packages cannot be imported."""
+
+    def call(packages: str, *arguments: object) -> Result:
+        command = [sys.executable, "-c", WITHOUT, packages, *map(str, arguments)]
+        ran = subprocess.run(command, capture_output=True, encoding="utf-8", env=os.environ)
+        return Result(ran.returncode, ran.stdout, ran.stderr)
+
+    return call
 
 
 @pytest.fixture

@@ -14,7 +14,9 @@ from pathlib import Path
 
 import httpx
 import pytest
-from conftest import PATIENCE_SECONDS, TINY, SavedRun
+from conftest import PATIENCE_SECONDS, TINY, MakeOnce, SavedRun
+from mlflow_server import mlflow_environment, mlflow_server
+from wandb_server import KEY, wandb_server
 
 # Records what a process asks of the C library, also through libraries that are not Python: where there is no strace.
 GUARD = r"""
@@ -49,6 +51,7 @@ int getaddrinfo(const char *name, const char *service, const struct addrinfo *hi
 """
 CALLS = "connect,sendto,sendmsg,sendmmsg,open,openat,creat,mkdir,mkdirat,rename,renameat,renameat2"
 INET = re.compile(r'sin6?_addr=inet_(?:addr|pton)\((?:AF_INET6, )?"([^"]+)"|inet_pton\(AF_INET6, "([^"]+)"')
+PORT = re.compile(r"connect\(.*sin6?_port=htons\((\d+)\)")
 MADE = re.compile(r'^\d+ +(open|openat|creat|mkdir|mkdirat|rename|renameat|renameat2)\((?:\w+<([^>]*)>, )?"([^"]+)"(.*)')
 LOOPBACK = ("127.0.0.1", "::1", "localhost", "0.0.0.0")
 
@@ -96,6 +99,10 @@ class Watched:
         strange = sorted(str(path) for path in written if not any(path.is_relative_to(folder) for folder in self.may_write))
         assert not strange, strange[:5]
 
+    def ports(self) -> set[int]:
+        """The ports that were connected to, on whatever machine."""
+        return {int(number) for number in PORT.findall(self.log.read_text(encoding="utf-8", errors="replace"))}
+
     def _leaves(self, line: str) -> bool:
         if not self.traces_files:
             return bool(line) and line.split()[-1] not in self.may_ask
@@ -119,7 +126,8 @@ def watched(tmp_path: Path, own_home: Path, compiled_forms: Path) -> Watched:
     """Call watched.run("train", ...): by strace, else by a guard that is built with the C compiler."""
     for name in ("user", "here", "temporary"):
         (tmp_path / name).mkdir()
-    environment = {name: value for name, value in os.environ.items() if not name.startswith(("XDG_", "MPL", "HF_", "ORT_"))}
+    of_others = ("XDG_", "MPL", "HF_", "ORT_", "MLFLOW_", "WANDB_")
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(of_others)}
     environment |= {
         "HOME": str(tmp_path / "user"),
         "TMPDIR": str(tmp_path / "temporary"),
@@ -196,6 +204,52 @@ def test_exports_are_silent(watched: Watched, saved_run: SavedRun, format: str) 
     export = watched.place / "export"
     watched.run("export", saved_run.run, "--format", format, "--output", export)
     watched.run("predict", export, saved_run.data / "val", "--output", watched.place / "answers.csv")
+
+
+TRACKERS = {"mlflow": {"run", "mlruns"}, "tensorboard": {"run"}, "wandb": {"run", "wandb"}}  # what is then beside a run
+
+
+def logged(watched: Watched, saved_run: SavedRun, tiny: tuple[object, ...], tracker: str, **variables: str) -> Path:
+    """The folder that a run is in which this tracker followed; fails if anything was left elsewhere."""
+    pytest.importorskip(tracker)
+    watched.environment |= variables
+    out = watched.place / "out"
+    watched.run(
+        "train", saved_run.data, "--strategy", "finetune", "--epochs", 1, *tiny, "--log", tracker, "--output", out / "run"
+    )
+    left = [*(watched.place / "here").iterdir(), *(watched.place / "temporary").iterdir()]
+    assert not left, left
+    return out
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("tracker", TRACKERS)
+def test_trackers_are_silent(watched: Watched, saved_run: SavedRun, tiny: tuple[object, ...], tracker: str) -> None:
+    """Where nothing names a server, --log asks nobody, not even this machine, and leaves only what is beside the run."""
+    watched.may_ask = ()
+    out = logged(watched, saved_run, tiny, tracker)
+    assert {path.name for path in out.iterdir()} == TRACKERS[tracker]
+
+
+@pytest.mark.slow
+def test_wandb_asks_the_server_that_is_named(watched: Watched, saved_run: SavedRun, tiny: tuple[object, ...]) -> None:
+    """With a key and an address nobody else is asked."""
+    with wandb_server() as server:
+        logged(watched, saved_run, tiny, "wandb", WANDB_BASE_URL=server.url, WANDB_API_KEY=KEY)
+        assert len(server.runs) == 1
+    assert not watched.traces_files or watched.ports() == {int(server.url.rpartition(":")[2])}
+
+
+@pytest.mark.slow
+def test_mlflow_asks_the_server_that_is_named(
+    watched: Watched, saved_run: SavedRun, tiny: tuple[object, ...], made_once: MakeOnce, tmp_path: Path
+) -> None:
+    """Nobody else is asked, and there is no store beside the run."""
+    (tmp_path / "server").mkdir()
+    with mlflow_server(mlflow_environment(made_once), tmp_path / "server") as address:
+        out = logged(watched, saved_run, tiny, "mlflow", MLFLOW_TRACKING_URI=address)
+        assert {path.name for path in out.iterdir()} == {"run"}
+    assert not watched.traces_files or watched.ports() == {int(address.rpartition(":")[2])}
 
 
 @pytest.mark.slow

@@ -1,7 +1,6 @@
 """What was compiled and stored once needs no torch again, and what is stored no engine either."""
 
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -10,20 +9,8 @@ from pathlib import Path
 import pytest
 from conftest import TINY, SavedRun
 
-from apps.conftest import WITHOUT, Result, assert_explained
+from apps.conftest import Result, assert_explained
 from headstart.machine import has_cuda
-
-
-@pytest.fixture
-def without() -> Callable[..., Result]:
-    """Runs the command in a process of its own in which some packages cannot be imported."""
-
-    def call(packages: str, *arguments: object) -> Result:
-        command = [sys.executable, "-c", WITHOUT, packages, *map(str, arguments)]
-        ran = subprocess.run(command, capture_output=True, encoding="utf-8", env=os.environ)
-        return Result(ran.returncode, ran.stdout, ran.stderr)
-
-    return call
 
 
 def test_a_warm_probe_loads_no_torch_and_no_engine(

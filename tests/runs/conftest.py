@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,8 @@ from conftest import COLOURS, TINY, draw_shape
 import headstart
 from headstart.artifact.bundle import read_bundle
 from headstart.artifact.manifest import Manifest
+from headstart.privacy import switch_off_telemetry
+from headstart.progress import Progress
 from headstart.record.trained import Trained
 from headstart.settings import TrainSettings
 from headstart.storage import sha256_of_file
@@ -104,3 +107,26 @@ def contents(folder: Path) -> dict[str, tuple[str, int]]:
     """Each file's digest and the time of its last change."""
     files = (path for path in sorted(folder.rglob("*")) if path.is_file())
     return {str(path): (sha256_of_file(path), path.stat().st_mtime_ns) for path in files}
+
+
+@pytest.fixture
+def tracker_environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]:
+    """What trackers find in the environment, or set there, is of no other test."""
+    before = set(os.environ)
+    for name in before:
+        if name.startswith(("MLFLOW_", "WANDB_")):
+            monkeypatch.delenv(name)
+    switch_off_telemetry()
+    yield monkeypatch
+    for name in set(os.environ) - before:
+        del os.environ[name]
+
+
+def breaks_at_epoch(epoch: int, breaks: Callable[[], object]) -> Progress:
+    """A progress that calls `breaks` with the first step of this epoch."""
+
+    def progress(stage: str, done: int, total: int) -> None:
+        if stage.startswith(f"epoch {epoch} of "):
+            breaks()
+
+    return progress

@@ -2,18 +2,21 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from artifact.test_card import assert_program_agrees
 from conftest import draw_shape
 
 import headstart
 from headstart import ImageClassifier
 from headstart.artifact.bundle import read_bundle
-from headstart.artifact.card import card_of
+from headstart.artifact.card import _reading, card_of
 from headstart.artifact.export import export_model
 from headstart.artifact.predictor import Predictor
 from headstart.artifact.verification import verify_model
+from headstart.data.preprocess import Preprocess
 from headstart.errors import DataError, SettingsError
 from headstart.runs.auditing import audit_images
 from headstart.runs.embedding import embed
@@ -63,7 +66,7 @@ def test_found_on_train_and_used_everywhere(
     assert manifest.preprocess.channels == f"z=1+c=1+levels={low:.6g}..{high:.6g}"
     assert manifest.settings.channels == "z=1+c=1+window=2..98"
     assert any("percentiles 2 and 98 of 28 images of train" in note and "levels=" in note for note in run.notes)
-    assert manifest.preprocess.channels in card_of(manifest) and "use headstart predict" in card_of(manifest)
+    assert manifest.preprocess.channels in card_of(manifest)
     told = {row["path"]: float(row["probability"]) for row in rows_of(run.run / "predictions.csv")}
     for predictor in (Predictor.load(run.model), ImageClassifier.load(run.model)):
         paths = sorted((stacks / "val").rglob("*.tif"))
@@ -130,3 +133,56 @@ def test_audit_and_embed_see_the_choice(stacks: Path, settings: Callable[..., Tr
     assert len(copies[0]) >= 12 and not copies[1]
     embedded = embed(stacks, tmp_path / "t.parquet", settings(channels="c=1+z=1"))
     assert embedded.n_images == 36 and not embedded.skipped
+
+
+@pytest.mark.process
+def test_the_cards_program_reads_stacks(stacks: Path, settings: Callable[..., TrainSettings], tmp_path: Path) -> None:
+    """In a process without headstart it answers as headstart does, for files of which channels and levels are chosen."""
+    run = headstart.train(stacks, settings(channels="window=2..98+c=1+z=max"), output=tmp_path / "run", pictures=False)
+    export_model(run.model, tmp_path / "out")
+    assert_program_agrees(tmp_path / "out", sorted((stacks / "val").rglob("*.tif")))
+
+
+SQUARE = Preprocess(size_px=32, resize_px=36, interpolation="bilinear", mean=(0.5,) * 3, std=(0.5,) * 3)
+NOISE = np.random.default_rng(0)
+KINDS: dict[str, tuple[np.ndarray, dict[str, Any]]] = {
+    "8 bits": (NOISE.integers(0, 256, (3, 40, 50), np.uint8), {}),
+    "16 bits, white is zero": (NOISE.integers(0, 65536, (2, 40, 50), np.uint16), {"photometric": "miniswhite"}),
+    "floats": (NOISE.normal(0, 3, (2, 40, 50)).astype(np.float32), {}),
+    "axes": (NOISE.integers(0, 4096, (2, 3, 4, 40, 50), np.uint16), {"ome": True, "metadata": {"axes": "TZCYX"}}),
+    "colours": (NOISE.integers(0, 256, (40, 50, 3), np.uint8), {"photometric": "rgb"}),
+    "turned": (NOISE.integers(0, 256, (40, 50), np.uint8), {"extratags": [(274, 3, 1, 6, True)]}),
+}
+CHOSEN = [
+    ("8 bits", "page=1"),
+    ("8 bits", "page=max"),
+    ("8 bits", "page=mean+levels=20..200"),
+    ("16 bits, white is zero", "page=0"),
+    ("16 bits, white is zero", "page=min+levels=100..60000"),
+    ("floats", "page=1+levels=-3..3"),
+    ("axes", "page=5+levels=0..4095"),
+    ("axes", "t=1+z=0+c=2"),
+    ("axes", "t=0+z=max+c=0,2,1+levels=0..4000,5..2000,9..3000"),
+    ("axes", "t=mean+z=min+c=3,0"),
+    ("axes", "t=0+z=mean+c=max+levels=0..4095"),
+    ("colours", "page=0"),
+    ("colours", "c=1"),
+    ("colours", "c=2,0"),
+    ("colours", "c=mean+levels=10..250"),
+    ("turned", "c=0"),
+    ("turned", "page=0"),
+]
+
+
+@pytest.mark.parametrize(("kind", "channels"), CHOSEN)
+def test_the_cards_program_takes_the_same_pixels(kind: str, channels: str, tmp_path: Path) -> None:
+    """Each kind of choice gives the pixels that headstart gives, one for one."""
+    pixels, options = KINDS[kind]
+    file = tmp_path / "stack.tif"
+    tifffile.imwrite(file, pixels, **({"photometric": "minisblack"} | options))
+    preprocess = SQUARE.choosing(channels)
+    parts = _reading(preprocess)
+    known: dict[str, Any] = {"np": np}
+    exec(f"{parts['pictures']}\n{parts['read']}", known)
+    expected = preprocess.decode(file.read_bytes()).rgb
+    assert np.array_equal(np.asarray(known["upright_rgb"](file)), np.asarray(expected))

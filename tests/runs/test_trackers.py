@@ -1,82 +1,31 @@
 """A run is recorded in the trackers that --log names, and is never lost by them."""
 
+import json
 import os
-from collections.abc import Callable
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+from conftest import PATIENCE_SECONDS, SIGNALS_ITSELF, TINY
+from wandb_server import wandb_server
 
 import headstart
 from headstart.errors import HeadstartWarning, SettingsError
+from headstart.model.history import Epoch
 from headstart.record import trackers
-from headstart.settings import TrainSettings
+from headstart.record.tracked import BegunRun
+from headstart.record.trackers import Tracking
 from runs.conftest import metrics_of, rows_of
 
 pytestmark = pytest.mark.slow
-VARIABLES = ("MLFLOW_", "WANDB_")
 
 
 @pytest.fixture(autouse=True)
-def own_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What trackers set of the environment, or find there, is of no other test."""
-    for name in [name for name in os.environ if name.startswith(VARIABLES)]:
-        monkeypatch.delenv(name)
-    for name in ("MLFLOW_ALLOW_FILE_STORE", "MLFLOW_HTTP_REQUEST_MAX_RETRIES", "MLFLOW_HTTP_REQUEST_TIMEOUT"):
-        monkeypatch.setenv(name, "1")  # noted, to be taken back
-        monkeypatch.delenv(name)
-    monkeypatch.setenv("MLFLOW_DISABLE_TELEMETRY", "true")
-    monkeypatch.setenv("WANDB_ERROR_REPORTING", "false")
-
-
-def finetuned(data: Path, settings: Callable[..., TrainSettings], output: Path, *log: str) -> list[str]:
-    told: list[str] = []
-    headstart.train(data, settings(strategy="finetune", epochs=2), output=output, log=log, tell=told.append)
-    return told
-
-
-def test_tensorboard_has_every_epoch_and_the_evaluation(split_shapes, settings, tmp_path):
-    """Real event files in the run folder: the numbers of history.csv and metrics.json, and the figures."""
-    pytest.importorskip("tensorboard")
-    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-
-    finetuned(split_shapes, settings, tmp_path / "out" / "run", "tensorboard")
-    run = tmp_path / "out" / "run"
-    events = EventAccumulator(str(run / "tensorboard")).Reload()
-    rows = rows_of(run / "history.csv")
-    read = [(event.step, event.value) for event in events.Scalars("val_loss")]
-    assert read == [(int(row["epoch"]), pytest.approx(float(row["val_loss"]))) for row in rows]
-    accuracy = events.Scalars("evaluation/accuracy")[-1].value
-    assert accuracy == pytest.approx(metrics_of(run)["evaluation"]["accuracy"])
-    assert "figures/confusion" in events.Tags()["images"]
-
-
-def test_mlflow_has_the_run_beside_it(split_shapes, settings, tmp_path):
-    """Without MLFLOW_TRACKING_URI the store is beside the run, which is told: settings, epochs, evaluation, files."""
-    pytest.importorskip("mlflow")
-    from mlflow.tracking import MlflowClient
-
-    told = finetuned(split_shapes, settings, tmp_path / "out" / "run", "mlflow")
-    assert any("mlruns, as MLFLOW_TRACKING_URI is not set" in sentence for sentence in told)
-    client = MlflowClient((tmp_path / "out" / "mlruns").as_uri())
-    found = client.search_runs([client.get_experiment_by_name("headstart").experiment_id])[0]
-    assert (found.info.run_name, found.info.status) == ("run", "FINISHED")
-    assert found.data.params["epochs"] == "2"
-    assert found.data.tags["strategy"] == "finetune" and "circles" in found.data.tags["classes"]
-    history = client.get_metric_history(found.info.run_id, "val_loss")
-    rows = rows_of(tmp_path / "out" / "run" / "history.csv")
-    assert [(one.step, one.value) for one in history] == [(int(row["epoch"]), float(row["val_loss"])) for row in rows]
-    metrics = metrics_of(tmp_path / "out" / "run")
-    assert found.data.metrics["evaluation/accuracy"] == metrics["evaluation"]["accuracy"]
-    files = {file.path for file in client.list_artifacts(found.info.run_id)}
-    assert {"report.html", "metrics.json", "figures", "model"} <= files
-
-
-def test_wandb_is_offline_unless_asked(split_shapes, settings, tmp_path):
-    """Without a key nothing is sent: the run is a file that `wandb sync` takes."""
-    pytest.importorskip("wandb")
-    told = finetuned(split_shapes, settings, tmp_path / "out" / "run", "wandb")
-    assert any(sentence.startswith("wandb: offline") for sentence in told)
-    assert list((tmp_path / "out" / "wandb").glob("offline-run-*/run-*.wandb"))
+def own_environment(tracker_environment: pytest.MonkeyPatch) -> None:
+    """Of each test."""
 
 
 class Gone:
@@ -100,13 +49,141 @@ class Gone:
 
     end = report
 
+    def leave(self):
+        self.told.append("left")
+
 
 def test_a_tracker_that_fails_is_a_warning(split_shapes, settings, tmp_path, monkeypatch):
     """The run goes on without it, and the warning has no password."""
     monkeypatch.setitem(trackers.OPENED_BY, "gone", Gone)
     with pytest.warns(HeadstartWarning, match=r"^gone failed, and gets nothing more of this run: http://host has gone$"):
-        finetuned(split_shapes, settings, tmp_path / "run", "gone")
+        headstart.train(split_shapes, settings(strategy="finetune", epochs=2), output=tmp_path / "run", log=["gone"])
     assert (tmp_path / "run" / "metrics.json").is_file()
+
+
+class Waits(Gone):
+    """A tracker to which sending takes longer than the user likes."""
+
+    def epoch(self, row):
+        pass
+
+    def report(self, run):
+        raise KeyboardInterrupt
+
+
+def test_interrupting_a_tracker_is_not_interrupting_the_run(split_shapes, settings, tmp_path, monkeypatch):
+    """Ctrl-C while the files are sent: the run is in its place, complete, and a warning names the tracker."""
+    monkeypatch.setitem(trackers.OPENED_BY, "slow", Waits)
+    with pytest.warns(HeadstartWarning, match="^interrupted: slow may lack some of this run, which is finished$"):
+        trained = headstart.train(split_shapes, settings(strategy="probe"), output=tmp_path / "run", log=["slow"])
+    assert not trained.interrupted and (tmp_path / "run" / "report.html").is_file()
+    assert not (tmp_path / "run" / "run.json").exists()
+
+
+class Remembers:
+    """A tracker that fails from an epoch on."""
+
+    place = "here"
+
+    def __init__(self, fails_at: int = 9) -> None:
+        self.told: list[int] = []
+        self.begun: list[str | None] = []
+        self.fails_at = fails_at
+
+    def begin(self, run, identity):
+        self.begun.append(identity)
+        return identity or "1"
+
+    def epoch(self, row):
+        if row.epoch >= self.fails_at:
+            raise ConnectionError("it has gone")
+        self.told.append(row.epoch)
+
+
+def epochs(*numbers: int) -> list[Epoch]:
+    return [
+        Epoch(epoch=n, lr=0.0, train_loss=1.0, train_accuracy=0.5, val_loss=None, val_accuracy=None, seconds=1.0)
+        for n in numbers
+    ]
+
+
+@pytest.mark.filterwarnings("ignore:second failed")
+@pytest.mark.parametrize("knows", [True, False], ids=["told which epochs", "of an earlier version"])
+def test_a_resumed_run_tells_each_tracker_what_it_lacks(tmp_path, knows):
+    """No epoch twice and none left out: for one that has all, one that failed, and one that is named for the first time."""
+    run, kept = BegunRun("run", tmp_path, {}, {}), {}
+
+    def keep(identities, last):
+        kept.update(identities=dict(identities), last=dict(last))
+
+    first = Tracking({"whole": Remembers(), "second": Remembers(fails_at=1)})
+    first.begin(run, [], {}, {}, keep)
+    for row in epochs(0, 1, 2):
+        first.epoch(row)
+    assert kept == {"identities": {"whole": "1", "second": "1"}, "last": {"whole": 2, "second": 0}}
+    whole, second, third = Remembers(), Remembers(), Remembers()
+    again = Tracking({"whole": whole, "second": second, "third": third})
+    again.begin(run, epochs(0, 1), kept["identities"], kept["last"] if knows else {}, keep)
+    for row in epochs(2, 3):
+        again.epoch(row)
+    assert (whole.begun, second.begun, third.begun) == (["1"], ["1"], [None])
+    assert (whole.told, second.told) == (([3], [1, 2, 3]) if knows else ([2, 3], [2, 3]))
+    assert third.told == [0, 1, 2, 3]
+
+
+@pytest.mark.process
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows knows no SIGKILL")
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGKILL])
+def test_a_run_that_is_ended_and_resumed_stays_one_run(
+    split_shapes: Path, tiny_weights: Path, tmp_path: Path, tracker_environment: pytest.MonkeyPatch, sent: signal.Signals
+) -> None:
+    """Ended after an epoch was told and before it was saved: each tracker has one run, finished, with no epoch twice.
+
+    Nor is one missing, but that wandb may not have written what it was told in the last second before a kill -9.
+    """
+    pytest.importorskip("mlflow")
+    pytest.importorskip("wandb")
+    from mlflow.tracking import MlflowClient
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    tracker_environment.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
+    out, log = tmp_path / "out", ["--log", "mlflow,tensorboard,wandb"]
+    small = ["--backbone", TINY, "--weights", str(tiny_weights), "--image-size", "48", "--device", "cpu", "--workers", "2"]
+    given = [str(split_shapes), "--strategy", "finetune", "--epochs", "3", *small, "--output", str(out / "run")]
+    second = ["-c", SIGNALS_ITSELF, sent.name, "os.rename", str(Path("checkpoints", "run", "state.json")), "2"]
+    assert call([*second, "train", *given, *log], tmp_path) == (-signal.SIGKILL if sent == signal.SIGKILL else 130)
+    folder = out / ("run.partial" if sent == signal.SIGKILL else "run")
+    state = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+    assert set(state["tracked_epochs"].values()) == {2}
+    assert call(["-m", "headstart", "train", "--resume", str(out / "run"), *log], tmp_path) == 0
+    rows, metrics = [int(row["epoch"]) for row in rows_of(out / "run" / "history.csv")], metrics_of(out / "run")
+    assert rows == [0, 1, 2, 3]
+
+    client = MlflowClient((out / "mlruns").as_uri())
+    (found,) = client.search_runs([client.get_experiment_by_name("headstart").experiment_id])
+    assert found.info.status == "FINISHED" and found.info.run_id == state["tracked"]["mlflow"]
+    assert [one.step for one in client.get_metric_history(found.info.run_id, "val_loss")] == rows
+    assert found.data.metrics["evaluation/log_loss"] == metrics["evaluation"]["log_loss"]
+
+    events = EventAccumulator(str(out / "run" / "tensorboard")).Reload()
+    assert [event.step for event in events.Scalars("val_loss")] == rows
+    assert events.Scalars("evaluation/log_loss")[-1].value == pytest.approx(metrics["evaluation"]["log_loss"])
+
+    with wandb_server() as server:
+        for folder in sorted((out / "wandb").glob("offline-run-*")):
+            call(["-m", "wandb", "sync", str(folder)], tmp_path)
+    assert list(server.runs) == [state["tracked"]["wandb"]]
+    (told,) = server.rows.values()
+    sent_rows = [row["epoch"] for row in told if "val_loss" in row]
+    assert sent_rows == rows if sent == signal.SIGINT else sent_rows == rows[-len(sent_rows) :] != []
+    assert server.summaries[state["tracked"]["wandb"]]["evaluation/log_loss"] == metrics["evaluation"]["log_loss"]
+
+
+def call(python: Sequence[str], folder: Path) -> int:
+    """The exit code of a process of Python in this folder."""
+    command = [sys.executable, *python]
+    ran = subprocess.run(command, cwd=folder, env=os.environ, capture_output=True, timeout=PATIENCE_SECONDS, check=False)
+    return ran.returncode
 
 
 def test_what_cannot_be_used_is_told_before_anything_is_computed(tmp_path, monkeypatch):

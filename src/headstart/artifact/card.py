@@ -1,6 +1,7 @@
 """The model card: README.md in a bundle or an export, which helps a person decide whether to use the model.
 
-It is made from the manifest alone, so an export says what the run said. Its text is card.md, its program classify.txt.
+It is made from the manifest alone, so an export says what the run said. Its text is card.md, its program
+classify.txt with read_photographs.txt or read_stacks.txt.
 """
 
 from collections.abc import Iterable, Sequence
@@ -12,6 +13,7 @@ from headstart.artifact.bundle import CARD, FAMILIARITY, WEIGHTS
 from headstart.artifact.manifest import MANIFEST, Manifest
 from headstart.artifact.numbers import interval_in_words, number_rows, share, summary_sentence, uneven_sentence
 from headstart.artifact.story import weak_classes
+from headstart.channels import AXES, channels_of
 from headstart.data.preprocess import Preprocess
 from headstart.evaluation.metrics import Evaluation
 from headstart.evaluation.thresholds import PrecisionThreshold
@@ -142,8 +144,6 @@ def card_of(manifest: Manifest) -> str:
 def classifying_program(manifest: Manifest) -> str:
     """The Python program that classifies images with the exported file and without headstart."""
     preprocess = manifest.preprocess
-    if preprocess.channels:
-        return f'raise SystemExit("its images are chosen of stacks (--channels {preprocess.channels}): use headstart predict")'
     runtime = RUNTIMES[manifest.export.format if manifest.export else "onnx"]
     program = _template("classify.txt").substitute(
         runtime=runtime.package,
@@ -153,10 +153,9 @@ def classifying_program(manifest: Manifest) -> str:
             "${thresholds}", str([float(one.threshold) for one in manifest.decisions.labels])
         ),
         **_views(preprocess),
+        **_reading(preprocess),
         size_px=preprocess.size_px,
         resize_px=preprocess.resize_px,
-        decode_px=preprocess.decode_px,
-        decoding=preprocess.decoding,
         filter=preprocess.interpolation.upper(),
     )
     return program.rstrip()
@@ -176,6 +175,22 @@ def _views(preprocess: Preprocess) -> dict[str, str]:
     return {"cuts": functions, "views": batch, "shape": shape}
 
 
+def _reading(preprocess: Preprocess) -> dict[str, str]:
+    """The parts of classify.txt that read a file."""
+    if not preprocess.channels:
+        read = _template("read_photographs.txt").substitute(decode_px=preprocess.decode_px, decoding=preprocess.decoding)
+        pictures = "from PIL import Image, ImageCms, ImageOps"
+        return {"standard": "import io\nimport json", "pictures": pictures, "read": read.rstrip()}
+    chosen = channels_of(preprocess.channels)
+    picks = {axis: pick for axis in AXES if isinstance(pick := getattr(chosen, axis), int | str)}
+    page = picks.pop("page") if isinstance(chosen.page, int) else None
+    listed = chosen.c if isinstance(chosen.c, tuple) else ()
+    read = _template("read_stacks.txt").substitute(
+        text=preprocess.channels, page=page, picks=picks, listed=listed, levels=chosen.levels
+    )
+    return {"standard": "import json", "pictures": "import tifffile\nfrom PIL import Image, ImageOps", "read": read.rstrip()}
+
+
 def plain(text: str) -> str:
     """Text as Markdown that shows it literally: no mark, tag or line end in it has an effect."""
     shown = "".join(sign if sign.isprintable() else sign.encode("unicode_escape").decode("ascii") for sign in text)
@@ -188,13 +203,15 @@ def _template(name: str) -> Template:
 
 def _runtime_of(manifest: Manifest) -> tuple[str, str]:
     """The extra of headstart that predicting needs, and what the program without headstart needs."""
+    stacks = "numpy, Pillow and tifffile, and reads TIFF files only"
+    libraries = stacks if manifest.preprocess.channels else "numpy and Pillow"
     if manifest.export is None:
         return "train", (
             "`headstart export MODEL --output exported` writes the model as one ONNX file. This program needs only that file, "
-            "onnxruntime, numpy and Pillow; run it in that folder."
+            f"onnxruntime, {libraries}; run it in that folder."
         )
     runtime = RUNTIMES[manifest.export.format]
-    return runtime.extra, f"This program needs only {runtime.package}, numpy and Pillow; run it in this folder."
+    return runtime.extra, f"This program needs only {runtime.package}, {libraries}; run it in this folder."
 
 
 def _data(manifest: Manifest) -> str:

@@ -73,6 +73,9 @@ class MLflowTracker:
         """Sets the run's status."""
         self._client.set_terminated(self._run, STATUS[outcome])
 
+    def leave(self) -> None:
+        """Nothing is held."""
+
     def _named(self, name: str) -> str:
         """The experiment of a name; a new one if there is none."""
         found = self._client.get_experiment_by_name(name)

@@ -70,7 +70,7 @@ def write_run(
     stages = fitted.scanned.seconds | {"fit": fitted.seconds, "report": time.perf_counter() - began}
     metrics = _metrics(folder, fitted, account, stages, extension.report if extension else None)
     write_json(root / METRICS, metrics.as_json())
-    written(complete_run(root, metrics, fitted.plan.as_json()))
+    written(complete_run(root, metrics, fitted.plan.as_json(), fitted.history))
     folder.finish(interrupted=fitted.interrupted)
     progress("writing the run", 3, 3)
     work = fitted.scanned.work

@@ -59,6 +59,7 @@ class RunState(Schema):
     numbered_as: str = ""  # the data's part of a generated name; "" if the user named the place
     overwrite: bool = False  # whether an earlier run in its place may be replaced
     tracked: dict[str, str] = Field(default_factory=dict)  # tracker -> what the run is called there
+    tracked_epochs: dict[str, int] = Field(default_factory=dict)  # tracker -> the epoch that it was told last; -1: none
 
 
 class RunFolder:
@@ -113,10 +114,10 @@ class RunFolder:
             self.place = _take_next_free(self.state.numbered_as, choice.strategy)
             replace_folder(partial, self.partial)
 
-    def track(self, identities: dict[str, str]) -> None:
-        """Records what trackers call the run, so that a resumed run goes on there."""
-        if identities != self.state.tracked:
-            self._become(self.state.stage, tracked=identities)
+    def track(self, identities: dict[str, str], epochs: dict[str, int]) -> None:
+        """Records what trackers call the run and which epoch they were told last, so that a resumed run goes on there."""
+        if (identities, epochs) != (self.state.tracked, self.state.tracked_epochs):
+            self._become(self.state.stage, tracked=dict(identities), tracked_epochs=dict(epochs))
 
     def finish(self, *, interrupted: bool) -> None:
         """Moves the run to its place. An interrupted run keeps its checkpoints, so that it can be resumed.

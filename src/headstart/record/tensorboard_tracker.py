@@ -1,5 +1,6 @@
 """Runs in TensorBoard: event files in the run folder, written without TensorFlow or torch."""
 
+import os
 import struct
 import time
 from collections.abc import Sequence
@@ -10,13 +11,14 @@ from tensorboard.compat.proto.summary_pb2 import Summary
 from tensorboard.plugins.hparams import api_pb2, metadata
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData, SessionEndInfo, SessionStartInfo
 from tensorboard.plugins.text.metadata import create_summary_metadata
-from tensorboard.summary.writer.event_file_writer import EventFileWriter
+from tensorboard.summary.writer.record_writer import RecordWriter
 from tensorboard.util.tensor_util import make_tensor_proto
 
 from headstart.model.history import Epoch
 from headstart.record.tracked import BegunRun, CompleteRun, Outcome, epoch_numbers
 
 FOLDER = "tensorboard"  # in the run folder
+VERSION = "brain.Event:2"  # of event files, which begin with it
 RGBA = 4  # TensorBoard's number for the colours of a picture
 STATUS = {
     "finished": api_pb2.STATUS_SUCCESS,
@@ -31,11 +33,16 @@ class TensorBoardTracker:
     place = f"event files in the run folder, below {FOLDER}"
 
     def __init__(self) -> None:
-        self._writer: EventFileWriter | None = None
+        self._file: Path | None = None
 
     def begin(self, run: BegunRun, identity: str | None) -> str:
         """Begins a file; the settings and tags are what its table of hyperparameters shows."""
-        self._writer = EventFileWriter(str(run.folder / FOLDER))
+        folder = run.folder / FOLDER
+        folder.mkdir(exist_ok=True)
+        # Not by TensorBoard's own EventFileWriter: a thread of it writes, whose errors are tracebacks, and the name of the file
+        # would be that of the machine.
+        self._file = folder / f"events.out.tfevents.{int(time.time()):010d}.{os.getpid()}"
+        self._add(Event(wall_time=time.time(), file_version=VERSION))
         self._write(_session_start(run))
         return FOLDER
 
@@ -51,16 +58,20 @@ class TensorBoardTracker:
         self._write(Summary(value=_pictures(run.figures())), run.step)
 
     def end(self, outcome: Outcome) -> None:
-        """Closes the file, so that the folder can be moved."""
+        """Records how the run ended."""
         end = SessionEndInfo(status=STATUS[outcome], end_time_secs=time.time())
         self._write(_of_session(metadata.SESSION_END_INFO_TAG, HParamsPluginData(session_end_info=end)))
-        if self._writer is not None:
-            self._writer.close()
+
+    def leave(self) -> None:
+        """Nothing is held: the file is not kept open."""
 
     def _write(self, summary: Summary, step: int = 0) -> None:
-        if self._writer is not None:
-            self._writer.add_event(Event(wall_time=time.time(), step=step, summary=summary))
-            self._writer.flush()
+        self._add(Event(wall_time=time.time(), step=step, summary=summary))
+
+    def _add(self, event: Event) -> None:
+        if self._file is not None:
+            with self._file.open("ab") as file:  # not kept open: Windows moves no folder with an open file
+                RecordWriter(file).write(event.SerializeToString())
 
 
 def _session_start(run: BegunRun) -> Summary:

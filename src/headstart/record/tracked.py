@@ -1,6 +1,6 @@
 """What a tracker of experiments is told of a run, and what it has to do with that."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -9,14 +9,15 @@ from headstart.artifact.numbers import summary_sentence
 from headstart.evaluation.metrics import Evaluation
 from headstart.model.history import Epoch
 from headstart.record.run_metrics import RunMetrics
+from headstart.schema import Schema
 from headstart.settings import TrainSettings
 
 Outcome = Literal["finished", "interrupted", "failed"]
 Value = str | int | float | bool
 REPORT, FIGURES, MODEL, TABLES = "report.html", "figures", "model", ("metrics.json", "history.csv")
-NUMBERS = ("accuracy", "balanced_accuracy", "macro_f1", "log_loss", "top5_accuracy", "ece")  # of an evaluation
 FOUND = ("best_epoch", "temperature")  # in a plan, but found by training: a resumed run may find others
-INTERVALS = ("accuracy", "balanced_accuracy", "macro_f1", "log_loss")  # which have one, as a rule
+LEVELS = "levels"  # of a tree of classes, each with its depth
+INTERVAL = "_ci95"  # the end of the name of a number's interval
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +38,7 @@ class CompleteRun:
     summary: str  # the reported accuracy in a sentence
     numbers: dict[str, float]
     plan: dict[str, Value]  # what was left open, as it was resolved
-    step: int  # the epoch that was kept
+    step: int  # the last epoch: trackers show the number of the largest step, also of a run that was resumed
     interrupted: bool
 
     def figures(self) -> list[Path]:
@@ -61,6 +62,9 @@ class Tracker(Protocol):
 
     def end(self, outcome: Outcome) -> None:
         """Closes the run."""
+
+    def leave(self) -> None:
+        """Lets go of the run after a failure."""
 
 
 def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Value]:
@@ -91,13 +95,13 @@ def begun_run(name: str, folder: Path, settings: TrainSettings, strategy: str, c
     return BegunRun(name, folder, flat(settings.as_json()), tags)
 
 
-def complete_run(folder: Path, metrics: RunMetrics, plan: Mapping[str, Any]) -> CompleteRun:
+def complete_run(folder: Path, metrics: RunMetrics, plan: Mapping[str, Any], history: Sequence[Epoch]) -> CompleteRun:
     """What is recorded of a run in the end: its numbers are those of metrics.json."""
-    numbers = _of_evaluation("evaluation", metrics.evaluation)
+    numbers = evaluation_numbers("evaluation", metrics.evaluation)
     for other in metrics.other_evaluations:
-        numbers |= _of_evaluation(f"evaluation_on_{other.split}", other)
+        numbers |= evaluation_numbers(f"evaluation_on_{other.split}", other)
     if metrics.without_leaks:
-        numbers |= _of_evaluation("evaluation_without_leaks", metrics.without_leaks)
+        numbers |= evaluation_numbers("evaluation_without_leaks", metrics.without_leaks)
     numbers |= {f"images/{split}": float(count) for split, count in metrics.images.items()}
     # Not "seconds/total": MLflow keeps a metric in a file of its name, and "seconds" is one of an epoch's.
     numbers |= {f"seconds_for/{stage}": seconds for stage, seconds in metrics.seconds.items()}
@@ -105,17 +109,35 @@ def complete_run(folder: Path, metrics: RunMetrics, plan: Mapping[str, Any]) -> 
     resolved = flat(plan, "plan/")
     numbers |= {name: float(resolved.pop(f"plan/{name}")) for name in FOUND if f"plan/{name}" in resolved}
     summary = summary_sentence(metrics.evaluation)
-    return CompleteRun(folder, summary, numbers, resolved, metrics.best_epoch, metrics.interrupted)
+    return CompleteRun(folder, summary, numbers, resolved, history[-1].epoch if history else 0, metrics.interrupted)
 
 
-def _of_evaluation(prefix: str, evaluation: Evaluation) -> dict[str, float]:
-    numbers = {f"{prefix}/images": float(evaluation.n)}
-    for name in NUMBERS:
-        value = getattr(evaluation, name)
-        if value is not None:
-            numbers[f"{prefix}/{name}"] = float(value)
-    for name in INTERVALS:
-        interval = getattr(evaluation, f"{name}_ci95")
-        if interval is not None:
-            numbers |= {f"{prefix}/{name}_low": interval[0], f"{prefix}/{name}_high": interval[1]}
+def evaluation_numbers(prefix: str, evaluation: Evaluation) -> dict[str, float]:
+    """The numbers of an evaluation, whatever kind of answer it is of, by names that begin with this prefix.
+
+    `accuracy` has its interval's bounds beside it: `accuracy_low` and `accuracy_high`. Those of each class are left out: a
+    tracker shows runs beside each other, and the report has them.
+    """
+    numbers = _numbers(evaluation, prefix)
+    numbers[f"{prefix}/images"] = numbers.pop(f"{prefix}/n")
     return numbers
+
+
+def _numbers(values: Schema, prefix: str) -> dict[str, float]:
+    """Numbers by the paths of their names."""
+    found: dict[str, float] = {}
+    for name, value in values:
+        path = f"{prefix}/{name}"
+        if isinstance(value, Schema):
+            found |= _numbers(value, path)
+        elif isinstance(value, int | float) and not isinstance(value, bool):
+            found[path] = float(value)
+        elif name.endswith(INTERVAL) and value is not None:
+            low, high = value
+            whole = path.removesuffix(INTERVAL)
+            found |= {f"{whole}_low": float(low), f"{whole}_high": float(high)}
+        elif name == LEVELS:
+            for level in value:
+                found |= _numbers(level, f"{path}/{level.depth}")
+                del found[f"{path}/{level.depth}/depth"]
+    return found

@@ -1,5 +1,6 @@
 """Runs in Weights & Biases: offline, in a folder that `wandb sync` sends, unless the environment asks for more."""
 
+import logging
 import os
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,16 @@ NOTHING_ELSE: dict[str, Any] = {
     "console": "off",
     "silent": True,
 }
+# How it behaves, unless the user says otherwise: a server that has gone holds up a run for minutes, not for hours, and is told.
+# What was not sent stays in the folder of the run, for `wandb sync`.
+BEHAVIOUR = {
+    "WANDB_INIT_TIMEOUT": "30",
+    "WANDB_FINISH_TIMEOUT": "300",
+    "WANDB_FINISH_TIMEOUT_RAISES": "true",
+    "WANDB__TRANSACTION_LOG_FLUSH_INTERVAL": "1",  # seconds: what a killed run may lack, instead of 15
+    "WANDB_PROGRAM": "headstart",  # it would send the path of the program
+    "WANDB_SILENT": "true",  # what it has to say is told by headstart
+}
 EXIT_CODES: dict[Outcome, int] = {"finished": 0, "interrupted": 130, "failed": 1}
 
 
@@ -33,6 +44,8 @@ class WandbTracker:
     def __init__(self, root: Path) -> None:
         for variable in ("WANDB_CACHE_DIR", "WANDB_DATA_DIR", "WANDB_CONFIG_DIR"):
             os.environ.setdefault(variable, str((home() / KEPT).resolve()))
+        for name, value in BEHAVIOUR.items():
+            os.environ.setdefault(name, value)
         # Not by a login that was once made: what leaves the machine is asked for.
         self._mode: Any = os.environ.get("WANDB_MODE") or ("online" if os.environ.get("WANDB_API_KEY") else "offline")
         self._folder = Path(os.environ.get("WANDB_DIR") or root).resolve()
@@ -58,6 +71,7 @@ class WandbTracker:
             reinit="create_new",
             settings=wandb.Settings(**NOTHING_ELSE),
         )
+        _without_log()
         # Epochs are the steps; the own steps of wandb may only grow, and a resumed run would lose what it tells again.
         self._run.define_metric("epoch")
         self._run.define_metric("*", step_metric="epoch")
@@ -72,7 +86,9 @@ class WandbTracker:
         self._run.config.update(run.plan, allow_val_change=True)
         self._run.summary.update({**run.numbers, "summary": run.summary})
         pictures = {f"{FIGURES}/{file.stem}": wandb.Image(str(file)) for file in run.figures()}
-        self._run.log({"epoch": run.step, **pictures, "report": wandb.Html((run.folder / REPORT).read_text(encoding="utf-8"))})
+        # As it is: with `inject` a style sheet of theirs would be loaded into it.
+        report = wandb.Html((run.folder / REPORT).read_text(encoding="utf-8"), inject=False)
+        self._run.log({"epoch": run.step, **pictures, "report": report})
         artifact = wandb.Artifact(f"model-{self._run.id}", type="model", description=run.summary)
         artifact.add_dir(str(run.folder / MODEL))
         for name in TABLES:
@@ -82,3 +98,17 @@ class WandbTracker:
     def end(self, outcome: Outcome) -> None:
         """Closes the run; what is not sent yet is sent now."""
         self._run.finish(exit_code=EXIT_CODES[outcome])
+
+    def leave(self) -> None:
+        """Ends what wandb runs beside the training; what can be sent is sent."""
+        if self._run is not None:
+            self._run.finish(exit_code=EXIT_CODES["failed"])
+
+
+def _without_log() -> None:
+    """Ends wandb's log of its own doings in Python, whose errors, as on a full disk, would be tracebacks on stderr."""
+    log = logging.getLogger("wandb")
+    for handler in list(log.handlers):
+        log.removeHandler(handler)
+        handler.close()
+    log.addHandler(logging.NullHandler())  # without any, Python prints errors itself

@@ -33,4 +33,5 @@ def begin_tracking(followed: Tracking, folder: RunFolder, scanned: Scanned, choi
     """Begins the run in its trackers; a resumed one goes on where they have it."""
     dataset, strategy = scanned.dataset, choice.resolve(scanned.settings).strategy
     run = begun_run(folder.name, folder.partial, scanned.settings, strategy, dataset.classes, dataset.name)
-    folder.track(followed.begin(run, folder.state.tracked, epochs_saved(folder.checkpoints / RUN)))
+    state = folder.state
+    followed.begin(run, epochs_saved(folder.checkpoints / RUN), state.tracked, state.tracked_epochs, folder.track)
