@@ -92,7 +92,7 @@ ROOMS = {  # outside package -> the only modules that may import it
     "pydicom": ("data.dicom",),
     "av": ("data.videos",),
     "tifffile": ("data.tiff_stacks",),
-    "huggingface_hub": ("model.weights",),
+    "huggingface_hub": ("addresses.hub", "addresses.hub_commits", "model.weights"),
     "jinja2": ("artifact.page",),
     "onnx": ("model.exported", "model.lite_graph", "model.activation_maps"),
     "mlflow": ("record.mlflow_tracker",),

@@ -15,9 +15,15 @@ from headstart.addresses.filesystems import fetch, listed_below
 @cache
 def copied_folder(address: str) -> Path:
     """A copy of all files below an address, for as long as the process lives. Raises HeadstartError."""
+    folder = temporary_folder()
+    fetch_folder(address, folder)
+    return folder
+
+
+def temporary_folder() -> Path:
+    """A new folder that is removed when the process ends."""
     folder = Path(tempfile.mkdtemp(prefix="headstart-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    fetch_folder(address, folder)
     return folder
 
 
