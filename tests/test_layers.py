@@ -103,8 +103,10 @@ ROOMS = {  # outside package -> the only modules that may import it
     "openvino": ("model.engines", "model.exported"),
     "psutil": ("machine",),
     "pyarrow": (
-        "data.tables",
         "data.long_listing",
+        "data.parquet_cells",
+        "data.parquet_files",
+        "data.parquet_tables",
         "model.arrow_columns",
         "model.feature_store",
         "jobs.",

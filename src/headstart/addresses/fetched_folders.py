@@ -1,7 +1,5 @@
 """What is at an address as copies on this machine: a folder, such as a model, or a file, such as a table."""
 
-import atexit
-import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,6 +8,7 @@ from pathlib import Path
 
 from headstart.addresses.address import joined, name_of
 from headstart.addresses.filesystems import fetch, listed_below
+from headstart.storage import temporary_folder
 
 
 @cache
@@ -17,13 +16,6 @@ def copied_folder(address: str) -> Path:
     """A copy of all files below an address, for as long as the process lives. Raises HeadstartError."""
     folder = temporary_folder()
     fetch_folder(address, folder)
-    return folder
-
-
-def temporary_folder() -> Path:
-    """A new folder that is removed when the process ends."""
-    folder = Path(tempfile.mkdtemp(prefix="headstart-"))
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
     return folder
 
 

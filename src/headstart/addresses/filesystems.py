@@ -93,15 +93,16 @@ def read_slice(address: str, start: int, size: int) -> bytes:
     return with_retries(wanted, _is_passing)
 
 
-def look_into(address: str, look: Callable[[BinaryIO], T]) -> T:
+def look_into(address: str, look: Callable[[BinaryIO], T], *, ahead: bool = True) -> T:
     """What a function finds in an object, which is read as far as it needs it; a second time where the first is disturbed.
 
-    Raises HeadstartError.
+    It is read `ahead` for a function that reads on, else exactly as asked. Raises HeadstartError.
     """
     filesystem, path = _opened(address)
+    cache_type = "readahead" if ahead else "none"
 
     def found() -> T:
-        with filesystem.open(path, "rb", block_size=LOOK_BYTES, cache_type="readahead") as file:
+        with filesystem.open(path, "rb", block_size=LOOK_BYTES, cache_type=cache_type) as file:
             return look(file)
 
     return _told(address, lambda: with_retries(found, _is_passing))

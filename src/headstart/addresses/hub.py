@@ -18,6 +18,7 @@ PAGE = 1000  # files
 LOG_IN = "log in with: hf auth login, or set HF_TOKEN"
 FORMS = "such as hf://user/name for a model, hf://datasets/user/name for a data set"
 REPOSITORY = re.compile(r"hf://(?:models/)?(?P<repo>[\w.-]+/[\w.-]+)(?:@(?P<revision>.+))?/?")
+TOP = re.compile(r"hf://(?:(?:models|datasets|spaces|buckets)/)?[^/]+/[^/@]+(?:@(?:refs/[^/]+/[^/]+|[^/]+))?")
 NO_CONNECTION = {"ConnectError", "ConnectTimeout", "ReadTimeout", "NetworkError", "ReadError", "RemoteProtocolError"}
 Entry = tuple[str, int | None, str]  # path, bytes, and what changes with the content
 
@@ -34,6 +35,12 @@ class Refusal:
 def hub_downloads() -> Path:
     """Where downloads from the hub are kept, in the layout of its own cache: not in the user's folders."""
     return home() / "downloads" / "huggingface"
+
+
+def top_of(address: str) -> str:
+    """The repository that an address of the hub is in; any other address itself."""
+    found = TOP.match(address)
+    return found[0] if found else address
 
 
 def keep_transfers_at_home() -> None:

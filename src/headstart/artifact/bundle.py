@@ -10,7 +10,7 @@ from tempfile import TemporaryDirectory
 from headstart.addresses.address import address_in, joined, shown
 from headstart.artifact.manifest import MANIFEST, Manifest, read_manifest
 from headstart.errors import BundleError
-from headstart.storage import sha256_of_file
+from headstart.storage import sha256_of_file, temporary_folder
 
 WEIGHTS, FAMILIARITY = "weights.safetensors", "familiarity.safetensors"
 CARD = "README.md"  # the model card, written for people
@@ -57,7 +57,6 @@ def find_bundle(model: Path) -> Path:
 @cache
 def _copied(address: str) -> Path:
     """A copy of what the manifest at an address names, for as long as the process lives: nothing else that is there."""
-    from headstart.addresses.fetched_folders import temporary_folder
     from headstart.addresses.filesystems import about, fetch, pinned
 
     now = pinned(address)
