@@ -90,6 +90,20 @@ def test_a_column_is_read_without_its_neighbours(ask: Command, hub: Hub, tmp_pat
     assert hub.served < 1_500_000
 
 
+def test_the_copy_that_the_hub_s_viewer_makes(ask: Command, hub: Hub, tmp_path: Path) -> None:
+    """It is on a branch with slashes in its name, in folders called after the configuration and the split."""
+    files = {}
+    for split in ("train", "test"):
+        columns = {"image": records(pictures(3)[0]), "label": list("abc")}
+        name = f"default/{split}/0000.parquet"
+        files[name] = write_parquet(tmp_path / "made" / name, columns).read_bytes()
+    hub.put("ann/viewed", {"README.md": b"# viewed"}, "dataset").commit(files, branch="refs/convert/parquet")
+    told = ask("preview", "hf://datasets/ann/viewed@refs/convert/parquet/default", "--output", tmp_path / "p.png")
+    assert (told.code, told.err) == (0, "")
+    assert (tmp_path / "p.png").is_file()
+    assert any("/resolve/refs%2Fconvert%2Fparquet/default/test/0000.parquet" in asked for asked in hub.asked)
+
+
 def test_class_folders_and_metadata(train: Callable[[object], Path], hub: Hub, draw_classes: Callable[..., Path]) -> None:
     """Folders of images: the classes are those of the folders, or of a metadata.csv where all lie in one."""
     folder = draw_classes({"circles": 9, "squares": 9})
