@@ -43,6 +43,12 @@ def top_of(address: str) -> str:
     return found[0] if found else address
 
 
+def repository_name(address: str) -> str:
+    """The name of the repository that an address of the hub is, without its owner and the revision; "" if it is none."""
+    is_one = address.startswith(f"{HUB}://") and top_of(address) == address.rstrip("/")
+    return address.partition("@")[0].rstrip("/").rpartition("/")[2] if is_one else ""
+
+
 def keep_transfers_at_home() -> None:
     """Has the library that transfers large files write its pieces and logs below home()."""
     os.environ.setdefault("HF_XET_CACHE", str(hub_downloads() / "xet"))

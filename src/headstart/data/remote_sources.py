@@ -6,14 +6,15 @@ from dataclasses import replace
 from functools import partial
 from pathlib import PurePath
 
-from headstart.addresses.address import folder_of, joined, name_of, shown
+from headstart.addresses.address import folder_of, joined, name_of, protocol_of, shown
 from headstart.addresses.fetched_folders import copied_file
 from headstart.addresses.filesystems import about, read_or_none
-from headstart.addresses.hub import top_of
+from headstart.addresses.hub import repository_name, top_of
 from headstart.data.archives import ENDINGS
 from headstart.data.coco import ENDING as COCO
 from headstart.data.coco import coco_sources
 from headstart.data.dataset_cards import CARD
+from headstart.data.fetching import OF_MANY_HOSTS
 from headstart.data.growing_listing import GrowingListing
 from headstart.data.imagefolders import metadata_among, sources_of_metadata
 from headstart.data.listed_tree import ROOT, ListedTree
@@ -38,14 +39,15 @@ from headstart.progress import Progress, silent
 def open_address(address: str, reading: Reading, progress: Progress = silent, ahead: Ahead | None = None) -> Iterator[Sources]:
     """The sources at an address; a table or an archive is fetched, images are read where they are.
 
+    A link need not lead to a server that can send parts of a file, so what it names is fetched.
     If there are very many images, `ahead` works on them before it is known what they mean. Raises DataError if there is
     nothing, or no data set.
     """
-    name = name_of(address)
+    name = repository_name(address) or name_of(address)
     if name.lower().endswith(TAR) and is_of_samples(address):
         yield tar_sources(name[: -len(TAR)], [address], reading)
         return
-    if name.lower().endswith(PARQUET) and hold_images([address]):
+    if name.lower().endswith(PARQUET) and protocol_of(address) not in OF_MANY_HOSTS and hold_images([address]):
         stem, folder = name[: -len(PARQUET)], folder_of(address)
         yield shard_sources(stem, [address], folder, reading, partial(_card_of, folder))
         return
@@ -53,7 +55,7 @@ def open_address(address: str, reading: Reading, progress: Progress = silent, ah
         with copied_file(address) as copy:
             if name.lower().endswith((*TABLE_ENDINGS, COCO)):
                 read = coco_sources if name.lower().endswith(COCO) else table_sources
-                yield read(copy, FilesAtAddress(folder_of(address)), reading)
+                yield read(copy, FilesAtAddress(folder_of(address), address), reading)
                 return
             with open_sources(copy, reading) as sources:
                 yield _renamed(sources, str(copy), shown(address))
