@@ -1,5 +1,6 @@
 """Where headstart stores things, digests of content, and files that are written completely or not at all."""
 
+import atexit
 import csv
 import errno
 import glob
@@ -21,6 +22,18 @@ from headstart.errors import SettingsError
 CHUNK_BYTES = 1 << 20
 ASIDE = ".{}.{}.tmp"  # the name of a file while it is written
 AnyPath = str | os.PathLike[str]  # what a function of the Python interface takes where it means a path
+
+
+def temporary_folder() -> Path:
+    """A new folder that is removed when the process ends."""
+    folder, owner = Path(tempfile.mkdtemp(prefix="headstart-")), os.getpid()
+
+    def remove() -> None:
+        if os.getpid() == owner:  # not when a forked process ends
+            shutil.rmtree(folder, ignore_errors=True)
+
+    atexit.register(remove)
+    return folder
 
 
 def home() -> Path:

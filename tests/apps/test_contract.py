@@ -33,6 +33,7 @@ OPTIONS = {
     "--resume --overwrite --boxes",
     "export": "--format --output | --precision --runtime --offline --overwrite --json",
     "verify": "| --json",
+    "push": "| --public --revision --message --json",
     "serve": "| --host --port --token-file --cors --allow-host --device --max-batch --max-wait-ms --max-queue --max-image-mb "
     "--max-megapixels --max-request-mb --timeout",
     "studio": "| --project --host --port --token-file --no-browser --backbone --weights --offline",
@@ -51,6 +52,7 @@ ARGUMENTS = {
     "predict": {"MODEL": True, "PATH": False},
     "export": {"MODEL": True},
     "verify": {"MODEL": True},
+    "push": {"MODEL": True, "ADDRESS": True},
     "serve": {"MODEL": True},
     "studio": {"DATA": True},
     "evaluate": {"MODEL": True, "DATA": True},

@@ -15,6 +15,7 @@ from pathlib import Path
 import httpx
 import pytest
 from conftest import PATIENCE_SECONDS, TINY, MakeOnce, SavedRun
+from hub_server import hugging_face_hub
 from mlflow_server import mlflow_environment, mlflow_server
 from wandb_server import KEY, wandb_server
 
@@ -300,6 +301,17 @@ def test_the_server_is_silent(watched: Watched, saved_run: SavedRun) -> None:
             os.killpg(process.pid, signal.SIGTERM)
             process.communicate(timeout=PATIENCE_SECONDS)
     watched.check()
+
+
+@pytest.mark.slow
+def test_the_hub_is_told_what_is_pushed_and_nothing_else(watched: Watched, saved_run: SavedRun) -> None:
+    """`push` and a model at hf:// ask the hub alone, and leave nothing in the user's folders."""
+    pytest.importorskip("huggingface_hub")
+    with hugging_face_hub() as hub:
+        watched.environment |= hub.environment()
+        watched.run("push", saved_run.run, "hf://ann/shapes")
+        watched.run("predict", "hf://ann/shapes", saved_run.data / "val", "--output", watched.place / "answers.csv")
+        assert not any("agent" in agent for agent in hub.agents)
 
 
 def test_the_switches_overrule_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:

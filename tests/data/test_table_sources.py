@@ -322,11 +322,11 @@ def test_a_list_of_classes_is_no_table_of_images(tmp_path: Path) -> None:
     ("column", "told"),
     [
         ({"label": [["x"], ["y"]]}, "'label' of .* holds a list"),
-        ({"path": [{"bytes": b"1"}, {"bytes": b"2"}]}, "holds a record"),
+        ({"path": [{"x": 1}, {"x": 2}]}, "holds a record"),
     ],
 )
 def test_columns_of_another_kind(column: dict[str, object], told: str, tmp_path: Path) -> None:
-    """A Parquet table with lists of labels, or with the images themselves, is refused with a sentence."""
+    """A Parquet table with lists of labels, or with records that are no images, is refused with a sentence."""
     with pytest.raises(DataError, match=told):
         read(parquet(tmp_path, **{"path": ["a.jpg", "b.jpg"], "label": ["x", "y"]} | column))
 

@@ -1,7 +1,5 @@
 """What is at an address as copies on this machine: a folder, such as a model, or a file, such as a table."""
 
-import atexit
-import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,13 +8,13 @@ from pathlib import Path
 
 from headstart.addresses.address import joined, name_of
 from headstart.addresses.filesystems import fetch, listed_below
+from headstart.storage import temporary_folder
 
 
 @cache
 def copied_folder(address: str) -> Path:
     """A copy of all files below an address, for as long as the process lives. Raises HeadstartError."""
-    folder = Path(tempfile.mkdtemp(prefix="headstart-"))
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    folder = temporary_folder()
     fetch_folder(address, folder)
     return folder
 

@@ -9,10 +9,8 @@ from functools import cache, partial
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
 
-import fsspec
-from fsspec.exceptions import FSTimeoutError
-
 from headstart.addresses.address import protocol_of, shown
+from headstart.addresses.hub import HUB, pages_of_hub, pinned_on_hub, prepare_hub, refusal_of, status_of
 from headstart.addresses.retrying import PATIENT_TRIES, TRIES, with_retries
 from headstart.addresses.s3_pages import pages_of_s3
 from headstart.addresses.s3_session import s3_session
@@ -32,17 +30,19 @@ INSTALLED_BY = {
     "az": "pip install adlfs",
     "abfs": "pip install adlfs",
     "abfss": "pip install adlfs",
-    "hf": "pip install 'headstart[hub]'",
+    HUB: "pip install 'headstart[hub]'",
     "http": "pip install aiohttp",
     "https": "pip install aiohttp",
 }
 # Stores in which an object appears when all of it is there; elsewhere it is written aside and renamed.
-WHOLE = {*S3, "gs", "gcs", "az", "abfs", "abfss", "hf"}
+WHOLE = {*S3, "gs", "gcs", "az", "abfs", "abfss", HUB}
 # What a store answers to whoever may not, or asks wrongly: asking again does not help.
 FOR_GOOD = (FileNotFoundError, PermissionError, NotADirectoryError, IsADirectoryError, NotImplementedError)
 FOR_GOOD_NUMBERS = {errno.EINVAL, errno.ENOENT, errno.EACCES, errno.EPERM}
 NO_CREDENTIALS = {"NoCredentialsError", "PartialCredentialsError", "CredentialRetrievalError", "ProfileNotFound"}
-NETWORK_CLIENTS = {"aiohttp", "botocore", "urllib3", "requests", "google", "azure"}
+NETWORK_CLIENTS = {"aiohttp", "botocore", "urllib3", "requests", "httpx", "httpx2", "google", "azure"}
+OFFLINE = "OfflineModeIsEnabled"  # what the hub's library raises if it may not ask
+PASSING_STATUSES = {408, 429, *range(500, 600)}
 # Names under which stores say what changes with the content.
 VERSIONS = ("ETag", "etag", "md5Hash", "content_md5", "blob_id", "last_modified", "mtime", "created")
 CREDENTIALS = (
@@ -93,15 +93,16 @@ def read_slice(address: str, start: int, size: int) -> bytes:
     return with_retries(wanted, _is_passing)
 
 
-def look_into(address: str, look: Callable[[BinaryIO], T]) -> T:
+def look_into(address: str, look: Callable[[BinaryIO], T], *, ahead: bool = True) -> T:
     """What a function finds in an object, which is read as far as it needs it; a second time where the first is disturbed.
 
-    Raises HeadstartError.
+    It is read `ahead` for a function that reads on, else exactly as asked. Raises HeadstartError.
     """
     filesystem, path = _opened(address)
+    cache_type = "readahead" if ahead else "none"
 
     def found() -> T:
-        with filesystem.open(path, "rb", block_size=LOOK_BYTES, cache_type="readahead") as file:
+        with filesystem.open(path, "rb", block_size=LOOK_BYTES, cache_type=cache_type) as file:
             return look(file)
 
     return _told(address, lambda: with_retries(found, _is_passing))
@@ -119,7 +120,7 @@ def listed_below(address: str, after: str = "") -> Iterator[list[Listed]]:
     """
     filesystem, path = _opened(address)
     last = filesystem._strip_protocol(after) if after else ""
-    pages = pages_of_s3(partial(_ask_s3, filesystem), path, last) if can_go_on(address) else _folder_by_folder(filesystem, path)
+    pages = _pages(address, filesystem, path, last)
     while (page := _told(address, lambda: next(pages, None))) is not None:
         yield [Listed(_address(protocol_of(address), name), size, version) for name, size, version in page]
 
@@ -131,6 +132,14 @@ def listed_if_there(address: str) -> Iterator[list[Listed]]:
     except NothingThereError:
         if can_go_on(address):
             raise
+
+
+def pinned(address: str) -> str:
+    """The address of a folder as it is now, where the store keeps that: on the Hugging Face hub. Raises HeadstartError."""
+    if protocol_of(address) != HUB:
+        return address
+    filesystem, path = _opened(address)
+    return _told(address, lambda: with_retries(lambda: pinned_on_hub(filesystem, path), _is_passing))
 
 
 def can_go_on(address: str) -> bool:
@@ -152,6 +161,9 @@ def fetch(address: str, target: Path) -> None:
     filesystem, path = _opened(address)
 
     def copy() -> None:
+        if protocol_of(address) == HUB:  # in one stream, not in blocks
+            filesystem.get_file(path, str(target))
+            return
         with filesystem.open(path, "rb") as source, target.open("wb") as file:
             shutil.copyfileobj(source, file, 1 << 22)
 
@@ -192,6 +204,10 @@ def remove_below(address: str) -> None:
 @cache
 def _filesystem(protocol: str) -> Any:
     try:
+        import fsspec
+
+        if protocol == HUB:
+            prepare_hub()
         options = S3_OPTIONS if protocol in S3 else {}
         filesystem = fsspec.filesystem(protocol, use_listings_cache=False, **options)
     except ImportError as error:
@@ -214,6 +230,15 @@ def _opened(address: str) -> tuple[Any, str]:
     """The filesystem of an address and the path there. Raises HeadstartError."""
     filesystem = _told(address, lambda: _filesystem(protocol_of(address)))
     return filesystem, filesystem._strip_protocol(address)
+
+
+def _pages(address: str, filesystem: Any, path: str, last: str) -> Iterator[list[tuple[str, int | None, str]]]:
+    """What is below a folder, in the way that its store is asked."""
+    if can_go_on(address):
+        return pages_of_s3(partial(_ask_s3, filesystem), path, last)
+    if protocol_of(address) == HUB and not path.startswith("buckets/"):
+        return pages_of_hub(filesystem, path, _is_passing)
+    return _folder_by_folder(filesystem, path)
 
 
 def _ask_s3(filesystem: Any, wanted: dict[str, Any]) -> dict[str, Any]:
@@ -249,8 +274,11 @@ def _unless_missing(request: Callable[[], T]) -> T | None:
 
 def _is_passing(error: Exception) -> bool:
     """Whether a request may succeed if it is made again."""
-    if isinstance(error, TimeoutError | ConnectionError | FSTimeoutError):
-        return True
+    status = status_of(error)
+    if status is not None:
+        return status in PASSING_STATUSES
+    if isinstance(error, TimeoutError | ConnectionError):
+        return type(error).__name__ != OFFLINE
     if isinstance(error, OSError):
         return not isinstance(error, FOR_GOOD) and error.errno not in FOR_GOOD_NUMBERS
     # The clients' own errors of the network have no common class; that nobody may ask is not one of these.
@@ -265,6 +293,10 @@ def _told(address: str, request: Callable[[], T]) -> T:
     except HeadstartError:
         raise
     except Exception as caught:
+        if protocol_of(address) == HUB and not isinstance(caught, ImportError):
+            refused = refusal_of(caught, address)
+            kind = NothingThereError if refused.is_missing else DataError
+            raise kind(refused.message, hint=refused.hint) from caught
         # Of a server that is not there, fsspec says that the file is not there.
         error = caught.__cause__ if isinstance(caught.__cause__, OSError) else caught
         if isinstance(error, FileNotFoundError):

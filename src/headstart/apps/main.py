@@ -20,6 +20,7 @@ COMMANDS = {
     "preview": "Draw a labelled sample of images, raw and augmented.",
     "predict": "Classify images with a trained model.",
     "export": "Write a model as one file for other programs.",
+    "push": "Upload a model to the Hugging Face hub.",
     "serve": "Classify images over HTTP and on a web page.",
     "verify": "Check that a model is intact and works.",
     "evaluate": "Measure a trained model on labelled images.",

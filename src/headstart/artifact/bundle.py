@@ -3,13 +3,14 @@
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from headstart.addresses.address import address_in, joined, shown
 from headstart.artifact.manifest import MANIFEST, Manifest, read_manifest
 from headstart.errors import BundleError
-from headstart.storage import sha256_of_file
+from headstart.storage import sha256_of_file, temporary_folder
 
 WEIGHTS, FAMILIARITY = "weights.safetensors", "familiarity.safetensors"
 CARD = "README.md"  # the model card, written for people
@@ -53,13 +54,22 @@ def find_bundle(model: Path) -> Path:
     )
 
 
+@cache
 def _copied(address: str) -> Path:
-    from headstart.addresses.fetched_folders import copied_folder
-    from headstart.addresses.filesystems import about
+    """A copy of what the manifest at an address names, for as long as the process lives: nothing else that is there."""
+    from headstart.addresses.filesystems import about, fetch, pinned
 
-    for folder in (address, joined(address, "model")):
-        if about(joined(folder, MANIFEST)) is not None:
-            return copied_folder(folder)
+    now = pinned(address)
+    for place in (now, joined(now, "model")):
+        if about(joined(place, MANIFEST)) is None:
+            continue
+        folder = temporary_folder()
+        fetch(joined(place, MANIFEST), folder / MANIFEST)
+        for name in digests_in(read_manifest(folder)):
+            fetch(joined(place, name), folder / name)
+        if about(joined(place, CARD)) is not None:
+            fetch(joined(place, CARD), folder / CARD)
+        return folder
     raise BundleError(f"there is no model at {shown(address)}", hint="give the folder of a run, or the model folder in it")
 
 
@@ -70,14 +80,17 @@ def read_bundle(model: Path) -> Bundle:
     return bundle
 
 
-def check_files(bundle: Bundle) -> tuple[str, ...]:
-    """The names of the files whose digests the manifest has. Raises BundleError if one is missing or different."""
-    manifest = bundle.manifest
-    digests = {WEIGHTS: manifest.weights_sha256}
-    if manifest.export:
-        digests = dict(manifest.export.sha256)
+def digests_in(manifest: Manifest) -> dict[str, str]:
+    """The files of a model besides its manifest and its card: name -> SHA-256."""
+    digests = dict(manifest.export.sha256) if manifest.export else {WEIGHTS: manifest.weights_sha256}
     if manifest.decisions.familiarity:
         digests[FAMILIARITY] = manifest.decisions.familiarity.sha256
+    return digests
+
+
+def check_files(bundle: Bundle) -> tuple[str, ...]:
+    """The names of the files whose digests the manifest has. Raises BundleError if one is missing or different."""
+    digests = digests_in(bundle.manifest)
     for name, sha256 in digests.items():
         file = bundle.folder / name
         if not file.is_file():

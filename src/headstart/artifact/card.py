@@ -118,8 +118,11 @@ def write_card(folder: Path, manifest: Manifest) -> None:
     write_text(folder / CARD, card_of(manifest))
 
 
-def card_of(manifest: Manifest) -> str:
-    """The card as Markdown, in which class names and notes stay text whatever characters they contain."""
+def card_of(manifest: Manifest, place: str = "this folder") -> str:
+    """The card as Markdown, in which class names and notes stay text whatever characters they contain.
+
+    `place` is what MODEL stands for in it, as Markdown.
+    """
     evaluation = manifest.evaluation
     extra, without = _runtime_of(manifest)
     return _template("card.md").substitute(
@@ -132,6 +135,7 @@ def card_of(manifest: Manifest) -> str:
         quality=_quality(evaluation) if evaluation else NOT_MEASURED,
         limits=_bullets(_limits(manifest, evaluation)),
         making=_making(manifest),
+        place=place,
         extra=extra,
         without=without,
         code=classifying_program(manifest),

@@ -1,7 +1,7 @@
 """The images that a run was evaluated on, found again from the paths in its predictions.csv.
 
 These are the paths as given to `train`: relative ones begin in the folder it was started in, which metrics.json names
-(`working_folder`), and archive members are `set.zip!a/b.jpg`.
+(`working_folder`), and archive members are `set.zip!a/b.jpg`, images in Parquet files `train.parquet!12/b.jpg`.
 """
 
 import csv
@@ -17,6 +17,7 @@ from headstart.data.archives import is_archive
 from headstart.data.boxes import boxes_in_name
 from headstart.data.found_images import find_images
 from headstart.data.images import UnreadableImage, read_bytes
+from headstart.data.parquet_files import ENDING as PARQUET
 from headstart.data.sources import Candidate, class_name, printable
 from headstart.errors import DataError
 from headstart.storage import sha256_of_bytes
@@ -73,10 +74,15 @@ def _rows(run: Path) -> list[tuple[str, str]]:
 
 
 def archives_of(run: Path) -> set[Path]:
-    """The archives that a run's images were in, if these are still there."""
+    """The archives and Parquet files that a run's images were in, if these are still there."""
     starts = (Path(), *_working_folder(run))
     named = {path.partition("!")[0] for path, _ in _rows(run) if "!" in path}
-    return {start / name for name in named for start in starts if is_archive(start / name)}
+    return {start / name for name in named for start in starts if _holds_images(start / name)}
+
+
+def _holds_images(file: Path) -> bool:
+    """Whether a file may hold images, by which paths with a "!" begin: an archive or a Parquet file."""
+    return is_archive(file) or (file.suffix.lower() == PARQUET and file.is_file())
 
 
 def _working_folder(run: Path) -> tuple[Path, ...]:
@@ -124,7 +130,7 @@ class _Places:
         return None
 
     def _members(self, archive: Path) -> dict[str, Candidate]:
-        if not is_archive(archive):
+        if not _holds_images(archive):
             return {}
         try:
             members = find_images(self.stack, [archive]).candidates

@@ -10,6 +10,8 @@ from tempfile import TemporaryDirectory
 from headstart.addresses.address import address_in
 from headstart.data.archives import ZipMember, is_archive, is_zip, open_zip, unpack
 from headstart.data.opening import boxes_named_in
+from headstart.data.parquet_files import ENDING as PARQUET
+from headstart.data.parquet_shards import hold_images, images_in_shards, shards_among
 from headstart.data.sources import Candidate, Skipped, natural_order, printable
 from headstart.data.tar_shards import images_in, is_pattern, named_by, tars_among
 from headstart.data.walking import files_below, is_hidden
@@ -48,8 +50,14 @@ def find_images(stack: ExitStack, paths: Iterable[Path], progress: Progress = si
             else:
                 found.coming.append(at_address)
         elif path.is_dir():
-            tars = tars_among(map(str, files_below(path)))
-            candidates += images_in(tars) if tars else [Candidate(printable(str(file)), file) for file in files_below(path)]
+            files = list(files_below(path))
+            tars, shards = tars_among(map(str, files)), shards_among(map(str, files))
+            if hold_images(shards):
+                _add_images_in(shards, found)
+            else:
+                candidates += images_in(tars) if tars else [Candidate(printable(str(file)), file) for file in files]
+        elif path.suffix.lower() == PARQUET and path.is_file() and hold_images([str(path)]):
+            _add_images_in([str(path)], found)
         elif is_archive(path):
             members, left_out = _zip_candidates(stack, path) if is_zip(path) else _tar_candidates(stack, path)
             candidates += members
@@ -63,6 +71,12 @@ def find_images(stack: ExitStack, paths: Iterable[Path], progress: Progress = si
         else:
             candidates.append(Candidate(printable(str(path)), path))
     return found
+
+
+def _add_images_in(shards: list[str], found: FoundImages) -> None:
+    images, left_out = images_in_shards(shards)
+    found.candidates.extend(images)
+    found.skipped.extend(left_out)
 
 
 def _zip_candidates(stack: ExitStack, archive: Path) -> tuple[list[Candidate], list[tuple[str, str]]]:

@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -11,7 +12,11 @@ from headstart.data.archives import ENDINGS, is_archive, is_zip, unpack
 from headstart.data.coco import ENDING as COCO
 from headstart.data.coco import NotCocoError, coco_sources
 from headstart.data.coco_folders import coco_files_in, coco_folder_sources
+from headstart.data.dataset_cards import CARD
 from headstart.data.folder_doubts import CLASS_HINT
+from headstart.data.imagefolders import imagefolder_sources, metadata_in
+from headstart.data.parquet_files import ENDING as PARQUET
+from headstart.data.parquet_shards import hold_images, shard_sources, shards_among
 from headstart.data.reading import AS_IT_IS, Reading
 from headstart.data.shown_paths import ShownPaths
 from headstart.data.sources import Skipped, Sources, printable
@@ -53,6 +58,9 @@ def open_sources(data: Path, reading: Reading = AS_IT_IS) -> Iterator[Sources]:
 def _sources_in(data: Path, shown: ShownPaths, reading: Reading) -> Sources:
     if data.is_dir():
         return _folder_sources(data, shown, reading)
+    if data.suffix.lower() == PARQUET and hold_images([str(data)]):
+        card = partial(_card_in, data.parent)
+        return shard_sources(printable(data.stem), [str(data)], str(data.parent), reading, card, shown)
     if data.suffix.lower() in TABLE_ENDINGS:
         return table_sources(data, FilesOfTable(data, shown), reading)
     if data.suffix.lower() == COCO:
@@ -111,15 +119,26 @@ def _tables_in(folder: Path) -> list[Path]:
     return [path for path in entries_of(folder) if path.is_file() and path.suffix.lower() in TABLE_ENDINGS]
 
 
+def _card_in(folder: Path) -> str:
+    """The README.md of a data set; "" if it has none."""
+    card = folder / CARD
+    return card.read_text(encoding="utf-8", errors="replace") if card.is_file() else ""
+
+
 def _folder_sources(folder: Path, shown: ShownPaths, reading: Reading) -> Sources:
     tars = tars_among(map(str, files_below(folder)))
     if tars:
         return tar_sources(folder.resolve().name, tars, reading, str(folder))
+    shards = shards_among(map(str, files_below(folder)))
+    if hold_images(shards):
+        return shard_sources(folder.resolve().name, shards, str(folder), reading, partial(_card_in, folder), shown)
     tables = [table for table in _tables_in(folder) if names_images(table, shown, reading)]
     name = folder.resolve().name
     try:
         sources, labels = tree_sources(name, TreeOnDisk(shown), folder, reading)
     except DataError as refusal:
+        if metadata := metadata_in(folder, shown, reading):
+            return imagefolder_sources(name, metadata, shown, reading)
         if tables:
             raise DataError(refusal.message, hint=f"give the table: {shown(tables[0])}") from refusal
         boxes = _coco_in(folder, name, shown, reading)
@@ -128,6 +147,8 @@ def _folder_sources(folder: Path, shown: ShownPaths, reading: Reading) -> Source
         return boxes
     if not tables:
         return sources if labels else _coco_in(folder, name, shown, reading) or sources
+    if len(labels) < 2 and (metadata := metadata_in(folder, shown, reading)):
+        return imagefolder_sources(name, metadata, shown, reading)
     if len(labels) < 2:
         raise DataError(f"{shown.whole} has a table, but no class folders", hint=f"give the table: {shown(tables[0])}")
     note = f"{tables[0].name} is not used: the labels are the names of the folders"

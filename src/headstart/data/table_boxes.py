@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from headstart.data.boxes import Box, Unit
 from headstart.data.reading import Reading
 from headstart.data.table_labels import NUMBER, is_missing
-from headstart.data.tables import TextTable
+from headstart.data.text_table import TextTable
 from headstart.errors import DataError
 
 FILLERS = re.compile(r"[\s_-]")

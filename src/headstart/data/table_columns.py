@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import PurePath
 
 from headstart.data.reading import Reading
-from headstart.data.tables import TextTable
+from headstart.data.text_table import TextTable
 from headstart.data.walking import IMAGE_ENDINGS
 from headstart.errors import DataError, did_you_mean
 
@@ -19,6 +19,7 @@ PATH_NAMES = (
 )
 SET_NAMES = ("labels", "tags")  # of columns with several labels a cell
 LABEL_NAMES = (("label",), ("class", "class_name", "label_name", "category", "target"))
+OF_IMAGES = (("labels",),)  # beside images `datasets` has one class there
 
 
 def path_and_label(table: TextTable, reading: Reading) -> tuple[int, int | None]:
@@ -27,7 +28,10 @@ def path_and_label(table: TextTable, reading: Reading) -> tuple[int, int | None]
     Where no labels are needed there may be none: None.
     """
     path = _place(table, reading.path_column, PATH_NAMES, "--path-column")
-    label = _place(table, reading.label_column, LABEL_NAMES, "--label-column")
+    if table.images and reading.path_column is None:  # paths beside the images say where these once were
+        path = _only(table, list(table.images), "--path-column")
+    usual = (*LABEL_NAMES, *OF_IMAGES) if table.images else LABEL_NAMES
+    label = _place(table, reading.label_column, usual, "--label-column")
     if path is not None and (label is not None or reading.takes_no_labels):
         return path, label
     missing = [name for name, place in (("path", path), ("label", label)) if place is None]

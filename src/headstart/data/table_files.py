@@ -7,11 +7,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from headstart.addresses.address import address_in, joined
+from headstart.addresses.address import address_in, joined, shown
 from headstart.data.image_files import WholeFile
 from headstart.data.remote_file import RemoteFile
 from headstart.data.shown_paths import ShownPaths
 from headstart.data.sources import printable
+from headstart.data.text_table import ImageColumn
 from headstart.data.walking import IMAGE_ENDINGS, folders_of
 from headstart.errors import DataError
 
@@ -21,6 +22,11 @@ N_TRIED = 20  # paths that are looked for in each folder beside the table before
 
 class TableFiles(Protocol):
     """Finds the files that a table names."""
+
+    @property
+    def table_shown(self) -> str:
+        """The table itself as people are shown it."""
+        ...
 
     def start(self, given: Sequence[str]) -> str:
         """Finds out which folder the paths start from; returns a note if it is not the table's. Raises DataError."""
@@ -44,6 +50,11 @@ class FilesAtAddress:
     """The files that a table in object storage names, from the folder that it is in. That they are there is not asked."""
 
     folder: str  # its address
+    table: str = ""  # the table's
+
+    @property
+    def table_shown(self) -> str:
+        return shown(self.table)
 
     def start(self, given: Sequence[str]) -> str:
         return ""
@@ -59,6 +70,26 @@ class FilesAtAddress:
         return printable(str(file))
 
 
+@dataclass(frozen=True, slots=True)
+class CellsOfTable:
+    """The images that a table holds itself."""
+
+    column: ImageColumn
+    table_shown: str
+
+    def start(self, given: Sequence[str]) -> str:
+        return ""
+
+    def find(self, given: str) -> WholeFile:
+        return self.column.file_of(given)
+
+    def stays_inside(self, file: WholeFile) -> bool:
+        return True
+
+    def shown(self, given: str, file: WholeFile) -> str:
+        return f"{self.table_shown}!{given}"
+
+
 @dataclass(slots=True)
 class FilesOfTable:
     """The files of this machine that a table names, and what it names by address."""
@@ -68,6 +99,10 @@ class FilesOfTable:
     _start: Path = Path()
     _found: dict[tuple[Path, str], Path | None] = field(default_factory=dict)  # each path is looked for once
     _stems: dict[Path, dict[str, list[str]]] = field(default_factory=dict)  # folder -> name without ending -> names
+
+    @property
+    def table_shown(self) -> str:
+        return self.paths(self.table)
 
     def start(self, given: Sequence[str]) -> str:
         """Finds out which folder the paths start from; returns a note if it is not the table's.

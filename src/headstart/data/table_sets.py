@@ -7,7 +7,7 @@ from headstart.data.reading import Reading
 from headstart.data.sources import class_name
 from headstart.data.table_columns import SET_NAMES
 from headstart.data.table_labels import is_missing
-from headstart.data.tables import TextTable
+from headstart.data.text_table import TextTable
 from headstart.data.wording import counted, listed
 from headstart.errors import DataError
 

@@ -11,19 +11,32 @@ from headstart.data.sources import Skipped, Sources, class_name
 from headstart.data.split_names import UNLABELLED, splits_of
 from headstart.data.table_boxes import boxes_in, form_of
 from headstart.data.table_columns import path_and_label
-from headstart.data.table_files import N_TRIED, FilesOfTable, TableFiles
+from headstart.data.table_files import N_TRIED, CellsOfTable, FilesOfTable, TableFiles
 from headstart.data.table_labels import class_cells, is_missing, missing_label
 from headstart.data.table_rows import Row, Rows
 from headstart.data.table_sets import joined_column, set_cells
-from headstart.data.tables import TextTable, read_table
+from headstart.data.tables import read_table
+from headstart.data.text_table import TextTable
 from headstart.errors import DataError
 
 
-def table_sources(file: Path, files: TableFiles, reading: Reading = AS_IT_IS) -> Sources:
+def table_sources(file: Path, files: TableFiles, reading: Reading = AS_IT_IS, split: str | None = None) -> Sources:
     """The candidates that a table names. Raises DataError for what is missing, contradictory or not found."""
-    rows = _rows(read_table(file), reading)
+    return sources_of_table(read_table(file), files, reading, split)
+
+
+def sources_of_table(table: TextTable, files: TableFiles, reading: Reading, split: str | None = None) -> Sources:
+    """The candidates that a table names or holds; in a `split` if it names none. Raises DataError."""
+    file = table.file
+    rows, place = _rows(table, reading)
+    if place in table.images:
+        files = CellsOfTable(table.images[place], files.table_shown)
+    if split is not None and all(row.split is None for row in rows.rows):
+        rows.rows = [replace(row, split=split) for row in rows.rows]
     if not reading.takes_no_labels:
         rows.rows = _with_labels(file, rows.rows, rows.notes)
+        if split is not None and not rows.rows:  # one of several tables: what it lacks is noted
+            return Sources(file.stem, (), tuple(rows.skipped), notes=tuple(rows.notes), is_table=True)
     named = [row for row in rows.rows if row.given]
     unsaid = [row.given for row in named if row.split is None]
     if unsaid and len(unsaid) < len(named):
@@ -35,11 +48,29 @@ def table_sources(file: Path, files: TableFiles, reading: Reading = AS_IT_IS) ->
     return rows.sources(files, reading)
 
 
+def joined_tables(name: str, parts: Sequence[Sources], note: str) -> Sources:
+    """The images of several tables as one data set. Raises DataError if there are none."""
+    candidates = tuple(one for part in parts for one in part.candidates)
+    if not candidates:
+        raise DataError(f"{name} has no image with a label", hint="it needs a column of images and one of labels")
+    return Sources(
+        name,
+        candidates,
+        tuple(one for part in parts for one in part.skipped),
+        notes=(note, *dict.fromkeys(note for part in parts for note in part.notes)),
+        is_table=True,
+        has_boxes=any(part.has_boxes for part in parts),
+        several=reading.several,
+    )
+
+
 def names_images(file: Path, shown: ShownPaths, reading: Reading = AS_IT_IS) -> bool:
     """Whether a table has the columns of a data set, and one of its first paths is a file."""
     try:
         table = read_table(file)
-        place, _ = path_and_label(table, replace(reading, with_unlabelled=False, labels_are_optional=False))
+        place, _ = path_and_label(table, replace(reading, with_unlabelled=False, labels_are_optional=reading.several))
+        if place in table.images:
+            return True
         given = [cell for cell in table.cells(place)[:N_TRIED] if cell]
         FilesOfTable(file, shown).start(given)
     except DataError:
@@ -55,7 +86,8 @@ def has_boxes(file: Path) -> bool:
         return False
 
 
-def _rows(table: TextTable, reading: Reading) -> Rows:
+def _rows(table: TextTable, reading: Reading) -> tuple[Rows, int]:
+    """The rows of a table, and the place of the column with their images."""
     path_place, named = path_and_label(table, replace(reading, labels_are_optional=True) if reading.several else reading)
     nothing = [""] * len(table.numbers)
     about = {"split": table.column("split"), "group": table.column("group")} if not reading.without_labels else {}
@@ -81,7 +113,7 @@ def _rows(table: TextTable, reading: Reading) -> Rows:
         if not is_missing(split) and splits.get(split, UNLABELLED) == UNLABELLED:
             raise DataError(f"{table.file} row {number} has the split {split!r}", hint="a split is train, val or test")
         rows.append(Row(number, given, label, splits.get(split), None if is_missing(group) else group, box))
-    return Rows(table.file, rows, found.described if found else "", notes=notes)
+    return Rows(table.file, rows, found.described if found else "", notes=notes), path_place
 
 
 def _doubts_of_several(table: TextTable, labels: Sequence[str]) -> list[str]:

@@ -12,7 +12,8 @@ from headstart.data.dataset import Dataset
 from headstart.data.sources import class_name
 from headstart.data.spellings import class_called
 from headstart.data.table_labels import class_cells, is_missing
-from headstart.data.tables import TextTable, read_table
+from headstart.data.tables import read_table
+from headstart.data.text_table import TextTable
 from headstart.data.wording import counted
 from headstart.errors import DataError
 

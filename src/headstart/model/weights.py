@@ -7,12 +7,14 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
+from headstart.addresses.hub import hub_downloads, keep_transfers_at_home
 from headstart.download import download
 from headstart.errors import BackboneError, DownloadError, first_line
 from headstart.model.specs import BackboneSpec
 from headstart.progress import Progress, silent
 from headstart.storage import home, sha256_of_file
 
+GIVEN = "file "  # how the origin of weights begins that the user named
 HF_FILE = "model.safetensors"
 
 
@@ -32,7 +34,7 @@ def locate_weights(
     if given is not None:
         if not given.is_file():
             raise BackboneError(f"there is no weights file {given}", hint="--weights takes a .safetensors or .pth file")
-        return WeightsFile(given, sha256_of_file(given), f"file {given.name}")
+        return WeightsFile(given, sha256_of_file(given), f"{GIVEN}{given.name}")
     local = find_local_weights(spec)
     if local is not None:
         return local
@@ -61,7 +63,7 @@ def find_local_weights(spec: BackboneSpec) -> WeightsFile | None:
     if spec.hf_repo:
         from huggingface_hub import try_to_load_from_cache
 
-        for cache, origin in ((_hub_downloads(), "downloaded before"), (None, "Hugging Face's cache")):
+        for cache, origin in ((hub_downloads(), "downloaded before"), (None, "Hugging Face's cache")):
             cached = try_to_load_from_cache(spec.hf_repo, HF_FILE, cache_dir=cache)
             if isinstance(cached, str):
                 return WeightsFile(Path(cached), sha256_of_file(Path(cached)), origin)
@@ -81,10 +83,10 @@ def fetch_weights(spec: BackboneSpec, progress: Progress = silent) -> WeightsFil
         from huggingface_hub import get_hf_file_metadata, hf_hub_download, hf_hub_url
 
         progress(f"downloading {spec.name}", 0, 1)
-        os.environ.setdefault("HF_XET_CACHE", str(_hub_downloads() / "xet"))  # pieces and logs of its transfer library
+        keep_transfers_at_home()
         try:
             get_hf_file_metadata(hf_hub_url(spec.hf_repo, HF_FILE), timeout=10)  # fails at once; the download after 20 s
-            path = Path(hf_hub_download(spec.hf_repo, HF_FILE, cache_dir=_hub_downloads(), etag_timeout=10))
+            path = Path(hf_hub_download(spec.hf_repo, HF_FILE, cache_dir=hub_downloads(), etag_timeout=10))
             return WeightsFile(path, sha256_of_file(path), f"downloaded from Hugging Face, {spec.hf_repo}")
         except Exception as error:  # its own error, or one of its HTTP library, which varies by version
             failures.append(f"Hugging Face: {first_line(error)}")
@@ -125,11 +127,6 @@ def _package_file(module: str, file: str) -> Path | None:
         return None
     path = Path(found.origin).parent / file
     return path if path.is_file() else None
-
-
-def _hub_downloads() -> Path:
-    """Where downloads from Hugging Face are kept, in the layout of its own cache: not in the user's folders."""
-    return home() / "downloads" / "huggingface"
 
 
 def _torch_hub_folder() -> Path | None:
