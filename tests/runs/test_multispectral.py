@@ -1,5 +1,7 @@
 """Images of more than three channels: the network sees them all, wherever the model is used."""
 
+import io
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,11 +13,13 @@ import headstart
 from headstart import ImageClassifier
 from headstart.artifact.bundle import read_bundle
 from headstart.artifact.card import card_of
+from headstart.artifact.explained import explained, explainer_of
 from headstart.artifact.export import export_model
 from headstart.artifact.predictor import Predictor
 from headstart.artifact.verification import verify_model
 from headstart.artifact.web_export import export_web
 from headstart.errors import BundleError, DataError
+from headstart.model.explanation import Explainer
 from headstart.runs.auditing import audit_images
 from headstart.runs.embedding import embed
 from headstart.runs.evaluating import evaluate_model
@@ -108,6 +112,37 @@ def test_all_channels_everywhere(
     draw_shape(CLASSES[0], np.random.default_rng(0)).save(photograph)
     (refused,) = Predictor.load(run.model).predict([photograph])
     assert "levels are chosen for measured values" in refused.error
+
+
+def test_answers_are_explained_and_served(scenes: Path, settings: Callable[..., TrainSettings], tmp_path: Path) -> None:
+    """An explanation is of what all channels add; what a server does with bytes has their answer, or a reason."""
+    run = headstart.train(scenes, settings(strategy="probe", channels=FIVE), output=tmp_path / "run")
+    predictor = Predictor.load(run.model)
+    data = next((scenes / "val").rglob("*.tif")).read_bytes()
+    found = Explainer.of(predictor.head, predictor.preprocess, predictor.extractor).explain(data)
+    assert found.shares.shape == (28, 28) and np.isfinite(found.shares).all() and found.shares.any()
+    picture = explained(data, next(iter(predictor.predict([data]))), explainer_of(predictor))
+    assert picture.plain.startswith("data:image/jpeg") and picture.marked != picture.plain
+    grey = io.BytesIO()
+    tifffile.imwrite(grey, np.zeros((30, 30), np.uint8))
+    served, refused = predictor.predict_bytes([("a.tif", data), ("b.tif", grey.getvalue())])
+    assert served.probability == next(iter(predictor.predict([data]))).probability
+    assert "no channel c=" in refused.error
+
+
+def test_a_manifest_that_does_not_say_its_channels(
+    scenes: Path, settings: Callable[..., TrainSettings], tmp_path: Path
+) -> None:
+    """A model whose channels are not named, or are others than its numbers are for, is refused when it is read."""
+    run = headstart.train(scenes, settings(strategy="probe", channels=FIVE), output=tmp_path / "run")
+    file = run.model / "manifest.json"
+    values = json.loads(file.read_text())
+    values.pop("manifest_sha256")
+    for channels, words in (("", "does not say which channels"), ("c=0,1,2,3", "one number for each channel")):
+        values["preprocess"]["channels"] = channels
+        file.write_text(json.dumps(values))
+        with pytest.raises(BundleError, match=words):
+            read_bundle(run.model)
 
 
 def test_torch_and_the_compiled_form_agree(scenes: Path, settings: Callable[..., TrainSettings], tmp_path: Path) -> None:
