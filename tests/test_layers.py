@@ -78,6 +78,8 @@ ROOMS = {  # outside package -> the only modules that may import it
     "PIL": (
         "data.images",
         "data.encoding",
+        "data.eight_bits",
+        "data.multiband",
         "data.colour",
         "data.heic",
         "data.tiff_samples",

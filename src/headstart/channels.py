@@ -11,25 +11,42 @@ PROJECTIONS: tuple[Projection, ...] = ("max", "mean", "min")
 AXES = ("page", "t", "z", "c")
 NUMBER = r"-?[0-9]+(?:\.[0-9]+)?(?:e[+-]?[0-9]{1,2})?"
 RANGE = re.compile(rf"({NUMBER})\.\.({NUMBER})")
-MOST_CHANNELS = 3
-HOW = "parts such as page=3, z=max, t=0, c=0,2,1 and window=1..99 or levels=0..4095, with + between them; all count from 0"
+COLOURS = 3  # more channels than these do not become colours: each is a channel of the network's input
+MOST_CHANNELS = 32
+HOW = (
+    "parts such as page=3, z=max, t=0, c=0,2,1 and window=1..99 or levels=0..4095, with + between them; all count from 0, "
+    f"and one part may list up to {MOST_CHANNELS} numbers"
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Channels:
-    """One plane or up to three channels of a stack, and what becomes black and white in them."""
+    """One plane or several channels of a stack, and what becomes black and white in them.
 
-    page: Pick | None = None  # of the file, as it stores them
-    t: Pick | None = None
-    z: Pick | None = None
-    c: Pick | tuple[int, ...] | None = None  # two or three: red, green, blue
+    One axis at most has a list. Two or three that are listed are red, green and blue; four or more are channels of their own.
+    """
+
+    page: Pick | tuple[int, ...] | None = None  # of the file, as it stores them
+    t: Pick | tuple[int, ...] | None = None
+    z: Pick | tuple[int, ...] | None = None
+    c: Pick | tuple[int, ...] | None = None
     levels: tuple[tuple[float, float], ...] = ()  # black and white: one pair for all, or one for each channel
     window: tuple[float, float] | None = None  # the percentiles of the training images that become the levels
 
     @property
+    def listed_axis(self) -> str:
+        """The axis whose places are listed as channels; "" if there is none."""
+        return next((axis for axis in AXES if isinstance(getattr(self, axis), tuple)), "")
+
+    @property
     def n_listed(self) -> int:
-        """How many channels are listed that become colours, each with levels of its own; 1 for grey and for RGB as it is."""
-        return len(self.c) if isinstance(self.c, tuple) else 1
+        """How many channels are listed, each with levels of its own; 1 for grey and for RGB as it is."""
+        return len(getattr(self, self.listed_axis)) if self.listed_axis else 1
+
+    @property
+    def n_channels(self) -> int:
+        """How many channels the image has for a network: those that are listed, but at least red, green and blue."""
+        return max(self.n_listed, COLOURS)
 
     def with_levels(self, levels: tuple[tuple[float, float], ...]) -> "Channels":
         """The same with these levels in place of a window."""
@@ -56,6 +73,8 @@ def channels_of(text: str) -> Channels:
             raise ValueError(f"{name} is given twice: {HOW}")
         found[name] = _value(name, value)
     made = Channels(**found)  # type: ignore[arg-type]  # each value is of its name's type
+    if sum(isinstance(pick, tuple) for pick in (made.page, made.t, made.z, made.c)) > 1:
+        raise ValueError(f"only one part may be a list: {HOW}")
     if made.levels and made.window:
         raise ValueError("levels are given, or found by a window: leave out one of them")
     if len(made.levels) not in (0, 1, made.n_listed):
@@ -78,7 +97,7 @@ def _value(name: str, value: str) -> object:
         if all(re.fullmatch("[0-9]{1,6}", number) for number in numbers):
             if len(numbers) == 1:
                 return int(value)
-            if name == "c" and len(numbers) <= MOST_CHANNELS:
+            if len(numbers) <= MOST_CHANNELS:
                 return tuple(map(int, numbers))
     raise ValueError(HOW)
 

@@ -96,8 +96,8 @@ class TrainSettings(Schema):
     channels: str | None = Field(
         None,
         description="What becomes the image of a file with several pages, planes, times or channels: page=3, z=max, t=0, "
-        "c=0,2,1, with + between them; all count from 0. And what is black and white: levels=0..4095, or window=1..99 for "
-        "these percentiles of the training images.",
+        "c=0,2,1, with + between them; all count from 0. Of 4 to 32 that are listed the network sees all. And what is black "
+        "and white: levels=0..4095, or window=1..99 for these percentiles of the training images.",
     )
     every: str | None = Field(
         None,

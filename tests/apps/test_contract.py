@@ -28,15 +28,16 @@ OPTIONS = {
     "--image-size --balance --task --grades "
     "--offline --engine --device --workers --seed --json --quiet --path-column --label-column --boxes --join-case --overwrite "
     "--labels --channels --every",
-    "preview": "--augment --output | --overwrite --recipe --images --seed --path-column --label-column --boxes",
+    "preview": "--augment --output | --overwrite --recipe --images --seed --path-column --label-column --boxes "
+    "--channels --every",
     "predict": "--format --top-k --grid --output --min-confidence | --explain --engine --device --files-from --null -0 "
-    "--resume --overwrite --boxes",
+    "--resume --overwrite --boxes --every",
     "export": "--format --output | --precision --runtime --offline --overwrite --json",
     "verify": "| --json",
     "push": "| --public --revision --message --json",
     "serve": "| --host --port --token-file --cors --allow-host --device --max-batch --max-wait-ms --max-queue --max-image-mb "
     "--max-megapixels --max-request-mb --timeout",
-    "studio": "| --project --host --port --token-file --no-browser --backbone --weights --offline",
+    "studio": "| --project --host --port --token-file --no-browser --backbone --weights --offline --channels --every",
     "evaluate": "--split --json | --review --engine --device --path-column --label-column --boxes --join-case --labels",
     "embed": "--output | --backbone --weights --offline --image-size --precision --engine --device --workers --quiet "
     "--path-column --label-column --boxes --overwrite --view --stages --channels --every",

@@ -54,6 +54,14 @@ Epochs = Annotated[int | None, setting("epochs")]
 View = Annotated[str | None, setting("view", metavar="VIEWS")]
 ChannelsOption = Annotated[str | None, setting("channels", metavar="PARTS")]
 EveryOption = Annotated[str | None, setting("every", metavar="N|SECONDSs")]
+FramesOption = Annotated[
+    str | None,
+    typer.Option(
+        "--every",
+        metavar="N|SECONDSs",
+        help="Answer for frames of videos: 25 is each 25th frame, 2s is one in two seconds. Each has a row of its own.",
+    ),
+]
 EffortOption = Annotated[Effort, setting("effort")]
 Stages = Annotated[bool, setting("stages", "--stages/--no-stages")]
 ImageSize = Annotated[int | None, setting("image_size")]

@@ -57,7 +57,7 @@ class _Proof:
     """An image that both models answer."""
 
     name: str
-    views: np.ndarray  # (1, n_views, size, size, 3) uint8
+    views: np.ndarray  # (1, n_views, size, size, n_channels) uint8
     label: str  # "": not known
     is_odd: bool = False
 
@@ -162,9 +162,9 @@ def images_of_run(model: Path, bundle: Bundle) -> Iterator[RunImage]:
 
 
 def _odd_proofs(preprocess: Preprocess) -> Iterator[_Proof]:
-    photographs = preprocess.choosing("")  # a generated image is no stack; what the networks answer for its pixels counts
+    # A generated image is no stack; what the networks answer for its pixels counts.
     for name, data in odd_images().items():
-        yield _Proof(name_of_odd(name), photographs.views_of_file(data)[None], "", is_odd=True)
+        yield _Proof(name_of_odd(name), preprocess.views_of_photograph(data)[None], "", is_odd=True)
 
 
 def name_of_odd(name: str) -> str:

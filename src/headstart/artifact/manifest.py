@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Discriminator, Field, Tag, field_serializer, field_validator, model_validator
 
+from headstart.channels import COLOURS
 from headstart.data.images import DECODING
 from headstart.data.preprocess import Preprocess, upgraded_preprocess
 from headstart.data.sources import LabelsUsed
@@ -177,6 +178,8 @@ class Manifest(Schema):
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
+        if self.preprocess.n_channels > COLOURS and not self.preprocess.channels:
+            raise ValueError("preprocess does not say which channels its images have")
         if any(len(counts) != len(self.classes) for counts in self.data.counts.values()):
             raise ValueError("data.counts does not have one number per class")
         if self.evaluation is not None and tuple(c.name for c in self.evaluation.per_class) != self.classes:

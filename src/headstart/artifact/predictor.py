@@ -238,7 +238,7 @@ class Predictor:
         return self.__copy__()  # its parts are never changed
 
     def answer(self, views: np.ndarray) -> np.ndarray:
-        """(n, n_views, size, size, 3) uint8 views -> (n, n_classes) float64 probabilities."""
+        """(n, n_views, size, size, n_channels) uint8 views -> (n, n_classes) float64 probabilities."""
         return self.task.probabilities(self.head.logits(self.extractor.features(views)))
 
     def predict(self, images: GivenImages, workers: int | None = None) -> Iterator[Prediction]:
@@ -348,13 +348,16 @@ def compiled_form(bundle: Bundle, progress: Progress = silent) -> tuple[Compiled
     Raises HeadstartError, including NotCompilable.
     """
     manifest = bundle.manifest
-    spec, stages = find_backbone(manifest.backbone.name), manifest.backbone.stages
+    n_channels = manifest.preprocess.n_channels
+    spec, stages = find_backbone(manifest.backbone.name).with_channels(n_channels), manifest.backbone.stages
     timm_name = spec.timm_name
     if manifest.has_pretrained_body:
         pretrained = manifest.backbone.weights_sha256
         for with_stages in (True, False):
             shared = find_compiled(
-                compiled_folder(timm_name, pretrained, manifest.settings.image_size, with_stages=with_stages)
+                compiled_folder(
+                    timm_name, pretrained, manifest.settings.image_size, with_stages=with_stages, n_channels=n_channels
+                )
             )
             if shared is not None and shared.record.fits(manifest.preprocess, stages):
                 return shared, NetworkId(timm_name, pretrained, stages)
@@ -389,5 +392,6 @@ def _network_of(bundle: Bundle, device: str) -> "Network":
     from headstart.model.hardware import find_hardware
 
     manifest = bundle.manifest
-    spec = named_or_timm(manifest.backbone.name).model_copy(update={"stages": manifest.backbone.stages})
+    spec = named_or_timm(manifest.backbone.name).with_channels(manifest.preprocess.n_channels)
+    spec = spec.model_copy(update={"stages": manifest.backbone.stages})
     return bundled_network(spec, manifest.preprocess, len(manifest.classes), bundle.weights, find_hardware(device).device)

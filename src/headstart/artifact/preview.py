@@ -38,7 +38,7 @@ def write_preview(
         if drawn == n_images:
             break
         try:
-            image = preprocess.decode(candidate.read()).rgb
+            image = preprocess.decode(candidate.read()).rgb  # of more channels the first three, as people are shown them
         except UnreadableImage as unreadable:
             skipped.append(Skipped(candidate.path, unreadable.reason))
             continue

@@ -74,7 +74,7 @@ def _check_answers(bundle: Bundle, predictor: Predictor) -> int:
         ways.append(lambda views: run(as_input(views)))
     images = odd_images()
     for name, data in images.items():
-        views = preprocess.choosing("").views_of_file(data)[None]  # it is no stack, of which something could be chosen
+        views = preprocess.views_of_photograph(data)[None]  # it is no stack, of which something could be chosen
         for answer in ways:
             probabilities = answer(views)
             if not (np.isfinite(probabilities).all() and abs(probabilities.sum() - 1) <= SUM_TOLERANCE):

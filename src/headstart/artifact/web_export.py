@@ -93,6 +93,11 @@ def export_web(
         raise BundleError(
             f"{model} decodes images as the first versions of headstart did, which browsers do not", hint="train it again"
         )
+    if bundle.manifest.preprocess.channels:
+        raise BundleError(
+            f"{model} chooses its images of stacks (--channels {bundle.manifest.preprocess.channels}), which the page does not",
+            hint="use --format onnx",
+        )
     if bundle.manifest.task != "single-label":
         raise BundleError(
             f"{model} was trained with --task {bundle.manifest.task}, and the page answers with the most probable class",

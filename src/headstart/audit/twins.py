@@ -148,10 +148,10 @@ def _same_pixels(one: LabelledImage, other: LabelledImage) -> bool:
     if (one.width, one.height) != (other.width, other.height):
         return False
     try:
-        pixels = [decode(read_bytes(image.file), channels=image.channels).rgb.tobytes() for image in (one, other)]
+        pixels = [np.asarray(decode(read_bytes(image.file), channels=image.channels).seen) for image in (one, other)]
     except UnreadableImage:  # gone since the scan: it cannot be compared, so it does not count
         return False
-    return pixels[0] == pixels[1]
+    return np.array_equal(pixels[0], pixels[1])
 
 
 def _across(ones: Sequence[int], others: Sequence[int], images: Sequence[LabelledImage]) -> Iterator[tuple[int, int]]:

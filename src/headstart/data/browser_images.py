@@ -21,13 +21,15 @@ class BrowserImage:
     media_type: str
 
 
-def browser_image(data: bytes, longer_side_px: int = LONGER_SIDE_PX) -> BrowserImage:
+def browser_image(data: bytes, longer_side_px: int = LONGER_SIDE_PX, channels: str = "") -> BrowserImage:
     """The picture in the bytes of a file, its longer side at most `longer_side_px`, as a JPEG, PNG or WebP file.
 
     The bytes themselves where browsers show what `decode` gives; written anew where the picture is large, turned by its
-    metadata, partly transparent, in colours other than sRGB, or in a format that browsers lack. Raises UnreadableImage.
+    metadata, partly transparent, in colours other than sRGB, in a format that browsers lack, or chosen of a stack by
+    `channels`. Raises UnreadableImage.
     """
-    decoded = decode(data, shorter_side_px=longer_side_px)  # a JPEG of four times as many pixels is decoded at half its size
+    # A JPEG of four times as many pixels is decoded at half its size.
+    decoded = decode(data, shorter_side_px=longer_side_px, channels=channels)
     media_type = MEDIA_TYPES.get(decoded.format)
     fits = max(decoded.width, decoded.height) <= longer_side_px
     is_as_decoded = decoded.is_plain and not _has_colours_for_browsers(data, decoded.format)

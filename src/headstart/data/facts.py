@@ -34,8 +34,11 @@ class ImageFacts:
 
 
 def facts_of(decoded: DecodedImage) -> ImageFacts:
-    """The facts of a decoded image. Hash and statistics are of the pixels as decoded, which may be at a reduced scale."""
-    rgb = decoded.rgb
+    """The facts of a decoded image. Hash and statistics are of the pixels as decoded, which may be at a reduced scale.
+
+    Those of more than three channels are of their mean, as grey.
+    """
+    rgb = decoded.compared
     factor = math.ceil(max(rgb.size) / MEASURED_PX)
     # Averages of whole squares of pixels are many times faster than any resizing, and all that statistics need.
     small = rgb.reduce(factor) if factor > 1 else rgb
@@ -71,7 +74,7 @@ def notes_on(facts: Sequence[ImageFacts]) -> tuple[str, ...]:
 
 def miniature(decoded: DecodedImage, side_px: int) -> np.ndarray:
     """(side_px, side_px, 3) uint8: the whole image as means of areas, without its aspect ratio."""
-    return np.asarray(decoded.rgb.resize((side_px, side_px), Image.Resampling.BOX))
+    return np.asarray(decoded.compared.resize((side_px, side_px), Image.Resampling.BOX))
 
 
 def difference_hash(luma: Image.Image) -> int:

@@ -112,7 +112,8 @@ def _given_array(array: np.ndarray, name: str) -> Callable[[], bytes]:
         )
     if array.size == 0 or array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] not in CHANNELS):
         channels_first = array.ndim == 3 and array.shape[0] in CHANNELS
-        hint = "put the channels last: array.transpose(1, 2, 0)" if channels_first else "an image is (height, width, 3), RGB"
+        shape = "an image is (height, width, 3), RGB; one of more channels is given as a TIFF file"
+        hint = "put the channels last: array.transpose(1, 2, 0)" if channels_first else shape
         raise DataError(f"{name} is an array of shape {array.shape}", hint=hint)
     if array.ndim == 3 and array.shape[2] == 4:
         return file_of_pixels(Image.fromarray(array))

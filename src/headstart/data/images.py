@@ -16,10 +16,12 @@ from PIL import Image, UnidentifiedImageError, __version__, features
 
 from headstart.channels import Channels, channels_of
 from headstart.data.boxes import box_and_file
-from headstart.data.colour import profile_of, to_srgb
+from headstart.data.colour import profile_of
 from headstart.data.dicom import dicom_version, is_dicom, open_dicom
+from headstart.data.eight_bits import as_meant, to_rgb
 from headstart.data.heic import heic_version, open_heic
 from headstart.data.image_files import BoxInFile, ImageFile
+from headstart.data.multiband import MultibandImage, Picture, picture_of
 from headstart.data.other_files import is_heic, rare_jpeg, what_else
 from headstart.data.png_chunks import without_large_texts
 from headstart.data.recent_pictures import RecentPictures
@@ -83,6 +85,17 @@ class DecodedImage:
     height: int
     pages: int = 1  # of the file, without previews; the first was decoded
     is_plain: bool = False  # these pixels are the file's own: upright, opaque, in sRGB; any viewer shows the same
+    bands: MultibandImage | None = None  # the channels of an image of more than three; `rgb` shows the first three of them
+
+    @property
+    def seen(self) -> Picture:
+        """What networks see: all channels."""
+        return self.rgb if self.bands is None else self.bands
+
+    @property
+    def compared(self) -> Image.Image:
+        """RGB by which pictures are described and compared: of more than three channels their mean, as grey."""
+        return self.rgb if self.bands is None else self.bands.mean().convert("RGB")
 
 
 WITH_BOXES = RecentPictures[DecodedImage]()
@@ -116,7 +129,7 @@ def read_bytes(path: ImageFile) -> bytes:
 def decode(
     data: bytes, *, shorter_side_px: int = 0, max_pixels: int = MAX_PIXELS, decoding: int = DECODING, channels: str = ""
 ) -> DecodedImage:
-    """An upright 8-bit RGB image from the bytes of a file.
+    """An upright image of 8 bits from the bytes of a file: RGB, and more channels where `channels` list more than three.
 
     `shorter_side_px` above 0 lets a JPEG be decoded at a half, a quarter or an eighth of its size, so long as its shorter
     side keeps at least that many pixels. An earlier `decoding` gives the pixels that it gave. `channels`, as --channels
@@ -129,12 +142,12 @@ def decode(
     wanted = _Wanted(0, max_pixels, decoding)
     whole = WITH_BOXES.decoded(file, max_pixels, decoding, channels, lambda: _picture(file, wanted, channels))
     edges = box.edges(whole.width, whole.height)
-    inside = whole.rgb.crop(edges)
-    return replace(whole, rgb=inside, width=inside.width, height=inside.height, is_plain=False)
+    inside, bands = whole.rgb.crop(edges), whole.bands and whole.bands.crop(edges)
+    return replace(whole, rgb=inside, bands=bands, width=inside.width, height=inside.height, is_plain=False)
 
 
 def measured(data: bytes, channels: str, max_pixels: int = MAX_PIXELS) -> list[np.ndarray]:
-    """The values that `channels` choose, before they are made black to white: one to three (height, width) arrays.
+    """The values that `channels` choose, before they are made black to white: one (height, width) array each.
 
     Of bytes with a box, those of the whole picture. Raises UnreadableImage.
     """
@@ -250,13 +263,15 @@ def _decoded_dicom(data: bytes, wanted: _Wanted) -> DecodedImage:
 
 
 def _decoded_chosen(data: bytes, wanted: _Wanted, chosen: Channels) -> DecodedImage:
-    """The planes and channels that were chosen, as grey or RGB."""
+    """The planes and channels that were chosen, as grey, RGB or more channels."""
     stack = _stack_in(data, wanted, chosen)
     with _turn((stack.width, stack.height)):
-        pixels = levels_applied(bands_of(stack, chosen), stack, chosen)
-        rgb = _upright(Image.fromarray(pixels).convert("RGB"), stack.orientation)
+        picture = picture_of(levels_applied(bands_of(stack, chosen), stack, chosen))
+        turned = picture.transpose(UPRIGHT[stack.orientation]) if stack.orientation in UPRIGHT else picture
+        bands = turned if isinstance(turned, MultibandImage) else None
+        rgb = turned.first_three() if isinstance(turned, MultibandImage) else turned.convert("RGB")
     # Pages that are not used are chosen against, and not left out unnoticed.
-    return DecodedImage(rgb, stack.format, stack.mode, *rgb.size)
+    return DecodedImage(rgb, stack.format, stack.mode, *rgb.size, bands=bands)
 
 
 def _stack_in(data: bytes, wanted: _Wanted, chosen: Channels) -> Stack:
@@ -327,49 +342,6 @@ def _turn(size: tuple[int, int]) -> AbstractContextManager[object]:
 
 def _upright(image: Image.Image, orientation: int) -> Image.Image:
     return image.transpose(UPRIGHT[orientation]) if orientation in UPRIGHT else image
-
-
-def as_meant(image: Image.Image, kind: str, page: Page | None = None) -> Image.Image:
-    """A loaded image without what its format makes writers get wrong.
-
-    Alpha that is 0 everywhere in a BMP, or in a TIFF that does not name its fourth band, is an unused byte. Palettes of TIFFs
-    have 16 bits; one whose numbers all are below 256 was written with 8.
-    """
-    alpha_is_named = kind != "BMP" and (page is None or bool(page.numbers(Tag.EXTRA_BANDS)))
-    if image.mode == "RGBA" and not alpha_is_named and not image.getchannel("A").getbbox():
-        return image.convert("RGB")
-    if image.mode == "P" and page is not None and max(page.numbers(Tag.PALETTE), default=256) < 256:
-        levels = np.array(page.numbers(Tag.PALETTE), np.uint8)
-        image.putpalette(levels.reshape(3, -1).T.tobytes())
-    return image
-
-
-def to_rgb(image: Image.Image, kind: str, profile: bytes | None = None) -> Image.Image:
-    """8-bit RGB of a loaded image: alpha on white, 16 bits divided by 257. Raises UnreadableImage for other depths.
-
-    `kind` is the file's format: mode "I" holds 16-bit values in PNG and PPM, 32-bit ones in TIFF. With a `profile` its colours
-    are converted to sRGB before they meet the white.
-    """
-    if image.mode.startswith("I;16") or (image.mode == "I" and kind in ("PNG", "PPM")):
-        levels = np.asarray(image).astype(np.uint32)
-        image = Image.fromarray(((levels + 128) // 257).astype(np.uint8))
-    if image.mode == "I":
-        raise UnreadableImage("32-bit integer pixels: their range is unknown; save the image with 8 or 16 bits", "type")
-    if image.mode == "F":
-        raise UnreadableImage("floating-point pixels: their range is unknown; save the image with 8 or 16 bits", "type")
-    if profile:
-        image = to_srgb(_in_bands(image), profile)
-    if image.has_transparency_data:
-        rgba = image if image.mode == "RGBA" else image.convert("RGBA")
-        return Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba).convert("RGB")
-    return image if image.mode == "RGB" else image.convert("RGB")
-
-
-def _in_bands(image: Image.Image) -> Image.Image:
-    """The image with a band for each colour and for transparency, as profiles describe colours."""
-    if image.has_transparency_data and image.mode not in ("LA", "RGBA"):
-        return image.convert("LA" if image.mode == "L" else "RGBA")
-    return image.convert("RGB") if image.mode in ("P", "YCbCr") else image
 
 
 def thumbnail(image: Image.Image, side_px: int) -> np.ndarray:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from io import BufferedReader, BytesIO
 from itertools import chain
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from headstart.addresses.address import shown_place
 from headstart.addresses.given_files import given_file
@@ -14,6 +15,8 @@ from headstart.data.found_images import find_images
 from headstart.data.image_files import ImageFile, image_file, whole_file
 from headstart.data.remote_file import RemoteFile
 from headstart.data.sources import Candidate, Skipped, printable
+from headstart.data.videos import frames_in_place, is_frame
+from headstart.data.wording import counted
 from headstart.errors import DataError
 from headstart.settings import Boxes
 
@@ -50,6 +53,7 @@ class Inputs:
     total: int  # 0 if it is not known
     left_out: list[Skipped]  # members of archives that are not read, boxes that are none
     notes: list[str]  # what people should know of these files
+    given: Sequence[ImageFile] = ()  # the files that were found, before frames took the place of videos
 
     def without(self, is_none: Callable[[Path], bool]) -> "Inputs":
         """The same without the files for which `is_none` is true."""
@@ -75,24 +79,43 @@ def open_list(stack: ExitStack, file: Path, *, null: bool) -> PathList:
     return replace(path_list, total=total)
 
 
-def open_inputs(stack: ExitStack, paths: Sequence[Path], lists: Sequence[PathList], boxes: Boxes = "auto") -> Inputs:
+def open_inputs(
+    stack: ExitStack, paths: Sequence[Path], lists: Sequence[PathList], boxes: Boxes = "auto", every: str | None = None
+) -> Inputs:
     """The files in `paths`, including subfolders, and those that the lists name; archives stay open until `stack` closes.
 
-    Waits for the first path of the lists if nothing else was found. Raises DataError if there is no file at all.
+    With `every`, as in --every, frames take the place of each video; they are kept until `stack` closes. Waits for the first
+    path of the lists if nothing else was found. Raises DataError if there is no file at all.
     """
     images = find_images(stack, paths, boxes=boxes)
     found, left_out = images.candidates, images.skipped
     of_lists = (_candidate(path) for path_list in lists for path in _paths_in(path_list))
     listed: Iterator[Candidate] = chain(*images.coming, of_lists)
+    given = [candidate.file for candidate in found]
+    if every is not None:
+        folder = Path(stack.enter_context(TemporaryDirectory(prefix="headstart-", ignore_cleanup_errors=True)))
+        found = list(frames_in_place(found, every, folder / "found"))
+        listed = frames_in_place(listed, every, folder / "listed")
     if not found:
         first = next(listed, None)
         if first is None:
             names = ", ".join([*map(str, paths), *(path_list.name for path_list in lists)])
             raise DataError(f"there is no file in {names}", hint="give images, or folders that contain images")
         listed = chain([first], listed)
-    known = not images.coming and all(path_list.total for path_list in lists)
+    known = not images.coming and all(path_list.total for path_list in lists) and not (every and lists)
     total = len(found) + len(left_out) + sum(path_list.total for path_list in lists) if known else 0
-    return Inputs(found, listed, total, left_out, images.notes)
+    return Inputs(found, listed, total, left_out, [*images.notes, *_note_on_frames(found, every)], given)
+
+
+def _note_on_frames(found: Sequence[Candidate], every: str | None) -> list[str]:
+    of_videos = [candidate.group for candidate in found if is_frame(candidate)]
+    if not of_videos:
+        return []
+    frames = counted(len(of_videos), "frame")
+    videos = counted(len(set(of_videos)), "video")
+    return [
+        f"{frames} of {videos} get an answer each (--every {every}); those of one video are alike, and no independent answers"
+    ]
 
 
 def _candidate(path: str) -> Candidate:

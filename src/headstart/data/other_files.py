@@ -1,7 +1,7 @@
 """What a file is that no reader here takes: the reason that its owner is told."""
 
 FORMATS_IN_WORDS = "JPEG, PNG, WebP, BMP, TIFF, PPM, AVIF"
-VIDEO = "a video, not an image: train takes frames of it with --every"
+VIDEO = "a video, not an image: train and predict take frames of it with --every"
 # Beginnings of files that are often found among images, and what to tell their owner.
 BEGINNINGS = (
     (b"GIF8", "a GIF: animations and placeholders are not read"),

@@ -26,7 +26,7 @@ class PixelSource(Protocol):
     """Gives training the pixels of image i."""
 
     def __getitem__(self, i: int) -> np.ndarray:
-        """(height, width, 3) uint8."""
+        """(height, width, n_channels) uint8."""
 
 
 class CachedPixels:
@@ -36,15 +36,16 @@ class CachedPixels:
     """
 
     def __init__(self, images: Sequence[LabelledImage], preprocess: Preprocess) -> None:
-        self._images, self._shorter_side_px = images, preprocess.resize_px
+        self._images, self._shorter_side_px, n = images, preprocess.resize_px, preprocess.n_channels
         self._sizes = [kept_size(image.width, image.height, preprocess.resize_px) for image in images]
-        self._offsets = np.concatenate([[0], np.cumsum([width * height * 3 for width, height in self._sizes])])
+        self._offsets = np.concatenate([[0], np.cumsum([width * height * n for width, height in self._sizes])])
+        self._n_channels = n
         self._flat = allocate((int(self._offsets[-1]),))
 
     def shape(self, decoded: DecodedImage) -> np.ndarray:
-        """(height, width, 3) uint8: the pixels to keep of an image."""
+        """(height, width, n_channels) uint8: the pixels to keep of an image."""
         size = kept_size(decoded.width, decoded.height, self._shorter_side_px)
-        return np.asarray(decoded.rgb.resize(size, Image.Resampling.BICUBIC, box=_middle(decoded.rgb)))
+        return np.asarray(decoded.seen.resize(size, Image.Resampling.BICUBIC, box=_middle(decoded.seen.size)))
 
     def put(self, i: int, pixels: np.ndarray | None) -> None:
         """Keeps what `shape` made as number `i`. Raises DataError where the image has another size than it was scanned with."""
@@ -57,7 +58,7 @@ class CachedPixels:
 
     def __getitem__(self, i: int) -> np.ndarray:
         width, height = self._sizes[i]
-        return self._flat[self._offsets[i] : self._offsets[i + 1]].reshape(height, width, 3)
+        return self._flat[self._offsets[i] : self._offsets[i + 1]].reshape(height, width, self._n_channels)
 
 
 def allocate(shape: tuple[int, ...]) -> np.ndarray:
@@ -108,8 +109,8 @@ def kept_size(width: int, height: int, shorter_side_px: int) -> tuple[int, int]:
     return resized_size(width, height, shorter_side_px)
 
 
-def _middle(image: Image.Image) -> tuple[float, float, float, float]:
-    longest = LONGEST_ASPECT * min(image.size)
-    width, height = min(image.width, longest), min(image.height, longest)
-    left, top = (image.width - width) / 2, (image.height - height) / 2
+def _middle(size: tuple[int, int]) -> tuple[float, float, float, float]:
+    longest = LONGEST_ASPECT * min(size)
+    width, height = (min(side, longest) for side in size)
+    left, top = (size[0] - width) / 2, (size[1] - height) / 2
     return left, top, left + width, top + height

@@ -3,14 +3,15 @@
 import json
 import math
 from collections.abc import Callable
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 import numpy as np
 from PIL import Image
-from pydantic import ConfigDict, Field, field_validator
+from pydantic import ConfigDict, Field, field_validator, model_validator
 
-from headstart.channels import channels_of
+from headstart.channels import COLOURS, MOST_CHANNELS, channels_of
 from headstart.data.images import DECODING, MAX_PIXELS, DecodedImage, decode, pixels_version
+from headstart.data.multiband import Picture, picture_of
 from headstart.schema import Schema
 from headstart.settings import Cut
 from headstart.storage import sha256_of_bytes
@@ -26,7 +27,8 @@ EARLIER_NAMES: dict[Cut, str] = {"crop": "center", "whole": "squash", "pad": "pa
 
 class Preprocess(Schema):
     """How an image becomes network input: one or more square views of `size_px`, scaled to 0 .. 1, minus `mean`, divided by
-    `std`. The image's features are the mean of those of its views.
+    `std`. The image's features are the mean of those of its views. More than three channels have the mean and std of red,
+    green and blue in turn, as the kernels of the network's first layer are (`wide_input.py`).
 
     `crop` is the central square after the shorter side was resized to `resize_px`; `whole` is the whole image, squeezed to the
     square; `pad` is the whole image at its own proportions, with the mean colour around it. If `mirrored`, each view is
@@ -38,8 +40,8 @@ class Preprocess(Schema):
     size_px: Annotated[int, Field(ge=1, le=4096)]
     resize_px: Annotated[int, Field(ge=1, le=8192)]
     interpolation: Literal["bilinear", "bicubic"]
-    mean: tuple[Level, Level, Level]
-    std: tuple[Deviation, Deviation, Deviation]
+    mean: Annotated[tuple[Level, ...], Field(min_length=COLOURS, max_length=MOST_CHANNELS)]
+    std: Annotated[tuple[Deviation, ...], Field(min_length=COLOURS, max_length=MOST_CHANNELS)]
     cuts: Annotated[tuple[Cut, ...], Field(min_length=1, max_length=len(EARLIER_NAMES))] = ("crop",)
     mirrored: bool = False
     # A JPEG may be decoded at 1/2, 1/4 or 1/8 of its size while its shorter side stays at least this many times
@@ -64,6 +66,22 @@ class Preprocess(Schema):
             raise ValueError("a window has to be found before it is used")
         return channels
 
+    @model_validator(mode="after")
+    def _one_for_each_channel(self) -> Self:
+        if len(self.std) != self.n_channels or (self.channels and channels_of(self.channels).n_channels != self.n_channels):
+            raise ValueError("mean and std do not have one number for each channel")
+        return self
+
+    @property
+    def n_channels(self) -> int:
+        """How many channels a view has: three, or as many as are listed of a stack."""
+        return len(self.mean)
+
+    @property
+    def view_shape(self) -> tuple[int, int, int]:
+        """The shape of one view: (size_px, size_px, n_channels)."""
+        return self.size_px, self.size_px, self.n_channels
+
     @property
     def n_views(self) -> int:
         """How many views of each image the network sees."""
@@ -80,29 +98,36 @@ class Preprocess(Schema):
             data, shorter_side_px=self.decode_px, max_pixels=max_pixels, decoding=self.decoding, channels=self.channels
         )
 
-    def views(self, image: Image.Image) -> np.ndarray:
-        """The pixels the network sees: (n_views, size_px, size_px, 3) uint8."""
+    def views(self, image: Picture) -> np.ndarray:
+        """The pixels the network sees: (n_views, size_px, size_px, n_channels) uint8."""
         plain = [CUTTERS[cut](self, image) for cut in self.cuts]
         return np.stack([view for one in plain for view in ((one, one[:, ::-1]) if self.mirrored else (one,))])
 
-    def view(self, image: Image.Image) -> np.ndarray:
-        """The first of the views, for people to look at: (size_px, size_px, 3) uint8."""
+    def view(self, image: Picture) -> np.ndarray:
+        """The first of the views: (size_px, size_px, n) uint8, with the n channels of the image."""
         return CUTTERS[self.cuts[0]](self, image)
 
     def views_of_file(self, data: bytes) -> np.ndarray:
         """The views of an image in the bytes of a file. Raises UnreadableImage."""
-        return self.views(self.decode(data).rgb)
+        return self.views(self.decode(data).seen)
+
+    def views_of_photograph(self, data: bytes) -> np.ndarray:
+        """The views of a file of which nothing is chosen, for trials; where there are more channels, its colours come in turn.
+
+        Raises UnreadableImage.
+        """
+        return self.choosing("").views_of_file(data)[..., np.arange(self.n_channels) % COLOURS]
 
     def views_of_pixels(self, pixels: np.ndarray) -> np.ndarray:
-        """The views of (height, width, 3) uint8 pixels of an image that is decoded already."""
-        return self.views(Image.fromarray(pixels))
+        """The views of (height, width, n_channels) uint8 pixels of an image that is decoded already."""
+        return self.views(picture_of(pixels))
 
     def view_of_pixels(self, pixels: np.ndarray) -> np.ndarray:
         """The first of these views."""
-        return self.view(Image.fromarray(pixels))
+        return self.view(picture_of(pixels))
 
     def scale_and_shift(self) -> tuple[np.ndarray, np.ndarray]:
-        """Two (3,) float32 arrays: network input is `view * scale + shift`, channel by channel."""
+        """Two (n_channels,) float32 arrays: network input is `view * scale + shift`, channel by channel."""
         mean, std = np.asarray(self.mean), np.asarray(self.std)
         return (1 / (255 * std)).astype(np.float32), (-mean / std).astype(np.float32)
 
@@ -125,7 +150,16 @@ class Preprocess(Schema):
 
     def choosing(self, channels: str) -> "Preprocess":
         """The same preprocessing of what is chosen of stacks."""
-        return self.model_validate(dict(self) | {"channels": channels})
+        n_channels = channels_of(channels).n_channels
+        return self.model_validate(dict(self) | {"channels": channels} | self._repeated(n_channels))
+
+    def with_channels(self, n_channels: int) -> "Preprocess":
+        """The same preprocessing of images of this many channels: what red, green and blue have comes in turn."""
+        return self.model_copy(update=self._repeated(n_channels))
+
+    def _repeated(self, n_channels: int) -> dict[str, tuple[float, ...]]:
+        in_turn = [i % COLOURS for i in range(n_channels)]
+        return {"mean": tuple(self.mean[i] for i in in_turn), "std": tuple(self.std[i] for i in in_turn)}
 
     @property
     def pixels_version(self) -> str:
@@ -167,7 +201,7 @@ def upgraded_preprocess(values: Any) -> Any:
     return rest | {"cuts": [names.get(crop, crop) if isinstance(crop, str) else crop]}
 
 
-def _central_crop(preprocess: Preprocess, image: Image.Image) -> np.ndarray:
+def _central_crop(preprocess: Preprocess, image: Picture) -> np.ndarray:
     """The central square.
 
     The whole image is resized and then cut, which gives exactly timm's pixels: if only the cut-out is resized, Pillow may take
@@ -186,20 +220,23 @@ def _central_crop(preprocess: Preprocess, image: Image.Image) -> np.ndarray:
     return np.asarray(image.resize((side, side), interpolation, box=box))
 
 
-def _squeezed(preprocess: Preprocess, image: Image.Image) -> np.ndarray:
+def _squeezed(preprocess: Preprocess, image: Picture) -> np.ndarray:
     return np.asarray(image.resize((preprocess.size_px,) * 2, FILTERS[preprocess.interpolation]))
 
 
-def _padded(preprocess: Preprocess, image: Image.Image) -> np.ndarray:
+def _padded(preprocess: Preprocess, image: Picture) -> np.ndarray:
     side = preprocess.size_px
     scale = side / max(image.size)
     width, height = max(1, round(image.width * scale)), max(1, round(image.height * scale))
-    square = Image.new("RGB", (side, side), tuple(round(255 * level) for level in preprocess.mean))
-    square.paste(image.resize((width, height), FILTERS[preprocess.interpolation]), ((side - width) // 2, (side - height) // 2))
-    return np.asarray(square)
+    inside = np.asarray(image.resize((width, height), FILTERS[preprocess.interpolation]))
+    left, top = (side - width) // 2, (side - height) // 2
+    square = np.empty((side, side, inside.shape[2]), np.uint8)
+    square[:] = [round(255 * level) for level in preprocess.mean[: inside.shape[2]]]
+    square[top : top + height, left : left + width] = inside
+    return square
 
 
-CUTTERS: dict[Cut, Callable[[Preprocess, Image.Image], np.ndarray]] = {
+CUTTERS: dict[Cut, Callable[[Preprocess, Picture], np.ndarray]] = {
     "crop": _central_crop,
     "whole": _squeezed,
     "pad": _padded,

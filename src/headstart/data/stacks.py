@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from headstart.channels import AXES, PROJECTIONS, Channels, Projection
+from headstart.channels import AXES, COLOURS, PROJECTIONS, Channels, Projection
 from headstart.data.unreadable import UnreadableImage
 
 NAMES = {"page": "page", "t": "time t", "z": "plane z", "c": "channel c"}
@@ -31,12 +31,19 @@ class Stack:
 
 
 def bands_of(stack: Stack, channels: Channels) -> list[np.ndarray]:
-    """The values of one band for a grey image, or of two or three, each (height, width). Raises UnreadableImage."""
+    """The values of one band for a grey image, or of each that is listed, (height, width). Raises UnreadableImage."""
     if (channels.levels or channels.window) and not stack.has_levels:
         raise UnreadableImage(f"levels are chosen for measured values, and not for a photograph ({stack.format})", "type")
-    if isinstance(channels.c, tuple) and "c" in stack.lengths:
-        return [_squeezed(_values(stack, channels, {"c": number}), stack) for number in channels.c]
-    values = _values(stack, channels, {})
+    axis = channels.listed_axis
+    if not axis or (axis == "c" and axis not in stack.lengths):
+        return _samples(_values(stack, channels, {}), stack, channels)
+    places = [_checked(axis, number, stack.lengths.get(axis, 1)) for number in getattr(channels, axis)]
+    planes = (_values(stack, channels, {axis: place}) for place in places)
+    return [_one(_samples(plane, stack, channels) if axis != "c" else [_squeezed(plane)]) for plane in planes]
+
+
+def _samples(values: np.ndarray, stack: Stack, channels: Channels) -> list[np.ndarray]:
+    """The chosen ones of the values that a pixel of a plane has."""
     if values.ndim == 2 and "c" not in stack.lengths:
         values = values[..., None]
     if values.ndim == 2:
@@ -45,8 +52,8 @@ def bands_of(stack: Stack, channels: Channels) -> list[np.ndarray]:
     if channels.c is None or "c" in stack.lengths:
         if n == 1:
             return [values[..., 0]]
-        if stack.is_colour and n >= 3:
-            return [values[..., number] for number in range(3)]
+        if stack.is_colour and n >= COLOURS:
+            return [values[..., number] for number in range(COLOURS)]
         raise _unclear("c", n)
     if isinstance(channels.c, str):
         return [_projected([values[..., number] for number in range(n)], channels.c)]
@@ -55,7 +62,10 @@ def bands_of(stack: Stack, channels: Channels) -> list[np.ndarray]:
 
 
 def levels_applied(bands: list[np.ndarray], stack: Stack, channels: Channels) -> np.ndarray:
-    """(height, width) or (height, width, 3) uint8. Raises UnreadableImage if it is not known which value is white."""
+    """(height, width), (height, width, 3) or, of four channels and more, (height, width, n) uint8.
+
+    Raises UnreadableImage if it is not known which value is white.
+    """
     if channels.levels:
         pairs = channels.levels * len(bands) if len(channels.levels) == 1 else channels.levels
     elif stack.white is None:
@@ -78,8 +88,8 @@ def _values(stack: Stack, channels: Channels, at: dict[str, int]) -> np.ndarray:
     axis = next((axis for axis in AXES if axis in stack.lengths and axis not in at), None)
     for other in AXES:  # an axis that is not there has one place
         pick = getattr(channels, other)
-        if other != "c" and other not in stack.lengths and isinstance(pick, int):
-            _checked(other, pick, 1)
+        if other != "c" and other not in stack.lengths and isinstance(pick, int | tuple):
+            _checked(other, max(pick) if isinstance(pick, tuple) else pick, 1)
     if axis is None:
         return stack.plane(at)
     n, pick = stack.lengths[axis], getattr(channels, axis)
@@ -105,10 +115,14 @@ def _projected(planes: Iterable[np.ndarray], pick: Projection) -> np.ndarray:
     return total / n if pick == "mean" else total
 
 
-def _squeezed(values: np.ndarray, stack: Stack) -> np.ndarray:
-    if values.ndim == 3 and values.shape[-1] > 1:
+def _one(bands: list[np.ndarray]) -> np.ndarray:
+    if len(bands) > 1:
         raise UnreadableImage("channels of several colours each, of which --channels cannot choose", "type")
-    return values.reshape(values.shape[:2])
+    return bands[0]
+
+
+def _squeezed(values: np.ndarray) -> np.ndarray:
+    return _one([values[..., number] for number in range(values.shape[-1])] if values.ndim == 3 else [values])
 
 
 def _checked(axis: str, number: int, n: int) -> int:

@@ -60,7 +60,7 @@ def joined_tables(name: str, parts: Sequence[Sources], note: str) -> Sources:
         notes=(note, *dict.fromkeys(note for part in parts for note in part.notes)),
         is_table=True,
         has_boxes=any(part.has_boxes for part in parts),
-        several=reading.several,
+        several=any(part.several for part in parts),
     )
 
 

@@ -5,6 +5,7 @@ import logging
 import math
 import zlib
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING
@@ -42,8 +43,8 @@ def stacks_version() -> str:
     return "tifffile" + "+".join(found)
 
 
-def open_tiff_stack(data: bytes, page: Pick | None, max_pixels: int) -> Stack:
-    """The first series of images in a TIFF file; with a number as `page` that page of the file, as it stores them.
+def open_tiff_stack(data: bytes, page: Pick | tuple[int, ...] | None, max_pixels: int) -> Stack:
+    """The first series of images in a TIFF file; with numbers as `page` these pages of the file, as it stores them.
 
     Raises UnreadableImage if tifffile is not installed, or for pixels of a kind that is not read.
     """
@@ -58,6 +59,8 @@ def open_tiff_stack(data: bytes, page: Pick | None, max_pixels: int) -> Stack:
             if page >= n_pages:
                 raise UnreadableImage(f"it has no page {page}: it has {n_pages}, counted from 0", "type")
             return _of_page(file, page, n_pages, data)
+        if isinstance(page, tuple):
+            return _of_pages(file, page, n_pages, data)
         return _of_series(file.series[0], n_pages, data, max_pixels)
     except UnreadableImage:
         raise
@@ -75,6 +78,17 @@ def _of_page(file: "TiffFile", number: int, n_pages: int, data: bytes) -> Stack:
 
     # Pages have no page to choose among them any more: the number was of the file.
     return _stack(key, {"page": number + 1}, plane, n_pages)
+
+
+def _of_pages(file: "TiffFile", numbers: tuple[int, ...], n_pages: int, data: bytes) -> Stack:
+    if max(numbers) >= n_pages:
+        raise UnreadableImage(f"it has no page {max(numbers)}: it has {n_pages}, counted from 0", "type")
+    found = {number: _of_page(file, number, n_pages, data) for number in numbers}
+    first = found[numbers[0]]
+    kinds = {(one.mode, one.width, one.height, one.n_samples, one.orientation) for one in found.values()}
+    if len(kinds) > 1:
+        raise UnreadableImage("its pages differ in size or kind, so they cannot be channels of one image", "type")
+    return replace(first, lengths={"page": n_pages}, plane=lambda at: found[at["page"]].plane({}))
 
 
 def _of_series(series: "TiffPageSeries", n_pages: int, data: bytes, max_pixels: int) -> Stack:

@@ -1,7 +1,7 @@
 """Frames of videos as images, read with PyAV where the extra `video` is installed; those of one video are one group."""
 
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -45,6 +45,27 @@ def with_frames(sources: Sequence[Sources], every: str | None, progress: Progres
         return
     with TemporaryDirectory(prefix="headstart-", ignore_cleanup_errors=True) as folder:
         yield [_replaced(one, every, Path(folder) / str(number), progress) for number, one in enumerate(sources)]
+
+
+def frames_in_place(candidates: Iterable[Candidate], every: str, folder: Path) -> Iterator[Candidate]:
+    """Each candidate as it arrives; in place of a video its frames, which are kept in `folder`.
+
+    A video that is damaged is there too, behind the frames before that place: reading it gives the reason. Raises DataError if
+    there is no room for the frames, MissingPackageError without PyAV.
+    """
+    for number, candidate in enumerate(candidates):
+        if not _is_video(candidate):
+            yield candidate
+            continue
+        frames, problem = _frames_of(candidate, every, folder / f"frames {number}")
+        yield from frames
+        if problem:
+            yield replace(candidate, member=Fetched(problem=problem))
+
+
+def is_frame(candidate: Candidate) -> bool:
+    """Whether it is a frame of a video that belongs to no other group."""
+    return candidate.group is not None and candidate.group.startswith(GROUP)
 
 
 def _replaced(sources: Sources, every: str, folder: Path, progress: Progress) -> Sources:

@@ -40,7 +40,7 @@ class PixelsReadLater:
         return PixelsReadLater([self._images[i] for i in np.searchsorted(self._rows, rows)], self._preprocess, rows)
 
     def __getitem__(self, i: int) -> np.ndarray:
-        """(height, width, 3) uint8. Raises DataError."""
+        """(height, width, n_channels) uint8. Raises DataError."""
         with self._lock:
             kept = self._kept = self._kept or CachedPixels(self._images, self._preprocess)
         if not self._is_there[i]:
@@ -61,10 +61,10 @@ class ViewsReadLater:
         return type(self), (anywhere(self._images), self._preprocess, self._workers)
 
     def __getitem__(self, part: slice) -> np.ndarray:
-        """(n, n_views, size, size, 3) uint8. Raises DataError."""
+        """(n, n_views, size, size, n_channels) uint8. Raises DataError."""
         preprocess = self._preprocess
         if self._kept is None:
-            self._kept = allocate((len(self._images), preprocess.n_views, preprocess.size_px, preprocess.size_px, 3))
+            self._kept = allocate((len(self._images), preprocess.n_views, *preprocess.view_shape))
         missing = [i for i in range(len(self._images))[part] if not self._is_there[i]]
         wanted = [self._images[i] for i in missing]
         opened = open_again(Pipeline(preprocess), wanted, self._workers, silent, "")

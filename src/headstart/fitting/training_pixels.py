@@ -64,8 +64,8 @@ def keep_pixels(images: Sequence[LabelledImage], preprocess: Preprocess, workers
 
 
 def keep_views(images: Sequence[LabelledImage], preprocess: Preprocess, workers: int, progress: Progress) -> np.ndarray:
-    """(n, n_views, size, size, 3) uint8: the images, preprocessed as for prediction. Raises DataError."""
-    views = allocate((len(images), preprocess.n_views, preprocess.size_px, preprocess.size_px, 3))
+    """(n, n_views, size, size, n_channels) uint8: the images, preprocessed as for prediction. Raises DataError."""
+    views = allocate((len(images), preprocess.n_views, *preprocess.view_shape))
     for i, opened in enumerate(open_again(Pipeline(preprocess), images, workers, progress, "decoding val")):
         views[i] = opened.pixels
     return views
@@ -91,7 +91,7 @@ def _candidate(image: LabelledImage) -> Candidate:
 
 
 def _whole(decoded: DecodedImage) -> np.ndarray:
-    return np.asarray(decoded.rgb)
+    return np.asarray(decoded.seen)
 
 
 def _checked(candidate: Candidate, opened: Opened) -> Opened:

@@ -60,6 +60,7 @@ class Catalogue:
     formats: list[str] = field(default_factory=list)  # that files have, by number
     # (n, n_features); if nobody has put a FeaturesOnDisk there, an array once the first row is known
     vectors: np.ndarray | FeaturesOnDisk = field(default_factory=lambda: np.empty((0, 0), np.float16))
+    channels: str = ""  # what is chosen of stacks, as `decode` takes it
     n_read: int = 0  # rows that are read or cannot be
     lock: threading.RLock = field(default_factory=threading.RLock)  # held while labels and classes change
 

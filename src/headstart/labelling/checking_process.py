@@ -31,6 +31,7 @@ class Sent:
     features: str
     n_features: int
     n_last: int
+    channels: str
 
     @classmethod
     def of(cls, catalogue: Catalogue, features: FeaturesOnDisk, n_last: int) -> "Sent":
@@ -47,6 +48,7 @@ class Sent:
             str(features.path),
             features.shape[1],
             n_last,
+            catalogue.channels,
         )
 
     def catalogue(self) -> Catalogue:
@@ -55,7 +57,9 @@ class Sent:
         candidates = [
             Candidate(path, Path(file) if isinstance(file, str) else file, group=group) for path, file, group in columns
         ]
-        found = Catalogue(candidates, self.classes, [], self.columns, self.digests, formats=self.formats)
+        found = Catalogue(
+            candidates, self.classes, [], self.columns, self.digests, formats=self.formats, channels=self.channels
+        )
         found.vectors = FeaturesOnDisk(Path(self.features), len(candidates), self.n_features)
         return found
 

@@ -68,6 +68,7 @@ def _images_of(catalogue: Catalogue, rows: np.ndarray) -> tuple[LabelledImage, .
                 sha256=catalogue.digest(row),
                 width=int(columns["width"][row]),
                 height=int(columns["height"][row]),
+                channels=catalogue.channels,
             )
         )
     return tuple(images)

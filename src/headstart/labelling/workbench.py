@@ -66,7 +66,7 @@ class Workbench:
     history: list[tuple[int, float]] = field(default_factory=list)  # (labels, accuracy) of each fit
     scanned: bool = False
     places: np.ndarray | None = None  # (n, 2) float32 in 0 .. 1: the map; NaN for rows that cannot be read
-    notes: tuple[str, ...] = ()  # on decisions whose images are not where they were
+    notes: tuple[str, ...] = ()  # on the images, and on decisions whose images are not where they were
     problem: str = ""  # why the threads have stopped
 
     def __post_init__(self) -> None:
@@ -244,7 +244,7 @@ class Workbench:
                 told = time.monotonic()
                 self.on_change()
         self.store.release()
-        self.notes = tuple(self.book.find_moved().notes(self.keys))
+        self.notes = (*self.notes, *self.book.find_moved().notes(self.keys))
         self.scanned = True
         self.changed()
         if self.catalogue.readable().any() and not self._ended.is_set():

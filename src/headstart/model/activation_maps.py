@@ -33,19 +33,19 @@ class ActivationMaps:
         model = onnx.load(str(graph))
         node_of = {output: node for node in model.graph.node for output in node.output}
         names = _means_behind(OUTPUT, node_of)
-        size = model.graph.input[0].type.tensor_type.shape.dim[1].dim_value
+        view = [dim.dim_value for dim in model.graph.input[0].type.tensor_type.shape.dim[1:]]
         for name in dict.fromkeys(names):
             model.graph.output.append(onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None))
         compute = onnxruntime_outputs(model.SerializeToString(), [*names, OUTPUT])
         # What lies between was judged by the kinds of nodes: whether it changes nothing is tried.
-        *maps, features = compute(np.random.default_rng(0).integers(0, 256, (1, size, size, 3), dtype=np.uint8))
+        *maps, features = compute(np.random.default_rng(0).integers(0, 256, (1, *view), dtype=np.uint8))
         means = np.concatenate([one.mean(axis=(2, 3)) for one in maps], axis=1)
         if means.shape != features.shape or np.abs(means - features).max() > TOLERANCE * np.abs(features).max():
             raise _no_places()
         return cls(lambda views: compute(views)[:-1])
 
     def shares(self, view: np.ndarray, weight: np.ndarray) -> np.ndarray:
-        """(height, width) float32: what each place of a (size, size, 3) uint8 view adds to a logit.
+        """(height, width) float32: what each place of a (size, size, n_channels) uint8 view adds to a logit.
 
         `weight` (n_features,) is the class's row of the head; with its bias, the sum is the logit of this view. The grid is
         that of the finest maps.

@@ -47,7 +47,7 @@ def draw_view(
 
 
 def apply_view(pixels: np.ndarray, view: RandomView, size_px: int, interpolation: str) -> np.ndarray:
-    """(height, width, 3) uint8 pixels -> the view as (size_px, size_px, 3) uint8."""
+    """(height, width, n_channels) uint8 pixels -> the view as (size_px, size_px, n_channels) uint8."""
     rows, columns = slice(view.top, view.top + view.height), slice(view.left, view.left + view.width)
     cut = resize(
         torch.from_numpy(pixels[rows, columns].copy()).permute(2, 0, 1),

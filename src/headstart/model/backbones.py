@@ -30,7 +30,7 @@ from headstart.model.specs import BackboneSpec, find_backbone
 from headstart.model.stages import StagedNetwork, reported_stages
 from headstart.model.states import check_state, read_state
 from headstart.model.tensor_names import to_timm_names
-from headstart.model.timm_networks import as_timm_loads, fit_input_size, give_linear_head
+from headstart.model.timm_networks import as_timm_loads, fit_input_size, give_linear_head, widen_input
 from headstart.model.weights import WeightsFile
 from headstart.recipes import channels_last_pays
 from headstart.storage import atomic_write
@@ -65,7 +65,7 @@ class Network:
         fit_input_size(self.module, preprocess.size_px, self.spec.name)
         self._preprocess = preprocess
         # Copied to the device once, not with every batch.
-        parts = (torch.from_numpy(part).to(self.device).view(1, 3, 1, 1) for part in preprocess.scale_and_shift())
+        parts = (torch.from_numpy(part).to(self.device).view(1, -1, 1, 1) for part in preprocess.scale_and_shift())
         self._scale, self._shift = parts
 
     @property
@@ -82,13 +82,13 @@ class Network:
     def n_features(self) -> int:
         """Length of a feature vector."""
         if self._n_features is None:
-            blank = np.zeros((1, self.preprocess.size_px, self.preprocess.size_px, 3), np.uint8)
+            blank = np.zeros((1, *self.preprocess.view_shape), np.uint8)
             self._n_features = self.features(blank).shape[1] if self.spec.known_stages else self.last_layer.in_features
         return self._n_features
 
     @torch.inference_mode()
     def features(self, views: np.ndarray) -> np.ndarray:
-        """(n, size, size, 3) uint8 views -> (n, n_features) float32: the last pooled layer, then the mean of each stage."""
+        """(n, size, size, n_channels) uint8 views -> (n, n_features) float32: the last pooled layer, the mean of each stage."""
         self._survive_fork()
         self.module.eval()
         with full_float32():
@@ -120,7 +120,7 @@ class Network:
 
     def export_graph(self, file: Path) -> None:
         """Writes the network without its last layer as ONNX, from uint8 views to features, for any number of images."""
-        example = torch.zeros((2, self.preprocess.size_px, self.preprocess.size_px, 3), dtype=torch.uint8)
+        example = torch.zeros((2, *self.preprocess.view_shape), dtype=torch.uint8)
         with warnings.catch_warnings(), _quiet():
             warnings.simplefilter("ignore")  # the exporter warns about its own deprecations
             program = torch.onnx.export(
@@ -137,7 +137,7 @@ class Network:
 
     @torch.inference_mode()
     def forward(self, views: np.ndarray) -> torch.Tensor:
-        """(n, size, size, 3) uint8 views -> (n, n_classes) float32 logits, on the device."""
+        """(n, size, size, n_channels) uint8 views -> (n, n_classes) float32 logits, on the device."""
         self._survive_fork()
         self.module.eval()
         with full_float32():
@@ -145,11 +145,11 @@ class Network:
             return logits
 
     def logits(self, views: np.ndarray) -> np.ndarray:
-        """(n, size, size, 3) uint8 views -> (n, n_classes) float32."""
+        """(n, size, size, n_channels) uint8 views -> (n, n_classes) float32."""
         return self.forward(views).cpu().numpy()
 
     def to_input(self, views: np.ndarray) -> torch.Tensor:
-        """(n, size, size, 3) uint8 -> (n, 3, size, size) float32, normalised, on the device, in memory as the weights are."""
+        """(n, size, size, n_channels) uint8 -> (n, n_channels, size, size) float32, normalised, laid out as the weights are."""
         pixels = self.on_device(views).permute(0, 3, 1, 2).float().contiguous(memory_format=self._memory_format)
         return pixels.mul_(self._scale).add_(self._shift)
 
@@ -186,8 +186,7 @@ class Network:
 
     def fold(self) -> list[Folded]:
         """Folds the batch norms into the convolutions, for frozen statistics; `unfold` restores them."""
-        size = self.preprocess.size_px
-        noise = np.random.default_rng(0).integers(0, 256, (2, size, size, 3), dtype=np.uint8)
+        noise = np.random.default_rng(0).integers(0, 256, (2, *self.preprocess.view_shape), dtype=np.uint8)
         return fold_batch_norms(self.module, partial(self.classifier, self.to_input(noise)))
 
     @contextmanager
@@ -233,7 +232,7 @@ class _Body(torch.nn.Module):
         super().__init__()
         self.classifier = network.classifier
         for name, part in zip(("scale", "shift"), network.preprocess.scale_and_shift(), strict=True):
-            self.register_buffer(name, torch.from_numpy(part).view(1, 3, 1, 1))
+            self.register_buffer(name, torch.from_numpy(part).view(1, -1, 1, 1))
 
     def forward(self, views: torch.Tensor) -> torch.Tensor:
         scale, shift = self.get_buffer("scale"), self.get_buffer("shift")
@@ -266,6 +265,7 @@ def pretrained_network(spec: BackboneSpec, weights: WeightsFile, device: str = "
         spec = spec.model_copy(
             update={"stages": reported_stages(module, resolve_data_config({}, model=module)["input_size"][-1])}
         )
+    widen_input(module, spec.n_channels, spec.name)
     return Network(spec, module, preprocess, device)
 
 
@@ -279,6 +279,7 @@ def untrained_network(spec: BackboneSpec) -> Network:
 def bundled_network(spec: BackboneSpec, preprocess: Preprocess, n_classes: int, weights: Path, device: str = "cpu") -> Network:
     """The network of a bundle, with every tensor from the bundle's weights file. Raises BackboneError."""
     module = _build(spec)
+    widen_input(module, spec.n_channels, spec.name)
     prefix = _last_layer_prefix(module)
     network = Network(spec, module, preprocess, device)
     network.set_random_head(n_classes, seed=0)
@@ -370,4 +371,4 @@ def _preprocess_of(spec: BackboneSpec, module: torch.nn.Module) -> Preprocess:
         mean=wanted["mean"],
         std=wanted["std"],
         cuts=("crop" if crop == "center" else "whole",),
-    )
+    ).with_channels(spec.n_channels)

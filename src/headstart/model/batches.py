@@ -25,7 +25,7 @@ class TrainingImages:
 class Share:
     """The part of a batch that one process computes."""
 
-    views: np.ndarray  # (n, size, size, 3) uint8, augmented
+    views: np.ndarray  # (n, size, size, n_channels) uint8, augmented
     labels: np.ndarray  # (n,) int64
     weight: float  # its size relative to the mean share; 0 if it does not count
 
@@ -67,7 +67,7 @@ class Batches:
             yield self._view(loaded, epoch, i)
 
     def _view(self, pixels: np.ndarray, epoch: int, image: int) -> np.ndarray:
-        """(size, size, 3) uint8: the view of a training image in this epoch."""
+        """(size, size, n_channels) uint8: the view of a training image in this epoch."""
         views = self.plan.views
         if views.augment == "none":
             return self.preprocess.view_of_pixels(pixels)

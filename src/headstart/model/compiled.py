@@ -15,6 +15,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from headstart.channels import COLOURS
 from headstart.data.preprocess import Preprocess
 from headstart.errors import HeadstartWarning
 from headstart.model.specs import BackboneSpec
@@ -52,7 +53,7 @@ class Compiled:
 
     @property
     def graph(self) -> Path:
-        """(n, size, size, 3) uint8 `views` -> (n, n_features) float32 `features`."""
+        """(n, size, size, n_channels) uint8 `views` -> (n, n_features) float32 `features`."""
         return self.folder / GRAPH
 
     @property
@@ -61,16 +62,19 @@ class Compiled:
         return self.folder / STATE
 
 
-def compiled_folder(timm_name: str, weights_sha256: str, view: int | str | None, with_stages: bool = False) -> Path:
+def compiled_folder(
+    timm_name: str, weights_sha256: str, view: int | str | None, with_stages: bool = False, n_channels: int = COLOURS
+) -> Path:
     """The folder of a network's compiled form, whether or not it exists.
 
     `view` identifies the input: None for the pretrained input, a size in pixels for the same at another size, or the digest of
     its Preprocess for the network of a bundle. `with_stages`: whether the outputs of its stages
-    are features too.
+    are features too. `n_channels`: of the images.
 
     The folder's name is a digest, so a foreign manifest can never choose the path.
     """
-    identity = json.dumps([timm_name, weights_sha256, view, *(["stages"] if with_stages else [])]).encode()
+    more = [*(["stages"] if with_stages else []), *([f"{n_channels} channels"] if n_channels > COLOURS else [])]
+    identity = json.dumps([timm_name, weights_sha256, view, *more]).encode()
     return home() / "compiled" / sha256_of_bytes(identity)[:32]
 
 

@@ -21,7 +21,7 @@ from headstart.forks import forks, lock_free_at_forks
 from headstart.model.extractor import Engine
 from headstart.settings import Precision, TrainSettings
 
-Compute = Callable[[np.ndarray], np.ndarray]  # (n, size, size, 3) uint8 -> (n, n_features) float32
+Compute = Callable[[np.ndarray], np.ndarray]  # (n, size, size, n_channels) uint8 -> (n, n_features) float32
 INPUT, OUTPUT, PROBABILITIES = "views", "features", "probabilities"  # only exported models have the third
 OPENING = lock_free_at_forks()  # held while a session is opened
 
@@ -101,7 +101,7 @@ def _onnxruntime_session(graph: Path, output: str) -> Compute:
 
 
 def onnxruntime_outputs(graph: bytes, outputs: Sequence[str]) -> Callable[[np.ndarray], list[np.ndarray]]:
-    """A graph in memory, run by ONNX Runtime: (n, size, size, 3) uint8 -> the values of several outputs, in their order."""
+    """A graph in memory, run by ONNX Runtime: (n, size, size, n_channels) uint8 -> several outputs, in their order."""
     session = _inference_session(graph)
 
     def compute(views: np.ndarray) -> list[np.ndarray]:

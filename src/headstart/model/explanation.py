@@ -46,7 +46,7 @@ class Explainer:
         without it the most probable one. Raises UnreadableImage.
         """
         decoded = self.preprocess.decode(data)
-        view = self.preprocess.view(decoded.rgb)
+        view = self.preprocess.view(decoded.seen)
         if number is None:
             number = int(self.head.logits(self.extractor.compute(view[None]))[0].argmax())
         known = self.head.weight if present is None else self.head.weight[present]

@@ -31,9 +31,9 @@ def write_onnx(
 ) -> None:
     """Writes the compiled network `body` followed by the last layer and its `ending`; `facts` become the file's metadata.
 
-    The input is `views` (n, size, size, 3) uint8, or (n, n_views, size, size, 3) if the model sees several views of an image;
-    the outputs are `features` (n, n_features) and `probabilities` (n, n_classes), both float32. The exporter's notes on nodes
-    are left out: they name files on this machine.
+    The input is `views` (n, size, size, n_channels) uint8, or (n, n_views, size, size, n_channels) if the model sees several
+    views of an image; the outputs are `features` (n, n_features) and `probabilities` (n, n_classes), both float32. The
+    exporter's notes on nodes are left out: they name files on this machine.
     """
     import onnx
     from onnx import TensorProto, helper, numpy_helper
@@ -60,22 +60,22 @@ def write_onnx(
 
 
 def _join_views(graph: Any, preprocess: Preprocess) -> None:
-    """Changes a graph for single views into one for (n, n_views, size, size, 3) images, whose features are the mean."""
+    """Changes a graph for single views into one for (n, n_views, size, size, n_channels), whose features are the mean."""
     from onnx import TensorProto, helper, numpy_helper
 
-    side, n_views = preprocess.size_px, preprocess.n_views
+    view, n_views = preprocess.view_shape, preprocess.n_views
     n_features = graph.output[0].type.tensor_type.shape.dim[1].dim_value
     n = graph.input[0].type.tensor_type.shape.dim[0].dim_param or "n"
     for node in graph.node:
         for names, old, new in ((node.input, INPUT, "single_views"), (node.output, OUTPUT, "single_features")):
             names[:] = [new if name == old else name for name in names]
-    for name, shape in (("single_shape", (-1, side, side, 3)), ("joint_shape", (-1, n_views, n_features))):
+    for name, shape in (("single_shape", (-1, *view)), ("joint_shape", (-1, n_views, n_features))):
         graph.initializer.append(numpy_helper.from_array(np.array(shape, np.int64), name))
     graph.initializer.append(numpy_helper.from_array(np.array([1], np.int64), "views_axis"))
     graph.node.insert(0, helper.make_node("Reshape", [INPUT, "single_shape"], ["single_views"]))
     graph.node.append(helper.make_node("Reshape", ["single_features", "joint_shape"], ["features_of_views"]))
     graph.node.append(helper.make_node("ReduceMean", ["features_of_views", "views_axis"], [OUTPUT], keepdims=0))
-    graph.input[0].CopyFrom(helper.make_tensor_value_info(INPUT, TensorProto.UINT8, [n, n_views, side, side, 3]))
+    graph.input[0].CopyFrom(helper.make_tensor_value_info(INPUT, TensorProto.UINT8, [n, n_views, *view]))
 
 
 def as_half_precision(file: Path) -> None:
@@ -155,7 +155,7 @@ def exported_engine(file: Path, output: str, preprocess: Preprocess, width: int)
             compute = onnxruntime_engine(file, output)
         else:
             compute = openvino_engine(file, "fp32", cores(), output, keep=False)
-        found = compute(as_input(np.zeros((1, preprocess.n_views, *[preprocess.size_px] * 2, 3), np.uint8))).shape
+        found = compute(as_input(np.zeros((1, preprocess.n_views, *preprocess.view_shape), np.uint8))).shape
     except ModuleNotFoundError:  # reported as a missing package
         raise
     except Exception as error:  # engines raise all kinds of errors on an invalid file or view

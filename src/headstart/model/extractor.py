@@ -43,13 +43,15 @@ class Extractor:
     The features of a view are the last pooled layer, followed by the mean over the view of the output of each stage.
     """
 
-    compute: Callable[[np.ndarray], np.ndarray]  # (n, size, size, 3) uint8 -> (n, n_features) float32; thread-safe
+    compute: Callable[[np.ndarray], np.ndarray]  # (n, size, size, n_channels) uint8 -> (n, n_features) float32; thread-safe
     engine: Engine
     # 1: the thread that decodes an image also computes its features. No thread waits, and no result depends on other images.
     batch_images: int = 1
     kept_as: NetworkId | None = None  # None: its features are not stored
     graph: Path | None = None  # of its compiled form, if it has one
-    joins_views: bool = False  # an exported model: takes (n, n_views, size, size, 3) if there are several, returns their mean
+    joins_views: bool = (
+        False  # an exported model: takes (n, n_views, size, size, n_channels) if there are several, returns their mean
+    )
 
     @property
     def on_gpu(self) -> bool:
@@ -62,7 +64,7 @@ class Extractor:
         return self.batch_images > 1
 
     def vectors(self, views: np.ndarray) -> np.ndarray:
-        """(n, n_views, size, size, 3) uint8 -> (n, n_views, n_features) float32; (n, 1, n_features) if it joins the views."""
+        """(n, n_views, size, size, n_channels) uint8 -> (n, n_views, n_features) float32; one row if it joins the views."""
         n, n_views = views.shape[:2]
         if self.joins_views:
             return self.compute(as_input(views))[:, None]
@@ -73,12 +75,12 @@ class Extractor:
         return np.concatenate([self.compute(view[None]) for view in single]).reshape(n, n_views, -1)
 
     def features(self, views: np.ndarray) -> np.ndarray:
-        """(n, n_views, size, size, 3) uint8 -> (n, n_features) float32, the input of a head."""
+        """(n, n_views, size, size, n_channels) uint8 -> (n, n_features) float32, the input of a head."""
         return mean_of_views(self.vectors(views))
 
 
 def as_input(views: np.ndarray) -> np.ndarray:
-    """(n, n_views, size, size, 3) views as an exported file takes them: without the second axis if there is only one view."""
+    """(n, n_views, size, size, n_channels) views as an exported file takes them: one view has no second axis."""
     return views[:, 0] if views.shape[1] == 1 else views
 
 

@@ -228,7 +228,7 @@ def _lacking_only(pipeline: Pipeline, lacking: tuple[int, ...]) -> Pipeline:
     """The pipeline with which the network sees some of the views alone; () stands for all."""
     if not lacking:
         return pipeline
-    return replace(pipeline, shape=lambda decoded: pipeline.preprocess.views(decoded.rgb)[list(lacking)])
+    return replace(pipeline, shape=lambda decoded: pipeline.preprocess.views(decoded.seen)[list(lacking)])
 
 
 def _those_that_lack(lacking: tuple[int, ...], chunk: Sequence[Candidate], known: Sequence[_Known]) -> Iterator[Candidate]:

@@ -36,14 +36,14 @@ class ViewSource(Protocol):
     """Gives validation the views of some images in a row; an array does."""
 
     def __getitem__(self, part: slice, /) -> np.ndarray:
-        """(n, n_views, size, size, 3) uint8."""
+        """(n, n_views, size, size, n_channels) uint8."""
 
 
 @dataclass(frozen=True, slots=True)
 class HeldOutImages:
     """The images for validation, preprocessed as for prediction."""
 
-    views: ViewSource  # (n, n_views, size, size, 3) uint8
+    views: ViewSource  # (n, n_views, size, size, n_channels) uint8
     labels: np.ndarray  # (n,) int64, or as the task has them
 
 

@@ -19,7 +19,7 @@ from headstart.model.engines import OPENING, Compute, load_engine
 from headstart.model.extractor import ONNX_RUNTIME, Engine, Extractor, Frozen, Model, NetworkId
 from headstart.model.head import Head
 from headstart.model.lite_graph import n_features, write_lite_graph
-from headstart.model.lite_networks import LAST_LAYER, LITES, N_FEATURES, read_lite_state, tensor_shapes
+from headstart.model.lite_networks import LAST_LAYER, LITES, N_FEATURES, read_lite_state, read_pretrained_state, tensor_shapes
 from headstart.model.specs import BackboneSpec
 from headstart.model.weights import WeightsFile, check_shapes
 from headstart.progress import Progress, silent
@@ -46,7 +46,9 @@ def frozen_backbone(
     progress: Progress = silent,
 ) -> Frozen:
     """The backbone in its compiled form, which is built if this machine does not have it yet. Raises HeadstartError."""
-    folder = compiled_folder(spec.timm_name, weights.sha256, image_size, with_stages=spec.takes_stages)
+    folder = compiled_folder(
+        spec.timm_name, weights.sha256, image_size, with_stages=spec.takes_stages, n_channels=spec.n_channels
+    )
     compiled = find_compiled(folder)
     wanted_px = image_size or (spec.preprocess.size_px if spec.preprocess else None)
     if (
@@ -127,7 +129,7 @@ class Deferred:
         self._compute: Compute | None = None
 
     def __call__(self, views: np.ndarray) -> np.ndarray:
-        """(n, size, size, 3) uint8 -> (n, n_features) float32."""
+        """(n, size, size, n_channels) uint8 -> (n, n_features) float32."""
         if self._compute is None:
             with OPENING:
                 if self._compute is None:
@@ -154,6 +156,7 @@ def compile_lite(
 ) -> Compiled:
     """Builds the same of an EfficientNet-Lite without torch, whose import and exporter take most of a first run's time.
 
+    With `with_state` the weights are pretrained ones, whose first layer is for red, green and blue; others are of a bundle.
     Raises BackboneError if the weights do not fit.
     """
     return build_compiled(folder, partial(_compile_lite, spec, preprocess, weights, with_state), progress)
@@ -184,14 +187,14 @@ def _compile(network: "Network", with_state: bool, new: Path) -> CompiledRecord:
 
 
 def _compile_lite(spec: BackboneSpec, preprocess: Preprocess, weights: Path, with_state: bool, new: Path) -> CompiledRecord:
-    lite = LITES[spec.name]
-    state = read_lite_state(weights, lite)
+    lite = LITES[spec.name].with_channels(spec.n_channels)
+    state = (read_pretrained_state if with_state else read_lite_state)(weights, lite)
     stages = spec.known_stages
     write_lite_graph(lite, state, preprocess, new / GRAPH, stages)
     # Whether such a graph agrees with torch does not depend on the weights, and is tested for each network of the family on its
     # real ones. Here remains what depends on this machine: that its engine runs the graph.
-    width, size = n_features(lite, stages), preprocess.size_px
-    found = load_engine(ONNX_RUNTIME, new / GRAPH, cores())(np.zeros((1, size, size, 3), np.uint8))
+    width = n_features(lite, stages)
+    found = load_engine(ONNX_RUNTIME, new / GRAPH, cores())(np.zeros((1, *preprocess.view_shape), np.uint8))
     if found.shape != (1, width) or not np.isfinite(found).all():
         raise NotCompilable(f"the compiled form of {spec.name} gives no features", hint="use another backbone")
     if with_state:
@@ -222,7 +225,7 @@ def check_image_size(network: "Network") -> None:
     """Raises SettingsError if the network cannot process images of its preprocessing's size."""
     size = network.preprocess.size_px
     try:
-        network.features(np.zeros((1, size, size, 3), np.uint8))
+        network.features(np.zeros((1, *network.preprocess.view_shape), np.uint8))
     except (AssertionError, RuntimeError, ValueError, BackboneError) as error:
         raise SettingsError(
             f"{network.spec.name} cannot take images of {size} px: {error}", hint="leave out --image-size"
@@ -231,10 +234,10 @@ def check_image_size(network: "Network") -> None:
 
 def _check_agreement(network: "Network", compute: Compute) -> None:
     """Raises NotCompilable if the compiled form differs from torch on fine or coarse noise."""
-    size = network.preprocess.size_px
+    size, _, n_channels = network.preprocess.view_shape
     rng = np.random.default_rng(0)
-    fine = rng.integers(0, 256, (TRIAL_IMAGES // 2, size, size, 3), dtype=np.uint8)
-    coarse = rng.integers(0, 256, (TRIAL_IMAGES // 2, 8, 8, 3), dtype=np.uint8)
+    fine = rng.integers(0, 256, (TRIAL_IMAGES // 2, size, size, n_channels), dtype=np.uint8)
+    coarse = rng.integers(0, 256, (TRIAL_IMAGES // 2, 8, 8, n_channels), dtype=np.uint8)
     spread = -(-size // 8)
     coarse = coarse.repeat(spread, axis=1).repeat(spread, axis=2)[:, :size, :size]
     views = np.concatenate([fine, np.ascontiguousarray(coarse)])

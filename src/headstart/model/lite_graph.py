@@ -36,7 +36,8 @@ def write_lite_graph(
     *,
     any_size: bool = False,
 ) -> None:
-    """Writes the network without its last layer: `views` (n, size, size, 3) uint8 -> `features` (n, n_features) float32.
+    """Writes the network without its last layer: `views` (n, size, size, n_channels) uint8 -> `features`
+    (n, n_features) float32.
 
     `tensors` have timm's names. The features are the last pooled layer (1280), then the spatial mean of the output of each of
     timm's modules named in `stages`, such as "blocks.3", in that order. The size is the preprocessing's; with `any_size` the
@@ -56,7 +57,7 @@ def write_lite_graph(
     graph = helper.make_graph(
         writer.nodes,
         "features",
-        [helper.make_tensor_value_info(INPUT, TensorProto.UINT8, ["n", *size, 3])],
+        [helper.make_tensor_value_info(INPUT, TensorProto.UINT8, ["n", *size, lite.n_channels])],
         [helper.make_tensor_value_info(OUTPUT, TensorProto.FLOAT, ["n", n_features(lite, stages)])],
         writer.initialisers,
     )
@@ -79,7 +80,7 @@ class _Writer:
 
         self.nodes: list[NodeProto] = []
         self._tensors = tensors
-        scale, shift = (part.reshape(1, 3, 1, 1) for part in preprocess.scale_and_shift())
+        scale, shift = (part.reshape(1, -1, 1, 1) for part in preprocess.scale_and_shift())
         self._from_array = numpy_helper.from_array
         self.initialisers = [
             self._from_array(array, name)
@@ -92,7 +93,7 @@ class _Writer:
         ]
 
     def normalised(self) -> str:
-        """The input as (n, 3, size, size) float32, scaled and shifted."""
+        """The input as (n, n_channels, size, size) float32, scaled and shifted."""
         self._node("Transpose", [INPUT], "channels first", perm=[0, 3, 1, 2])
         self._node("Cast", ["channels first"], "pixels", to=1)  # float32
         self._node("Mul", ["pixels", "scale"], "scaled")

@@ -4,15 +4,17 @@ Tan and Le 2019, EfficientNet; the Lite variants have no squeeze-and-excitation,
 last stage that do not grow. The names, shapes and paddings are those of timm's tf_efficientnet_lite0, 1 and 2.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
+from headstart.channels import COLOURS
 from headstart.model.tensor_names import check_tensors, to_timm_names
 from headstart.model.torch_files import read_arrays
+from headstart.model.wide_input import widened
 
-LAST_LAYER = "classifier"
+STEM, LAST_LAYER = "conv_stem", "classifier"
 STEM_CHANNELS, N_FEATURES, IMAGENET_CLASSES = 32, 1280, 1000
 EXPANSION = 6  # of every stage but the first
 STRIDES = (1, 2, 2, 2, 1, 2, 1)  # of the first block of each stage; the stem's is 2
@@ -26,6 +28,11 @@ class Lite:
 
     blocks: tuple[int, ...]  # in each stage
     channels: tuple[int, ...]  # of each stage's output
+    n_channels: int = COLOURS  # of its images
+
+    def with_channels(self, n_channels: int) -> "Lite":
+        """The network for images of this many channels."""
+        return replace(self, n_channels=n_channels)
 
 
 LITES = {  # the name of a backbone in specs.py -> its network
@@ -62,8 +69,8 @@ class Block:
 
 def blocks_of(lite: Lite) -> list[Block]:
     """The network from its stem to its head, which is the last block."""
-    stem = Convolution("conv_stem", "bn1", (STEM_CHANNELS, 3, 3, 3), stride=2)
-    found, before = [Block("conv_stem", (stem,))], STEM_CHANNELS
+    stem = Convolution(STEM, "bn1", (STEM_CHANNELS, lite.n_channels, 3, 3), stride=2)
+    found, before = [Block(STEM, (stem,))], STEM_CHANNELS
     for stage, (n_blocks, after) in enumerate(zip(lite.blocks, lite.channels, strict=True)):
         for number in range(n_blocks):
             stride = STRIDES[stage] if number == 0 else 1
@@ -113,3 +120,11 @@ def read_lite_state(file: Path, lite: Lite) -> dict[str, np.ndarray]:
         elif not name.startswith(f"{LAST_LAYER}."):
             tensors[name] = np.zeros(shape, dtype)  # only counters may be missing
     return tensors
+
+
+def read_pretrained_state(file: Path, lite: Lite) -> dict[str, np.ndarray]:
+    """The same of pretrained weights, which are for red, green and blue, with the first layer as wide as the network's."""
+    state = read_lite_state(file, lite.with_channels(COLOURS))
+    if lite.n_channels > COLOURS:
+        state[f"{STEM}.weight"] = widened(state[f"{STEM}.weight"], lite.n_channels)
+    return state

@@ -41,7 +41,7 @@ class Opened:
     sha256: str = ""  # of the file's bytes, if requested and readable
     group: str = ""  # that the file itself names, if requested
     facts: ImageFacts = NO_FACTS  # only the size if no more was requested
-    # (n_views, size, size, 3) uint8, or what `Pipeline.shape` makes; None once they are vectors
+    # (n_views, size, size, n_channels) uint8, or what `Pipeline.shape` makes; None once they are vectors
     pixels: np.ndarray | None = None
     vectors: np.ndarray | None = None  # (n_views, n_features) float32
     decode_seconds: float = 0.0
@@ -95,7 +95,7 @@ class Pipeline:
             seconds = time.perf_counter() - began
             return Opened(unreadable.reason, unreadable.fault, sha256, group, decode_seconds=seconds)
         facts = facts_of(decoded) if self.describe else ImageFacts(width=decoded.width, height=decoded.height)
-        pixels = self.shape(decoded) if self.shape else self.preprocess.views(decoded.rgb)
+        pixels = self.shape(decoded) if self.shape else self.preprocess.views(decoded.seen)
         ended = time.perf_counter()
         opened = Opened(sha256=sha256, group=group, facts=facts, pixels=pixels, decode_seconds=ended - began)
         if self.extractor is None or self.extractor.takes_batches:
@@ -124,7 +124,7 @@ class Pipeline:
 
 
 def features_of(extractor: Extractor, views: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
-    """Yields the vector of each image's (n_views, size, size, 3) uint8 views, computed in batches of the extractor's size."""
+    """Yields the vector of each image's (n_views, size, size, n_channels) uint8 views, in batches of the extractor's size."""
     source = iter(views)
     while batch := list(islice(source, extractor.batch_images)):
         yield from extractor.features(np.stack(batch))

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from headstart.channels import channels_of
 from headstart.data.preprocess import Preprocess
 from headstart.errors import HeadstartWarning, SettingsError
 from headstart.machine import has_cuda
@@ -55,12 +56,16 @@ def open_backbone(settings: TrainSettings, progress: Progress) -> Backbone:
 
 
 def weights_for(settings: TrainSettings, progress: Progress) -> tuple[BackboneSpec, WeightsFile]:
-    """The backbone that the settings name and its weights, downloaded if necessary. Raises BackboneError."""
+    """The backbone that the settings name, as wide as their channels ask, and its weights, downloaded if necessary.
+
+    Raises BackboneError.
+    """
     spec = find_backbone(settings.backbone)
     if not settings.stages or settings.recipe == "tutorial":
         spec = spec.model_copy(update={"stages": ()})
     if settings.image_size is not None:
         spec = spec.at_size(settings.image_size)
+    spec = spec.with_channels(channels_of(settings.channels or "").n_channels)
     if spec.preprocess is None and settings.weights is None:  # only timm knows where the weights are
         from headstart.model.backbones import complete_spec
 
@@ -91,7 +96,9 @@ def _frozen_on_gpu(spec: BackboneSpec, weights: WeightsFile, settings: TrainSett
     """
     if settings.device == "cpu" or (settings.device == "auto" and not has_cuda()):
         return None
-    folder = compiled_folder(spec.timm_name, weights.sha256, settings.image_size, with_stages=spec.takes_stages)
+    folder = compiled_folder(
+        spec.timm_name, weights.sha256, settings.image_size, with_stages=spec.takes_stages, n_channels=spec.n_channels
+    )
     compiled = find_compiled(folder)
     on_cuda = settings.device.split(":")[0] in ("auto", "cuda")
     if on_cuda and settings.precision == "fp32" and compiled is not None and compiled.state.is_file():
@@ -111,7 +118,7 @@ class _Late:
         self._frozen: Frozen | None = None
 
     def __call__(self, views: np.ndarray) -> np.ndarray:
-        """(n, size, size, 3) uint8 -> (n, n_features) float32."""
+        """(n, size, size, n_channels) uint8 -> (n, n_features) float32."""
         if self._frozen is None:  # no lock: extractors that take batches are called by one thread
             from headstart.model.hardware import find_hardware
 

@@ -1,5 +1,10 @@
 """The available backbones, the sources of their weights and their preprocessing. Static data: no torch, no timm."""
 
+from typing import Annotated
+
+from pydantic import Field
+
+from headstart.channels import COLOURS, MOST_CHANNELS
 from headstart.data.preprocess import Preprocess
 from headstart.errors import BackboneError, did_you_mean
 from headstart.schema import Name, Schema
@@ -29,6 +34,7 @@ class BackboneSpec(Schema):
     # The parts of the network, by timm's names, whose outputs are features too, averaged over the picture, besides the last
     # pooled layer. None: those that timm reports, found when the network is built.
     stages: tuple[Name, ...] | None = None
+    n_channels: Annotated[int, Field(ge=COLOURS, le=MOST_CHANNELS)] = COLOURS  # of its images; more than three: `wide_input.py`
     package: WeightsPackage | None = None
     hf_repo: str = ""  # on Hugging Face; contains model.safetensors
     url: str = ""  # only downloaded if the file's name ends in the first digits of its SHA-256; always looked for in torch hub
@@ -49,6 +55,11 @@ class BackboneSpec(Schema):
         Position embeddings are resampled when a network is built, so its spec must say the size: a second time loses detail.
         """
         return self.model_copy(update={"preprocess": self.preprocess and self.preprocess.at_size(size_px)})
+
+    def with_channels(self, n_channels: int) -> "BackboneSpec":
+        """The spec of the network for images of this many channels, its first layer widened where they are more than three."""
+        preprocess = self.preprocess and self.preprocess.with_channels(n_channels)
+        return self.model_copy(update={"preprocess": preprocess, "n_channels": n_channels})
 
     @property
     def hub_file(self) -> str:

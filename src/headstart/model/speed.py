@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 import numpy as np
 from pydantic import Field
 
+from headstart.channels import COLOURS
 from headstart.model.engines import Compute, load_engine
 from headstart.model.extractor import ONNX_RUNTIME, Frozen
 from headstart.model.frozen import compile_network
@@ -43,9 +44,12 @@ def known_speed(timm_name: str, size_px: int) -> float | None:
 
 
 def speed_of(frozen: Frozen) -> float | None:
-    """Milliseconds per image of a backbone in its compiled form, measured now if they are not known; None for other engines."""
+    """Milliseconds per image of a backbone in its compiled form, measured now if they are not known.
+
+    None for other engines, and for images of more than three channels.
+    """
     timm_name, size_px = frozen.spec.timm_name, frozen.preprocess.size_px
-    if frozen.extractor.engine != ONNX_RUNTIME:
+    if frozen.extractor.engine != ONNX_RUNTIME or frozen.preprocess.n_channels > COLOURS:  # it is kept for photographs
         return None
     return known_speed(timm_name, size_px) or keep_speed(
         timm_name, size_px, measure(frozen.extractor.compute, size_px, *AT_FIRST_USE)

@@ -67,7 +67,7 @@ class StagedNetwork(torch.nn.Module):
             parts[name].register_forward_hook(self._taking(name, channels.get(name)))
 
     def features(self, inputs: torch.Tensor) -> torch.Tensor:
-        """(n, 3, size, size) -> (n, n_features)."""
+        """(n, n_channels, size, size) -> (n, n_features)."""
         network: Any = self.network
         self._taken.means = {}
         try:
@@ -77,7 +77,7 @@ class StagedNetwork(torch.nn.Module):
             self._taken.means = None  # they would keep the last batch, and its gradients, in memory
 
     def forward(self, inputs: torch.Tensor) -> torch.Tensor:
-        """(n, 3, size, size) -> (n, n_classes) logits."""
+        """(n, n_channels, size, size) -> (n, n_classes) logits."""
         layer: Any = self.network.get_submodule(self.last_layer)
         logits: torch.Tensor = layer(self.features(inputs)[:, : layer.in_features])
         return logits

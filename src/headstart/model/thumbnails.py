@@ -33,12 +33,13 @@ class ChangedImage(UnreadableImage):
 class Thumbnails:
     """Thumbnails of images, known by the SHA-256 of their files. May be used by several threads and processes at once."""
 
-    def __init__(self, root: Path | None = None) -> None:
-        self._root, limit = root or home(), cache_limit()
+    def __init__(self, root: Path | None = None, channels: str = "") -> None:
+        """`channels`, as `decode` takes them, are what is chosen of stacks."""
+        self._root, self._channels, limit = root or home(), channels, cache_limit()
         self._packs = {
             side_px: Packs(
                 self._root / THUMBNAILS,
-                sha256_of_bytes(f"{FORM} {side_px} {pixels_version()}".encode())[:16],
+                sha256_of_bytes(f"{FORM} {side_px} {pixels_version(channels=channels)}".encode())[:16],
                 limit // SHARE,
                 lambda n_bytes: make_room(self._root, limit - n_bytes),
             )
@@ -64,7 +65,7 @@ class Thumbnails:
             data = read()
             if sha256_of_bytes(data) != digest:
                 raise ChangedImage
-            thumbnail = encode_thumbnail(decode(data, shorter_side_px=side_px).rgb, side_px)
+            thumbnail = encode_thumbnail(decode(data, shorter_side_px=side_px, channels=self._channels).rgb, side_px)
             self._keep(packs, key, thumbnail)
         return thumbnail
 

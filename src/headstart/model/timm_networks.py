@@ -5,7 +5,9 @@ from typing import Any
 
 import torch
 
+from headstart.channels import COLOURS
 from headstart.errors import BackboneError, SettingsError
+from headstart.model.wide_input import widened
 
 State = dict[str, torch.Tensor]
 LEAST_PX = 32  # of --image-size
@@ -75,6 +77,29 @@ def fit_input_size(module: torch.nn.Module, size_px: int, name: str) -> None:
         network.set_input_size((size_px, size_px))
     except (AssertionError, RuntimeError, ValueError) as error:
         raise SettingsError(f"{name} cannot take images of {size_px} px: {error}", hint="leave out --image-size") from error
+
+
+def widen_input(module: torch.nn.Module, n_channels: int, name: str) -> None:
+    """Makes a network for red, green and blue take images of more channels: its first convolutions are widened.
+
+    Raises BackboneError for a network whose first layer is of another kind, or which timm does not name.
+    """
+    if n_channels == COLOURS:
+        return
+    first = getattr(module, "default_cfg", {}).get("first_conv") or ()
+    parts = dict(module.named_modules())
+    layers = [parts.get(layer) for layer in ((first,) if isinstance(first, str) else first)]
+    if not layers or not all(
+        isinstance(one, torch.nn.Conv2d) and (one.in_channels, one.groups) == (COLOURS, 1) for one in layers
+    ):
+        raise BackboneError(
+            f"{name} has no convolution over red, green and blue as its first layer, so it does not take {n_channels} channels",
+            hint="use another backbone, or choose up to three channels",
+        )
+    for layer in layers:
+        assert isinstance(layer, torch.nn.Conv2d)
+        wide = torch.from_numpy(widened(layer.weight.detach().cpu().numpy(), n_channels))
+        layer.weight, layer.in_channels = torch.nn.Parameter(wide), n_channels
 
 
 def as_timm_loads(state: State, module: torch.nn.Module, head: str) -> State:

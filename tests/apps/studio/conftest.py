@@ -5,7 +5,7 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -99,12 +99,19 @@ class Studio:
 
 @contextmanager
 def studio_of(
-    data: Path, project: Path, *, home: Path, weights: Path, token: str = "", scanned: bool = True
+    data: Path,
+    project: Path,
+    *,
+    home: Path,
+    weights: Path,
+    token: str = "",
+    scanned: bool = True,
+    options: Sequence[str] = (),
 ) -> Iterator[Studio]:
     """`headstart studio` at a free port, until the block ends; `scanned`: begun when all images are read."""
     environment = os.environ | {"HEADSTART_HOME": str(home), "HEADSTART_TOKEN": token}
     command = [sys.executable, "-m", "headstart", "studio", data, "--project", project, "--no-browser", "--port", "0"]
-    command += ["--backbone", TINY, "--weights", weights]
+    command += ["--backbone", TINY, "--weights", weights, *options]
     with subprocess.Popen(
         list(map(str, command)), stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8", env=environment
     ) as process:

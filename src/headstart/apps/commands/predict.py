@@ -17,7 +17,7 @@ from headstart.addresses.targets import target_file
 from headstart.apps.answers.partial import answer_file, is_own
 from headstart.apps.answers.rows import AnswerLog, Columns, Format, TextRows
 from headstart.apps.console import EXIT_ERROR, as_named, check_target, command, note, output_file, progress_bars
-from headstart.apps.options import DEFAULT, BoxesOption, place_option
+from headstart.apps.options import DEFAULT, BoxesOption, FramesOption, place_option
 from headstart.artifact.bundle import find_bundle
 from headstart.artifact.manifest import MANIFEST
 from headstart.artifact.predictor import Prediction, Predictor
@@ -25,9 +25,11 @@ from headstart.data.image_files import ImageFile, folder_name, whole_file
 from headstart.data.inputs import Inputs, PathList, open_inputs, open_list
 from headstart.data.sources import Candidate
 from headstart.data.spellings import class_called
+from headstart.data.videos import is_frame
 from headstart.errors import SettingsError
 from headstart.progress import Progress
 from headstart.record.places import check_outside
+from headstart.settings import TrainSettings
 from headstart.storage import sha256_of_file
 
 if TYPE_CHECKING:
@@ -81,6 +83,7 @@ def predict(
     ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda ...")] = "cpu",
     boxes: BoxesOption = DEFAULT.boxes,
+    every: FramesOption = None,
 ) -> None:
     """Classify images with a trained model.
 
@@ -104,14 +107,14 @@ def predict(
     """
     form = _form(format, output, resume=resume, overwrite=overwrite)
     with ExitStack() as stack:
-        inputs = _inputs(stack, paths or [], files_from, boxes, null=null)
+        inputs = _inputs(stack, paths or [], files_from, boxes, every, null=null)
         _check_place(output, engine, overwrite=overwrite, resume=resume)
         parts = None if engine is None else _parts_beside(output)
         output = None if output is None else stack.enter_context(target_file(output))
         growing = output if form != "table" else None
         if growing is not None:
             inputs = inputs.without(is_own(growing, resume=resume))
-        files: list[ImageFile] = [*(paths or []), *(file.file for file in inputs.found if file.member is None)]
+        files: list[ImageFile] = [*(paths or []), *inputs.given, *(file.file for file in inputs.found if file.member is None)]
         _check_targets(grid, explain, output, overwrite or resume, files)
         progress = stack.enter_context(progress_bars(quiet=output is None))
         predictor = Predictor.load(model, device, progress)
@@ -122,7 +125,7 @@ def predict(
         if growing is None:
             answers = stack.enter_context(_stream(output, form, columns, top_k))
         else:
-            made_by = _made_by(model, format=form, top_k=top_k, min_confidence=min_confidence)
+            made_by = _made_by(model, every, format=form, top_k=top_k, min_confidence=min_confidence)
             anew = overwrite or _hold_more(parts)
             answers = stack.enter_context(answer_file(growing, form, columns, made_by, resume=resume, overwrite=anew))
         candidates = chain(inputs.found, _checked(inputs.listed, (grid, explain, output)))
@@ -134,8 +137,9 @@ def predict(
     _end(answers, output)
 
 
-def _made_by(model: Path, **options: Any) -> dict[str, Any]:
-    """What changes the answers."""
+def _made_by(model: Path, every: str | None, **options: Any) -> dict[str, Any]:
+    """What changes the answers; files of earlier versions say nothing of frames."""
+    options |= {} if every is None else {"every": every}
     return {"model": sha256_of_file(find_bundle(model) / MANIFEST)} | options
 
 
@@ -199,7 +203,9 @@ def _form(format: Format | None, output: Path | None, *, resume: bool, overwrite
     return form
 
 
-def _inputs(stack: ExitStack, paths: Sequence[Path], files_from: Path | None, boxes: "Boxes", *, null: bool) -> Inputs:
+def _inputs(
+    stack: ExitStack, paths: Sequence[Path], files_from: Path | None, boxes: "Boxes", every: str | None, *, null: bool
+) -> Inputs:
     named = [path for path in paths if path != STDIN]
     lists = [STDIN] * (len(paths) - len(named)) + ([files_from] if files_from is not None else [])
     if not (named or lists):
@@ -214,7 +220,7 @@ def _inputs(stack: ExitStack, paths: Sequence[Path], files_from: Path | None, bo
         else open_list(stack, file, null=null)
         for file in lists
     ]
-    inputs = open_inputs(stack, named, opened, boxes)
+    inputs = open_inputs(stack, named, opened, boxes, TrainSettings.of(every=every).every)
     for told in inputs.notes:
         note(told)
     return inputs
@@ -280,8 +286,8 @@ def _tile(candidate: Candidate, prediction: Prediction, predictor: Predictor) ->
     from headstart.artifact.tiles import prediction_tile
 
     joins = predictor.manifest is not None and predictor.manifest.settings.join_case
-    # The folder's name is the true class, but not of the boxes in a picture.
-    folder = folder_name(candidate.file) if candidate.box is None else ""
+    # The folder's name is the true class, but not of the boxes in a picture, and frames lie elsewhere than their video.
+    folder = folder_name(candidate.file) if candidate.box is None and not is_frame(candidate) else ""
     truth = class_called(folder, prediction.classes, join_case=joins)
     return prediction_tile(candidate.read(), prediction, truth, predictor.preprocess, Path(candidate.path).name)
 

@@ -12,6 +12,7 @@ import typer
 
 from headstart.apps.console import check_here, command, say
 from headstart.apps.doors import Host, TokenFile, address_of, note_if_open, token_in
+from headstart.apps.options import DEFAULT, ChannelsOption, EveryOption
 from headstart.data.wording import counted
 from headstart.errors import explains_missing_packages
 from headstart.settings import TrainSettings
@@ -47,6 +48,8 @@ def studio(
         Path | None, typer.Option(metavar="FILE", help="Read the backbone's weights from this .safetensors or .pth file.")
     ] = None,
     offline: Annotated[bool, typer.Option("--offline", help="Never download anything.")] = False,
+    channels: ChannelsOption = DEFAULT.channels,
+    every: EveryOption = DEFAULT.every,
 ) -> None:
     """Look at images, label and correct them in the browser, and see how good a model is meanwhile.
 
@@ -57,8 +60,12 @@ def studio(
       headstart studio photos
 
       headstart studio photos --project photos-labels --no-browser
+
+      headstart studio clips --every 2s
     """
-    settings = TrainSettings.of(effort="quick", backbone=backbone, weights=weights, offline=offline)
+    settings = TrainSettings.of(
+        effort="quick", backbone=backbone, weights=weights, offline=offline, channels=channels, every=every
+    )
     doors = _Doors(host, port, token_in(token_file), opens_browser=not no_browser)
     check_here(project, "--project")
     _studio(data, project, settings, doors)

@@ -87,7 +87,7 @@ def showing(session: Session) -> APIRouter:
     @router.get("/images/{digest}", summary="The picture as a browser can show it")
     async def picture(digest: str) -> Response:
         def made() -> tuple[bytes, str]:
-            image = browser_image(session.checked_bytes(digest))
+            image = browser_image(session.checked_bytes(digest), channels=bench.backbone.preprocess.channels)
             return image.content, image.media_type
 
         return await asyncio.to_thread(_shown, made)

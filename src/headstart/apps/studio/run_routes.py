@@ -51,7 +51,8 @@ def training(session: Session) -> APIRouter:
     async def start(wish: RunWish) -> dict[str, Any]:
         own = session.settings
         network = {"backbone": own.backbone, "weights": own.weights and str(own.weights), "offline": own.offline}
-        settings = wish.model_dump(exclude_none=True) | network | {"labels": str(session.project.folder)}
+        chosen = {name: value for name in ("channels", "every") if (value := getattr(own, name)) is not None}
+        settings = wish.model_dump(exclude_none=True) | network | chosen | {"labels": str(session.project.folder)}
         return (await asyncio.to_thread(session.runs.start, session.data, settings)).as_json()
 
     @router.post("/api/runs/{name}/cancel", summary="End a run")

@@ -45,7 +45,7 @@ class Session:
     sources: Sequence[Sources]
     project: Project
     bench: Workbench
-    settings: TrainSettings  # of the backbone
+    settings: TrainSettings  # of the backbone and of what becomes an image
     runs: Runs
     limits: Limits
     thumbnails: Thumbnails = field(default_factory=Thumbnails)
