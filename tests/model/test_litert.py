@@ -105,6 +105,10 @@ CASES: dict[str, tuple[list[NodeProto], dict[str, np.ndarray]]] = {
         [node("Conv", "x w b", "a"), node("Relu", "a", "b2"), node("Concat", "a b2", "y", axis=1)],
         CONV,
     ),
+    "behind a constant": (
+        [node("Flatten", "x", "a", axis=1), node("Concat", "token a", "y", axis=1)],
+        {"token": weights(1, 5)},
+    ),
     "turned back": ([node("Transpose", "x", "a", perm=[0, 2, 3, 1]), node("Transpose", "a", "y", perm=[0, 2, 1, 3])], {}),
     "classified": (
         [
@@ -127,7 +131,8 @@ def test_operators_compute_the_same(tmp_path: Path, case: str) -> None:
     file = write_onnx(tmp_path / "model.onnx", nodes, constants)
     write_litert(file, tmp_path / "model.tflite", ["y"], half=False)
     views = np.random.default_rng(1).integers(0, 256, (2, *SIDES, 3), dtype=np.uint8)
-    wanted = onnxruntime_engine(file, "y")(views)
+    compute = onnxruntime_engine(file, "y")
+    wanted = np.concatenate([compute(view[None]) for view in views])
     found = litert_engine(tmp_path / "model.tflite", "y")(views)
     assert found.shape == wanted.shape and np.ptp(wanted) > 0.01
     assert found == pytest.approx(wanted, abs=1e-5)

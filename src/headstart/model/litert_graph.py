@@ -52,7 +52,7 @@ class LitertGraph:
 
     def result(self, name: str) -> int:
         """The tensor of an output."""
-        return self._plain(self.placed[name]).tensor
+        return self._plain(self.value(name)).tensor
 
     def add(
         self,
@@ -95,13 +95,20 @@ class LitertGraph:
         """A tensor of weights."""
         return self.file.constant(name, values.astype(np.float32), is_weight=values.size > 1)
 
+    def value(self, name: str) -> Placed:
+        """What an operator gives, or a constant."""
+        if name not in self.placed:
+            values = self.constant(name)
+            self.placed[name] = Placed(self.file.constant(name, values), values.shape, dtype=values.dtype)
+        return self.placed[name]
+
     def plain(self, name: str) -> Placed:
         """A value in the order that ONNX has."""
-        return self._plain(self.placed[name])
+        return self._plain(self.value(name))
 
     def map(self, name: str) -> Placed:
         """A feature map with channels last."""
-        value = self.placed[name]
+        value = self.value(name)
         if value.channels_last or len(value.shape) != 4:
             if not value.channels_last:
                 raise SettingsError(

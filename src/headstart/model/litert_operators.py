@@ -37,6 +37,10 @@ def write_litert(onnx_file: Path, file: Path, outputs: Sequence[str], *, half: b
             raise SettingsError(
                 f"the network has the operator {node.kind}, which is not converted for LiteRT", hint="use --format onnx"
             )
+        if not all(graph.shapes.get(node.output, (0,))):
+            raise SettingsError(
+                "the network computes shapes as it runs, which is not converted for LiteRT", hint="use --format onnx"
+            )
         OPERATORS[node.kind](graph, node)
     graph.file.save(file, {INPUT: given}, {name: graph.result(name) for name in outputs})
 
@@ -161,11 +165,11 @@ def _padded(
 
 
 def _binary(graph: LitertGraph, node: GraphNode, *, kind: str) -> None:
-    placed = [graph.placed[name] for name in node.inputs if name in graph.placed]
-    in_map, rank = any(one.channels_last for one in placed), len(graph.shapes[node.output])
+    computed = [graph.value(name) for name in node.inputs if name not in graph.constants]
+    in_map, rank = any(one.channels_last for one in computed), len(graph.shapes[node.output])
     inputs = []
     for name in node.inputs:
-        if name in graph.placed:
+        if name not in graph.constants:
             inputs.append((graph.map(name) if in_map else graph.plain(name)).tensor)
             continue
         values = graph.constant(name)
@@ -177,12 +181,12 @@ def _binary(graph: LitertGraph, node: GraphNode, *, kind: str) -> None:
 
 
 def _unary(graph: LitertGraph, node: GraphNode, *, kind: str) -> None:
-    value = graph.placed[node.inputs[0]]
+    value = graph.value(node.inputs[0])
     graph.add(node, kind, [value.tensor], channels_last=value.channels_last)
 
 
 def _clip(graph: LitertGraph, node: GraphNode) -> None:
-    value = graph.placed[node.inputs[0]]
+    value = graph.value(node.inputs[0])
     low, high = (graph.number(name) for name in (*node.inputs[1:], "", "")[:2])
     if low == 0 and high in (6, None):
         graph.add(node, "RELU6" if high else "RELU", [value.tensor], channels_last=value.channels_last)
@@ -203,7 +207,7 @@ def _with_number(
 
 
 def _hard_sigmoid(graph: LitertGraph, node: GraphNode) -> None:
-    value = graph.placed[node.inputs[0]]
+    value = graph.value(node.inputs[0])
     value = _with_number(graph, node, value, "MUL", "MulOptions", node.attributes.get("alpha", 0.2))
     value = _with_number(graph, node, value, "ADD", "AddOptions", node.attributes.get("beta", 0.5))
     value = _with_number(graph, node, value, "MAXIMUM", "MaximumMinimumOptions", 0)
@@ -217,7 +221,7 @@ def _cast(graph: LitertGraph, node: GraphNode) -> None:
 
 
 def _transpose(graph: LitertGraph, node: GraphNode) -> None:
-    order, value = tuple(node.attributes["perm"]), graph.placed[node.inputs[0]]
+    order, value = tuple(node.attributes.get("perm", (1, 0))), graph.value(node.inputs[0])
     if order == IN_MAP and not value.channels_last:  # to channels first: the tensor stays as it is
         graph.placed[node.output] = Placed(value.tensor, graph.shapes[node.output], True, value.dtype)
     elif order == LAST and value.channels_last:
@@ -244,7 +248,7 @@ def _gather(graph: LitertGraph, node: GraphNode) -> None:
 
 
 def _mean(graph: LitertGraph, node: GraphNode) -> None:
-    value, keeps = graph.placed[node.inputs[0]], bool(node.attributes.get("keepdims", 1))
+    value, keeps = graph.value(node.inputs[0]), bool(node.attributes.get("keepdims", 1))
     if node.kind == "GlobalAveragePool":
         axes: Sequence[int] = (2, 3)
     else:
@@ -258,7 +262,7 @@ def _mean(graph: LitertGraph, node: GraphNode) -> None:
 
 
 def _concat(graph: LitertGraph, node: GraphNode) -> None:
-    in_map, axis = all(graph.placed[name].channels_last for name in node.inputs), node.attributes["axis"]
+    in_map, axis = all(graph.value(name).channels_last for name in node.inputs), node.attributes["axis"]
     axis %= len(graph.shapes[node.output])
     inputs = [(graph.map(name) if in_map else graph.plain(name)).tensor for name in node.inputs]
     along = LAST.index(axis) if in_map else axis
