@@ -12,7 +12,7 @@ install: $(VENV)/.installed
 # Made again only when what is to be installed has changed.
 $(VENV)/.installed: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[train,openvino,backbones,audit,demo,serve,heic,dicom,tiff,video,dev]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[train,openvino,litert,backbones,audit,demo,serve,heic,dicom,tiff,video,dev]'
 	$(BIN)/headstart backbones --prepare
 	touch $@
 

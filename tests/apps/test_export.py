@@ -2,6 +2,7 @@
 
 import json
 import signal
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -55,6 +56,32 @@ def test_killed_in_the_middle(
         assert headstart("predict", place / "out", next(iter(saved_run.labels))).code == 0
     assert headstart(*options).code == 0
     assert headstart("predict", place / "out", next(iter(saved_run.labels))).code == 0
+
+
+@pytest.mark.parametrize("package", ["ai_edge_litert", "flatbuffers"])
+def test_without_the_extra(
+    headstart: Callable[..., Result], saved_run: SavedRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, package: str
+) -> None:
+    """One sentence with what to install, and nothing is left."""
+    monkeypatch.setitem(sys.modules, package, None)
+    said = headstart("export", saved_run.run, "--format", "litert", "--output", tmp_path / "out")
+    assert_explained(said, f"needs {package}, which is not installed", "pip install 'headstart[litert]'")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_litert_is_written_read_and_verified_in_silence(
+    process: Callable[..., Result], saved_run: SavedRun, tmp_path: Path
+) -> None:
+    """The interpreter's notes are not shown; `predict` and `verify` take the folder."""
+    out, image = tmp_path / "out", next(iter(saved_run.labels))
+    exported = process("export", saved_run.run, "--format", "litert", "--output", out)
+    assert (exported.code, exported.err) == (0, "") and "model.tflite" in exported.out
+    verified = process("verify", out)
+    assert (verified.code, verified.err) == (0, "") and "run by litert" in verified.out
+    predicted = process("predict", out, image, "--format", "jsonl")
+    original = process("predict", saved_run.run, image, "--format", "jsonl")
+    found, wanted = (json.loads(said.out)["probabilities"] for said in (predicted, original))
+    assert predicted.err == "" and found == pytest.approx(wanted, abs=1e-4)
 
 
 @pytest.fixture

@@ -198,7 +198,7 @@ def test_other_processes_are_silent(watched: Watched, saved_run: SavedRun, tiny:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("format", ["onnx", "openvino"])
+@pytest.mark.parametrize("format", ["onnx", "openvino", "litert"])
 def test_exports_are_silent(watched: Watched, saved_run: SavedRun, format: str) -> None:
     """An export is written, and answers, in silence."""
     pytest.importorskip("openvino")

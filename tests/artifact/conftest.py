@@ -1,22 +1,30 @@
 """A bundle that tests change, and how they change its manifest."""
 
+import functools
 import json
 import os
 import shutil
 import subprocess
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
 from conftest import TINY, MakeOnce, SavedRun, home_of
+from playwright.sync_api import Browser, Page, sync_playwright
 
 from headstart.artifact.manifest import DIGEST, MANIFEST, digest_of_manifest
+from headstart.artifact.web_browser import PAGE
 from headstart.artifact.web_runtime import PACKAGE, REGISTRY_VARIABLE, VERSION, web_runtime
 from headstart.errors import DownloadError
 from headstart.storage import home
 
 Change = Callable[[dict[str, Any]], object]
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+needs_chromium = pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium here: install the system's package chromium")
 
 
 @pytest.fixture
@@ -85,3 +93,41 @@ def npm_package(made_once: MakeOnce, compiled_forms: Path) -> Path:
 def without_browser(monkeypatch: pytest.MonkeyPatch) -> None:
     """No browser is found."""
     monkeypatch.setattr("headstart.artifact.web_export.find_browser", lambda: None)
+
+
+@contextmanager
+def served(folder: Path) -> Iterator[str]:
+    """The address of a folder that Python's own server shows, until the block ends."""
+
+    class Handler(SimpleHTTPRequestHandler):
+        def log_message(self, *_: object) -> None:
+            """Says nothing."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Handler, directory=str(folder))) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}/"
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Browser]:
+    """Headless Chromium with a camera that sees a test picture."""
+    camera = ["--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"]
+    with sync_playwright() as playwright:
+        opened = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", *camera])
+        yield opened
+        opened.close()
+
+
+@pytest.fixture
+def modules(chromium: Browser) -> Iterator[Page]:
+    """A window to call single modules of the page in."""
+    with served(PAGE) as url:
+        page = chromium.new_page()
+        page.goto(f"{url}icon.svg")
+        yield page
+        page.close()

@@ -5,7 +5,7 @@ import subprocess
 import sys
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
@@ -203,7 +203,7 @@ def difficult_images(saved_run: SavedRun, tmp_path: Path) -> list[Path]:
 
 @pytest.mark.process
 @pytest.mark.parametrize(
-    ("format", "precision"), [("onnx", "fp32"), ("onnx", "fp16"), ("openvino", "fp32")], ids=["onnx", "half", "openvino"]
+    ("format", "precision"), [("onnx", "fp32"), ("onnx", "fp16"), ("openvino", "fp32"), ("litert", "fp32"), ("litert", "fp16")]
 )
 def test_the_program_answers_as_headstart(
     saved_run: SavedRun, tmp_path: Path, difficult_images: list[Path], format: ExportFormat, precision: ExportPrecision
@@ -237,7 +237,7 @@ def test_the_program_of_another_view(saved_run: SavedRun, tmp_path: Path, diffic
 
 
 @pytest.mark.process
-@pytest.mark.parametrize("format", ["onnx", "openvino"])
+@pytest.mark.parametrize("format", get_args(ExportFormat))
 def test_the_program_of_several_views(
     run_of_views: Path, tmp_path: Path, difficult_images: list[Path], format: ExportFormat
 ) -> None:

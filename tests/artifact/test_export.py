@@ -4,7 +4,7 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
@@ -25,7 +25,7 @@ from headstart.runs.training import train
 from headstart.settings import TrainSettings
 
 
-@pytest.mark.parametrize("format", ["onnx", "openvino"])
+@pytest.mark.parametrize("format", get_args(ExportFormat))
 def test_an_export_answers_as_the_original(saved_run: SavedRun, tmp_path: Path, format: ExportFormat) -> None:
     """Every val image has the same label and the same probabilities within 1e-4, and what the model doubts is the same."""
     exported = export_model(saved_run.run, tmp_path / "out", format=format)
@@ -38,13 +38,13 @@ def test_an_export_answers_as_the_original(saved_run: SavedRun, tmp_path: Path, 
         assert one.probabilities == pytest.approx(other.probabilities, abs=1e-4)
 
 
-@pytest.mark.parametrize("precision", ["fp16", "int8"])
+@pytest.mark.parametrize(("format", "precision"), [("onnx", "fp16"), ("onnx", "int8"), ("litert", "fp16")])
 def test_less_precision_is_smaller_and_its_cost_is_told(
-    saved_run: SavedRun, tmp_path: Path, precision: ExportPrecision
+    saved_run: SavedRun, tmp_path: Path, format: ExportFormat, precision: ExportPrecision
 ) -> None:
     """The manifest has the accuracy before and after, and how far probabilities moved."""
-    full = export_model(saved_run.run, tmp_path / "full")
-    small = export_model(saved_run.run, tmp_path / "small", precision=precision)
+    full = export_model(saved_run.run, tmp_path / "full", format=format)
+    small = export_model(saved_run.run, tmp_path / "small", format=format, precision=precision)
     assert small.file.stat().st_size < full.file.stat().st_size
     entry = read_bundle(tmp_path / "small").manifest.export
     assert entry is not None and entry.precision == precision
@@ -114,14 +114,13 @@ def test_the_onnx_file_tells_all_by_itself(saved_run: SavedRun, tmp_path: Path) 
     assert probabilities.sum(axis=1) == pytest.approx(np.ones(3), abs=1e-5)
 
 
-@pytest.mark.parametrize("format", ["onnx", "openvino"])
+@pytest.mark.parametrize("format", get_args(ExportFormat))
 def test_an_export_names_no_file_of_this_machine(saved_run: SavedRun, tmp_path: Path, format: ExportFormat) -> None:
     """What torch's exporter notes about each node, such as the source file and line, does not leave the machine."""
     export_model(saved_run.run, tmp_path / "out", format=format)
     package = str(Path(export_module.__file__).parents[1]).encode()
-    content = {
-        path.name: path.read_bytes() for path in (tmp_path / "out").iterdir() if path.suffix in (".onnx", ".xml", ".bin")
-    }
+    kinds = (".onnx", ".xml", ".bin", ".tflite")
+    content = {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir() if path.suffix in kinds}
     assert content and not [name for name, data in content.items() if package in data or b"stack_trace" in data]
 
 
@@ -227,3 +226,10 @@ def test_odd_images_can_all_be_read() -> None:
         image = decode(data).rgb
         assert image.mode == "RGB", name
         assert image.size == {"1 x 1": (1, 1), "3000 x 40": (3000, 40), "EXIF-rotated": (80, 160)}.get(name, (160, 160))
+
+
+def test_formats_without_eight_bits_say_so(saved_run: SavedRun, tmp_path: Path) -> None:
+    """Before anything is written."""
+    with pytest.raises(SettingsError, match="int8 is for ONNX"):
+        export_model(saved_run.run, tmp_path / "out", format="litert", precision="int8")
+    assert list(tmp_path.iterdir()) == []

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from conftest import MakeOnce, SavedRun
 
+from artifact.conftest import edit
 from artifact.odd_web_files import answered, refused
 from headstart.artifact import web_browser, web_export
 from headstart.artifact.bundle import FAMILIARITY
@@ -167,3 +168,22 @@ def test_a_model_of_the_first_way_of_decoding_is_refused(npm_package: Path, tmp_
     model = Path(__file__).parents[1] / "kept" / "format-1" / "first"
     with pytest.raises(BundleError, match="as the first versions"):
         export_web(model, tmp_path / "out", runtime=npm_package)
+
+
+def test_a_model_of_stacks_is_refused(model: Path, npm_package: Path, tmp_path: Path) -> None:
+    """A browser has no planes to choose from."""
+    edit(model, lambda values: values["preprocess"].update(channels="c=1+z=1"))
+    with pytest.raises(BundleError, match="--channels c=1\\+z=1"):
+        export_web(model, tmp_path / "out", runtime=npm_package)
+    assert not (tmp_path / "out").exists()
+
+
+def test_all_that_the_page_needs_is_asked_for_at_once(page: Path) -> None:
+    """Modules, the runtime and the network are named in index.html, so that none waits until another one asks for it."""
+    text = (page / "index.html").read_text(encoding="utf-8")
+    modules = set(re.findall(r'<link rel="modulepreload" href="([^"]+)">', text))
+    assert modules == {path.name for path in page.glob("*.js")} - {"main.js", "sw.js"}
+    parts = set(re.findall(r'<link rel="preload" href="([^"]+)" as="fetch" crossorigin>', text))
+    assert parts == {"model.json", "model.onnx", "ort-wasm-simd-threaded.wasm"} and all(
+        (page / name).is_file() for name in parts
+    )

@@ -1,14 +1,10 @@
 """The page of an export for the browser, as people use it."""
 
 import base64
-import functools
 import io
 import json
 import shutil
-import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +13,9 @@ import pytest
 from apps.studio_accessibility import accessibility_defects
 from conftest import PATIENCE_SECONDS, MakeOnce, SavedRun, draw_shape
 from PIL import Image
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 
+from artifact.conftest import needs_chromium, served
 from artifact.odd_web_files import encoded, photo, turned
 from headstart.artifact import web_export
 from headstart.artifact.predictor import Predictor
@@ -30,40 +27,10 @@ from headstart.data.images import decode
 from headstart.data.preprocess import Preprocess, rows_may_be_first
 from headstart.storage import write_json
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium here: install the system's package chromium"),
-]
+pytestmark = [pytest.mark.slow, needs_chromium]
 expect.set_options(timeout=1000 * PATIENCE_SECONDS)
 SHAPES = [(100, 80, 50, 40), (80, 300, 224, 60), (17, 500, 64, 64), (500, 17, 64, 64), (46, 92, 43, 20), (31, 214, 14, 5)]
 SHAPES += [(101, 99, 101, 50), (60, 60, 61, 59), (1, 1, 32, 32), (2, 3, 48, 48), (640, 427, 96, 64), (300, 200, 300, 200)]
-
-
-@contextmanager
-def served(folder: Path) -> Iterator[str]:
-    """The address of a folder that Python's own server shows, until the block ends."""
-
-    class Handler(SimpleHTTPRequestHandler):
-        def log_message(self, *_: object) -> None:
-            """Says nothing."""
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Handler, directory=str(folder))) as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_port}/"
-        server.shutdown()
-        thread.join()
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Browser]:
-    """Headless Chromium with a camera that sees a test picture."""
-    camera = ["--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"]
-    with sync_playwright() as playwright:
-        opened = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", *camera])
-        yield opened
-        opened.close()
 
 
 @pytest.fixture(scope="module")
@@ -90,16 +57,6 @@ def window(chromium: Browser) -> Iterator[Page]:
     yield page
     assert wrong == []
     context.close()
-
-
-@pytest.fixture
-def modules(chromium: Browser) -> Iterator[Page]:
-    """A window to call single modules of the page in."""
-    with served(PAGE) as url:
-        page = chromium.new_page()
-        page.goto(f"{url}icon.svg")
-        yield page
-        page.close()
 
 
 def opened(page: Page, url: str) -> Page:
@@ -284,6 +241,32 @@ def test_dropped_pasted_and_photographed(window: Page, exported: Path) -> None:
         expect(window.locator(".answer .bars")).to_have_count(3)
         window.get_by_role("button", name="Close the camera").press("Enter")
         expect(window.locator("#video")).to_be_hidden()
+
+
+def test_files_are_kept_when_nobody_waits_for_an_answer(window: Page, exported: Path) -> None:
+    """Images that are given as soon as the page takes them are all answered before it begins to keep its files."""
+    window.add_init_script(
+        """
+        const register = navigator.serviceWorker.register.bind(navigator.serviceWorker);
+        navigator.serviceWorker.register = (...given) => {
+          window.answeredBefore = document.querySelectorAll(".answer .bars").length;
+          return register(...given);
+        };
+        new MutationObserver(() => {
+          const button = document.getElementById("choose");
+          if (!button || button.disabled || window.given) return;
+          window.given = true;
+          const data = new DataTransfer(), canvas = document.createElement("canvas");
+          const bytes = Uint8Array.from(atob(canvas.toDataURL("image/png").split(",")[1]), (sign) => sign.charCodeAt(0));
+          for (const name of ["1.png", "2.png", "3.png"]) data.items.add(new File([bytes], name, { type: "image/png" }));
+          document.dispatchEvent(new DragEvent("drop", { dataTransfer: data, bubbles: true }));
+        }).observe(document, { subtree: true, attributes: true, childList: true });
+        """
+    )
+    with served(exported) as url:
+        opened(window, url)
+        expect(window.locator("html")).to_have_attribute("data-offline", "ready")
+    assert window.evaluate("window.answeredBefore") == 3
 
 
 def test_it_works_without_a_network(window: Page, exported: Path) -> None:

@@ -14,8 +14,7 @@ from sklearn.metrics import cohen_kappa_score
 import headstart
 from headstart.artifact.export import export_model
 from headstart.artifact.predictor import Predictor
-from headstart.artifact.web_export import export_web
-from headstart.errors import BundleError, DataError, SettingsError
+from headstart.errors import DataError, SettingsError
 from headstart.record.trained import Trained
 from headstart.runs.classifier import ImageClassifier
 from headstart.runs.evaluating import evaluate_model
@@ -109,13 +108,6 @@ def test_an_export_answers_alike(trained: Trained, plates: Path, tmp_path: Path)
         [sys.executable, "classify.py", *map(str, paths)], cwd=exported, capture_output=True, text=True, check=True
     ).stdout
     assert [line.split("\t")[1] for line in said.splitlines()] == answers
-
-
-def test_a_page_for_browsers_is_refused(trained: Trained, tmp_path: Path) -> None:
-    """It would answer with the most probable grade; that is said before anything is downloaded."""
-    with pytest.raises(BundleError, match="was trained with --task ordinal"):
-        export_web(trained.run, tmp_path / "page", offline=True)
-    assert not (tmp_path / "page").exists()
 
 
 def test_the_estimator_keeps_the_order(plates: Path, tiny_weights: Path, tmp_path: Path) -> None:

@@ -61,7 +61,8 @@ MARKS = str.maketrans({mark: f"\\{mark}" for mark in "\\`*_[]{}|~$"} | {"&": "&a
 class Runtime:
     """How classify.txt runs an exported model."""
 
-    package: str
+    package: str  # as it is installed
+    module: str  # as it is imported
     extra: str  # of headstart, that installs it
     session: str  # makes `session` and `classes`
     answer: str  # the probabilities for `views`
@@ -69,6 +70,7 @@ class Runtime:
 
 RUNTIMES = {
     "onnx": Runtime(
+        "onnxruntime",
         "onnxruntime",
         "runtime",
         """session = onnxruntime.InferenceSession("model.onnx", providers=["CPUExecutionProvider"])
@@ -78,10 +80,20 @@ classes = json.loads(session.get_modelmeta().custom_metadata_map["headstart.clas
     "openvino": Runtime(
         "openvino",
         "openvino",
+        "openvino",
         """session = openvino.Core().compile_model("model.xml", "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
 with open("manifest.json", encoding="utf-8") as manifest:
     classes = json.load(manifest)["classes"]""",
         'session({"views": views})["probabilities"][0]',
+    ),
+    "litert": Runtime(
+        "ai-edge-litert",
+        "ai_edge_litert.interpreter",
+        "litert",
+        """session = ai_edge_litert.interpreter.Interpreter("model.tflite").get_signature_runner()
+with open("manifest.json", encoding="utf-8") as manifest:
+    classes = json.load(manifest)["classes"]""",
+        'session(views=views)["probabilities"][0]',
     ),
 }
 
@@ -150,7 +162,7 @@ def classifying_program(manifest: Manifest) -> str:
     preprocess = manifest.preprocess
     runtime = RUNTIMES[manifest.export.format if manifest.export else "onnx"]
     program = _template("classify.txt").substitute(
-        runtime=runtime.package,
+        runtime=runtime.module,
         session=runtime.session,
         answer=runtime.answer,
         told=ANSWERS[manifest.task].program.replace(

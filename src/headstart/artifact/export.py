@@ -19,7 +19,7 @@ from headstart.artifact.run_images import PREDICTIONS, RunImage, evaluated_image
 from headstart.data.odd_images import odd_images
 from headstart.data.preprocess import Preprocess
 from headstart.errors import BundleError, SettingsError
-from headstart.model.engines import PROBABILITIES
+from headstart.model.engines import OUTPUT, PROBABILITIES
 from headstart.model.exported import (
     FILES,
     HEAD,
@@ -34,6 +34,7 @@ from headstart.model.exported import (
     write_openvino,
 )
 from headstart.model.extractor import as_input
+from headstart.model.litert_operators import write_litert
 from headstart.progress import Progress, silent
 from headstart.storage import AnyPath, atomic_folder, sha256_of_file
 
@@ -71,7 +72,7 @@ def export_model(
     overwrite: bool = False,
     progress: Progress = silent,
 ) -> Exported:
-    """Writes `output` with the model as ONNX or OpenVINO, manifest.json, the model card and what else a prediction needs.
+    """Writes `output` with the model in a format, manifest.json, the model card and what else a prediction needs.
 
     The exported file and the original classify the same images: those of the run's predictions.csv that can be found, and a few
     generated ones. In full precision the labels must be the same and the probabilities within 1e-4; otherwise BundleError is
@@ -80,7 +81,7 @@ def export_model(
     place = Path(output)
     check_output(place, overwrite=overwrite)
     bundle = bundle_to_export(Path(model))
-    if format == "openvino" and precision == "int8":
+    if format != "onnx" and precision == "int8":
         raise SettingsError("int8 is for ONNX", hint="--format onnx, or --precision fp16")
     predictor = Predictor.load(model, progress=progress)
     real = list(_real_proofs(Path(model), bundle, predictor))
@@ -98,7 +99,7 @@ def export_model(
         else:
             with tempfile.TemporaryDirectory(dir=place.parent, prefix=f".{place.name}-onnx-") as aside:
                 write_graph(bundle, predictor, Path(aside) / FILES["onnx"], progress)
-                write_openvino(Path(aside) / FILES["onnx"], file, half=precision == "fp16")
+                _convert(Path(aside) / FILES["onnx"], file, format, half=precision == "fp16")
         if format == "onnx" and precision == "fp16":
             as_half_precision(file)
         elif precision == "int8":
@@ -114,6 +115,13 @@ def export_model(
         write_card(folder, save_manifest(folder, bundle.manifest.model_copy(update={"export": entry})))
     progress("exporting", 3, 3)
     return Exported(place, place / FILES[format], parity)
+
+
+def _convert(onnx_file: Path, file: Path, format: ExportFormat, *, half: bool) -> None:
+    if format == "openvino":
+        write_openvino(onnx_file, file, half=half)
+    else:
+        write_litert(onnx_file, file, (OUTPUT, PROBABILITIES), half=half)
 
 
 def bundle_to_export(model: Path) -> Bundle:

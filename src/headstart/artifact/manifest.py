@@ -43,6 +43,7 @@ RECORDED_PACKAGES = (
     "safetensors",
     "onnxruntime",
     "openvino",
+    "ai-edge-litert",
 )
 
 FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$")]
@@ -95,7 +96,7 @@ class ExportEntry(Schema):
 
     format: ExportFormat
     precision: ExportPrecision
-    file: Literal["model.onnx", "model.xml"]
+    file: Literal["model.onnx", "model.xml", "model.tflite"]
     sha256: dict[FileName, Sha256]  # of each file
     parity: ParityEntry
 

@@ -375,8 +375,8 @@ def _exported_parts(bundle: Bundle, file: str, device: str) -> tuple[Extractor, 
     head = read_exported_head(bundle.folder / HEAD)
     _check_classes(head, bundle, bundle.folder / HEAD)
     compute = exported_engine(bundle.folder / file, OUTPUT, bundle.manifest.preprocess, head.weight.shape[1])
-    engine = ONNX_RUNTIME if file == FILES["onnx"] else Engine(name="openvino")
-    return Extractor(compute, engine, joins_views=True), head
+    names = {FILES["onnx"]: "onnxruntime", FILES["openvino"]: "openvino", FILES["litert"]: "litert"}
+    return Extractor(compute, Engine(name=names[file]), joins_views=True), head
 
 
 def _check_classes(head: Head, bundle: Bundle, file: Path) -> None:

@@ -3,7 +3,7 @@
 import shutil
 from base64 import b64encode
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from itertools import islice
 from pathlib import Path
@@ -34,8 +34,10 @@ from headstart.progress import Progress, silent
 from headstart.schema import Count, NotNegative, Schema, Share
 from headstart.storage import AnyPath, atomic_folder, write_json, write_text
 
+WEB_TASKS = ("single-label", "ordinal", "nested")  # what tasks.js answers
 TOLERANCE = 0.01  # of a probability and of a distance: browsers round transparent pixels and colours in their own ways
 MAX_PROOFS = 200  # real images; a browser takes some tenths of a second for each
+LIMIT_TOLERANCE = 1e-6  # of the confidence from which an answer is sure: probabilities and their sums are rounded
 WORKER = "sw.js"  # is written last: it knows all other files
 
 
@@ -68,7 +70,7 @@ class _Compared:
     is_odd: bool
     before: np.ndarray | None = None  # (n_classes,) float64; None if refused
     after: np.ndarray | None = None
-    distances: tuple[float, float] = (0.0, 0.0)
+    same_label: bool = True
 
 
 def export_web(
@@ -83,8 +85,8 @@ def export_web(
     """Writes `output` with a page, the model as ONNX, and onnxruntime-web from `runtime` or the npm registry.
 
     If there is a Chromium on this machine, page and model classify the same images: those of the run's predictions.csv that can
-    be found, and a few generated ones. Probabilities that differ by more than 0.01 raise BundleError, and nothing is written.
-    Raises SettingsError and DownloadError.
+    be found, and a few generated ones. Probabilities that differ by more than 0.01, or an answer other than these
+    probabilities have here, raise BundleError, and nothing is written. Raises SettingsError and DownloadError.
     """
     place = Path(output)
     check_output(place, overwrite=overwrite)
@@ -93,15 +95,15 @@ def export_web(
         raise BundleError(
             f"{model} decodes images as the first versions of headstart did, which browsers do not", hint="train it again"
         )
-    if bundle.manifest.preprocess.channels:
+    if bundle.manifest.task not in WEB_TASKS:
         raise BundleError(
-            f"{model} chooses its images of stacks (--channels {bundle.manifest.preprocess.channels}), which the page does not",
-            hint="use --format onnx",
-        )
-    if bundle.manifest.task != "single-label":
-        raise BundleError(
-            f"{model} was trained with --task {bundle.manifest.task}, and the page answers with the most probable class",
+            f"{model} was trained with --task {bundle.manifest.task}, which the page does not answer",
             hint="use --format onnx, and take the answer as the model's README.md does",
+        )
+    if channels := bundle.manifest.preprocess.channels:
+        raise BundleError(
+            f"{model} sees what --channels {channels} chooses of stacks, which browsers do not read",
+            hint="use headstart predict or serve",
         )
     parts = web_runtime(runtime, offline=offline, progress=progress)
     predictor = Predictor.load(model, progress=progress)
@@ -141,6 +143,7 @@ def _about(manifest: Manifest, runtime: str) -> dict[str, Any]:
             "made": f"{manifest.created[:10]} with headstart {manifest.versions.get('headstart', '')}",
             "runs in": f"onnxruntime-web {runtime}",
         },
+        "task": manifest.task,
         "classes": list(manifest.classes),
         "preprocess": _preprocess(manifest.preprocess),
         "min_confidence": decisions.precision.min_confidence if decisions.precision else 0.0,
@@ -202,19 +205,35 @@ def _compared(predictor: Predictor, name: str, data: bytes, said: dict[str, Any]
         raise BundleError(f"the page answers {name}, which cannot be read: {own.error}", hint="nothing was written")
     after = np.array(said["probabilities"], np.float64)
     difference = np.abs(after - own.probabilities).max() if after.shape == own.probabilities.shape else np.inf
-    distances = (own.distance or 0.0, said["distance"] or 0.0)
-    if not (difference <= TOLERANCE and abs(distances[0] - distances[1]) <= TOLERANCE):
+    apart = abs((own.distance or 0.0) - (said["distance"] or 0.0))
+    if not (difference <= TOLERANCE and apart <= TOLERANCE):
         raise BundleError(
             f"in the browser {name} gets another answer: probabilities differ by {difference:.4f}, the distances from the "
-            f"training images by {abs(distances[0] - distances[1]):.4f}",
+            f"training images by {apart:.4f}",
             hint="nothing was written; please report this with the versions in manifest.json",
         )
-    return _Compared(name, is_odd, own.probabilities, after, distances)
+    if (said["predicted"], said["unsure"], said["set"]) not in _decisions(predictor, after):
+        raise BundleError(
+            f"in the browser {name} gets another answer: {said['predicted']!r}, which does not follow from its probabilities",
+            hint="nothing was written; please report this with the versions in manifest.json",
+        )
+    same_label = any(said["predicted"] == label for label, _, _ in _decisions(predictor, own.probabilities))
+    return _Compared(name, is_odd, own.probabilities, after, same_label)
+
+
+def _decisions(predictor: Predictor, probabilities: np.ndarray) -> list[tuple[str, bool, list[str] | None]]:
+    """The answer to (n_classes,) probabilities, whether it is unsure, and its set; several where it is just sure or unsure."""
+    found, rows = [], probabilities[None]
+    for tolerance in (0, -LIMIT_TOLERANCE, LIMIT_TOLERANCE):
+        doubts = replace(predictor.doubts, min_confidence=predictor.doubts.min_confidence + tolerance)
+        own = next(doubts.judged([""], predictor.classes, rows, None, predictor.task))
+        found.append((own.best, own.unsure, None if own.members is None else list(own.members)))
+    return found
 
 
 def _proof_of(compared: list[_Compared]) -> WebProof:
     answered = [(one.before, one.after) for one in compared if one.before is not None and one.after is not None]
-    same = [before.argmax() == after.argmax() for before, after in answered]
+    same = [one.same_label for one in compared if one.before is not None]
     return WebProof(
         images=sum(not one.is_odd for one in compared),
         odd_images=sum(one.is_odd for one in compared),

@@ -6,8 +6,10 @@ each decoding thread runs the network on its own image: no thread waits for anot
 """
 
 import atexit
+import os
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
@@ -109,6 +111,61 @@ def onnxruntime_outputs(graph: bytes, outputs: Sequence[str]) -> Callable[[np.nd
         return found
 
     return compute
+
+
+def optimised_graph(graph: bytes, file: Path) -> None:
+    """Writes a graph after ONNX Runtime has computed what is constant; its operators remain ONNX's own."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
+    options.optimized_model_filepath = str(file)
+    options.log_severity_level = 3
+    onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+
+
+def litert_engine(file: Path, output: str) -> Compute:
+    """LiteRT's interpreter of a classifier for one image, with one thread per call."""
+    return InEachProcess(partial(_litert_session, file, output))
+
+
+def _litert_session(file: Path, output: str) -> Compute:
+    from ai_edge_litert.interpreter import Interpreter
+
+    content = file.read_bytes()
+    own = threading.local()  # an interpreter handles one call at a time
+
+    def runner() -> Any:
+        interpreter = Interpreter(model_content=content, num_threads=1)
+        interpreter.allocate_tensors()
+        return interpreter.get_signature_runner()
+
+    with _silent_stderr():  # the first interpreter of a process says there how it computes
+        own.runner = runner()
+
+    def compute(views: np.ndarray) -> np.ndarray:
+        if not hasattr(own, "runner"):
+            own.runner = runner()
+        return np.concatenate([own.runner(**{INPUT: view[None]})[output] for view in views])
+
+    return compute
+
+
+@contextmanager
+def _silent_stderr() -> Iterator[None]:
+    """Nothing that a library writes past Python is shown, for a moment."""
+    with Path(os.devnull).open("wb") as nowhere:
+        try:
+            kept = os.dup(2)
+        except OSError:  # there is no stderr
+            yield
+            return
+        try:
+            os.dup2(nowhere.fileno(), 2)
+            yield
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
 
 
 def openvino_engine(graph: Path, precision: Precision, threads: int, output: str = OUTPUT, *, keep: bool = True) -> Compute:

@@ -1,4 +1,4 @@
-"""A complete classifier in one ONNX or OpenVINO file: views in, features and probabilities out."""
+"""A complete classifier in one ONNX, OpenVINO or LiteRT file: views in, features and probabilities out."""
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,16 +12,16 @@ from safetensors.numpy import load_file, save_file
 
 from headstart.data.preprocess import Preprocess
 from headstart.errors import BundleError, first_line
-from headstart.model.engines import INPUT, OUTPUT, PROBABILITIES, Compute, onnxruntime_engine, openvino_engine
+from headstart.model.engines import INPUT, OUTPUT, PROBABILITIES, Compute, litert_engine, onnxruntime_engine, openvino_engine
 from headstart.model.extractor import as_input
 from headstart.model.head import Head
 from headstart.storage import atomic_write
 from headstart.threads import cores
 
-ExportFormat = Literal["onnx", "openvino"]
+ExportFormat = Literal["onnx", "openvino", "litert"]
 ExportPrecision = Literal["fp32", "fp16", "int8"]
 Ending = Literal["Softmax", "Sigmoid"]  # what makes probabilities of logits: of one class an image, or of each label
-FILES: dict[ExportFormat, str] = {"onnx": "model.onnx", "openvino": "model.xml"}
+FILES: dict[ExportFormat, str] = {"onnx": "model.onnx", "openvino": "model.xml", "litert": "model.tflite"}
 HEAD = "head.safetensors"
 FLOAT_CONVOLUTIONS = 8  # at the start of a quantised network: the stem and two blocks
 
@@ -153,6 +153,8 @@ def exported_engine(file: Path, output: str, preprocess: Preprocess, width: int)
     try:
         if file.name == FILES["onnx"]:
             compute = onnxruntime_engine(file, output)
+        elif file.name == FILES["litert"]:
+            compute = litert_engine(file, output)
         else:
             compute = openvino_engine(file, "fp32", cores(), output, keep=False)
         found = compute(as_input(np.zeros((1, preprocess.n_views, *preprocess.view_shape), np.uint8))).shape

@@ -19,7 +19,7 @@ TORCH_BATCH, GPU_BATCH = 16, 64  # images per batch if the network has its own t
 class Engine(Schema):
     """The software that runs a network, and its precision. Features of different engines are never mixed."""
 
-    name: Annotated[str, Field(pattern=r"^(onnxruntime|openvino|torch-[a-z]+)$")] = "onnxruntime"
+    name: Annotated[str, Field(pattern=r"^(onnxruntime|openvino|litert|torch-[a-z]+)$")] = "onnxruntime"
     precision: Literal["fp32", "bf16"] = "fp32"
 
 

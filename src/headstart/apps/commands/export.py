@@ -21,9 +21,10 @@ def export(
     model: Annotated[Path, typer.Argument(metavar="MODEL", help="A run folder, or the model folder in it.")],
     output: Annotated[Path, typer.Option(metavar="DIR", help="Folder for the exported model.")],
     format: Annotated[
-        Literal["onnx", "openvino", "web"],
+        Literal["onnx", "openvino", "litert", "web"],
         typer.Option(
-            help="onnx runs everywhere; openvino is Intel's format; web is a page that runs the model in the browser."
+            help="onnx runs everywhere; openvino is Intel's format; litert (TensorFlow Lite) is for phones and small boards; "
+            "web is a page that runs the model in the browser."
         ),
     ] = "onnx",
     precision: Annotated[
@@ -48,6 +49,8 @@ def export(
       headstart export runs/photos-probe-1 --output photos-onnx
 
       headstart export runs/photos-probe-1 --precision int8 --output photos-int8
+
+      headstart export runs/photos-probe-1 --format litert --output photos-litert
 
       headstart export runs/photos-probe-1 --format web --output photos-web
     """

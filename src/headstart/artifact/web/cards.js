@@ -1,6 +1,5 @@
 /** What is shown of an answer. */
 
-const MOST_BARS = 5;
 const percent = (share) => `${(100 * share).toFixed(1)} %`;
 
 /** An element with a class and parts, which are texts or elements. */
@@ -12,14 +11,12 @@ export function element(tag, parts = [], className = "") {
 }
 
 /** The answer for a file, with its picture. */
-export function answerCard(file, name, answer, { classes }) {
+export function answerCard(file, name, answer) {
   const picture = element("img");
   picture.alt = "";
   picture.src = URL.createObjectURL(file);
   picture.onload = () => URL.revokeObjectURL(picture.src);
-  const title = answer.unsure ? "Unsure" : answer.predicted;
-  const order = classes.map((_, i) => i).sort((one, other) => answer.probabilities[other] - answer.probabilities[one]);
-  const parts = [element("h2", title), bars(order.slice(0, MOST_BARS), classes, answer.probabilities)];
+  const parts = [element("h2", answer.unsure ? "Unsure" : answer.predicted), drawn(answer.bars)];
   if (answer.set && answer.set.length > 1) parts.push(element("p", `It could be: ${answer.set.join(", ")}.`, "note"));
   if (answer.unfamiliar) {
     parts.push(element("p", "Unlike the training images: do not rely on this answer.", "note"));
@@ -33,12 +30,12 @@ export function failureCard(name, reason) {
   return element("li", [element("span"), element("div", [element("h2", "No answer"), element("p", reason, "note"), element("p", name, "file")])], "answer");
 }
 
-function bars(order, classes, probabilities) {
-  const rows = order.map((i) => {
+function drawn(bars) {
+  const rows = bars.map(({ name, share }) => {
     const fill = element("span"), track = element("span", fill, "track");
-    fill.style.width = percent(probabilities[i]).replace(" ", "");
+    fill.style.width = percent(share).replace(" ", "");
     track.setAttribute("aria-hidden", "true");
-    return element("li", [element("span", classes[i], "class"), track, element("span", percent(probabilities[i]), "share")]);
+    return element("li", [element("span", name, "class"), track, element("span", percent(share), "share")]);
   });
   return element("ul", rows, "bars");
 }

@@ -3,43 +3,50 @@
 import * as ort from "./onnxruntime-web.js";
 import { distanceFrom, readFamiliarity } from "./familiarity.js";
 import { decoded } from "./pixels.js";
+import { TASKS } from "./tasks.js";
 import { views } from "./views.js";
 
 /**
- * @typedef {object} Answer
- * @property {string} predicted the most probable class
- * @property {boolean} unsure whether it is not probable enough to be the answer
+ * @typedef {object} Doubts
  * @property {number[]} probabilities in the order of the model's classes
- * @property {string[] | null} set the classes that cannot be ruled out; null if the model has no such sets
  * @property {number | null} distance from the training images, 0 to 2; null if the model did not record them
  * @property {boolean} unfamiliar whether it is farther away than images of their kind
+ * @typedef {import("./tasks.js").Decision & Doubts} Answer
  */
+
+const addressOf = (name) => new URL(name, import.meta.url).href;
 
 /** @param {string} name of a file of this folder */
 async function content(name) {
-  const response = await fetch(new URL(name, import.meta.url));
+  const response = await fetch(addressOf(name));
   if (!response.ok) throw new Error(`${name} cannot be loaded: ${response.status} ${response.statusText}`);
   return response.arrayBuffer();
 }
 
+async function aboutModel() {
+  return JSON.parse(new TextDecoder().decode(await content("model.json")));
+}
+
+async function openSession() {
+  ort.env.wasm.numThreads = 1; // more would need headers that few hosts send
+  ort.env.wasm.wasmBinary = await content("ort-wasm-simd-threaded.wasm");
+  ort.env.logLevel = "error";
+  // Given an address, the runtime is made ready before the network is there.
+  return ort.InferenceSession.create(addressOf("model.onnx"), { executionProviders: ["wasm"] });
+}
+
 export class Classifier {
-  /** Loads the model. */
+  /** Loads the model. Its parts come and are made ready at the same time: the runtime is compiled while the network is on its way. */
   static async load() {
-    const about = JSON.parse(new TextDecoder().decode(await content("model.json")));
-    const [wasm, network, familiarity] = await Promise.all([
-      content("ort-wasm-simd-threaded.wasm"), content("model.onnx"), about.has_familiarity ? content("familiarity.safetensors") : null,
-    ]);
-    ort.env.wasm.numThreads = 1; // more would need headers that few hosts send
-    ort.env.wasm.wasmBinary = wasm;
-    ort.env.logLevel = "error";
-    const session = await ort.InferenceSession.create(network, { executionProviders: ["wasm"] });
-    return new Classifier(about, session, familiarity && readFamiliarity(familiarity));
+    const [about, session] = [aboutModel(), openSession()];
+    const familiarity = about.then(async ({ has_familiarity: has }) => has && readFamiliarity(await content("familiarity.safetensors")));
+    return new Classifier(...await Promise.all([about, session, familiarity]));
   }
 
   constructor(about, session, familiarity) {
     this.about = about;
     this.session = session;
-    this.familiarity = familiarity;
+    this.familiarity = familiarity || null;
   }
 
   /**
@@ -52,21 +59,21 @@ export class Classifier {
     return this.answerViews(views(await decoded(file, preprocess.decode_px), preprocess));
   }
 
+  /** Runs everything once, so that the first image need not wait until all is compiled. */
+  async warmUp() {
+    const width = 640, height = 480, rgb = Uint8Array.from({ length: width * height * 3 }, (_, i) => (i * 31) & 255);
+    await this.answerViews(views({ width, height, rgb }, this.about.preprocess));
+  }
+
   /** The answer for pixels that are cut already. */
   async answerViews(pixels) {
-    const { classes, preprocess, min_confidence: minConfidence, min_probability: minProbability } = this.about;
-    const side = preprocess.size_px, n = pixels.length / (side * side * 3);
+    const { task, preprocess } = this.about, side = preprocess.size_px, n = pixels.length / (side * side * 3);
     const views = new ort.Tensor("uint8", pixels, n > 1 ? [1, n, side, side, 3] : [1, side, side, 3]);
-    const found = await this.session.run({ views });
-    const probabilities = Array.from(found.probabilities.data), order = probabilities.map((_, i) => i);
-    order.sort((one, other) => probabilities[other] - probabilities[one] || one - other);
+    const found = await this.session.run({ views }), probabilities = Array.from(found.probabilities.data);
     const distance = this.familiarity && distanceFrom(this.familiarity, found.features.data);
-    const inSet = (i, place) => place === 0 || probabilities[i] >= minProbability;
     return {
-      predicted: classes[order[0]],
-      unsure: probabilities[order[0]] < minConfidence,
+      ...TASKS[task].decide(probabilities, this.about),
       probabilities,
-      set: minProbability === null ? null : order.filter(inSet).map((i) => classes[i]),
       distance,
       unfamiliar: distance !== null && distance > this.familiarity.threshold,
     };

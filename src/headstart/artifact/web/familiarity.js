@@ -12,7 +12,8 @@ export function readFamiliarity(content) {
   const header = JSON.parse(new TextDecoder().decode(new Uint8Array(content, 8, length)));
   const of = (name) => ({ at: begin + header[name].data_offsets[0], shape: header[name].shape });
   const { at, shape: [count, width] } = of("references");
-  const references = Float32Array.from({ length: count * width }, (_, i) => half(view.getUint16(at + 2 * i, true)));
+  const references = new Float32Array(count * width), numbers = Float32Array.from({ length: 1 << 16 }, (_, bits) => half(bits));
+  for (let i = 0; i < references.length; i += 1) references[i] = numbers[view.getUint16(at + 2 * i, true)];
   const scales = new Float32Array(count).fill(1);
   if (header.scales) scales.forEach((_, i) => { scales[i] = view.getFloat32(of("scales").at + 4 * i, true); });
   return { references, scales, count, width, threshold: view.getFloat64(of("threshold").at, true) };

@@ -6,6 +6,7 @@ import { Refusal } from "./refusal.js";
 import { answerCard, element, failureCard } from "./cards.js";
 
 const at = (id) => document.getElementById(id);
+const IDLE_MS = 500;
 const say = (text) => { at("status").textContent = text; };
 let classifier;
 let queue = Promise.resolve();
@@ -21,7 +22,7 @@ async function answer(file) {
   await new Promise((next) => { setTimeout(next); }); // so that this is seen
   try {
     const began = performance.now(), found = await classifier.answer(file);
-    at("answers").prepend(answerCard(file, name, found, classifier.about));
+    at("answers").prepend(answerCard(file, name, found));
     const certain = found.unsure ? `unsure, most likely ${found.predicted}` : found.predicted;
     say(`${name}: ${certain} (${Math.round(performance.now() - began)} ms)`);
   } catch (error) {
@@ -74,6 +75,15 @@ function readsPixels() {
   return context.getImageData(0, 0, 16, 16).data.every((level, i) => level === drawn.data[i]);
 }
 
+/** When no image has been given for a while: what follows must not make answers wait. */
+async function idle() {
+  for (let last; last !== queue;) {
+    last = queue;
+    await last;
+    await new Promise((next) => { setTimeout(next, IDLE_MS); });
+  }
+}
+
 async function keepForOffline() {
   const workers = navigator.serviceWorker;
   if (!workers) return;
@@ -103,6 +113,10 @@ try {
   listen();
   const honest = readsPixels() ? "" : " This browser changes the pixels that pages read: answers may differ.";
   say(`Ready after ${((performance.now() - began) / 1000).toFixed(1)} s.${honest}`);
+  const none = queue;
+  await idle();
+  if (queue === none) queue = queue.then(() => classifier.warmUp()).catch((error) => console.warn(`not warmed up: ${error.message}`));
+  await idle();
   keepForOffline().catch((error) => console.warn(`not kept for use without a network: ${error.message}`));
 } catch (error) {
   say(`The model cannot be loaded: ${error.message}`);

@@ -15,7 +15,8 @@ self.addEventListener("message", ({ data }) => data === "take over" && self.skip
 
 async function keepAll() {
   const cache = await caches.open(CACHE);
-  await Promise.all(Object.entries(FILES).map(async ([name, integrity]) => cache.put(name, await checked(name, integrity))));
+  // One after the other: the page may be answering meanwhile.
+  for (const [name, integrity] of Object.entries(FILES)) await cache.put(name, await checked(name, integrity));
 }
 
 /** A file as it was exported: a browser may hold that of an earlier export. */
