@@ -24,10 +24,35 @@ CLASSES: dict[TaskName, list[str]] = {
     "ordinal": ["none", "slight", "worse", "severe", "gone"],
     "nested": ["animals/insects/bees", "animals/insects/ants", "animals/cats", "animal", "plants/trees", "plants/moss/a/b"],
 }
+DECIDED = """async ([task, classes, asked]) => {
+  const { TASKS } = await import("/tasks.js");
+  return asked.map(([probabilities, limits]) => {
+    const { predicted, unsure, set } = TASKS[task].decide(probabilities, { classes, ...limits });
+    return [predicted, unsure, set];
+  });
+}"""
 FOLDERS: dict[TaskName, dict[str, str]] = {
     "ordinal": {"1": "circles", "2": "squares", "3": "triangles"},
     "nested": {"round/circles": "circles", "edged/four/squares": "squares", "edged/three": "triangles"},
 }
+
+
+THRESHOLDS = (0.125, 0.25, 0.1, 0.5)
+
+
+def test_several_labels_are_said_as_in_python(modules: Page) -> None:
+    """Every label whose threshold is reached, none too, and the sets, whatever the probabilities."""
+    classes = ("ants", "bees 2", "bees 10", "cats")
+    task = task_named("multi-label", classes).with_thresholds(THRESHOLDS)
+    asked, wanted = [], []
+    for probabilities in drawn_probabilities(4):
+        for min_probability in (None, 0.125, 0.0):
+            own = next(Doubts(0.0, min_probability).judged([""], classes, probabilities[None], None, task))
+            asked.append([probabilities.tolist(), {"thresholds": THRESHOLDS, "min_probability": min_probability}])
+            wanted.append(of_prediction(own))
+    found = modules.evaluate(DECIDED, ["multi-label", classes, asked])
+    assert len({answer for answer, _, _ in wanted}) > 8
+    assert found == wanted
 
 
 def drawn_probabilities(n_classes: int) -> Iterator[np.ndarray]:
@@ -53,16 +78,7 @@ def test_decisions_are_pythons(modules: Page, task: TaskName) -> None:
                 continue  # sums of these are rounded differently here and there
             asked.append([probabilities.tolist(), {"min_confidence": min_confidence, "min_probability": min_probability}])
             wanted.append(of_prediction(own))
-    found = modules.evaluate(
-        """async ([task, classes, asked]) => {
-          const { TASKS } = await import("/tasks.js");
-          return asked.map(([probabilities, limits]) => {
-            const { predicted, unsure, set } = TASKS[task].decide(probabilities, { classes, ...limits });
-            return [predicted, unsure, set];
-          });
-        }""",
-        [task, classes, asked],
-    )
+    found = modules.evaluate(DECIDED, [task, classes, asked])
     assert len(wanted) > 1500 and len({answer for answer, _, _ in wanted}) >= len(classes)
     assert found == wanted
 

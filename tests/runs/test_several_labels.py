@@ -19,9 +19,8 @@ import headstart
 from headstart.artifact.bundle import read_bundle
 from headstart.artifact.export import export_model
 from headstart.artifact.predictor import Predictor
-from headstart.artifact.web_export import export_web
 from headstart.data.label_sets import label_matrix
-from headstart.errors import BundleError, DataError, SettingsError
+from headstart.errors import DataError, SettingsError
 from headstart.record.trained import Trained
 from headstart.runs.auditing import audit_images
 from headstart.runs.classifier import ImageClassifier
@@ -142,8 +141,6 @@ def test_evaluation_exports_and_cards(trained: Trained, data: Path, tmp_path: Pa
 
 
 def test_what_does_not_know_several_labels_says_so(trained: Trained, data: Path, tmp_path: Path, settings: Make) -> None:
-    with pytest.raises(BundleError, match="multi-label"):
-        export_web(trained.run, tmp_path / "web")
     with pytest.raises(SettingsError, match="--extend does not know"):
         headstart.train(data, extend=trained.run, output=tmp_path / "more")
     (tmp_path / "review.csv").write_text("path,label\n0.png,circles\n")

@@ -34,7 +34,7 @@ from headstart.progress import Progress, silent
 from headstart.schema import Count, NotNegative, Schema, Share
 from headstart.storage import AnyPath, atomic_folder, write_json, write_text
 
-WEB_TASKS = ("single-label", "ordinal", "nested")  # what tasks.js answers
+WEB_TASKS = ("single-label", "ordinal", "nested", "multi-label")  # what tasks.js answers
 TOLERANCE = 0.01  # of a probability and of a distance: browsers round transparent pixels and colours in their own ways
 MAX_PROOFS = 200  # real images; a browser takes some tenths of a second for each
 LIMIT_TOLERANCE = 1e-6  # of the confidence from which an answer is sure: probabilities and their sums are rounded
@@ -148,6 +148,7 @@ def _about(manifest: Manifest, runtime: str) -> dict[str, Any]:
         "preprocess": _preprocess(manifest.preprocess),
         "min_confidence": decisions.precision.min_confidence if decisions.precision else 0.0,
         "min_probability": decisions.conformal.min_probability if decisions.conformal else None,
+        "thresholds": [one.threshold for one in decisions.labels],
         "has_familiarity": decisions.familiarity is not None,
     }
 

@@ -23,7 +23,7 @@ async function answer(file) {
   try {
     const began = performance.now(), found = await classifier.answer(file);
     at("answers").prepend(answerCard(file, name, found));
-    const certain = found.unsure ? `unsure, most likely ${found.predicted}` : found.predicted;
+    const certain = found.unsure ? `unsure, most likely ${found.predicted}` : found.words ?? found.predicted;
     say(`${name}: ${certain} (${Math.round(performance.now() - began)} ms)`);
   } catch (error) {
     const reason = error instanceof Refusal ? error.message : `this went wrong: ${error.message}`;

@@ -3,6 +3,7 @@
  *
  * @typedef {object} Decision what is said of an image
  * @property {string} predicted the answer, or what it would be if the model were sure enough
+ * @property {string} [words] the same as people read it, where that differs
  * @property {boolean} unsure whether it is not probable enough to be the answer
  * @property {string[] | null} set what cannot be ruled out; null if the model has no such sets
  * @property {{ name: string, share: number }[]} bars what is drawn of the probabilities
@@ -13,6 +14,7 @@
 
 const MOST_BARS = 5;
 const SEPARATOR = "/"; // between the levels of nested classes
+const BETWEEN = "|"; // several labels in a text; alone it is none of them
 
 /** @type {Record<string, Task>} */
 export const TASKS = {
@@ -45,6 +47,22 @@ export const TASKS = {
         predicted: above.at(level), // -1: the highest
         unsure: level < 0,
         set: likely(order, probabilities, about),
+        bars: bars(order, probabilities, about),
+      };
+    },
+  },
+
+  /** The answer is every label whose threshold is reached; a set is all of at least the model's probability. */
+  "multi-label": {
+    decide(probabilities, about) {
+      const order = inOrder(probabilities), { classes, thresholds, min_probability: limit } = about;
+      const said = classes.filter((_, i) => probabilities[i] >= thresholds[i]);
+      const set = limit === null ? null : order.filter((i) => probabilities[i] >= limit).map((i) => classes[i]);
+      return {
+        predicted: said.join(BETWEEN) || BETWEEN,
+        words: said.join(", ") || "None of the labels",
+        unsure: false,
+        set,
         bars: bars(order, probabilities, about),
       };
     },
