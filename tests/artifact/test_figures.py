@@ -153,7 +153,7 @@ def test_history(tmp_path: Path, history: list[Epoch], best: int) -> None:
 @pytest.mark.parametrize("unit", [1.0, 1e-9, 1e12])
 @pytest.mark.parametrize("n", [1, 40, 800])
 def test_numbers(tmp_path: Path, n: int, unit: float) -> None:
-    """Answers beside the truth, with the band of the intervals; those outside it are marked. Of one image or many, in any unit."""
+    """Answers beside the truth, with the band of the intervals; those outside it are marked. In any unit."""
     rng = np.random.default_rng(0)
     answers = unit * rng.normal(size=n)
     numbers = answers + unit * rng.normal(size=n) * 0.3

@@ -1,4 +1,4 @@
-"""Intervals of numbers hold the truth as often as they promise, also for images in groups, and are narrow where answers are good."""
+"""Intervals of numbers hold the truth as often as promised, also in groups, and are narrow where answers are good."""
 
 import numpy as np
 import pytest

@@ -54,7 +54,7 @@ def test_images_of_one_group_widen_the_intervals() -> None:
 
 
 def test_few_images_and_equal_numbers() -> None:
-    """There are no intervals for few images or groups, no R2 where all numbers are the same, and 1 where all answers are right."""
+    """No intervals for few images or groups, no R2 where all numbers are the same, and 1 where all answers are right."""
     few = measured(*drawn(19, 0))
     assert (few.mean_absolute_error_ci95, few.r2_ci95) == (None, None)
     answers, numbers = drawn(40, 0)

@@ -43,18 +43,18 @@ def number_intervals(
 
     Split conformal prediction (Vovk et al. 2005; Lei et al. 2018) of residuals divided by how large they are on average around
     an answer: where answers are nearly right the intervals are narrow. They are as wide as needed for the residual at rank
-    `coverage` * (n + 1) of the divided ones; 0.9 needs 9 groups or more. A width of its own takes GROUPS_A_PLACE groups; with fewer
-    than twice that, all intervals are as wide. Of the solar cells the mean width is 0.76 instead of 1.04 (docs/tasks.md).
+    `coverage` * (n + 1) of the divided ones; 0.9 needs 9 groups or more. A width of its own takes GROUPS_A_PLACE groups; with
+    fewer than twice that, all intervals are as wide. Of the solar cells the mean width is 0.76 instead of 1.04 (docs/tasks.md).
 
     Each of the (n,) `groups` counts as one, its images as equal parts of it: the coverage is that of an image drawn from a new
     group (Lee, Barber and Willett 2023; Dunn, Wasserman and Ramdas 2023). If every image is its own group, this is the ordinary
     rule.
 
-    The promise needs answers by a model that was fitted without these images. It is exact for answers of the model itself, apart
-    from the places' means, which are of the same residuals (in simulations of 30 to 600 images 89.3 to 90.2 % are covered where
-    90 % are asked for). Answers by cross-validation come from models of slightly fewer images: the jackknife, which is valid if
-    leaving out an image changes little, as it does in ridge regression. Without that assumption only intervals made of all these
-    models hold, and then with 2 * coverage - 1 (the jackknife+ and CV+ of Barber et al. 2021).
+    The promise needs answers by a model that was fitted without these images. It is exact for answers of the model itself,
+    apart from the places' means, which are of the same residuals (in simulations of 30 to 600 images 89.3 to 90.2 % are covered
+    where 90 % are asked for). Answers by cross-validation come from models of slightly fewer images: the jackknife, which is
+    valid if leaving out an image changes little, as it does in ridge regression. Without that assumption only intervals made
+    of all these models hold, and then with 2 * coverage - 1 (the jackknife+ and CV+ of Barber et al. 2021).
     """
     of_group = np.arange(len(numbers)) if groups is None else np.unique(groups, return_inverse=True)[1]
     sizes = np.bincount(of_group)

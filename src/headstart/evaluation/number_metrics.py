@@ -80,8 +80,8 @@ def r2_score(predicted: np.ndarray, numbers: np.ndarray) -> float | None:
 def _r2_interval(predicted: np.ndarray, numbers: np.ndarray, groups: np.ndarray | None) -> tuple[float, float]:
     """95 %, by the delta method on the logarithm of 1 - R2, a ratio of two sums over groups, at Student's quantile.
 
-    The logarithm keeps the interval below 1 and makes the distribution less skewed: in simulations with 25 to 5,000 images whose
-    errors differ in size it holds the truth in 91 to 95 of 100 sets.
+    The logarithm keeps the interval below 1 and makes the distribution less skewed: in simulations with 25 to 5,000 images
+    whose errors differ in size it holds the truth in 91 to 95 of 100 sets.
     """
     of_group = np.arange(len(numbers)) if groups is None else np.unique(groups, return_inverse=True)[1]
     sizes = np.bincount(of_group).astype(np.float64)
