@@ -22,7 +22,6 @@ import numpy as np
 
 from headstart.data.given import open_given
 from headstart.data.sources import Skipped, Sources
-from headstart.evaluation.probabilities import cross_entropies, softmax
 from headstart.fitting.scanned import Scanned, scan_given
 from headstart.fitting.view_choice import choose_views
 from headstart.model.extractor import mean_of_views
@@ -32,6 +31,7 @@ from headstart.model.pretrained import open_backbone
 from headstart.model.probe import cross_validate, fit_probe
 from headstart.progress import silent
 from headstart.settings import TrainSettings
+from headstart.tasks.probabilities import cross_entropies, softmax
 
 RESULTS = Path(__file__).parent / "results"
 EVERY = "crop+whole+mirrored"

@@ -19,9 +19,9 @@ from typing import Any
 import numpy as np
 from feature_sets import HELD_OUT, Images, read
 
-from headstart.evaluation.probabilities import softmax
 from headstart.model import probe
 from headstart.model.softmax_regression import standardise
+from headstart.tasks.probabilities import softmax
 
 NUMBERS = {10: 20, 20: 20, 40: 20, 80: 12, 160: 8, None: 8}  # labels (None: all) -> seeds
 LEAST = 1e-6  # probability of a class, for the log loss: some have no label

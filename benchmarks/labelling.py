@@ -25,13 +25,13 @@ from pathlib import Path
 import numpy as np
 from feature_sets import HELD_OUT, Images, read
 
-from headstart.evaluation.probabilities import softmax
 from headstart.labelling.catalogue import NO_CLASS
 from headstart.labelling.live_model import LiveFit, LiveModel
 from headstart.labelling.next_images import next_images
 from headstart.labelling.next_queue import AT_ONCE, STALE
 from headstart.labelling.stability import GROWN, StabilityWatch
 from headstart.model.probe import fit_probe
+from headstart.tasks.probabilities import softmax
 
 RESULTS = Path(__file__).parent / "results"
 PICTURE = Path(__file__).parents[1] / "docs" / "images" / "labelling.png"

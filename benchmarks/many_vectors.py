@@ -31,10 +31,10 @@ from feature_sets import read
 from headstart.audit.neighbourhoods import neighbourhood_at
 from headstart.audit.tree_tops import BUCKET
 from headstart.data.facts import ImageFacts
-from headstart.evaluation.probabilities import cross_entropy
 from headstart.model.features_on_disk import FeaturesOnDisk, in_parts
 from headstart.model.probe import fit_probe
 from headstart.model.softmax_regression import standardise
+from headstart.tasks.probabilities import cross_entropy
 
 RESULTS = Path(__file__).parent / "results" / "many_vectors.json"
 N, N_TEST, FEWER = 500_000, 20_000, 100_000

@@ -81,7 +81,18 @@ def old_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def run_of_format_2(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The folder in which runs of the first version with stages and views were made, to be worked in."""
-    folder = Path(shutil.copytree(BUNDLES / "format-2", tmp_path / "format-2"))
+    return worked_in("format-2", tmp_path, monkeypatch)
+
+
+@pytest.fixture
+def run_of_format_3(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The same of the first version with tasks."""
+    return worked_in("format-3", tmp_path, monkeypatch)
+
+
+def worked_in(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of the runs of a format with the images and weights they were made with, as the working folder."""
+    folder = Path(shutil.copytree(BUNDLES / name, tmp_path / name))
     shutil.copytree(BUNDLES / "format-1" / "shapes", folder / "shapes")
     shutil.copy(BUNDLES / "format-1" / "weights.safetensors", folder)
     monkeypatch.chdir(folder)
@@ -124,6 +135,20 @@ def test_a_probe_on_stages_and_two_views_answers_as_it_did(name: str, run_of_for
         "engine",
         "answers",
     ]
+
+
+@pytest.mark.parametrize("name", ["run", "export"])
+def test_a_probe_on_grades_answers_as_it_did(name: str, run_of_format_3: Path) -> None:
+    """What format 3 brought, a task, in a run and in what was exported from it; both say what they said."""
+    expected = json.loads((run_of_format_3 / "expected-of-run.json").read_text(encoding="utf-8"))[name]
+    predictor = Predictor.load(run_of_format_3 / name)
+    assert predictor.task.name == "ordinal" and predictor.manifest is not None and predictor.manifest.format == 3
+    for answer in predictor.predict(list(expected)):
+        assert answer.probabilities is not None
+        *probabilities, predicted = expected[answer.path]
+        assert answer.probabilities.tolist() == pytest.approx(probabilities, abs=1e-4)
+        assert answer.predicted == predicted
+    assert len(verify_model(run_of_format_3 / name)) == 5
 
 
 @pytest.mark.slow

@@ -59,6 +59,7 @@ TORCH = (
     "model.checkpoint",
     "model.distributed",
     "model.epoch_sums",
+    "model.losses",
     "model.folding",
     "model.precision",
     "model.stages",
@@ -66,7 +67,7 @@ TORCH = (
     "model.timm_networks",
 )
 ROOMS = {  # outside package -> the only modules that may import it
-    "cleanlab": ("audit.labels",),
+    "cleanlab": ("audit.labels", "audit.set_labels"),
     "fsspec": ("addresses.filesystems",),
     "ray": ("jobs.ray_crew", "jobs.ray_cluster", "jobs.ray_training"),
     "fastapi": ("apps.serving.", "apps.http.", "apps.studio."),
@@ -138,6 +139,7 @@ LOADS_HEAVY = {
     "fitting.finetune_fit",
     "fitting.cluster_training",
     "fitting.tuned_start",
+    "fitting.val_answers",
     "model.batches",
 }
 MAX_FILE, MAX_FUNCTION, MAX_MEDIAN_FILE = 400, 50, 119  # lines

@@ -101,6 +101,15 @@ class CarriedOutPlan(TrainingPlan):
     temperature: Temperature = 1.0
 
 
+class LabelPlan(Schema):
+    """The numbers of the probe of one of several labels, as those of a ProbePlan."""
+
+    name: str
+    strength: Rate
+    temperature: Temperature
+    stage_scale: Rate
+
+
 class ProbePlan(Schema):
     """Every number of a fitted probe."""
 
@@ -110,6 +119,7 @@ class ProbePlan(Schema):
     stage_scale: Rate = 1.0  # standard deviation given to the features of earlier stages; that of the others is 1
     held_out_log_loss: tuple[tuple[Rate, NotNegative], ...]  # (strength, held-out log loss) of each strength tried
     temperature: Temperature = 1.0
+    of_labels: tuple[LabelPlan, ...] = ()  # of several labels; `strength` and `stage_scale` are then their medians
     balance: bool = False
     image_size: Positive
     seed: Count

@@ -15,7 +15,7 @@ Strategy = Literal["probe", "finetune", "auto"]
 Recipe = Literal["default", "tutorial"]
 Augment = Literal["standard", "no-flip", "none"]
 Precision = Literal["fp32", "bf16"]
-TaskName = Literal["single-label", "ordinal", "nested"]
+TaskName = Literal["single-label", "ordinal", "nested", "multi-label"]
 Effort = Literal["quick", "normal", "thorough"]
 EngineChoice = Literal["onnxruntime", "openvino"]
 Schedule = Literal["cosine", "one-cycle", "step", "constant"]
@@ -38,7 +38,7 @@ class TrainSettings(Schema):
         "single-label",
         description="What an answer is. single-label: one of the classes; ordinal: one of several grades in an order, where an "
         "answer can be a little or far off; nested: one of the classes of a tree, such as animals/insects/bees, where an "
-        "answer can stop at animals/insects.",
+        "answer can stop at animals/insects; multi-label: any number of labels, from a table.",
     )
     grades: str | None = Field(
         None,
@@ -143,10 +143,25 @@ class TrainSettings(Schema):
         description="Seconds that the whole run may take; without it 300 for --strategy auto, and no limit for the others.",
     )
     target_precision: float | None = Field(
-        None, gt=0, lt=1, description="Share of answers that must be right; the model says unsure if it is not certain enough."
+        None,
+        gt=0,
+        lt=1,
+        description="Share of answers that must be right; the model says unsure if it is not certain enough. Of several labels "
+        "it is that of each label: a label is said only where it is certain enough.",
+    )
+    target_recall: float | None = Field(
+        None,
+        gt=0,
+        lt=1,
+        description="Share of the images with a label that must get it, for each label of --task multi-label; without this and "
+        "--target-precision each threshold has the best F1.",
     )
     conformal: float | None = Field(
-        None, gt=0, lt=1, description="Give each image a set of classes that contains the true one with this probability."
+        None,
+        gt=0,
+        lt=1,
+        description="Give each image a set of classes that contains the true one with this probability; of several labels, a "
+        "set that holds this share of the true ones on average.",
     )
     refit: bool = Field(
         False,
@@ -200,6 +215,19 @@ class TrainSettings(Schema):
     def _grades_are_ordinal(self) -> Self:
         if self.grades is not None and self.task != "ordinal":
             raise SettingsError("--grades are those of --task ordinal", hint="add --task ordinal")
+        return self
+
+    @model_validator(mode="after")
+    def _fits_several_labels(self) -> Self:
+        several = self.task == "multi-label"
+        if self.target_recall is not None and not several:
+            raise SettingsError("--target-recall is for --task multi-label", hint="--target-precision is for every task")
+        if several and self.target_recall is not None and self.target_precision is not None:
+            raise SettingsError("a threshold keeps --target-precision or --target-recall, not both", hint="give one of them")
+        if several and self.join_case:
+            raise SettingsError("--join-case is not for --task multi-label", hint="write each label in one way in the table")
+        if several and self.balance:
+            raise SettingsError("--balance is not for --task multi-label", hint="each label has a threshold of its own already")
         return self
 
     @classmethod

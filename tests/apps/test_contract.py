@@ -20,7 +20,7 @@ OPTIONS = {
     "--learning-rate --batch-size --image-size --freeze --device --workers --seed --output --overwrite --resume --refit "
     "--json --quiet --exclude --cv --time-budget --target-precision --conformal --balance | --precision --engine "
     "--path-column --label-column --boxes --join-case --effort --view --stages --report --labels --extend --channels "
-    "--every --log",
+    "--every --log --target-recall",
     "audit": "--output --fail-on | --overwrite --engine --val --test --exclude --backbone --weights --offline --device "
     "--workers --seed --json --quiet --path-column --label-column --boxes --join-case --labels --task --grades --channels "
     "--every",

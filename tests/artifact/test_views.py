@@ -17,8 +17,8 @@ from headstart.artifact.predictor import Predictor
 from headstart.artifact.verification import verify_model
 from headstart.data.odd_images import odd_images
 from headstart.errors import BundleError, HeadstartError
-from headstart.evaluation.probabilities import softmax
 from headstart.model.exported import ExportFormat, ExportPrecision
+from headstart.tasks.probabilities import softmax
 
 N_VIEWS, SIZE = 6, 64
 

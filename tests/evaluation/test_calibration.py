@@ -13,7 +13,7 @@ from headstart.evaluation.calibration import (
     fit_temperature,
     reliability,
 )
-from headstart.evaluation.probabilities import as_logits, cross_entropy, log_losses, softmax
+from headstart.tasks.probabilities import as_logits, cross_entropy, log_losses, softmax
 
 
 def drawn(n: int, scale: float, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:

@@ -116,6 +116,7 @@ def test_json_is_complete() -> None:
         "ece",
         "grades",
         "tree",
+        "label_sets",
         "per_class",
         "confusion",
     ]

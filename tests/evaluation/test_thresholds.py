@@ -3,13 +3,13 @@
 import numpy as np
 import pytest
 
-from headstart.evaluation.probabilities import softmax
 from headstart.evaluation.thresholds import (
     conformal_threshold,
     images_needed,
     precision_threshold,
     promises_kept,
 )
+from headstart.tasks.probabilities import softmax
 from headstart.tasks.single_label import SINGLE_LABEL
 
 

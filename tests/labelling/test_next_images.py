@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from headstart.evaluation.probabilities import softmax
 from headstart.labelling.next_images import FEW_LABELS, MOST_IMAGES, next_images
 from headstart.model.probe import fit_probe
+from headstart.tasks.probabilities import softmax
 
 N_CLASSES = 4
 

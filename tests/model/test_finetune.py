@@ -14,7 +14,6 @@ from conftest import COLOURS, TINY, draw_shape
 
 from headstart.deadline import Deadline
 from headstart.errors import SettingsError, TrainingError
-from headstart.evaluation.probabilities import cross_entropy, softmax
 from headstart.model.backbones import Network, pretrained_network
 from headstart.model.batches import TrainingImages
 from headstart.model.finetune import HeldOutImages, Start, TrainedEpochs, fine_tune
@@ -27,6 +26,7 @@ from headstart.model.weights import WeightsFile
 from headstart.progress import silent
 from headstart.recipes import RunFacts, TrainingPlan, finetune_plan, tutorial_plan
 from headstart.settings import TrainSettings
+from headstart.tasks.probabilities import cross_entropy, softmax
 
 SIZE, N_TRAIN, N_VAL, BATCH = 48, 24, 12, 8
 N_STEPS = N_TRAIN // BATCH

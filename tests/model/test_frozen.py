@@ -205,7 +205,7 @@ def test_other_views_of_the_same_network(tiny: Frozen) -> None:
 @pytest.mark.slow
 def test_real_images_on_every_engine(shared: Path) -> None:
     """On ants and bees the engines agree with torch within 1e-4 in the probabilities of the ImageNet head."""
-    from headstart.evaluation.probabilities import softmax
+    from headstart.tasks.probabilities import softmax
 
     spec = find_backbone("efficientnet_lite0")
     found = locate_weights(spec, offline=True)

@@ -5,10 +5,10 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 
 from headstart.data.splits import fold_count, folds
-from headstart.evaluation.probabilities import cross_entropy, softmax
 from headstart.model import probe as probe_module
 from headstart.model import softmax_regression
 from headstart.model.probe import DEFAULT_STRENGTH, STAGE_SCALES, STRENGTHS, Probe, cross_validate, fit_probe
+from headstart.tasks.probabilities import cross_entropy, softmax
 
 
 def blobs(n: int, n_features: int, n_classes: int, distance: float, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:

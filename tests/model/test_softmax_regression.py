@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
-from headstart.evaluation.probabilities import cross_entropy, softmax
 from headstart.model import softmax_regression
 from headstart.model.head import Head
 from headstart.model.softmax_regression import TOLERANCE, Regression, Standardised, fit_path, standardise
+from headstart.tasks.probabilities import cross_entropy, softmax
 
 
 def problem(n: int, n_features: int, n_classes: int, noise: float, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:

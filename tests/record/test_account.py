@@ -14,7 +14,8 @@ from PIL import Image
 from headstart.artifact.bundle import CARD, read_bundle
 from headstart.artifact.predictor import Predictor
 from headstart.audit.twins import Twins, find_twins
-from headstart.evaluation.metrics import Evaluation, evaluate_predictions
+from headstart.evaluation.judging import evaluate_answers
+from headstart.evaluation.metrics import Evaluation
 from headstart.fitting import fitted, scanned
 from headstart.record.trained import Trained
 from headstart.runs.training import train
@@ -62,9 +63,9 @@ def test_images_without_leaks_are_evaluated_once(trained: Callable[..., Trained]
 
     def evaluating(probabilities: np.ndarray, *more: Any, **named: Any) -> Evaluation:
         evaluated.append(len(probabilities))
-        return evaluate_predictions(probabilities, *more, **named)
+        return evaluate_answers(probabilities, *more, **named)
 
-    monkeypatch.setattr(fitted, "evaluate_predictions", evaluating)
+    monkeypatch.setattr(fitted, "evaluate_answers", evaluating)
     run = trained(strategy="probe")
     assert run.metrics["evaluation"]["n"] == 26
     assert evaluated.count(24) == 1

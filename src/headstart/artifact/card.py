@@ -88,14 +88,26 @@ with open("manifest.json", encoding="utf-8") as manifest:
 class AnswerLine:
     """What the program says of an image."""
 
-    program: str  # which of `probabilities`
+    program: str  # prints what `probabilities` say of `path`; ${thresholds} are those of several labels
     words: str
 
 
+def _best(number: str) -> str:
+    """The lines that print one class, by its number."""
+    return f"""    best = {number}
+    print(f"{{path}}\\t{{classes[best]}}\\t{{probabilities[best]:.6f}}")"""
+
+
 ANSWERS: dict[TaskName, AnswerLine] = {
-    "single-label": AnswerLine("int(probabilities.argmax())", "the most probable class"),
-    "nested": AnswerLine("int(probabilities.argmax())", "the most probable class"),
-    "ordinal": AnswerLine("int((probabilities.cumsum() < probabilities.sum() / 2).sum())", "the median grade"),
+    "single-label": AnswerLine(_best("int(probabilities.argmax())"), "the most probable class"),
+    "nested": AnswerLine(_best("int(probabilities.argmax())"), "the most probable class"),
+    "ordinal": AnswerLine(_best("int((probabilities.cumsum() < probabilities.sum() / 2).sum())"), "the median grade"),
+    "multi-label": AnswerLine(
+        """    thresholds = ${thresholds}
+    said = [(name, p) for name, p, least in zip(classes, probabilities, thresholds) if p >= least]
+    print(f"{path}\\t" + ("\\t".join(f"{name} {p:.6f}" for name, p in said) or "none of the labels"))""",
+        "the labels whose thresholds are reached",
+    ),
 }
 
 
@@ -137,7 +149,9 @@ def classifying_program(manifest: Manifest) -> str:
         runtime=runtime.package,
         session=runtime.session,
         answer=runtime.answer,
-        best=ANSWERS[manifest.task].program,
+        told=ANSWERS[manifest.task].program.replace(
+            "${thresholds}", str([float(one.threshold) for one in manifest.decisions.labels])
+        ),
         **_views(preprocess),
         size_px=preprocess.size_px,
         resize_px=preprocess.resize_px,
@@ -188,9 +202,10 @@ def _data(manifest: Manifest) -> str:
     said = ", ".join(f"{numbers[split]} in {split} ({meaning})" for split, meaning in SPLITS.items() if numbers.get(split))
     name = f" of the data set {plain(manifest.data.name)}" if manifest.data.name else ""
     skipped = manifest.data.skipped
+    noun = "labels, of which each has any number" if manifest.task == "multi-label" else "classes"
     left_out = f" {skipped} file{'s' * (skipped != 1)} could not be read and {'were' if skipped != 1 else 'was'} left out."
     text = (
-        f"Images{name} in {len(manifest.classes)} classes: {said}.{left_out if skipped else ''} The digest of each is in "
+        f"Images{name} in {len(manifest.classes)} {noun}: {said}.{left_out if skipped else ''} The digest of each is in "
         f"{MANIFEST}, so that `headstart evaluate` can warn of images that the model was trained on."
     )
     splits = [split for split in SPLITS if split in manifest.data.counts]
@@ -218,7 +233,9 @@ def _quality(evaluation: Evaluation) -> str:
 def _limits(manifest: Manifest, evaluation: Evaluation | None) -> Iterable[str]:
     decisions = manifest.decisions
     yield (
-        f"It knows {len(manifest.classes)} classes and no other. Every image gets one of them, even if it shows none "
+        f"It knows {len(manifest.classes)} labels and no other."
+        if manifest.task == "multi-label"
+        else f"It knows {len(manifest.classes)} classes and no other. Every image gets one of them, even if it shows none "
         "or several of them."
     )
     yield (
@@ -240,12 +257,14 @@ def _limits(manifest: Manifest, evaluation: Evaluation | None) -> Iterable[str]:
     yield "Its probabilities " + (
         f"{corrected}{fitted_on}." if decisions.temperature != 1 else "are as they were fitted (temperature 1)."
     )
-    yield _unsure(manifest)
+    yield from _of_thresholds(manifest) if manifest.decisions.labels else (_unsure(manifest),)
     if conformal := decisions.conformal:
+        what = f"the set of classes that it cannot rule out. It contains the true class for {conformal.coverage:.0%} of images"
+        if manifest.task == "multi-label":
+            what = f"a larger set of labels, which contains {conformal.coverage:.0%} of an image's true labels on average"
         yield (
-            "Beside its answer it gives the set of classes that it cannot rule out. The set contains the true class for "
-            f"{conformal.coverage:.0%} of images, if they are drawn like the {conformal.n} images it was set on "
-            f"({plain(decisions.set_on)}). It has {conformal.mean_size:.2f} classes on average."
+            f"Beside its answer it gives {what}, if they are drawn like the {conformal.n} images it was set on "
+            f"({plain(decisions.set_on)}). It has {conformal.mean_size:.2f} of them on average."
         )
     yield from (plain(sentence) for sentence in (weak_classes(evaluation) if evaluation else ()))
     yield from (f"{plain(note[:1].upper() + note[1:])}." for note in manifest.notes)
@@ -267,6 +286,20 @@ def _unsure(manifest: Manifest) -> str:
         f"answers are right ({_promise(precision)}): of {precision.n} images ({plain(manifest.decisions.set_on)}) "
         f"{precision.share_answered:.1%} were answered, and {precision.precision:.1%} of these answers were right."
     )
+
+
+def _of_thresholds(manifest: Manifest) -> Iterable[str]:
+    """The thresholds of several labels."""
+    labels = manifest.decisions.labels
+    first = labels[0]
+    aim = "the best F1" if first.target is None else f"a {first.aim} of {first.target:.1%}"
+    table = ", ".join(f"{plain(one.name)} {one.threshold:.3f}" for one in labels)
+    yield f"A label is said from its own threshold on, chosen for {aim} on {plain(manifest.decisions.set_on)}: {table}."
+    kept = [one for one in labels if one.target is not None]
+    if kept:
+        lacking = [plain(one.name) for one in kept if not one.promised]
+        exceptions = f", except for {', '.join(lacking)}, where it is not a promise" if lacking else ""
+        yield f"The {first.aim} is promised with 95 % confidence for each label{exceptions}."
 
 
 def _stops_above(manifest: Manifest, precision: PrecisionThreshold) -> str:

@@ -18,10 +18,13 @@ def prediction_header(classes: Sequence[str]) -> list[str]:
     return ["predicted", "probability", *(f"p:{name}" for name in classes)]
 
 
-def prediction_cells(probabilities: np.ndarray, classes: Sequence[str], task: LearningTask = SINGLE_LABEL) -> list[Any]:
-    """The cells under `prediction_header` for (n_classes,) probabilities."""
-    answer = int(task.decide(probabilities[None])[0])
-    return [classes[answer], float(probabilities[answer]), *(float(p) for p in probabilities)]
+def prediction_cells(
+    probabilities: np.ndarray, classes: Sequence[str], task: LearningTask = SINGLE_LABEL, decided: np.ndarray | None = None
+) -> list[Any]:
+    """The cells under `prediction_header` for (n_classes,) probabilities; `decided` is the answer, if the task has another."""
+    answer, probability = task.answer(classes, probabilities, 0.0)
+    named = answer if decided is None else task.named(classes, decided)
+    return [named, probability, *(float(p) for p in probabilities)]
 
 
 def write_predictions(
@@ -31,11 +34,15 @@ def write_predictions(
     probabilities: np.ndarray,
     classes: Sequence[str],
     task: LearningTask = SINGLE_LABEL,
+    decided: np.ndarray | None = None,
 ) -> None:
-    """predictions.csv: path, label, predicted, probability, then `p:<class>` for each class."""
+    """predictions.csv: path, label, predicted, probability, then `p:<class>` for each class.
+
+    `decided` are the answers, if they are not those of the `task`.
+    """
     rows = (
-        [path, label, *prediction_cells(row, classes, task)]
-        for path, label, row in zip(paths, labels, probabilities, strict=True)
+        [path, label, *prediction_cells(row, classes, task, None if decided is None else decided[i])]
+        for i, (path, label, row) in enumerate(zip(paths, labels, probabilities, strict=True))
     )
     write_csv(file, ["path", "label", *prediction_header(classes)], rows)
 

@@ -23,6 +23,7 @@ from headstart.model.engines import PROBABILITIES
 from headstart.model.exported import (
     FILES,
     HEAD,
+    Ending,
     ExportFormat,
     ExportPrecision,
     as_half_precision,
@@ -57,7 +58,7 @@ class _Proof:
 
     name: str
     views: np.ndarray  # (1, n_views, size, size, 3) uint8
-    label: int  # -1: not known
+    label: str  # "": not known
     is_odd: bool = False
 
 
@@ -126,7 +127,8 @@ def bundle_to_export(model: Path) -> Bundle:
 def write_graph(bundle: Bundle, predictor: Predictor, file: Path, progress: Progress) -> None:
     """Writes the whole classifier as ONNX."""
     compiled, _ = compiled_form(bundle, progress)
-    write_onnx(compiled.graph, predictor.head, file, _facts(bundle.manifest), predictor.preprocess)
+    ending: Ending = "Softmax" if predictor.task.has_one_answer else "Sigmoid"
+    write_onnx(compiled.graph, predictor.head, file, _facts(bundle.manifest), predictor.preprocess, ending)
 
 
 def check_output(output: Path, *, overwrite: bool) -> None:
@@ -148,10 +150,8 @@ def _says_export(file: Path, key: str) -> bool:
 
 def _real_proofs(model: Path, bundle: Bundle, predictor: Predictor) -> Iterator[_Proof]:
     """Images that the run was evaluated on, of all classes; none if the model is not in a run folder."""
-    preprocess, classes = predictor.preprocess, bundle.manifest.classes
     for image in islice(images_of_run(model, bundle), MAX_PROOFS):
-        label = classes.index(image.label) if image.label in classes else -1
-        yield _Proof(image.path, preprocess.views_of_file(image.data)[None], label)
+        yield _Proof(image.path, predictor.preprocess.views_of_file(image.data)[None], image.label)
 
 
 def images_of_run(model: Path, bundle: Bundle) -> Iterator[RunImage]:
@@ -164,7 +164,7 @@ def images_of_run(model: Path, bundle: Bundle) -> Iterator[RunImage]:
 def _odd_proofs(preprocess: Preprocess) -> Iterator[_Proof]:
     photographs = preprocess.choosing("")  # a generated image is no stack; what the networks answer for its pixels counts
     for name, data in odd_images().items():
-        yield _Proof(name_of_odd(name), photographs.views_of_file(data)[None], -1, is_odd=True)
+        yield _Proof(name_of_odd(name), photographs.views_of_file(data)[None], "", is_odd=True)
 
 
 def name_of_odd(name: str) -> str:
@@ -178,8 +178,8 @@ def _compare(predictor: Predictor, file: Path, proofs: Sequence[_Proof], precisi
     before = np.concatenate([predictor.answer(proof.views) for proof in proofs])
     after = np.concatenate([run(as_input(proof.views)) for proof in proofs]).astype(np.float64)
     differences = np.abs(after - before).max(axis=1)
-    task = predictor.task
-    same = task.decide(before) == task.decide(after)
+    named = [_named(predictor, found) for found in (before, after)]
+    same = np.array([one == other for one, other in zip(*named, strict=True)])
     if precision == "fp32" and not (np.isfinite(after).all() and same.all() and differences.max() <= TOLERANCE):
         worst = int(np.nan_to_num(differences, nan=np.inf).argmax()) if same.all() else int(np.flatnonzero(~same)[0])
         raise BundleError(
@@ -187,20 +187,24 @@ def _compare(predictor: Predictor, file: Path, proofs: Sequence[_Proof], precisi
             f"{after[worst].max():.4f} instead of {before[worst].max():.4f}",
             hint="nothing was written; please report this with the versions in manifest.json",
         )
-    labels = np.array([proof.label for proof in proofs])
-    known = labels >= 0
+    known = [i for i, proof in enumerate(proofs) if proof.label]
 
-    def accuracy(probabilities: np.ndarray) -> float | None:
-        return float((task.decide(probabilities) == labels)[known].mean()) if known.any() else None
+    def accuracy(answers: Sequence[str]) -> float | None:
+        return float(np.mean([predictor.task.agree(proofs[i].label, answers[i]) for i in known])) if known else None
 
     return ParityEntry(
         images=sum(not proof.is_odd for proof in proofs),
         odd_images=sum(proof.is_odd for proof in proofs),
         same_label=float(same.mean()),
         max_difference=float(differences.max()),
-        accuracy_before=accuracy(before),
-        accuracy_after=accuracy(after),
+        accuracy_before=accuracy(named[0]),
+        accuracy_after=accuracy(named[1]),
     )
+
+
+def _named(predictor: Predictor, probabilities: np.ndarray) -> list[str]:
+    """The answers to (n, n_classes) probabilities, as text."""
+    return [predictor.task.named(predictor.classes, answer) for answer in predictor.task.decide(probabilities)]
 
 
 def _facts(manifest: Manifest) -> Mapping[str, str]:

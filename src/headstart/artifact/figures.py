@@ -98,8 +98,23 @@ def history_figure(history: Sequence[Epoch], best_epoch: int) -> Figure:
 def confusion_figure(evaluation: Evaluation, classes: Sequence[str]) -> Figure:
     """Rows are true classes, columns predicted ones. Numbers are images, shades the share of the true class."""
     counts = np.array(evaluation.confusion)
-    n = len(classes)
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    title = f"{evaluation.n} {evaluation.split} images"
+    return _matrix_figure(counts, shares, classes, ("predicted", "true"), title, "share of the true class")
+
+
+def together_figure(together: Sequence[Sequence[int]], labels: Sequence[str]) -> Figure:
+    """Numbers are images with both labels, on the diagonal with the one; shades the share of the row's images."""
+    counts = np.array(together)
+    shares = counts / np.maximum(np.diag(counts)[:, None], 1)
+    return _matrix_figure(counts, shares, labels, ("also", "images with"), "", "share of the row's images")
+
+
+def _matrix_figure(
+    counts: np.ndarray, shares: np.ndarray, classes: Sequence[str], axis_names: tuple[str, str], title: str, meaning: str
+) -> Figure:
+    """(n_classes, n_classes) numbers in cells that are shaded by shares; the names are those of columns and rows."""
+    n = len(classes)
     side = min(14.0, max(3.6, 1.6 + 0.46 * n))
     with _drawing():
         figure = Figure(figsize=(side + 0.8, side), layout="constrained")
@@ -122,9 +137,9 @@ def confusion_figure(evaluation: Evaluation, classes: Sequence[str]) -> Figure:
             for row, column in zip(*np.nonzero(counts), strict=True):
                 colour = "white" if shares[row, column] > 0.55 else "black"
                 axes.text(column, row, str(counts[row, column]), ha="center", va="center", color=colour, fontsize=9)
-        axes.set(xlabel="predicted", ylabel="true", title=f"{evaluation.n} {evaluation.split} images")
+        axes.set(xlabel=axis_names[0], ylabel=axis_names[1], title=title)
         axes.spines[:].set_visible(False)
-        figure.colorbar(picture, ax=axes, shrink=0.8, label="share of the true class")
+        figure.colorbar(picture, ax=axes, shrink=0.8, label=meaning)
     return figure
 
 

@@ -1,7 +1,8 @@
 """manifest.json: all that is known about a model. It is read strictly, because a model may come from anybody.
 
-Format 3. Format 2 has no task: its classes are single labels. Format 1 has one view of each image, called `crop`, and no
-stages. To change it: raise FORMAT, teach `_upgraded` the older formats, and keep a model of each in tests/kept.
+Format 4. Format 3 has no several labels. Format 2 has no task: its classes are single labels. Format 1 has one view of each
+image, called `crop`, and no stages. To change it: raise FORMAT, teach `_upgraded` the older formats, and keep a model of each
+in tests/kept.
 """
 
 import json
@@ -16,6 +17,7 @@ from headstart.data.images import DECODING
 from headstart.data.preprocess import Preprocess, upgraded_preprocess
 from headstart.data.sources import LabelsUsed
 from headstart.errors import BackboneError, BundleError
+from headstart.evaluation.label_thresholds import LabelThreshold
 from headstart.evaluation.metrics import Evaluation
 from headstart.evaluation.thresholds import ConformalThreshold, PrecisionThreshold
 from headstart.model.exported import ExportFormat, ExportPrecision
@@ -26,7 +28,7 @@ from headstart.schema import Count, Name, NotNegative, Schema, Sha256, Share, pa
 from headstart.settings import RecordedSettings, TaskName, upgraded_settings
 from headstart.storage import sha256_of_bytes, write_json
 
-FORMAT: Literal[3] = 3
+FORMAT: Literal[4] = 4
 MANIFEST = "manifest.json"
 DIGEST = "manifest_sha256"  # the key in manifest.json whose value is the digest of all others
 RECORDED_PACKAGES = (
@@ -72,6 +74,7 @@ class DecisionsEntry(Schema):
     set_on: str = ""  # on which images, in words
     precision: PrecisionThreshold | None = None
     conformal: ConformalThreshold | None = None
+    labels: tuple[LabelThreshold, ...] = ()  # of several labels, in the order of the classes
     familiarity: FamiliarityEntry | None = None
 
 
@@ -134,7 +137,7 @@ Plan = Annotated[
 class Manifest(Schema):
     """manifest.json."""
 
-    format: Literal[1, 2, 3] = FORMAT
+    format: Literal[1, 2, 3, 4] = FORMAT
     strategy: Literal["probe", "finetune"]
     requested: Literal["probe", "finetune", "auto", ""] = ""  # the strategy that the user asked for
     task: TaskName = "single-label"
@@ -151,6 +154,8 @@ class Manifest(Schema):
     images: dict[SplitName, tuple[Sha256, ...]]  # SHA-256 of each image file's bytes
     # The class of each of these, as its place in `classes`; empty in models of earlier versions.
     image_classes: dict[SplitName, tuple[Count, ...]] = Field(default_factory=dict)
+    # The labels of each of these images as the text of a LabelSet, where they have any number.
+    image_labels: dict[SplitName, tuple[Name, ...]] = Field(default_factory=dict)
     extends: ExtendsEntry | None = None  # the run that was added to
     selected_on_val: bool  # whether the val images chose the epoch
     evaluation: Evaluation | None  # None if no images were held out
@@ -176,6 +181,10 @@ class Manifest(Schema):
             raise ValueError("data.counts does not have one number per class")
         if self.evaluation is not None and tuple(c.name for c in self.evaluation.per_class) != self.classes:
             raise ValueError("evaluation has other classes")
+        if self.decisions.labels and tuple(one.name for one in self.decisions.labels) != self.classes:
+            raise ValueError("decisions.labels has other labels than classes")
+        if any(len(labels) != len(self.images.get(name, ())) for name, labels in self.image_labels.items()):
+            raise ValueError("image_labels does not have the labels of each image")
         for name, classes in self.image_classes.items():
             if len(classes) != len(self.images.get(name, ())) or max(classes, default=0) >= len(self.classes):
                 raise ValueError("image_classes does not have a class for each image")

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from headstart.evaluation.grade_metrics import GradeMetrics
 from headstart.evaluation.intervals import in_words, too_few
 from headstart.evaluation.metrics import Evaluation
+from headstart.evaluation.set_metrics import LabelSetMetrics
 from headstart.evaluation.tree_metrics import TreeMetrics
 
 SPLIT_IN_WORDS = {
@@ -17,15 +18,16 @@ SPLIT_IN_WORDS = {
 
 def summary_sentence(evaluation: Evaluation, n_trained_on: int = 0) -> str:
     """The claim in one sentence: the share that is right, its interval, and whether the images were used before."""
-    sentence = (
-        _grades_sentence(evaluation.grades, evaluation)
-        if evaluation.grades
-        else (
+    if evaluation.grades:
+        sentence = _grades_sentence(evaluation.grades, evaluation)
+    elif evaluation.label_sets:
+        sentence = _sets_sentence(evaluation.label_sets, evaluation)
+    else:
+        sentence = (
             f"{evaluation.accuracy:.1%} of {evaluation.n} {SPLIT_IN_WORDS[evaluation.split]} are classified correctly ("
             + in_words(evaluation.accuracy_ci95, evaluation.n, evaluation.n_groups)
             + (f", from {evaluation.n_groups} unrelated groups)" if evaluation.n_groups < evaluation.n else ")")
         )
-    )
     if n_trained_on:
         return sentence + f"; {n_trained_on} of them were trained on, so the number is too high."
     if evaluation.leaked:
@@ -56,6 +58,20 @@ def _grades_sentence(grades: GradeMetrics, evaluation: Evaluation) -> str:
     return (
         f"The answers to {evaluation.n} {SPLIT_IN_WORDS[evaluation.split]} are {off} grades off on average ({certain}{groups}; "
         f"always the middle grade: {guessing}), and {evaluation.accuracy:.1%} are exactly right"
+    )
+
+
+def _sets_sentence(sets: LabelSetMetrics, evaluation: Evaluation) -> str:
+    """The claim about several labels: the mean average precision, and how many answers are right as a whole."""
+    groups = f", from {evaluation.n_groups} unrelated groups" if evaluation.n_groups < evaluation.n else ""
+    ranked = "The labels cannot be judged"
+    if sets.mean_average_precision is not None:
+        interval = sets.mean_average_precision_ci95
+        certain = f"95 % interval {interval[0]:.3f} to {interval[1]:.3f}" if interval else "too few to say how certain"
+        ranked = f"The mean average precision of the labels is {sets.mean_average_precision:.3f} ({certain}{groups})"
+    return (
+        f"{ranked} on {evaluation.n} {SPLIT_IN_WORDS[evaluation.split]}; {evaluation.accuracy:.1%} of them have all their "
+        f"labels right, and {1 - sets.wrong_share:.1%} of all labels are"
     )
 
 
@@ -96,6 +112,8 @@ def number_rows(evaluation: Evaluation) -> Sequence[tuple[str, str, str, str]]:
         rows += _grade_rows(evaluation.grades, lacking)
     if evaluation.tree is not None:
         rows += _tree_rows(evaluation.tree, lacking)
+    if evaluation.label_sets is not None:
+        rows = _set_rows(evaluation, evaluation.label_sets, lacking)
     if evaluation.top5_accuracy is not None:
         rows.append(("top-5 accuracy", share(evaluation.top5_accuracy), "", "the true class is among the five most probable"))
     return (
@@ -135,6 +153,33 @@ def _grade_rows(grades: GradeMetrics, lacking: str) -> list[tuple[str, str, str,
             interval_in_words(grades.within_one_ci95, lacking),
             "the share of answers that are at most one grade off",
         ),
+    ]
+
+
+def _set_rows(evaluation: Evaluation, sets: LabelSetMetrics, lacking: str) -> list[tuple[str, str, str, str]]:
+    groups = f" in {evaluation.n_groups} unrelated groups" if evaluation.n_groups < evaluation.n else ""
+    return [
+        (
+            "mean average precision",
+            share(sets.mean_average_precision),
+            interval_in_words(sets.mean_average_precision_ci95, lacking),
+            "how well images with a label are ranked before those without: the mean over the labels",
+        ),
+        ("macro-F1", share(evaluation.macro_f1), "", "the mean F1 of the labels: rare ones count as much as frequent ones"),
+        ("micro-F1", share(sets.micro_f1), "", "F1 over all labels of all images: frequent labels count more"),
+        (
+            "wrong labels",
+            share(sets.wrong_share),
+            interval_in_words(sets.wrong_share_ci95, lacking),
+            "the share of labels said wrongly or missed (Hamming loss)",
+        ),
+        (
+            "accuracy",
+            share(evaluation.accuracy),
+            interval_in_words(evaluation.accuracy_ci95, lacking),
+            f"of {evaluation.n} images{groups}, those whose labels are all right (subset accuracy)",
+        ),
+        ("labels an image", f"{sets.labels_per_image:.2f}", "", f"on average; in the answers {sets.labels_per_answer:.2f}"),
     ]
 
 

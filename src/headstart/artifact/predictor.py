@@ -17,7 +17,6 @@ from headstart.data.images import MAX_PIXELS, Fault
 from headstart.data.preprocess import Preprocess
 from headstart.data.sources import Candidate
 from headstart.errors import BundleError, HeadstartError, HeadstartWarning, explains_missing_packages
-from headstart.evaluation.probabilities import softmax
 from headstart.machine import has_cuda
 from headstart.model.compiled import Compiled, compiled_folder, find_compiled
 from headstart.model.engines import OUTPUT, is_installed
@@ -32,6 +31,7 @@ from headstart.model.specs import find_backbone
 from headstart.progress import Progress, silent
 from headstart.storage import AnyPath
 from headstart.tasks.kinds import task_named
+from headstart.tasks.several_labels import SeveralLabels
 from headstart.tasks.single_label import SINGLE_LABEL
 from headstart.tasks.task import LearningTask
 
@@ -65,13 +65,26 @@ class Prediction:
 
     @property
     def number(self) -> int | None:
-        """Which class it is; the most probable one if the answer stops above the classes; None for an unreadable file."""
-        return None if self.probabilities is None else int(self.task.decide(self.probabilities[None])[0])
+        """Which class it is; the most probable one if the answer stops above the classes or is none or several of them; None
+        for an unreadable file.
+        """
+        if self.probabilities is None:
+            return None
+        if not self.task.has_one_answer:
+            return int(self.probabilities.argmax())
+        return int(self.task.decide(self.probabilities[None])[0])
+
+    @property
+    def labels(self) -> tuple[str, ...] | None:
+        """The labels that are said of an image, the most probable first; None for one class an image or an unreadable file."""
+        if self.probabilities is None or not isinstance(self.task, SeveralLabels):
+            return None
+        return self.task.said(self.classes, self.probabilities, self.min_confidence)
 
     @property
     def unsure(self) -> bool:
         """Whether it is not probable enough to be the answer."""
-        return self.probabilities is not None and self.probability < self.min_confidence
+        return self.probabilities is not None and self.task.is_unsure(self.probability, self.min_confidence)
 
     @property
     def predicted(self) -> str:
@@ -101,7 +114,9 @@ class Prediction:
             "probability": self.probability,
             "probabilities": dict(zip(self.classes, self.probabilities.tolist(), strict=True)),
         }
-        if self.min_confidence:
+        if self.labels is not None:
+            values["labels"] = list(self.labels)
+        elif self.min_confidence:
             values["unsure"] = self.unsure
         if self.members is not None:
             values["set"] = list(self.members)
@@ -179,7 +194,7 @@ class Predictor:
         self.extractor = extractor
         self.head = head
         self.manifest = manifest  # None for a model that is not saved yet
-        self.task = task or (task_named(manifest.task, classes) if manifest else SINGLE_LABEL)
+        self.task = task or (_task_of(manifest) if manifest else SINGLE_LABEL)
         self.doubts = doubts or Doubts()
         self.origin = origin  # None if it cannot be copied into another process
 
@@ -224,7 +239,7 @@ class Predictor:
 
     def answer(self, views: np.ndarray) -> np.ndarray:
         """(n, n_views, size, size, 3) uint8 views -> (n, n_classes) float64 probabilities."""
-        return softmax(self.head.logits(self.extractor.features(views)))
+        return self.task.probabilities(self.head.logits(self.extractor.features(views)))
 
     def predict(self, images: GivenImages, workers: int | None = None) -> Iterator[Prediction]:
         """A Prediction for each image, in order, one by one; memory holds a few batches. One image gives one Prediction.
@@ -262,7 +277,7 @@ class Predictor:
         logits = self.head.logits(vectors)
         if not np.isfinite(logits).all():
             raise BundleError("the model's answers are not finite numbers", hint="train it again, at a lower learning rate")
-        return next(self.doubts.predictions([path], self.classes, vectors, softmax(logits), self.task))
+        return next(self.doubts.predictions([path], self.classes, vectors, self.task.probabilities(logits), self.task))
 
 
 @explains_missing_packages("predicting")
@@ -275,6 +290,12 @@ def _unpickled(files: Mapping[str, bytes], device: str) -> Predictor:
         predictor = Predictor.of(bundle, device)
     predictor.origin = Origin(partial(dict, files), device)
     return predictor
+
+
+def _task_of(manifest: Manifest) -> LearningTask:
+    """The task of a saved model, with the thresholds of its labels."""
+    task = task_named(manifest.task, manifest.classes)
+    return task.with_thresholds([one.threshold for one in manifest.decisions.labels])
 
 
 def _doubts_of(bundle: Bundle, head: Head) -> Doubts:

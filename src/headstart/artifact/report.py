@@ -9,6 +9,7 @@ from headstart.artifact.numbers import number_rows, summary_sentence
 from headstart.artifact.page import render_page
 from headstart.artifact.story import Story
 from headstart.data.sources import Skipped
+from headstart.evaluation.label_thresholds import LabelThreshold
 from headstart.evaluation.metrics import Evaluation
 from headstart.storage import write_text
 
@@ -48,6 +49,7 @@ class ReportFacts:
     figures: tuple[ReportFigure, ...]
     skipped: tuple[Skipped, ...]
     tables: tuple[tuple[str, tuple[tuple[str, Any], ...]], ...]  # (title, rows of key and value)
+    thresholds: tuple[LabelThreshold, ...] = ()  # of several labels
     changes: ReportChanges | None = None  # None for a run that extends none
 
 
@@ -67,6 +69,8 @@ def write_report(file: Path, facts: ReportFacts) -> None:
         notes=facts.notes,
         numbers=number_rows(facts.evaluation),
         per_class=facts.evaluation.per_class,
+        per_label=facts.evaluation.label_sets.per_label if facts.evaluation.label_sets else (),
+        thresholds=facts.thresholds,
         figures=[
             {
                 "title": figure.title,

@@ -67,7 +67,8 @@ def _certainty(evidence: StoryFacts) -> list[str]:
         said.append(_of_few_groups(honest))
     else:
         said.append(
-            f"Of 100 new images like these, expect between {100 * low:.0f} and {100 * high:.0f} to be classified correctly. "
+            f"Of 100 new images like these, expect between {100 * low:.0f} and {100 * high:.0f} to "
+            f"{'have all their labels right' if honest.label_sets else 'be classified correctly'}. "
             f"This is the 95 % interval from {honest.n} images."
         )
     if honest.grades and honest.grades.mean_absolute_error_ci95 and few is None:
@@ -110,7 +111,7 @@ def _before(calibration: Calibration) -> str:
 def _doubts(evidence: StoryFacts) -> list[str]:
     evaluation = evidence.evaluation
     said = [*evidence.doubts, *weak_classes(evaluation)]
-    if are_uneven(evidence.counts):
+    if are_uneven(evidence.counts) and not evaluation.label_sets:
         said.append(
             f"The classes are uneven ({min(evidence.counts)} to {max(evidence.counts)} training images): look at the balanced "
             f"accuracy ({evaluation.balanced_accuracy:.1%}), which gives every class the same weight."
@@ -126,7 +127,7 @@ def _next_steps(evidence: StoryFacts) -> list[str]:
     steps.append("Run headstart audit on the images: it shows likely wrong labels, twins and strays.")
     if evidence.curve:
         steps.append(evidence.curve.sentence)
-    if are_uneven(evidence.counts):
+    if are_uneven(evidence.counts) and not evidence.evaluation.label_sets:
         steps.append("If the small classes matter as much as the large ones, train with --balance.")
     if evidence.evaluation.selected_on:
         steps.append("Keep some images for --test: show others only a number from images that nothing was chosen on.")

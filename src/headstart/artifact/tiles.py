@@ -10,10 +10,12 @@ TILE_PX = 150
 
 def prediction_tile(data: bytes, prediction: Prediction, truth: str | None, preprocess: Preprocess, *more_lines: str) -> Tile:
     """The tile of a prediction for an image's bytes; `truth` is its label, if known."""
-    lines = [f"{prediction.predicted} {prediction.probability:.0%}"]
+    task = prediction.task
+    lines = [f"{task.in_words(prediction.predicted)} {prediction.probability:.0%}"]
     if prediction.unfamiliar:
         lines.append("unlike training images")
-    if truth is not None and truth != prediction.predicted:
-        lines.append(f"true: {truth}")
+    is_right = None if truth is None else task.agree(truth, prediction.predicted)
+    if truth is not None and not is_right:
+        lines.append(f"true: {task.in_words(truth)}")
     pixels = thumbnail(preprocess.decode(data).rgb, TILE_PX)
-    return Tile(pixels, (*lines, *more_lines), None if truth is None else truth == prediction.predicted)
+    return Tile(pixels, (*lines, *more_lines), is_right)

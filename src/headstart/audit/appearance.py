@@ -66,10 +66,10 @@ def foreign(check: str, evidence: Evidence) -> Checked:
     into four data sets (a placeholder, and images of another set), each had the highest score of all. Scores relative to the
     class alone, or from standardised features, ranked a third of them lower.
     """
-    labels, vectors = evidence.dataset.labels, evidence.vectors
+    labels, vectors = evidence.dataset.strata, evidence.vectors
     distance = np.zeros(len(labels))
     judged: list[np.ndarray] = []
-    n_classes = len(evidence.dataset.classes)
+    n_classes = int(labels.max(initial=0)) + 1
     one, other = evidence.twins.first, evidence.twins.second
     pairs = np.column_stack([np.concatenate([one, other]), np.concatenate([other, one])])
     pairs = pairs[labels[pairs[:, 0]] == labels[pairs[:, 1]]]

@@ -1,7 +1,5 @@
 """Checks for pictures that occur more than once: harmless, across splits (a leak), or across classes (a conflict)."""
 
-from collections.abc import Iterable
-
 import numpy as np
 
 from headstart.audit.evidence import Evidence
@@ -40,21 +38,21 @@ def conflict(check: str, evidence: Evidence) -> Checked:
 
 
 def _across_splits(evidence: Evidence) -> np.ndarray:
-    return _differ(evidence, [HELD_OUT_RANK[image.split] for image in evidence.dataset.images])
+    return _differ(evidence, np.array([HELD_OUT_RANK[image.split] for image in evidence.dataset.images]))
 
 
 def _across_classes(evidence: Evidence) -> np.ndarray:
-    return _differ(evidence, evidence.dataset.labels.tolist())
+    labels = evidence.dataset.labels
+    return _differ(evidence, labels if labels.ndim == 1 else np.unique(labels, axis=0, return_inverse=True)[1])
 
 
 def _harmless(evidence: Evidence) -> np.ndarray:
     return ~_across_splits(evidence) & ~_across_classes(evidence)
 
 
-def _differ(evidence: Evidence, values: Iterable[int]) -> np.ndarray:
+def _differ(evidence: Evidence, values: np.ndarray) -> np.ndarray:
     """(n_pairs,) bool: whether a pair's two images have different values."""
-    array = np.array(list(values))
-    return array[evidence.twins.first] != array[evidence.twins.second]
+    return np.asarray(values[evidence.twins.first] != values[evidence.twins.second])
 
 
 def _checked(check: str, severity: Severity, evidence: Evidence, chosen: np.ndarray, sentence: str) -> Checked:

@@ -6,6 +6,7 @@ import numpy as np
 
 from headstart.audit.evidence import Evidence
 from headstart.audit.findings import Checked, Finding, Severity, strongest_first
+from headstart.audit.set_labels import label_errors_of_sets
 from headstart.evaluation.metrics import are_uneven
 
 LISTED_SHARE = 0.1  # of the images, those with the least credible labels, are listed whatever their score
@@ -20,6 +21,8 @@ def label_error(check: str, evidence: Evidence) -> Checked:
     these are warnings. The rest of the highest tenth is listed as info: the images to look at first.
     """
     n = len(evidence.facts)
+    if evidence.dataset.several:
+        return label_errors_of_sets(check, evidence)
     if evidence.out_of_fold is None:
         return Checked(check, (), np.full(n, np.nan))
     from cleanlab.filter import find_label_issues
@@ -60,7 +63,7 @@ def label_error(check: str, evidence: Evidence) -> Checked:
 
 def imbalance(check: str, evidence: Evidence) -> Checked:
     """Classes with fewer images than the largest: with few, or with far fewer."""
-    counts = np.bincount(evidence.dataset.labels, minlength=len(evidence.dataset.classes)).tolist()
+    counts = evidence.dataset.class_counts(np.arange(len(evidence.facts)))
     largest = max(counts)
     findings = []
     for name, count in zip(evidence.dataset.classes, counts, strict=True):
@@ -69,7 +72,7 @@ def imbalance(check: str, evidence: Evidence) -> Checked:
             continue
         severity: Severity = "warning" if count < TINY_CLASS or is_far_smaller else "info"
         sentence = f"the class {name!r} has {count} image{'s' * (count != 1)}, the largest {largest}"
-        if is_far_smaller:
+        if is_far_smaller and not evidence.dataset.several:
             sentence += "; train with --balance if it matters as much"
         findings.append(Finding(check=check, severity=severity, score=max(largest, SMALL_CLASS) / count, sentence=sentence))
     return Checked(check, strongest_first(findings), np.full(len(evidence.facts), np.nan))

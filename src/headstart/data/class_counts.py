@@ -3,7 +3,8 @@
 from collections import Counter
 from collections.abc import Sequence
 
-from headstart.data.sources import Sources, natural_order
+from headstart.data.label_sets import LabelSet
+from headstart.data.sources import Candidate, Sources, natural_order
 from headstart.data.wording import counted
 
 SHOWN_CLASSES = 8
@@ -12,11 +13,18 @@ SHOWN_CLASSES = 8
 def classes_found(sources: Sequence[Sources]) -> str:
     """A line such as "2 classes in 398 files (train/val): ants 124/70, bees 121/83"; of many classes the first are named."""
     candidates = [candidate for source in sources for candidate in source.candidates]
-    counts = Counter((candidate.label or "", candidate.split) for candidate in candidates)
+    several = any(source.several for source in sources)
+    counts = Counter((label, one.split) for one in candidates for label in _labels_of(one, several))
     labels = sorted({label for label, _ in counts}, key=natural_order)
-    given = {split for _, split in counts}
+    given = {candidate.split for candidate in candidates}
     splits = [split for split in (None, "train", "val", "test") if split in given]
     shown = ", ".join(f"{label} {'/'.join(str(counts[label, split]) for split in splits)}" for label in labels[:SHOWN_CLASSES])
     more = f", … and {len(labels) - SHOWN_CLASSES} more" if len(labels) > SHOWN_CLASSES else ""
     by_split = f" ({'/'.join(split or 'no split' for split in splits)})" if given - {None} else ""
-    return f"{counted(len(labels), 'class')} in {counted(len(candidates), 'file')}{by_split}: {shown}{more}"
+    kinds = counted(len(labels), "label" if several else "class")
+    return f"{kinds} in {counted(len(candidates), 'file')}{by_split}: {shown}{more}"
+
+
+def _labels_of(candidate: Candidate, several: bool) -> frozenset[str]:
+    text = candidate.label or ""
+    return LabelSet.of(text).labels if several else frozenset({text})

@@ -8,6 +8,7 @@ from functools import cached_property
 import numpy as np
 
 from headstart.data.image_files import BoxInFile, ImageFile
+from headstart.data.label_sets import HAS, known_to, label_matrix, labels_to_learn, notes_on_labels, rarest_labels
 from headstart.data.sources import LabelsUsed, Skipped, Sources, natural_order
 from headstart.data.spellings import one_spelling, spelling_key
 from headstart.errors import DataError
@@ -45,12 +46,30 @@ class Dataset:
     skipped: tuple[Skipped, ...]
     notes: tuple[str, ...] = ()  # what the owner should know, although the data can be used
     labels_used: LabelsUsed | None = None  # of the project that the labels are from; None if they are those of the data
+    several: bool = False  # whether an image has any number of the classes
 
     @cached_property
     def labels(self) -> np.ndarray:
-        """(n_images,) int64, read-only: the index of each image's class in `classes`, -1 for a label that is no class."""
+        """(n_images,) int64, read-only: the index of each image's class in `classes`, -1 for a label that is no class.
+
+        Of several labels (n_images, n_classes) int8: 1 for a label that an image has, 0 for one that it lacks, -1 if it is not
+        known.
+        """
+        if self.several:
+            return _locked(label_matrix([image.label for image in self.images], self.classes))
         index = {label: i for i, label in enumerate(self.classes)}
         return _read_only([index.get(image.label, -1) for image in self.images])
+
+    @cached_property
+    def strata(self) -> np.ndarray:
+        """(n_images,) int64, read-only: the kind of each image, by which samples are drawn: its class, or its rarest."""
+        return _locked(rarest_labels(self.labels)) if self.several else self.labels
+
+    def class_counts(self, rows: np.ndarray) -> list[int]:
+        """How many images of each class are among some rows."""
+        if self.several:
+            return [int(count) for count in (self.labels[rows] == HAS).sum(axis=0)]
+        return [int(count) for count in np.bincount(self.labels[rows], minlength=len(self.classes))]
 
     @property
     def splits(self) -> tuple[str, ...]:
@@ -77,13 +96,24 @@ def training_dataset(
         first = skipped[0] if skipped else None
         seen = f"; the first of {len(skipped)} files skipped: {first.path}: {first.reason}" if first else ""
         raise DataError(f"{name} has no image that can be read{seen}", hint="JPEG, PNG, WebP, BMP, TIFF, PPM and AVIF are read")
-    classes = _classes(images, sources, skipped)
-    notes = tuple(note for source in sources for note in source.notes) + _fitting_notes(images, classes) + cut_notes(images)
-    return Dataset(name, tuple(images), classes, tuple(skipped), notes)
+    several = any(source.several for source in sources)
+    said = [(image.label, image.split) for image in images]
+    classes = labels_to_learn(said) if several else _classes(images, sources, skipped)
+    fitting = notes_on_labels(said, classes) if several else _fitting_notes(images, classes)
+    notes = tuple(note for source in sources for note in source.notes) + fitting + cut_notes(images)
+    return Dataset(name, tuple(images), classes, tuple(skipped), notes, several=several)
 
 
-def labelled_dataset(name: str, images: Sequence[LabelledImage], skipped: Sequence[Skipped], classes: Sequence[str]) -> Dataset:
+def labelled_dataset(
+    name: str, images: Sequence[LabelledImage], skipped: Sequence[Skipped], classes: Sequence[str], *, several: bool = False
+) -> Dataset:
     """The images as a data set to evaluate a model of `classes` on; labels the model does not know become a note."""
+    if several:
+        if not images:
+            raise DataError(f"{name} has no image that can be read", hint="JPEG, PNG, WebP, BMP, TIFF, PPM and AVIF are read")
+        said = [(image.label, image.split) for image in images]
+        notes = [*known_to(classes, [text for text, _ in said]), *cut_notes(images)]
+        return Dataset(name, tuple(images), tuple(classes), tuple(skipped), tuple(notes), several=True)
     of_model = set(classes)
     unknown = Counter(image.label for image in images if image.label not in of_model)
     known = [image for image in images if image.label in of_model]
@@ -189,7 +219,10 @@ def _leak_notes(images: Sequence[LabelledImage], split: str) -> list[str]:
 
 
 def _read_only(numbers: list[int]) -> np.ndarray:
-    array = np.array(numbers, dtype=np.int64)
+    return _locked(np.array(numbers, dtype=np.int64))
+
+
+def _locked(array: np.ndarray) -> np.ndarray:
     array.flags.writeable = False  # all who ask get the same array
     return array
 

@@ -73,6 +73,12 @@ def check_columns(reading: Reading, sources: Sequence[Sources]) -> None:
     named = [f"--{name}-column" for name in ("path", "label") if getattr(reading, f"{name}_column")]
     if named and not any(source.is_table for source in sources):
         raise SettingsError(f"{' and '.join(named)} is for tables, but {sources[0].name} is none", hint="leave it out")
+    without_sets = next((source.name for source in sources if not source.several), None)
+    if reading.several and without_sets is not None:
+        raise SettingsError(
+            f"--task multi-label is for tables, but {without_sets} is none",
+            hint="give a CSV or Parquet file with the columns path and labels (cat|dog), or with one of 0 and 1 for each label",
+        )
     if reading.boxes in UNITS and not any(source.has_boxes for source in sources):
         raise SettingsError(
             f"--boxes {reading.boxes} is for tables with boxes and COCO files, but {sources[0].name} has no boxes",

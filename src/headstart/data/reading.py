@@ -1,9 +1,9 @@
 """How the owner wants DATA to be read."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 
-from headstart.settings import Boxes, TrainSettings
+from headstart.settings import Boxes, TaskName, TrainSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,6 +14,7 @@ class Reading:
     label_column: str | None = None
     join_case: bool = False  # whether spellings of a class are one
     with_unlabelled: bool = False  # whether images without a label are candidates too: people label them in a project
+    several: bool = False  # whether an image has any number of labels (see label_sets.py)
     nested: bool = False  # whether the folders between a class folder and an image are part of its class
     labels_are_optional: bool = False  # whether data without any labels is images without labels: they are not needed
     without_labels: bool = False  # whether nobody asks for labels, and those that are there do not matter
@@ -28,8 +29,12 @@ class Reading:
     def of(cls, settings: TrainSettings) -> Self:
         """What the settings say."""
         columns, has_project = (settings.path_column, settings.label_column), settings.labels is not None
-        is_nested = settings.task == "nested"
-        return cls(*columns, settings.join_case, with_unlabelled=has_project, nested=is_nested, boxes=settings.boxes)
+        found = cls(*columns, settings.join_case, with_unlabelled=has_project, boxes=settings.boxes)
+        return found.for_task(settings.task)
+
+    def for_task(self, task: TaskName) -> Self:
+        """The same for the labels of a task."""
+        return replace(self, several=task == "multi-label", nested=task == "nested")
 
 
 AS_IT_IS = Reading()

@@ -72,6 +72,7 @@ class Sources:
     notes: tuple[str, ...] = ()  # what the owner should know of what was found; without names of images
     is_table: bool = False
     has_boxes: bool = False  # whether images are boxes in pictures
+    several: bool = False  # whether the labels are sets of labels (see label_sets.py)
     labels_used: LabelsUsed | None = None  # of the project that the labels are from; None if they are those of the data
 
 

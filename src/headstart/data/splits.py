@@ -8,6 +8,7 @@ import numpy as np
 
 from headstart.data.dataset import Dataset, LabelledImage
 from headstart.data.image_files import BoxInFile
+from headstart.data.set_splits import dealt_by_labels
 from headstart.errors import DataError
 
 
@@ -113,8 +114,14 @@ def hold_out(
     """(n,) bool: about `fraction` of each class, at least one image of each, no group divided.
 
     Groups with an image that was `looked_at`, (n,) bool, come last. Nothing of a class that is all one group is held out (see
-    `can_be_held`). Raises DataError if a class has fewer than two images, or if nothing can be held out.
+    `can_be_held`). Raises DataError if a class has fewer than two images, or if nothing can be held out. Of several labels,
+    (n, n_labels) int8, the same holds for each as far as groups allow.
     """
+    if labels.ndim == 2:
+        held: np.ndarray = dealt_by_labels(labels, groups, (1 - fraction, fraction), seed, looked_at) == 1
+        if not held.any():
+            raise DataError("the images are too few, or all one group: nothing can be held out", hint="give --val or --test")
+        return held
     counts = _enough_to_hold(labels, groups, classes)
     rng = np.random.default_rng(seed)
     group_of, shares = _shares(labels, groups)
@@ -172,8 +179,10 @@ def can_be_held(labels: np.ndarray, groups: np.ndarray) -> np.ndarray:
     """(n,) bool: which images can be held out, so that a model is judged on them.
 
     A class that is all one group (frames of one scene, say) cannot be on both sides of a split. Its images are only trained on,
-    and so is all that is in one group with them.
+    and so is all that is in one group with them. Of several labels any image can be held out, unless all are one group.
     """
+    if labels.ndim == 2:
+        return np.full(len(labels), len(np.unique(groups)) > 1)
     group_of = np.unique(groups, return_inverse=True)[1]
     class_of = np.unique(labels, return_inverse=True)[1]
     stays = np.zeros(group_of.max(initial=-1) + 1, bool)
@@ -194,6 +203,8 @@ def parted(labels: np.ndarray, groups: np.ndarray) -> np.ndarray:
     group is called a leak.
     """
     alone = ~can_be_held(labels, groups)
+    if labels.ndim == 2:
+        return np.arange(len(labels)) if alone.any() else groups
     if len(np.unique(labels[~alone])) > 1:
         return groups
     apart = groups.copy()
@@ -231,6 +242,10 @@ def _shares(labels: np.ndarray, groups: np.ndarray) -> tuple[np.ndarray, _Shares
 def folds(labels: np.ndarray, groups: np.ndarray, n_folds: int, seed: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Yields (fit, held) index arrays, stratified and group-safe; every image that can be held out is held out once."""
     free = can_be_held(labels, groups)
+    if labels.ndim == 2:
+        part = dealt_by_labels(labels, groups, [1 / n_folds] * n_folds, seed)
+        yield from ((np.flatnonzero(part != fold), np.flatnonzero(part == fold)) for fold in range(n_folds))
+        return
     if free.all():
         yield from _folds(labels, groups, n_folds, seed)
         return
@@ -285,8 +300,10 @@ def _dealt_in_groups(labels: np.ndarray, groups: np.ndarray, n_folds: int, seed:
 
 def fold_count(labels: np.ndarray, groups: np.ndarray, wanted: int = 5) -> int:
     """As many folds as the smallest class that can be held out has groups, at most `wanted`; 1 if fewer than two classes can
-    be held out.
+    be held out. Of several labels as many as there are groups.
     """
+    if labels.ndim == 2:
+        return min(wanted, len(np.unique(groups)))
     free = can_be_held(labels, groups)
     _, shares = _shares(labels[free], groups[free])
     n_groups = Counter(shares.classes).values()

@@ -45,6 +45,7 @@ class TableBoxes:
 
     boxes: Sequence[Box | str | None]  # of each row; the reason why there is none; None: the whole picture
     described: str  # the columns and the unit, for people
+    places: tuple[int, ...]  # of these columns
 
 
 def boxes_in(table: TextTable, taken: Collection[int], reading: Reading) -> TableBoxes | None:
@@ -66,7 +67,7 @@ def boxes_in(table: TextTable, taken: Collection[int], reading: Reading) -> Tabl
     unit = unit_of(str(table.file), [row for row in sized if isinstance(row, tuple)], reading)
     boxes = [box_or_reason(row, unit) if isinstance(row, tuple) else row for row in sized]
     means = "pixels" if unit == "pixels" else "shares of the picture's width and height"
-    return TableBoxes(boxes, f"columns {', '.join(written)}, in {means}")
+    return TableBoxes(boxes, f"columns {', '.join(written)}, in {means}", tuple(places))
 
 
 Numbers = tuple[float, float, float, float]

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from headstart.data.boxes import Box, boxed_name
 from headstart.data.image_files import BoxInFile, ImageFile, WholeFile
+from headstart.data.label_sets import LabelSet
 from headstart.data.reading import Reading
 from headstart.data.sources import Candidate, Skipped, Sources
 from headstart.data.spellings import spelling_key
@@ -71,6 +72,7 @@ class Rows:
             notes=tuple(self.notes),
             is_table=True,
             has_boxes=bool(self.boxes),
+            several=reading.several,
         )
 
     def _pictures(self, files: TableFiles) -> dict[WholeFile, list[Row]]:
@@ -100,12 +102,24 @@ class Rows:
         for box, its_rows in of_image.items():
             file: ImageFile = place if box is None else BoxInFile(place, box)
             path = shown if box is None else boxed_name(shown, box)
-            self._tell_repeats(path, its_rows, key)
             labels = {key(row.label): row.label for row in reversed(its_rows) if row.label}
+            if reading.several and len(labels) > 1:
+                labels = {"": self._joined(path, its_rows)}
+            else:
+                self._tell_repeats(path, its_rows, key)
             if len(labels) < 2:
                 its_group = group or (shown if self.boxes else None)
                 images.append(Candidate(path, file, next(iter(labels.values()), None), rows[0].split, its_group))
         return images
+
+    def _joined(self, path: str, rows: Sequence[Row]) -> str:
+        """The labels of all rows of an image: tables with a row for each label of an image are common."""
+        sets = [LabelSet.of(row.label) for row in rows]
+        labels = frozenset().union(*(one.labels for one in sets))
+        self.skipped.append(
+            Skipped(path, f"{self.numbered(rows)} name the same image: it has the labels of all", kind="repeated")
+        )
+        return LabelSet(labels, frozenset().union(*(one.unknown for one in sets)) - labels).text
 
     def _tell_repeats(self, path: str, rows: Sequence[Row], key: Callable[[str], str]) -> None:
         """Lists what is told of an image that several rows name."""

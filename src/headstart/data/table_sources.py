@@ -13,6 +13,7 @@ from headstart.data.table_columns import path_and_label
 from headstart.data.table_files import N_TRIED, FilesOfTable, TableFiles
 from headstart.data.table_labels import class_cells, is_missing, missing_label
 from headstart.data.table_rows import Row, Rows
+from headstart.data.table_sets import joined_column, set_cells
 from headstart.data.tables import TextTable, read_table
 from headstart.errors import DataError
 
@@ -54,29 +55,39 @@ def has_boxes(file: Path) -> bool:
 
 
 def _rows(table: TextTable, reading: Reading) -> Rows:
-    path_place, named = path_and_label(table, reading)
-    label_place = None if reading.without_labels else named
-    columns = [table.cells(path_place), [""] * len(table.numbers) if label_place is None else table.cells(label_place)]
+    path_place, named = path_and_label(table, replace(reading, labels_are_optional=True) if reading.several else reading)
+    nothing = [""] * len(table.numbers)
     about = {"split": table.column("split"), "group": table.column("group")} if not reading.without_labels else {}
-    columns += [about.get(name) or [""] * len(table.numbers) for name in ("split", "group")]
     found = boxes_in(table, [path_place] if named is None else [path_place, named], reading)
     boxes = found.boxes if found else [None] * len(table.numbers)
+    notes: list[str] = []
+    if reading.without_labels:
+        labels = nothing
+    elif reading.several:
+        labels = set_cells(table, joined_column(table, reading, named), {path_place, *(found.places if found else ())}, notes)
+    else:
+        labels = nothing if named is None else _class_names(table, named)
+    columns = [table.cells(path_place), labels, *(about.get(name) or nothing for name in ("split", "group"))]
     filled = [
         (number, cells, box) for number, *cells, box in zip(table.numbers, *columns, boxes, strict=True) if any(cells) or box
     ]
     if not filled:
         raise DataError(f"{table.file} names no image with a label", hint="it needs one row per image, with path and label")
     splits = splits_of({cells[2] for _, cells, _ in filled})
-    labelled = [cells[1] for _, cells, _ in filled if not is_missing(cells[1])]
-    column = "" if label_place is None else table.names[label_place]
-    label_of = dict(zip(labelled, class_cells(labelled, table.file, column), strict=True))
     rows = []
     for number, (given, label, split, group), box in filled:
         if not is_missing(split) and splits.get(split, UNLABELLED) == UNLABELLED:
             raise DataError(f"{table.file} row {number} has the split {split!r}", hint="a split is train, val or test")
-        label = "" if is_missing(label) else class_name(label_of[label])
         rows.append(Row(number, given, label, splits.get(split), None if is_missing(group) else group, box))
-    return Rows(table.file, rows, found.described if found else "")
+    return Rows(table.file, rows, found.described if found else "", notes=notes)
+
+
+def _class_names(table: TextTable, place: int) -> list[str]:
+    """The cells of a label column as names of classes; "" where the label is missing. Raises DataError for measurements."""
+    cells = table.cells(place)
+    labelled = [cell for cell in cells if not is_missing(cell)]
+    label_of = dict(zip(labelled, class_cells(labelled, table.file, table.names[place]), strict=True))
+    return ["" if is_missing(cell) else class_name(label_of[cell]) for cell in cells]
 
 
 def _with_labels(file: Path, rows: Sequence[Row], notes: list[str]) -> list[Row]:

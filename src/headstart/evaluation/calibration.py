@@ -4,8 +4,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from headstart.evaluation.probabilities import cross_entropy, softmax
 from headstart.schema import NotNegative, Schema
+from headstart.tasks.probabilities import cross_entropy
+from headstart.tasks.single_label import SINGLE_LABEL
+from headstart.tasks.task import LearningTask
 
 ECE_BINS = 15
 WIDEST, COARSE, FINE = 2.0, 0.2, 0.01  # of log temperature: largest magnitude tried, first step, final step
@@ -54,19 +56,32 @@ def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
     return float(np.exp(best)) if penalised(0.0) - penalised(best) > SIGNIFICANT else 1.0
 
 
-def cross_fitted(logits: np.ndarray, labels: np.ndarray, groups: np.ndarray, seed: int = 0) -> np.ndarray:
+def temperature_of(logits: np.ndarray, labels: np.ndarray, task: LearningTask) -> float:
+    """The same for the logits and labels of a task; of several labels it is one temperature for all."""
+    return fit_temperature(*task.choices(logits, labels))
+
+
+def cross_fitted(
+    logits: np.ndarray, labels: np.ndarray, groups: np.ndarray, seed: int = 0, task: LearningTask = SINGLE_LABEL
+) -> np.ndarray:
     """(n, n_classes) float64 probabilities: each half of the images uses the temperature fitted on the other half.
 
     Groups are not divided.
     """
-    numbers = np.unique(groups, return_inverse=True)[1]
-    in_first = np.random.default_rng(seed).permutation(int(numbers.max()) + 1) % 2 == 0
-    first = in_first[numbers]
-    probabilities = softmax(logits)
+    first = one_half(groups, seed)
+    probabilities = task.probabilities(logits)
     for half in (first, ~first):
         if half.any() and not half.all():
-            probabilities[half] = softmax(logits[half], fit_temperature(logits[~half], labels[~half]))
+            temperature = temperature_of(logits[~half], labels[~half], task)
+            probabilities[half] = task.probabilities(logits[half] / temperature)
     return probabilities
+
+
+def one_half(groups: np.ndarray, seed: int = 0) -> np.ndarray:
+    """(n,) bool: which images are in the one of two halves that do not divide the (n,) groups."""
+    numbers = np.unique(groups, return_inverse=True)[1]
+    in_first = np.random.default_rng(seed).permutation(int(numbers.max()) + 1) % 2 == 0
+    return np.asarray(in_first[numbers])
 
 
 @dataclass(frozen=True, slots=True)

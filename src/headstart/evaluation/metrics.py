@@ -10,13 +10,14 @@ from headstart.evaluation.calibration import expected_calibration_error
 from headstart.evaluation.grade_metrics import GradeMetrics, grade_metrics
 from headstart.evaluation.intervals import mean_interval, share_interval, too_few
 from headstart.evaluation.likeness import design_effect
-from headstart.evaluation.probabilities import log_losses
 from headstart.evaluation.resampling import ResampledF1, resampled_f1
 from headstart.evaluation.selection import Corrected
+from headstart.evaluation.set_metrics import LabelSetMetrics
 from headstart.evaluation.tree_metrics import TreeMetrics, tree_metrics
 from headstart.schema import Count, Interval, Name, NotNegative, Positive, Schema, Share, ShareInterval
 from headstart.tasks.nested_classes import NestedClasses
 from headstart.tasks.ordered_grades import OrderedGrades
+from headstart.tasks.probabilities import log_losses
 from headstart.tasks.single_label import SINGLE_LABEL
 from headstart.tasks.task import LearningTask
 
@@ -62,15 +63,20 @@ class Evaluation(Schema):
     ece: Share  # expected calibration error of the predicted class, 15 bins of equal size
     grades: GradeMetrics | None = None  # None unless the classes are grades in an order
     tree: TreeMetrics | None = None  # None unless the classes are the leaves of a tree
+    label_sets: LabelSetMetrics | None = None  # None unless an image has any number of labels
     per_class: tuple[ClassMetrics, ...]
-    confusion: tuple[tuple[Count, ...], ...]  # n_classes rows of n_classes: rows are true, columns predicted
+    # n_classes rows of n_classes: rows are true, columns predicted; none for several labels
+    confusion: tuple[tuple[Count, ...], ...]
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
         n_classes = len(self.per_class)
         if len({c.name for c in self.per_class}) < n_classes:
             raise ValueError("a class appears twice in per_class")
-        if len(self.confusion) != n_classes or any(len(row) != n_classes for row in self.confusion):
+        if self.label_sets is not None:
+            if len(self.label_sets.per_label) != n_classes:
+                raise ValueError("label_sets must have an entry for each class in per_class")
+        elif len(self.confusion) != n_classes or any(len(row) != n_classes for row in self.confusion):
             raise ValueError("confusion must have one row and one column for each class in per_class")
         return self
 
@@ -82,7 +88,7 @@ class Evaluation(Schema):
     @property
     def is_uneven(self) -> bool:
         """Whether the accuracy says little about the small classes."""
-        return are_uneven([c.n for c in self.per_class if c.n])
+        return self.label_sets is None and are_uneven([c.n for c in self.per_class if c.n])
 
 
 def are_uneven(counts: Sequence[int]) -> bool:

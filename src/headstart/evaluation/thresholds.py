@@ -114,7 +114,7 @@ class PromiseCheck(Schema):
 
     share_answered: Share
     precision: Share | None  # of the answers; None if there were none
-    coverage: Share | None  # share of sets that contain the true class; None without sets
+    coverage: Share | None  # share of sets that contain the true class, or mean share of the true labels; None without sets
     mean_size: NotNegative | None  # mean number of classes in a set
 
 
@@ -130,7 +130,7 @@ def promises_kept(
     coverage = mean_size = None
     if min_probability is not None:
         sets = task.sets(probabilities, min_probability)
-        coverage = float(np.mean([label in members for label, members in zip(labels, sets, strict=True)]))
+        coverage = float(np.mean([task.held_by(members, label) for label, members in zip(labels, sets, strict=True)]))
         mean_size = float(np.mean([len(members) for members in sets]))
     precision = float(right[answered].mean()) if answered.any() else None
     return PromiseCheck(share_answered=float(answered.mean()), precision=precision, coverage=coverage, mean_size=mean_size)

@@ -5,6 +5,8 @@ from typing import Literal
 
 import numpy as np
 
+from headstart.tasks.task import LearningTask
+
 
 @dataclass(frozen=True, slots=True)
 class SplitAnswers:
@@ -19,10 +21,16 @@ class SplitAnswers:
     # The same at temperatures fitted on other images, if the model's own was fitted on these.
     calibrated_apart: np.ndarray | None = None
     temperature: float = 1.0  # of these probabilities
+    # (n, n_labels) bool: of several labels those that are said, at thresholds that were not chosen on these images.
+    decided: np.ndarray | None = None
 
     def in_words(self) -> str:
         """Which images these are."""
         return {"cv": "train, each predicted by a model that never saw it", "val": "val", "test": "test"}[self.split]
+
+    def decisions(self, task: LearningTask) -> np.ndarray:
+        """What the answers are, as the task has them."""
+        return task.decide(self.probabilities) if self.decided is None else self.decided
 
     def only(self, kept: np.ndarray) -> "SplitAnswers":
         """The answers for some of the images, given as (n,) bool."""
@@ -37,4 +45,5 @@ class SplitAnswers:
             by_epoch=None if self.by_epoch is None else self.by_epoch[:, kept],
             uncalibrated=of(self.uncalibrated),
             calibrated_apart=of(self.calibrated_apart),
+            decided=of(self.decided),
         )

@@ -20,6 +20,7 @@ from headstart.model.specs import BackboneSpec
 from headstart.progress import Progress
 from headstart.recipes import TrainingPlan
 from headstart.storage import home
+from headstart.tasks.task import LearningTask
 
 NETWORK = Path("cluster", "network.safetensors")  # below the checkpoints, while workers train: what they begin with
 
@@ -36,6 +37,7 @@ class TrainingProcess:
     train: TrainingImages
     val: HeldOutImages | None
     plan: TrainingPlan
+    task: LearningTask
     start: Start | None
     checkpoints: Path
     stop_after: int | None
@@ -48,6 +50,7 @@ class TrainingProcess:
             self.train,
             self.val,
             self.plan,
+            task=self.task,
             start=self.start,
             checkpoints=self.checkpoints,
             stop_after=self.stop_after,
@@ -62,6 +65,7 @@ def fine_tune_on_cluster(
     val: HeldOutImages | None,
     plan: TrainingPlan,
     *,
+    task: LearningTask,
     start: Start | None,
     checkpoints: Path | None,
     stop_after: int | None,
@@ -77,7 +81,7 @@ def fine_tune_on_cluster(
         interrupted, kept = False, read_checkpoint(place)
         if last_epoch and (kept is None or (kept.history[-1].epoch < last_epoch and kept.cut is None)):
             try:
-                _train(address, network, train, val, plan, start, place.absolute(), stop_after, progress)
+                _train(address, network, train, val, plan, task, start, place.absolute(), stop_after, progress)
             except KeyboardInterrupt:
                 interrupted = True
             kept = read_checkpoint(place)
@@ -85,7 +89,7 @@ def fine_tune_on_cluster(
             return trained_epochs(network, kept, interrupted=interrupted)
     if start is None:
         raise KeyboardInterrupt
-    return replace(fine_tune(network, train, val, plan, start=start, stop_after=0), interrupted=interrupted)
+    return replace(fine_tune(network, train, val, plan, task=task, start=start, stop_after=0), interrupted=interrupted)
 
 
 @contextmanager
@@ -105,6 +109,7 @@ def _train(
     train: TrainingImages,
     val: HeldOutImages | None,
     plan: TrainingPlan,
+    task: LearningTask,
     start: Start | None,
     checkpoints: Path,
     stop_after: int | None,
@@ -114,7 +119,7 @@ def _train(
 
     kind, n_classes, weights = network.device.type, network.last_layer.out_features, checkpoints / NETWORK
     process = TrainingProcess(
-        network.spec, network.preprocess, weights, n_classes, kind, train, val, plan, start, checkpoints, stop_after
+        network.spec, network.preprocess, weights, n_classes, kind, train, val, plan, task, start, checkpoints, stop_after
     )
     training = ClusterTraining(
         process,

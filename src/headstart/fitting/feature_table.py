@@ -5,13 +5,18 @@ from typing import Literal
 
 import numpy as np
 
-from headstart.evaluation.probabilities import softmax
+from headstart.data.splits import spread_order
+from headstart.evaluation.label_thresholds import BEST_F1, ThresholdRule
 from headstart.fitting.answers import SplitAnswers
 from headstart.model.features_on_disk import Features, first_columns
+from headstart.model.label_probes import LabelProbes, cross_validate_labels, fit_label_probes
 from headstart.model.probe import CrossValidated, Probe, cross_validate, fit_probe
 from headstart.progress import Progress, silent
+from headstart.tasks.several_labels import SeveralLabels
 from headstart.tasks.single_label import SINGLE_LABEL
 from headstart.tasks.task import LearningTask
+
+AnyProbe = Probe | LabelProbes
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,11 +24,14 @@ class FeatureTable:
     """Feature vectors with labels and groups, as folds and fits need them."""
 
     vectors: Features  # (n_images, n_features) float32
-    labels: np.ndarray  # (n_images,) int64
+    labels: np.ndarray  # (n_images,) int64, or as the task has them
     groups: np.ndarray  # (n_images,) int64
     n_classes: int
     balance: bool = False  # whether every class counts as equally frequent
     task: LearningTask = SINGLE_LABEL
+    names: tuple[str, ...] = ()  # of the classes
+    strata: np.ndarray | None = None  # (n_images,) int64: the kind of each image, by which samples are drawn; None: its label
+    thresholds: ThresholdRule = BEST_F1  # how those of several labels are chosen
     n_stage_features: int = 0  # how many of the last features come from earlier stages of the network
 
     def of_last_layer(self) -> "FeatureTable":
@@ -36,12 +44,25 @@ class FeatureTable:
         rows: np.ndarray,
         seed: int,
         progress: Progress = silent,
-        like: Probe | None = None,
+        like: AnyProbe | None = None,
         known_scale: float | None = None,
-    ) -> Probe:
+    ) -> AnyProbe:
         """The probe fitted on some rows, at the strength and scale of another or at those chosen by cross-validation; a
         `known_scale` is not chosen.
         """
+        if isinstance(self.task, SeveralLabels):
+            return fit_label_probes(
+                self.vectors,
+                self.labels[rows],
+                self.groups[rows],
+                self.names,
+                self.thresholds,
+                rows=rows,
+                n_stage_features=self.n_stage_features,
+                like=like if isinstance(like, LabelProbes) else None,
+                seed=seed,
+                progress=progress,
+            )
         return fit_probe(
             self.vectors,
             self.labels[rows],
@@ -59,6 +80,19 @@ class FeatureTable:
 
     def cross_validate(self, rows: np.ndarray, n_folds: int, seed: int, progress: Progress = silent) -> CrossValidated:
         """Predictions for some rows by probes that never saw them."""
+        if isinstance(self.task, SeveralLabels):
+            return cross_validate_labels(
+                self.vectors,
+                self.labels[rows],
+                self.groups[rows],
+                self.names,
+                self.thresholds,
+                rows=rows,
+                n_stage_features=self.n_stage_features,
+                n_folds=n_folds,
+                seed=seed,
+                progress=progress,
+            )
         return cross_validate(
             self.vectors,
             self.labels[rows],
@@ -74,11 +108,30 @@ class FeatureTable:
 
     def right(self, logits: np.ndarray, rows: np.ndarray) -> np.ndarray:
         """(n_rows,) bool: whether the answers that (n_rows, n_classes) logits give to some rows are right."""
-        return np.asarray(self.task.decide(softmax(logits)) == self.labels[rows])
+        return self.task.right(self.task.probabilities(logits), self.labels[rows])
 
-    def answer(self, probe: Probe, rows: np.ndarray, split: Literal["val", "test"]) -> SplitAnswers:
+    def loss(self, logits: np.ndarray, rows: np.ndarray) -> float:
+        """The mean loss of some rows' logits, in nats."""
+        return float(self.task.losses(logits, self.labels[rows]).mean())
+
+    def drawn(self, rows: np.ndarray, seed: int) -> np.ndarray:
+        """The rows in an order in which each beginning holds all kinds of images by their shares."""
+        return rows[spread_order((self.labels if self.strata is None else self.strata)[rows], seed)]
+
+    def deciding_as(self, probe: AnyProbe) -> "FeatureTable":
+        """The same with the thresholds of a probe, where it has any."""
+        if not isinstance(probe, LabelProbes):
+            return self
+        return replace(self, task=self.task.with_thresholds([one.threshold for one in probe.thresholds]))
+
+    def answer(self, probe: AnyProbe, rows: np.ndarray, split: Literal["val", "test"]) -> SplitAnswers:
         """A probe's predictions for some rows."""
-        probabilities, uncalibrated = (softmax(head.logits_of(self.vectors, rows)) for head in (probe.head, probe.uncalibrated))
+        probabilities, uncalibrated = (
+            self.task.probabilities(head.logits_of(self.vectors, rows)) for head in (probe.head, probe.uncalibrated)
+        )
         # A balanced model's probabilities assume equally frequent classes, which these images do not have.
         before = None if self.balance else uncalibrated
-        return SplitAnswers(split, rows, probabilities, False, uncalibrated=before, temperature=probe.temperature)
+        decided = self.deciding_as(probe).task.decide(probabilities) if isinstance(probe, LabelProbes) else None
+        return SplitAnswers(
+            split, rows, probabilities, False, uncalibrated=before, temperature=probe.temperature, decided=decided
+        )

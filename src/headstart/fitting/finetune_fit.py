@@ -9,19 +9,19 @@ from pathlib import Path
 import numpy as np
 
 from headstart.data.dataset import LabelledImage
-from headstart.data.splits import Split, spread_order
+from headstart.data.splits import Split
 from headstart.deadline import NEVER, Deadline, OutOfTimeError
 from headstart.errors import DataError
-from headstart.evaluation.calibration import cross_fitted, fit_temperature
-from headstart.evaluation.probabilities import as_logits, softmax
 from headstart.fitting.answers import SplitAnswers
 from headstart.fitting.cluster_training import fine_tune_on_cluster
 from headstart.fitting.costs import FINETUNED_REFERENCES, WRITING, ImagesAfter, SecondsPerImage
+from headstart.fitting.feature_table import AnyProbe
 from headstart.fitting.fitted import Fitted
 from headstart.fitting.pixels_read_later import PixelsReadLater, ViewsReadLater
 from headstart.fitting.probe_fit import epoch_zero
 from headstart.fitting.scanned import Scanned
 from headstart.fitting.training_pixels import KeptPixels, keep_pixels, keep_views, open_again, read_anew
+from headstart.fitting.val_answers import answers_of_val
 from headstart.model.backbones import Network, pretrained_network
 from headstart.model.batches import TrainingImages
 from headstart.model.checkpoint_state import RUN, plan_begun
@@ -32,7 +32,6 @@ from headstart.model.head import Head
 from headstart.model.history import EpochEnded, unheard
 from headstart.model.pace import UNLIMITED, TimeLimit
 from headstart.model.pipeline import Pipeline, features_of
-from headstart.model.probe import Probe
 from headstart.progress import Progress
 from headstart.recipes import CarriedOutPlan, RunFacts, TrainingPlan, plan_for
 from headstart.settings import TrainSettings
@@ -48,7 +47,7 @@ class FinetuneJob:
 
     scanned: Scanned
     split: Split
-    probe: Probe | None  # fitted on train; None for a random head
+    probe: AnyProbe | None  # fitted on train; None for a random head
     head: Head | None  # what training starts from: the probe's, or one fitted on the last layer alone
     plan: TrainingPlan
     network: Network  # the pretrained network, to be trained
@@ -69,7 +68,7 @@ class FinetuneJob:
         probe = self.scanned.table().fit(rows, self.plan.seed, progress)
         return replace(self, probe=probe, head=_head_to_train(self.scanned, rows, probe, self.plan, progress))
 
-    def network_of(self, probe: Probe) -> Network:
+    def network_of(self, probe: AnyProbe) -> Network:
         """The pretrained network with a probe's head, which takes all features."""
         network = _network(self.scanned, with_stages=True)
         network.set_head(probe.head)
@@ -91,11 +90,9 @@ class FinetuneJob:
         """The val images, preprocessed as for prediction."""
         rows, preprocess = self.split.val, self.network.preprocess
         if self.cluster is not None:
-            return HeldOutImages(
-                ViewsReadLater(self.images(rows), preprocess, self.plan.workers), self.labels[rows], self.scanned.task
-            )
+            return HeldOutImages(ViewsReadLater(self.images(rows), preprocess, self.plan.workers), self.labels[rows])
         views = keep_views(self.images(rows), preprocess, self.plan.workers, progress)
-        return HeldOutImages(views, self.labels[rows], self.scanned.task)
+        return HeldOutImages(views, self.labels[rows])
 
 
 def finetune_job(scanned: Scanned, split: Split, checkpoints: Path | None, progress: Progress) -> FinetuneJob:
@@ -123,7 +120,7 @@ def finetune_job(scanned: Scanned, split: Split, checkpoints: Path | None, progr
     return FinetuneJob(scanned, split, probe, head, plan, network, new_network, checkpoints)
 
 
-def _head_to_train(scanned: Scanned, rows: np.ndarray, probe: Probe, plan: TrainingPlan, progress: Progress) -> Head:
+def _head_to_train(scanned: Scanned, rows: np.ndarray, probe: AnyProbe, plan: TrainingPlan, progress: Progress) -> Head:
     """The fitted head that training on some rows starts from; the probe's if that takes the same features."""
     table = scanned.table()
     if plan.network.head_on == "all features" or not table.n_stage_features:
@@ -168,8 +165,7 @@ def fit_finetuned(
     if tuned.best_epoch == 0 and job.probe is not None:  # its head takes features that the trained one does without
         job = replace(job, network=job.network_of(job.probe))
     final, notes, interrupted = job.network, _notes_on(tuned, job, deadline), tuned.interrupted
-    if tuned.cut:  # the schedule was carried out in the epochs made
-        job = replace(job, plan=job.plan.with_epochs(max(1, tuned.history[-1].epoch)))
+    job = _as_carried_out(job, tuned)
     if scanned.settings.refit and not interrupted:
         refitted, second = _refit(job, pixels, both, progress, tuned.best_epoch, replace(limit, shortens=False))
         interrupted = second.interrupted
@@ -178,8 +174,8 @@ def fit_finetuned(
             notes.append(f"{how} refitting: the saved model is the one trained on train only")
         else:
             final = refitted
-    answers, temperature = _answers_of_val(job, tuned)
-    final.set_head(final.head().at_temperature(temperature))
+    answers, thresholds = answers_of_val(scanned, split, tuned, job.plan)
+    final.set_head(final.head().at_temperature(answers.temperature))
     familiarity = _familiarity(job, pixels, progress)
     if final is not job.network:  # the refitted network has seen val, so the threshold measured before is kept
         familiarity = familiarity.of_references(_features(final, pixels, _known(job), job, progress))
@@ -189,15 +185,21 @@ def fit_finetuned(
         final.model(),
         tuned.history,
         tuned.best_epoch,
-        CarriedOutPlan(**dict(job.plan), best_epoch=tuned.best_epoch, temperature=temperature),
+        CarriedOutPlan(**dict(job.plan), best_epoch=tuned.best_epoch, temperature=answers.temperature),
         (*_answers_of_test(job, final, answers, progress), answers),
         answers,
         familiarity,
-        temperature,
+        answers.temperature,
         interrupted=interrupted,
         refit=final is not job.network,
         notes=tuple(notes),
+        thresholds=thresholds,
     )
+
+
+def _as_carried_out(job: FinetuneJob, tuned: TrainedEpochs) -> FinetuneJob:
+    """The job with the epochs that were made, if not all of its plan were: the schedule was carried out in these."""
+    return replace(job, plan=job.plan.with_epochs(max(1, tuned.history[-1].epoch))) if tuned.cut else job
 
 
 def _cluster(settings: TrainSettings, plan: TrainingPlan, deadline: Deadline) -> str | None:
@@ -252,7 +254,9 @@ def answers_of_trial(job: FinetuneJob, rows: np.ndarray, progress: Progress) -> 
     pixels = job.pixels(job.split.train, progress)
     val = job.held_out(progress) if job.split.val.size else None
     _check_whole(_train(job, job.network, pixels, job.split.train, val, progress, "trial"))
-    return softmax(job.network.head().logits(_vectors_of(job, job.network, rows, progress, "predicting the held-out part")))
+    return job.scanned.task.probabilities(
+        job.network.head().logits(_vectors_of(job, job.network, rows, progress, "predicting the held-out part"))
+    )
 
 
 def _check_whole(tuned: TrainedEpochs) -> None:
@@ -285,43 +289,24 @@ def seconds_per_image(job: FinetuneJob, deadline: Deadline, progress: Progress) 
     return SecondsPerImage(decoding, max(seconds[3] - seconds[1], 1e-3) / max(len(rows) - size, 1))
 
 
-def _answers_of_val(job: FinetuneJob, tuned: TrainedEpochs) -> tuple[SplitAnswers, float]:
-    """The val answers and their temperature: at the temperature fitted on them, and at cross-fitted temperatures."""
-    rows, plan, groups = job.split.val, job.plan, job.scanned.groups
-    by_epoch = None if plan.balance else tuned.predicted  # balanced: the choice was not made by plain accuracy
-    answers = SplitAnswers("val", rows, tuned.probabilities, selected_on=True, by_epoch=by_epoch)
-    # The classic procedure has no temperature. A balanced model's probabilities assume even classes, which val does not have.
-    if plan.network.start != "fitted head" or plan.balance:
-        return answers, 1.0
-    logits, labels = as_logits(answers.probabilities), job.labels[rows]
-    temperature = fit_temperature(logits, labels)
-    calibrated = replace(
-        answers,
-        probabilities=softmax(logits, temperature),
-        uncalibrated=answers.probabilities,
-        temperature=temperature,
-        calibrated_apart=cross_fitted(logits, labels, groups[rows], plan.seed),
-    )
-    return calibrated, temperature
-
-
 def _answers_of_test(job: FinetuneJob, final: Network, of_val: SplitAnswers, progress: Progress) -> Iterator[SplitAnswers]:
     """The answers for test, if there is one; the network's head is already at the temperature."""
     rows, temperature = job.split.test, of_val.temperature
     if not rows.size:
         return
     logits = final.head().logits(_vectors_of(job, final, rows, progress, "predicting test"))
-    uncalibrated = softmax(logits, 1 / temperature) if of_val.uncalibrated is not None else None
-    yield SplitAnswers("test", rows, softmax(logits), False, None, uncalibrated, temperature=temperature)
+    task = job.scanned.task
+    uncalibrated = task.probabilities(logits * temperature) if of_val.uncalibrated is not None else None
+    yield SplitAnswers("test", rows, task.probabilities(logits), False, None, uncalibrated, temperature=temperature)
 
 
 def _familiarity(job: FinetuneJob, pixels: KeptPixels | PixelsReadLater, progress: Progress) -> Familiarity:
     """The familiarity from the trained network's features of training images, and of val, which sets the threshold."""
     known, val, seed = _known(job), job.split.val, job.plan.seed
-    unseen = val[spread_order(job.labels[val], seed)[:FINETUNED_REFERENCES]]
+    unseen = job.scanned.table().drawn(val, seed)[:FINETUNED_REFERENCES]
     return familiarity_of(
         _features(job.network, pixels, known, job, progress),
-        job.labels[known],
+        job.scanned.dataset.strata[known],
         job.scanned.groups[known],
         _vectors_of(job, job.network, unseen, progress, FAMILIAR),
         seed=seed,
@@ -331,8 +316,7 @@ def _familiarity(job: FinetuneJob, pixels: KeptPixels | PixelsReadLater, progres
 
 def _known(job: FinetuneJob) -> np.ndarray:
     """Sorted rows of train from all classes, with which later images are compared."""
-    train = job.split.train
-    return np.sort(train[spread_order(job.labels[train], job.plan.seed)[:FINETUNED_REFERENCES]])
+    return np.sort(job.scanned.table().drawn(job.split.train, job.plan.seed)[:FINETUNED_REFERENCES])
 
 
 def _features(
@@ -374,6 +358,7 @@ def _train(
         TrainingImages(pixels.only(rows), job.labels[rows]),
         val,
         job.plan,
+        task=job.scanned.task,
         start=start,
         checkpoints=job.checkpoints / stage if job.checkpoints else None,
         stop_after=stop_after,

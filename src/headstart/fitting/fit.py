@@ -53,7 +53,7 @@ def _with_result(choice: Choice, fitted: Fitted) -> Choice:
     answers = fitted.held_out
     if choice.strategy == "probe" or answers is None or answers.by_epoch is None:
         return choice
-    right = answers.by_epoch == fitted.dataset.labels[answers.indices]
+    right = fitted.task.are_right(answers.by_epoch, fitted.dataset.labels[answers.indices])
     best = [row.epoch for row in fitted.history].index(fitted.best_epoch)
     return choice.with_result(paired_difference(right[best], right[0], fitted.scanned.groups[answers.indices]))
 

@@ -8,8 +8,10 @@ from headstart.audit.findings import Checked
 from headstart.data.dataset import Dataset
 from headstart.data.splits import Split, parted
 from headstart.evaluation.cross_validation import CrossValidation
+from headstart.evaluation.judging import evaluate_answers
+from headstart.evaluation.label_thresholds import LabelThreshold
 from headstart.evaluation.learning_curve import LearningCurve
-from headstart.evaluation.metrics import Evaluation, evaluate_predictions
+from headstart.evaluation.metrics import Evaluation
 from headstart.evaluation.selection import corrected_accuracy
 from headstart.fitting.answers import SplitAnswers
 from headstart.fitting.choice import Choice
@@ -19,6 +21,7 @@ from headstart.model.familiarity import Familiarity
 from headstart.model.history import Epoch
 from headstart.recipes import CarriedOutPlan, ProbePlan
 from headstart.settings import TrainSettings
+from headstart.tasks.task import LearningTask
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +46,7 @@ class Fitted:
     choice: Choice | None = None  # set if --strategy auto was requested
     checked: tuple[Checked, ...] = ()  # results of the cheap audit checks
     seconds: float = 0.0  # time that fitting took
+    thresholds: tuple[LabelThreshold, ...] = ()  # of several labels
 
     @property
     def dataset(self) -> Dataset:
@@ -54,21 +58,25 @@ class Fitted:
         """The resolved settings: the strategy is never "auto"."""
         return self.choice.resolve(self.scanned.settings) if self.choice else self.scanned.settings
 
+    @property
+    def task(self) -> LearningTask:
+        """What an answer of the model is."""
+        return self.scanned.task.with_thresholds([one.threshold for one in self.thresholds])
+
     def image_counts(self) -> dict[str, int]:
         """Split -> number of images."""
         return {name: len(rows) for name, rows in self.split.as_dict().items()}
 
     def class_counts(self) -> dict[str, tuple[int, ...]]:
         """Split -> number of images of each class; splits without images are left out."""
-        labels, n_classes = self.dataset.labels, len(self.dataset.classes)
         splits = self.split.as_dict().items()
-        return {name: tuple(np.bincount(labels[rows], minlength=n_classes).tolist()) for name, rows in splits if len(rows)}
+        return {name: tuple(self.dataset.class_counts(rows)) for name, rows in splits if len(rows)}
 
     def evaluate(self, answers: SplitAnswers) -> Evaluation:
         """Metrics of some of the answers; images of one group, including twins, are treated as related."""
         groups = self.scanned.groups[answers.indices]
         labels = self.dataset.labels[answers.indices]
-        evaluation = evaluate_predictions(
+        evaluation = evaluate_answers(
             answers.probabilities,
             labels,
             self.dataset.classes,
@@ -76,11 +84,12 @@ class Fitted:
             groups=groups,
             selected_on=answers.selected_on,
             views_chosen_on=int(self.scanned.compared_on[answers.indices].sum()),
-            task=self.scanned.task,
+            task=self.task,
+            decided=answers.decided,
         ).model_copy(update={"leaked": int(self.leaked(answers).sum()), "unclear": int(self.unclear(answers).sum())})
         if answers.by_epoch is None or len(answers.by_epoch) < 2 or len(np.unique(groups)) < 2:
             return evaluation
-        corrected = corrected_accuracy(answers.by_epoch == labels, groups)
+        corrected = corrected_accuracy(self.task.are_right(answers.by_epoch, labels), groups)
         return evaluation.model_copy(update={"selection_corrected": corrected})
 
     def leaked(self, answers: SplitAnswers) -> np.ndarray:
@@ -109,5 +118,5 @@ class Fitted:
         nothing.
         """
         kept = ~(self.leaked(answers) | self.unclear(answers))
-        n_classes = len(np.unique(self.dataset.labels[answers.indices[kept]]))
+        n_classes = len(np.unique(self.dataset.strata[answers.indices[kept]]))
         return None if kept.all() or n_classes < 2 else answers.only(kept)

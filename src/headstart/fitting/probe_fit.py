@@ -1,14 +1,14 @@
 """Fits a probe: a head on features of the frozen backbone."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 
 from headstart.data.splits import Split, fold_count, parted
 from headstart.errors import DataError
-from headstart.evaluation.probabilities import cross_entropy, softmax
 from headstart.fitting.answers import SplitAnswers
-from headstart.fitting.feature_table import FeatureTable
+from headstart.fitting.feature_table import AnyProbe, FeatureTable
 from headstart.fitting.fitted import Fitted
 from headstart.fitting.repeated_fits import RepeatedCrossValidation, cross_validate_repeatedly, measure_learning_curve
 from headstart.fitting.scanned import Scanned
@@ -16,9 +16,9 @@ from headstart.model.familiarity import familiarity_of
 from headstart.model.features_on_disk import some_rows
 from headstart.model.head import Head
 from headstart.model.history import Epoch
-from headstart.model.probe import Probe
+from headstart.model.label_probes import LabelProbes
 from headstart.progress import Progress
-from headstart.recipes import ProbePlan
+from headstart.recipes import LabelPlan, ProbePlan
 from headstart.settings import TrainSettings
 
 NEEDS_STEPS = ("epochs", "learning_rate", "schedule", "batch_size", "augment", "freeze")
@@ -31,6 +31,7 @@ def fit_probe_run(scanned: Scanned, split: Split, *, needs_answers: bool = True,
     known_scale = scanned.extended.earlier.stage_scale if scanned.extended else None
     probe = table.fit(split.train, settings.seed, progress, known_scale=known_scale)
     val_answers = table.answer(probe, split.val, "val") if split.val.size else None
+    table = table.deciding_as(probe)
     start = epoch_zero(table, split, probe.head)
     repeated = _repeated(scanned, split.train, progress) if settings.cv else None
     refit = settings.refit and bool(split.val.size)
@@ -48,32 +49,48 @@ def fit_probe_run(scanned: Scanned, split: Split, *, needs_answers: bool = True,
         curve = measure_learning_curve(table, split.train, answers[0], probe, settings, progress, head_of_all=of_train)
     held_out = None
     if probe.held_out is not None:
-        held_out = SplitAnswers("cv", rows[probe.held], softmax(probe.held_out), selected_on=False)
-    plan = ProbePlan(
-        strength=probe.strength,
-        stage_scale=probe.stage_scale,
-        folds=probe.n_folds,
-        held_out_log_loss=probe.log_losses,
-        temperature=probe.temperature,
-        balance=settings.balance,
-        image_size=frozen.preprocess.size_px,
-        seed=settings.seed,
-    )
+        held_out = SplitAnswers("cv", rows[probe.held], scanned.task.probabilities(probe.held_out), selected_on=False)
     return Fitted(
         scanned,
         split,
         frozen.with_head(probe.head),
         (start,),
         0,
-        plan,
+        _plan_of(probe, scanned, frozen.preprocess.size_px),
         tuple(answers),
         held_out,
-        familiarity_of(seen, table.labels[rows], table.groups[rows], seed=settings.seed, n_last=frozen.n_last),
+        familiarity_of(seen, scanned.dataset.strata[rows], table.groups[rows], seed=settings.seed, n_last=frozen.n_last),
         probe.temperature,
         curve,
         repeated.summary if repeated and settings.cv else None,
         refit=refit,
         notes=_notes(settings, probe, split),
+        thresholds=probe.thresholds if isinstance(probe, LabelProbes) else (),
+    )
+
+
+def _plan_of(probe: AnyProbe, scanned: Scanned, size_px: int) -> ProbePlan:
+    """Every number of a fitted probe."""
+    return ProbePlan(
+        strength=probe.strength,
+        stage_scale=probe.stage_scale,
+        folds=probe.n_folds,
+        held_out_log_loss=probe.log_losses,
+        temperature=probe.temperature,
+        of_labels=_label_plans(probe, scanned.dataset.classes),
+        balance=scanned.settings.balance,
+        image_size=size_px,
+        seed=scanned.settings.seed,
+    )
+
+
+def _label_plans(probe: AnyProbe, names: Sequence[str]) -> tuple[LabelPlan, ...]:
+    """What was chosen for each of several labels; nothing for one class an image."""
+    if not isinstance(probe, LabelProbes):
+        return ()
+    return tuple(
+        LabelPlan(name=name, strength=one.strength, temperature=one.temperature, stage_scale=one.stage_scale)
+        for name, one in zip(names, probe.of_labels, strict=True)
     )
 
 
@@ -82,7 +99,7 @@ def epoch_zero(table: FeatureTable, split: Split, head: Head) -> Epoch:
 
     def score(rows: np.ndarray) -> tuple[float, float]:
         logits = head.logits_of(table.vectors, rows)
-        return cross_entropy(logits, table.labels[rows]), float(table.right(logits, rows).mean())
+        return table.loss(logits, rows), float(table.right(logits, rows).mean())
 
     train_loss, train_accuracy = score(split.train)
     val_loss, val_accuracy = score(split.val) if split.val.size else (None, None)
@@ -110,7 +127,7 @@ def _repeated(scanned: Scanned, rows: np.ndarray, progress: Progress) -> Repeate
     return cross_validate_repeatedly(replace(table, groups=groups), rows, *settings.folds_and_repeats, settings.seed, progress)
 
 
-def _notes(settings: TrainSettings, probe: Probe, split: Split) -> tuple[str, ...]:
+def _notes(settings: TrainSettings, probe: AnyProbe, split: Split) -> tuple[str, ...]:
     default = TrainSettings()
     idle = [name for name in NEEDS_STEPS if getattr(settings, name) != getattr(default, name)]
     notes = [f"a probe takes no gradient steps: --{name.replace('_', '-')} has no effect" for name in idle]

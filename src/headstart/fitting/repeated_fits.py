@@ -1,16 +1,16 @@
 """Many probes on parts of the same features: repeated cross-validation and the learning curve."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from headstart.data.splits import fold_count, folds, spread_order
+from headstart.data.splits import fold_count, folds
 from headstart.evaluation.cross_validation import CrossValidation, cross_validation
 from headstart.evaluation.learning_curve import LearningCurve, learning_curve
 from headstart.fitting.answers import SplitAnswers
-from headstart.fitting.feature_table import FeatureTable
+from headstart.fitting.feature_table import AnyProbe, FeatureTable
 from headstart.model.head import Head
-from headstart.model.probe import Probe
+from headstart.model.probe import CrossValidated
 from headstart.progress import Progress
 from headstart.settings import TrainSettings
 
@@ -41,18 +41,25 @@ def cross_validate_repeatedly(
         found.append(table.cross_validate(rows, n_folds, seed + repeat))
         progress("cross-validating", repeat + 1, repeats)
     judged = rows[found[0].held]  # the same in every repeat
-    right = np.stack([table.task.decide(one.probabilities) == table.labels[judged] for one in found])
+    right = np.stack([_are_right(table, one, judged) for one in found])
     uncalibrated = None if table.balance else found[0].uncalibrated
     answers = SplitAnswers("cv", judged, found[0].probabilities, selected_on=False, uncalibrated=uncalibrated)
+    answers = replace(answers, decided=found[0].decided)
     fold = np.stack([one.fold for one in found])
     return RepeatedCrossValidation(answers, cross_validation(right, fold, table.groups[judged]))
+
+
+def _are_right(table: FeatureTable, found: CrossValidated, rows: np.ndarray) -> np.ndarray:
+    """(n_rows,) bool: whether the answers to some rows are right."""
+    decided = table.task.decide(found.probabilities) if found.decided is None else found.decided
+    return table.task.are_right(decided, table.labels[rows])
 
 
 def measure_learning_curve(
     table: FeatureTable,
     train: np.ndarray,
     reported: SplitAnswers,
-    probe: Probe,
+    probe: AnyProbe,
     settings: TrainSettings,
     progress: Progress,
     *,
@@ -77,9 +84,9 @@ def measure_learning_curve(
     right = np.zeros((len(SHARES), len(reported.indices)), bool)
     n_train = [0] * len(SHARES)
     for number, (fit, held) in enumerate(pairs):
-        order = spread_order(table.labels[fit], settings.seed)
+        order = table.drawn(fit, settings.seed)
         for i, share in enumerate(SHARES):
-            part = np.sort(fit[order[: max(table.n_classes, round(share * len(fit)))]])
+            part = np.sort(order[: max(table.n_classes, round(share * len(fit)))])
             n_train[i] = len(part)  # with cross-validation, of the last fold: sizes differ by an image
             ready = head_of_all if len(part) == len(train) else None
             head = ready or table.fit(part, settings.seed, like=probe).head

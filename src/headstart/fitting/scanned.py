@@ -12,6 +12,7 @@ from headstart.data.facts import ImageFacts, notes_on
 from headstart.data.patients import by_patient
 from headstart.data.sources import Skipped, Sources
 from headstart.data.splits import groups_by_looks
+from headstart.evaluation.label_thresholds import ThresholdRule
 from headstart.fitting.earlier import Extended
 from headstart.fitting.feature_table import FeatureTable
 from headstart.fitting.levels import levels_found
@@ -49,9 +50,18 @@ class Scanned:
 
     def table(self) -> FeatureTable:
         """The features with labels and groups, as folds and fits need them."""
-        labels, n_classes = self.dataset.labels, len(self.dataset.classes)
+        dataset, settings = self.dataset, self.settings
         return FeatureTable(
-            self.vectors, labels, self.groups, n_classes, self.settings.balance, self.task, self.n_stage_features
+            self.vectors,
+            dataset.labels,
+            self.groups,
+            len(dataset.classes),
+            settings.balance,
+            self.task,
+            dataset.classes,
+            dataset.strata,
+            ThresholdRule.of(settings.target_precision, settings.target_recall),
+            self.n_stage_features,
         )
 
     @property

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from headstart.data.splits import Split, spread_order
+from headstart.data.splits import Split
 from headstart.deadline import NEVER, Deadline, OutOfTimeError
 from headstart.errors import DataError
 from headstart.evaluation.paired import smallest_gain_shown
@@ -75,11 +75,11 @@ def _probe_right(scanned: Scanned, split: Split, progress: Progress) -> np.ndarr
     """
     table, seed = scanned.table(), scanned.settings.seed
     most = max(MOST_JUDGED, OF_CLASS * table.n_classes)
-    rows = np.sort(split.train[spread_order(table.labels[split.train], seed)[:most]])
+    rows = np.sort(table.drawn(split.train, seed)[:most])
     probe = table.fit(rows, seed, progress)
     if probe.held_out is None:
         return None
-    return table.right(probe.held_out, rows[probe.held])
+    return table.deciding_as(probe).right(probe.held_out, rows[probe.held])
 
 
 def _finetune_in_time(

@@ -7,17 +7,18 @@ import numpy as np
 
 from headstart.audit.twins import find_twins
 from headstart.data.dataset import LabelledImage, choosing
+from headstart.data.label_sets import label_matrix, labels_in, rarest_labels
 from headstart.data.sources import Candidate, Skipped, Sources
 from headstart.data.splits import fold_count, groups_by_looks, spread_order
-from headstart.evaluation.probabilities import cross_entropies
+from headstart.fitting.feature_table import FeatureTable
 from headstart.model.extractor import mean_of_views
 from headstart.model.feature_store import FeatureStore
 from headstart.model.features import ScannedImage, Work, scan_rows
 from headstart.model.pretrained import Backbone
-from headstart.model.probe import fit_probe
 from headstart.progress import Progress
 from headstart.schema import Count, NotNegative, Positive, Schema
 from headstart.settings import Effort, TrainSettings
+from headstart.tasks.kinds import task_of
 
 SAMPLE, SAMPLE_OF_CLASS = 300, 4  # training images that the views are compared on, in total and at least per class
 SAMPLE_SHARE = 0.5  # of train, at most: the rest is what a val is split off
@@ -93,7 +94,9 @@ def choose_views(
     candidates = [candidate for source in sources for candidate in source.candidates if candidate.split in (None, "train")]
     if len(candidates) > MOST_IMAGES_FOR_MORE:
         return own_views(backbone, f"above {MOST_IMAGES_FOR_MORE:,} images, one pass over each")
-    sample = sample_of(candidates, settings.seed) if SAMPLE_SHARE * len(candidates) >= FEWEST else []
+    sample: list[Candidate] = []
+    if SAMPLE_SHARE * len(candidates) >= FEWEST:
+        sample = sample_of(candidates, settings.seed, several=settings.task == "multi-label")
     if len(sample) < FEWEST:
         return own_views(backbone, "there are too few images to compare views on")
     work = Work()
@@ -102,15 +105,20 @@ def choose_views(
     return ChosenViews(backbone.seen_as(choice.view), choice, seen, work)
 
 
-def sample_of(candidates: Sequence[Candidate], seed: int) -> list[Candidate]:
-    """The images that views are compared on: some of each class, groups as a whole, the same for the same seed."""
-    names = sorted({candidate.label or "" for candidate in candidates})
+def sample_of(candidates: Sequence[Candidate], seed: int, *, several: bool = False) -> list[Candidate]:
+    """The images that views are compared on: some of each class, groups as a whole, the same for the same seed.
+
+    Of `several` labels an image is of the rarest.
+    """
+    texts = [candidate.label or "" for candidate in candidates]
+    names = labels_in(texts) if several else tuple(sorted(set(texts)))
     code = {name: i for i, name in enumerate(names)}
+    kinds = rarest_labels(label_matrix(texts, names)) if several else np.array([code[text] for text in texts], np.int64)
     members: dict[str, list[int]] = {}  # an image without a group is a group of its own
     for i, candidate in enumerate(candidates):
         members.setdefault(f"group {candidate.group}" if candidate.group else f"image {i}", []).append(i)
     groups = list(members.values())
-    first = np.array([code[candidates[group[0]].label or ""] for group in groups], np.int64)
+    first = kinds[[group[0] for group in groups]]
     most = min(max(SAMPLE, SAMPLE_OF_CLASS * len(names)), int(SAMPLE_SHARE * len(candidates)))
     taken: list[int] = []
     for number in spread_order(first, seed).tolist():
@@ -131,22 +139,25 @@ def _compared(
     own, views = backbone.preprocess.view_name, VIEWS[settings.effort]
     every = backbone.preprocess.seen_as("+".join(dict.fromkeys(part for view in views for part in view.split("+"))))
     rows = _rows(sample, replace(backbone, preprocess=every), settings, progress, work, store)
-    names = sorted({row.image.label for row in rows})
-    labels = np.array([names.index(row.image.label) for row in rows], np.int64)
+    texts, several = [row.image.label for row in rows], settings.task == "multi-label"
+    names = labels_in(texts) if several else tuple(sorted(set(texts)))
+    labels = label_matrix(texts, names) if several else np.array([names.index(text) for text in texts], np.int64)
     if len(rows) < FEWEST or len(names) < 2:
         return ViewChoice(view=own, why="there are too few images to compare views on")
     last = np.stack([row.vectors[0, : backbone.frozen.n_last] for row in rows])
     groups = _groups([row.image for row in rows], rows, last, backbone.preprocess.channels)
     if fold_count(labels, groups) < 2:
         return ViewChoice(view=own, why="a class is too small to compare views on held-out images")
+    task = task_of(settings)
     place = {one.digest(): number for number, one in enumerate(every.one_by_one())}
     losses = []
     for number, view in enumerate(views, start=1):
         parts = [place[one.digest()] for one in backbone.preprocess.seen_as(view).one_by_one()]
         vectors = np.stack([mean_of_views(row.vectors[parts]) for row in rows])
-        probe = fit_probe(vectors, labels, groups, len(names), balance=settings.balance, seed=settings.seed)
+        table = FeatureTable(vectors, labels, groups, len(names), settings.balance, task, names)
+        probe = table.fit(np.arange(len(rows)), settings.seed)
         assert probe.held_out is not None  # there are folds
-        losses.append(cross_entropies(probe.held_out, labels[probe.held]))
+        losses.append(task.losses(probe.held_out, labels[probe.held]))
         progress(STAGE, number, len(views))
     n_views = [backbone.preprocess.seen_as(view).n_views for view in views]
     return choice_between(views, n_views, np.stack(losses), thorough=settings.effort == "thorough")

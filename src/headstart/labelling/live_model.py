@@ -7,12 +7,12 @@ import numpy as np
 
 from headstart.evaluation.calibration import fit_temperature
 from headstart.evaluation.metrics import Evaluation, evaluate_predictions
-from headstart.evaluation.probabilities import softmax
 from headstart.labelling.fold_book import FoldBook
 from headstart.labelling.strength_choice import Strength, StrengthChoice
 from headstart.model.features_on_disk import Features
 from headstart.model.head import Head
 from headstart.model.softmax_regression import Regression, Solutions, Standardised, fit_path, standardise
+from headstart.tasks.probabilities import softmax
 from headstart.threads import cores, one_blas_thread
 
 FEWEST = 10  # labelled images below which nothing is said of the accuracy

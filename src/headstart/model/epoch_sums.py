@@ -13,15 +13,13 @@ class EpochSums:
         self.n_right = torch.zeros((), dtype=torch.int64, device=device)
         self.broken = torch.full((), NO_STEP, dtype=torch.int64, device=device)
 
-    def add(
-        self, step: int, loss: torch.Tensor, plain: torch.Tensor, logits: torch.Tensor, targets: torch.Tensor, *, counts: bool
-    ) -> None:
-        """Adds a micro-batch's losses and right answers if it `counts`; records the first step with a non-finite loss."""
+    def add(self, step: int, loss: torch.Tensor, plain: torch.Tensor, right: torch.Tensor, *, counts: bool) -> None:
+        """Adds a micro-batch's losses and (n,) bool right answers if it `counts`; records the first broken step."""
         with torch.no_grad():
             self.broken = torch.where(torch.isfinite(loss), self.broken, torch.clamp(self.broken, max=step))
             if counts:
-                self.loss += plain.detach().to(self.loss.dtype) * len(targets)
-                self.n_right += (logits.argmax(dim=1) == targets).sum()
+                self.loss += plain.detach().to(self.loss.dtype) * len(right)
+                self.n_right += right.sum()
 
     def first_broken_step(self) -> int | None:
         """The first step whose loss was not finite."""

@@ -20,13 +20,16 @@ from headstart.threads import cores
 
 ExportFormat = Literal["onnx", "openvino"]
 ExportPrecision = Literal["fp32", "fp16", "int8"]
+Ending = Literal["Softmax", "Sigmoid"]  # what makes probabilities of logits: of one class an image, or of each label
 FILES: dict[ExportFormat, str] = {"onnx": "model.onnx", "openvino": "model.xml"}
 HEAD = "head.safetensors"
 FLOAT_CONVOLUTIONS = 8  # at the start of a quantised network: the stem and two blocks
 
 
-def write_onnx(body: Path, head: Head, file: Path, facts: Mapping[str, str], preprocess: Preprocess) -> None:
-    """Writes the compiled network `body` followed by the last layer and softmax; `facts` become the file's metadata.
+def write_onnx(
+    body: Path, head: Head, file: Path, facts: Mapping[str, str], preprocess: Preprocess, ending: Ending = "Softmax"
+) -> None:
+    """Writes the compiled network `body` followed by the last layer and its `ending`; `facts` become the file's metadata.
 
     The input is `views` (n, size, size, 3) uint8, or (n, n_views, size, size, 3) if the model sees several views of an image;
     the outputs are `features` (n, n_features) and `probabilities` (n, n_classes), both float32. The exporter's notes on nodes
@@ -44,7 +47,10 @@ def write_onnx(body: Path, head: Head, file: Path, facts: Mapping[str, str], pre
     if preprocess.n_views > 1:
         _join_views(graph, preprocess)
     graph.node.append(helper.make_node("Gemm", [OUTPUT, "head.weight", "head.bias"], ["logits"], transB=1))
-    graph.node.append(helper.make_node("Softmax", ["logits"], [PROBABILITIES], axis=-1))
+    last = helper.make_node(ending, ["logits"], [PROBABILITIES])
+    if ending == "Softmax":
+        last.attribute.append(helper.make_attribute("axis", -1))
+    graph.node.append(last)
     n = graph.input[0].type.tensor_type.shape.dim[0].dim_param or "n"
     graph.output.append(helper.make_tensor_value_info(PROBABILITIES, TensorProto.FLOAT, [n, len(head.bias)]))
     helper.set_model_props(model, dict(facts))

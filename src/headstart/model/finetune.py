@@ -11,7 +11,6 @@ import torch
 from torch.nn.parallel import DistributedDataParallel
 
 from headstart.errors import SettingsError, TrainingError
-from headstart.evaluation.probabilities import cross_entropies, softmax
 from headstart.model.backbones import Network
 from headstart.model.batches import Batches, Share, TrainingImages
 from headstart.model.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
@@ -20,6 +19,7 @@ from headstart.model.distributed import World, joined_world
 from headstart.model.epoch_sums import EpochSums
 from headstart.model.folding import Folded, plain_state, unfold
 from headstart.model.history import Cut, Epoch, EpochEnded, unheard
+from headstart.model.losses import training_loss
 from headstart.model.optimizer import frozen_parameters, make_optimizer, make_scheduler
 from headstart.model.pace import UNLIMITED, Pace, TimeLimit
 from headstart.model.precision import full_float32, repeatable
@@ -44,8 +44,7 @@ class HeldOutImages:
     """The images for validation, preprocessed as for prediction."""
 
     views: ViewSource  # (n, n_views, size, size, 3) uint8
-    labels: np.ndarray  # (n,) int64
-    task: LearningTask = SINGLE_LABEL  # which answers are made of the probabilities
+    labels: np.ndarray  # (n,) int64, or as the task has them
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +62,7 @@ class TrainedEpochs:
     history: tuple[Epoch, ...]
     best_epoch: int
     probabilities: np.ndarray  # (n_val, n_classes) float64 of the best epoch; n_val is 0 without val
-    predicted: np.ndarray  # (n_epochs, n_val) int64: predictions of each epoch in `history`
+    predicted: np.ndarray  # (n_epochs, n_val) int64: answers of each epoch in `history`; of several labels (…, n_labels) bool
     interrupted: bool
     cut: Cut | None = None  # set if the time was over before the last epoch was finished
 
@@ -74,6 +73,7 @@ def fine_tune(
     val: HeldOutImages | None,
     plan: TrainingPlan,
     *,
+    task: LearningTask = SINGLE_LABEL,
     start: Start | None = None,
     checkpoints: Path | None = None,
     stop_after: int | None = None,
@@ -99,7 +99,7 @@ def fine_tune(
     if network.device.type == "cuda":
         torch.cuda.set_device(network.device)
     with joined_world() as world, repeatable(network.device), full_float32():
-        return _fine_tune(_Loop(network, train, val, plan, world, limit, stop_after, progress), start, checkpoints, ended)
+        return _fine_tune(_Loop(network, train, val, plan, task, world, limit, stop_after, progress), start, checkpoints, ended)
 
 
 def _fine_tune(loop: "_Loop", start: Start | None, checkpoints: Path | None, ended: EpochEnded) -> TrainedEpochs:
@@ -163,6 +163,7 @@ class _Loop:
         train: TrainingImages,
         val: HeldOutImages | None,
         plan: TrainingPlan,
+        task: LearningTask,
         world: World,
         limit: TimeLimit,
         stop_after: int | None,
@@ -171,7 +172,7 @@ class _Loop:
         if world.size > 1 and plan.network.batch_norm == "train":
             raise SettingsError("the tutorial's batch norm needs a single process", hint="run it without torchrun")
         self.network, self.train, self.val, self.plan, self.progress = network, train, val, plan, progress
-        self.world = world
+        self.world, self.task, self.loss = world, task, training_loss(task)
         network.set_channels_last(channels_last_pays(network.device.type, n_views=len(train.labels) * plan.steps.epochs))
         self.batches = Batches(train, plan, network.preprocess, world, ahead=network.device.type != "cpu")
         for name in frozen_parameters(network, plan):
@@ -216,16 +217,15 @@ class _Loop:
 
     def before(self, start: Start) -> Checkpoint:
         """The state before the first step."""
-        row, probabilities = start.epoch, torch.from_numpy(softmax(start.logits))
+        row, probabilities = start.epoch, torch.from_numpy(self.task.probabilities(start.logits))
         if self.val is not None:  # it is compared with epochs whose metrics may weight all classes equally
             val_loss, val_accuracy = self._scores(start.logits, self.val.labels)
             row = row.model_copy(update={"val_loss": val_loss, "val_accuracy": val_accuracy})
         return Checkpoint((row,), 0, self.start_state, probabilities, self.decided(probabilities))
 
     def decided(self, probabilities: torch.Tensor) -> torch.Tensor:
-        """(1, n_val) int64: the answers that (n_val, n_classes) probabilities give."""
-        task = self.val.task if self.val else SINGLE_LABEL
-        return torch.from_numpy(task.decide(probabilities.numpy()))[None]
+        """(1, n_val) int64: the answers that probabilities give; of several labels (1, n_val, n_labels) bool."""
+        return torch.from_numpy(self.task.decide(probabilities.numpy()))[None]
 
     def run_epoch(self, epoch: int, *, must_begin: bool) -> tuple[Epoch, torch.Tensor] | None:
         """Runs one training and one validation phase; returns the history row and the probabilities for val.
@@ -278,14 +278,13 @@ class _Loop:
                 f"the network's outputs on val are no longer finite after epoch {epoch}, step {self.n_steps}",
                 hint=f"try a lower --learning-rate than {self.plan.steps.learning_rate:g}",
             )
-        return softmax(logits), *self._scores(logits, labels)
+        return self.task.probabilities(logits), *self._scores(logits, labels)
 
     def _scores(self, logits: np.ndarray, labels: np.ndarray) -> tuple[float, float]:
         """Mean cross-entropy and accuracy; means over classes if the plan balances them."""
         counted = np.bincount(labels)[labels] if self.plan.balance else np.ones(len(labels))
-        task = self.val.task if self.val else SINGLE_LABEL
-        right = np.average(task.decide(softmax(logits)) == labels, weights=1 / counted)
-        return float(np.average(cross_entropies(logits, labels), weights=1 / counted)), float(right)
+        right = np.average(self.task.right(self.task.probabilities(logits), labels), weights=1 / counted)
+        return float(np.average(self.task.losses(logits, labels), weights=1 / counted)), float(right)
 
     def _train_phase(self, epoch: int, *, must_begin: bool) -> tuple[float, float, float]:
         """Runs one pass over train; returns the last learning rate, and mean loss and accuracy on the augmented images.
@@ -337,12 +336,12 @@ class _Loop:
             # The processes average their gradients once per step.
             with parallel.no_sync() if more_follow and isinstance(parallel, DistributedDataParallel) else nullcontext():
                 logits = self._logits(views) + self.log_shares
-                plain = torch.nn.functional.cross_entropy(logits, targets)  # the reported loss, comparable with val's
-                loss = torch.nn.functional.cross_entropy(logits, targets, label_smoothing=smoothing)
+                plain = self.loss.of(logits, targets)  # the reported loss, comparable with val's
+                loss = self.loss.of(logits, targets, smoothing)
                 # The micro-batches add up to the share's mean; the mean over processes is that of the whole batch.
                 part = len(targets) / n * (share.weight if self.world.size > 1 else 1.0)
                 self.scaler.scale(loss * part).backward()
-            sums.add(step, loss, plain, logits, targets, counts=share.weight > 0)
+            sums.add(step, loss, plain, self.loss.right(logits.detach(), targets), counts=share.weight > 0)
 
     def _check(self, sums: EpochSums, epoch: int) -> None:
         """Raises TrainingError if the loss was not finite in a step since the last check."""

@@ -11,11 +11,11 @@ import numpy as np
 
 from headstart.data.splits import can_be_held, fold_count, folds
 from headstart.evaluation.calibration import fit_temperature
-from headstart.evaluation.probabilities import cross_entropy, softmax
 from headstart.model.features_on_disk import Features
 from headstart.model.head import Head
 from headstart.model.softmax_regression import MANY, Regression, Solutions, Standardised, fit_path, standardise
 from headstart.progress import Progress, silent
+from headstart.tasks.probabilities import cross_entropy, softmax
 from headstart.threads import cores, map_in_threads, one_blas_thread
 
 STRENGTHS = tuple(10.0 ** (exponent / 2) for exponent in range(-8, 5))  # 1e-4 .. 1e2, two per decade
@@ -166,6 +166,7 @@ class CrossValidated:
     probabilities: np.ndarray  # (n_held, n_classes) float64
     uncalibrated: np.ndarray  # (n_held, n_classes) float64: before temperature scaling
     fold: np.ndarray  # (n_held,) int64: which probe made the prediction
+    decided: np.ndarray | None = None  # (n_held, n_labels) bool: of several labels those said at the fold's thresholds
 
 
 def cross_validate(

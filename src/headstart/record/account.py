@@ -3,8 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 from headstart.audit.checks import check_named
 from headstart.audit.findings import Checked
 from headstart.data.shown_paths import folder_of
@@ -45,7 +43,7 @@ def account_of(fitted: Fitted) -> Account:
     return Account(
         evaluations,
         without_leaks,
-        calibration_of(fitted.answers[0], fitted.dataset.labels, fitted_on),
+        calibration_of(fitted.answers[0], fitted.dataset.labels, fitted_on, fitted.task),
         decisions,
         doubts=_first_notes(fitted, evaluations[0], without_leaks) + _audit_notes(fitted.checked, folder_of(fitted.dataset)),
         remarks=_remarks(fitted, evaluations[0]) + decisions.notes(fitted.settings),
@@ -94,7 +92,8 @@ def _leak_notes(fitted: Fitted, reported: Evaluation, clean: Evaluation | None) 
         says += " are so much like images of train that they may be the same scene or only alike, which cannot be told"
     if clean:
         certain = in_words(clean.accuracy_ci95, clean.n, clean.n_groups)
-        return (f"{says}; without them {clean.accuracy:.1%} of {clean.n} are right ({certain})",)
+        right = "are right" if fitted.task.has_one_answer else "have all their labels right"
+        return (f"{says}; without them {clean.accuracy:.1%} of {clean.n} {right} ({certain})",)
     left = "only one class is left" if reported.leaked + reported.unclear < reported.n else "no image is left"
     return (f"{says}; without them {left}, so how well the model does on new images is not known",)
 
@@ -103,7 +102,9 @@ def _unjudged_notes(fitted: Fitted, reported: Evaluation) -> tuple[str, ...]:
     """A note on classes that nothing could be held out of."""
     if not _was_split_here(fitted, reported):
         return ()
-    counts = np.bincount(fitted.dataset.labels[fitted.split.train], minlength=len(reported.per_class)).tolist()
+    if not fitted.task.has_one_answer:
+        return ()
+    counts = fitted.dataset.class_counts(fitted.split.train)
     return tuple(
         f"the class {c.name!r} cannot be judged: its {count} images are all one picture, scene or group, so none could be "
         "held out; the numbers and thresholds are those of the other classes"

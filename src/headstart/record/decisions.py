@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from headstart.data.wording import listed
 from headstart.evaluation.calibration import (
     BeforeAndAfter,
     Calibration,
@@ -11,7 +12,8 @@ from headstart.evaluation.calibration import (
     ece_by_chance,
     expected_calibration_error,
 )
-from headstart.evaluation.probabilities import log_losses
+from headstart.evaluation.label_risk import risk_threshold
+from headstart.evaluation.label_thresholds import LabelThreshold
 from headstart.evaluation.thresholds import (
     ConformalThreshold,
     PrecisionThreshold,
@@ -25,6 +27,8 @@ from headstart.fitting.answers import SplitAnswers
 from headstart.fitting.fitted import Fitted
 from headstart.schema import Schema
 from headstart.settings import TaskName, TrainSettings
+from headstart.tasks.probabilities import log_losses
+from headstart.tasks.single_label import SINGLE_LABEL
 from headstart.tasks.task import LearningTask
 
 NO_PROMISE = "not a promise: the best epoch was chosen on the same images"
@@ -42,6 +46,7 @@ class DecisionsReport(Schema):
     set_on: str  # which images, in words
     precision: PrecisionThreshold | None
     conformal: PromisedSets | None
+    labels: tuple[LabelThreshold, ...] = ()  # of several labels
     reported: PromiseCheck | None  # how they perform on the reported images; None if they were set on these images
 
 
@@ -54,6 +59,7 @@ class Decisions:
     selected_on: bool = False  # whether the best epoch was chosen on them
     precision: PrecisionThreshold | None = None
     conformal: ConformalThreshold | None = None
+    labels: tuple[LabelThreshold, ...] = ()  # of several labels
 
     @property
     def sets_are_promised(self) -> bool:
@@ -62,7 +68,7 @@ class Decisions:
 
     def report(self, reported: SplitAnswers, labels: np.ndarray, task: LearningTask) -> "DecisionsReport | None":
         """The thresholds, and whether they keep their promises on the reported images; None if none were requested."""
-        if self.precision is None and self.conformal is None:
+        if self.precision is None and self.conformal is None and not self.labels:
             return None
         kept = None
         if reported.split != self.split:  # otherwise these are the images they were set on
@@ -74,7 +80,7 @@ class Decisions:
                 task,
             )
         sets = self.conformal and PromisedSets(**dict(self.conformal), promised=self.sets_are_promised)
-        return DecisionsReport(set_on=self.set_on, precision=self.precision, conformal=sets, reported=kept)
+        return DecisionsReport(set_on=self.set_on, precision=self.precision, conformal=sets, labels=self.labels, reported=kept)
 
     def notes(self, settings: TrainSettings) -> tuple[str, ...]:
         """What the owner should know about the thresholds."""
@@ -82,7 +88,8 @@ class Decisions:
         if self.precision:
             found.append(self._of_precision(self.precision, settings.task))
         if self.conformal:
-            found.append(self._of_sets(self.conformal))
+            found.append(self._of_sets(self.conformal, settings.task))
+        found += self._of_labels()
         if not self.split and (settings.target_precision or settings.conformal):
             found.append("--target-precision and --conformal have no effect: too few images to set a threshold on")
         return tuple(found)
@@ -92,6 +99,19 @@ class Decisions:
         if self.conformal is None or self.conformal.min_probability == 0 or self.sets_are_promised:
             return ()
         return (f"the coverage of {self.conformal.coverage:.0%} for its sets of classes is {NO_PROMISE}",)
+
+    def _of_labels(self) -> list[str]:
+        """A sentence on the thresholds that should keep a precision or a recall."""
+        aimed = [one for one in self.labels if one.target is not None]
+        if not aimed:
+            return []
+        first, lacking = aimed[0], [one.name for one in aimed if not one.promised]
+        says = f"--target-{first.aim} {first.target:g}: each label has a threshold, chosen on {self.set_on}"
+        if not lacking:
+            return [f"{says}, that promises it"]
+        if self.selected_on:
+            return [f"{says}; this is {NO_PROMISE}"]
+        return [f"{says}; for {listed(lacking)} it is not a promise: too few images, or too often wrong"]
 
     def _of_precision(self, p: PrecisionThreshold, task: TaskName) -> str:
         if p.share_answered == 0:
@@ -109,10 +129,11 @@ class Decisions:
         why = f"that takes at least {needed} answers without a mistake" if p.n < needed else "confident answers are often wrong"
         return f"{says}; this is not a promise: {why}"
 
-    def _of_sets(self, c: ConformalThreshold) -> str:
+    def _of_sets(self, c: ConformalThreshold, task: TaskName) -> str:
         if c.min_probability == 0:
             return f"--conformal {c.coverage:g}: {c.n} images are too few; every set contains all classes"
-        says = f"--conformal {c.coverage:g}: sets of {c.mean_size:.2f} classes on average ({c.n} images, {self.set_on})"
+        what = "labels" if task == "multi-label" else "classes"
+        says = f"--conformal {c.coverage:g}: sets of {c.mean_size:.2f} {what} on average ({c.n} images, {self.set_on})"
         return says if self.sets_are_promised else f"{says}; this is {NO_PROMISE}"
 
 
@@ -123,27 +144,32 @@ def decide(fitted: Fitted) -> Decisions:
         return Decisions()
     known, groups = fitted.dataset.labels[held_out.indices], fitted.scanned.groups[held_out.indices]
     precision = conformal = None
-    if settings.target_precision:
+    task = fitted.task
+    if settings.target_precision and task.has_one_answer:
         precision = precision_threshold(held_out.probabilities, known, settings.target_precision, groups, fitted.scanned.task)
         if held_out.selected_on:
             precision = precision.model_copy(update={"promised": False})
-    if settings.conformal:
-        conformal = conformal_threshold(held_out.probabilities, known, settings.conformal, groups, fitted.scanned.task)
+    if settings.conformal and task.has_one_answer:
+        conformal = conformal_threshold(held_out.probabilities, known, settings.conformal, groups, task)
+    elif settings.conformal:
+        conformal = risk_threshold(held_out.probabilities, known, settings.conformal, groups)
     words = held_out.in_words()
     if held_out.split == "cv" and fitted.refit:
         words = words.replace("train", "train and val")
-    return Decisions(words, held_out.split, held_out.selected_on, precision, conformal)
+    return Decisions(words, held_out.split, held_out.selected_on, precision, conformal, fitted.thresholds)
 
 
-def calibration_of(answers: SplitAnswers, labels: np.ndarray, fitted_on: str) -> Calibration | None:
+def calibration_of(
+    answers: SplitAnswers, labels: np.ndarray, fitted_on: str, task: LearningTask = SINGLE_LABEL
+) -> Calibration | None:
     """Log loss and ECE of some answers before and after the temperature; None if there is no temperature."""
     if answers.uncalibrated is None:
         return None
-    known = labels[answers.indices]
-    both = answers.uncalibrated, answers.probabilities if answers.calibrated_apart is None else answers.calibrated_apart
-    losses = [float(log_losses(probabilities, known).mean()) for probabilities in both]
-    errors = [expected_calibration_error(probabilities, known) for probabilities in both]
-    by_chance = ece_by_chance(both[1])
+    calibrated = answers.probabilities if answers.calibrated_apart is None else answers.calibrated_apart
+    both = [task.one_by_one(found, labels[answers.indices]) for found in (answers.uncalibrated, calibrated)]
+    losses = [float(log_losses(probabilities, known).mean()) for probabilities, known in both]
+    errors = [expected_calibration_error(probabilities, known) for probabilities, known in both]
+    by_chance = ece_by_chance(both[1][0])
     return Calibration(
         temperature=answers.temperature,
         fitted_on=fitted_on,

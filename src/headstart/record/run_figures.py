@@ -13,6 +13,7 @@ from headstart.artifact.figures import (
     learning_curve_figure,
     reliability_figure,
     save_figure,
+    together_figure,
 )
 from headstart.artifact.predictor import Prediction
 from headstart.artifact.report import ReportFigure
@@ -37,11 +38,18 @@ def draw_figures(folder: Path, fitted: Fitted, account: Account) -> Iterator[Rep
         yield ReportFigure(
             "Training curves", "Loss and accuracy after each epoch. The dotted line marks the epoch that was kept.", file
         )
-    file = folder / "confusion.png"
-    save_figure(confusion_figure(account.reported, dataset.classes), file)
-    yield ReportFigure("Which classes are confused", "Each row is a true class, each column a predicted one.", file)
+    if account.reported.label_sets is not None:
+        file = folder / "together.png"
+        save_figure(together_figure(account.reported.label_sets.together, dataset.classes), file)
+        yield ReportFigure(
+            "Which labels occur together", "Images that have both labels; on the diagonal those that have the one.", file
+        )
+    else:
+        file = folder / "confusion.png"
+        save_figure(confusion_figure(account.reported, dataset.classes), file)
+        yield ReportFigure("Which classes are confused", "Each row is a true class, each column a predicted one.", file)
     known = dataset.labels[answers.indices]
-    mistakes = surest_mistakes(answers, dataset, fitted.scanned.task)[:GRID_TILES]
+    mistakes = surest_mistakes(answers, dataset, fitted.task)[:GRID_TILES]
     samples = np.random.default_rng(0).permutation(len(known))[:GRID_TILES].tolist()
     for name, title, caption, chosen in (
         (
@@ -63,8 +71,9 @@ def draw_figures(folder: Path, fitted: Fitted, account: Account) -> Iterator[Rep
         save_figure(learning_curve_figure(fitted.curve), file)
         yield ReportFigure("Would more images help?", fitted.curve.sentence, file)
     file = folder / "reliability.png"
-    after = reliability(answers.probabilities if answers.calibrated_apart is None else answers.calibrated_apart, known)
-    before = after if answers.uncalibrated is None else reliability(answers.uncalibrated, known)
+    calibrated = answers.probabilities if answers.calibrated_apart is None else answers.calibrated_apart
+    after = reliability(*fitted.task.one_by_one(calibrated, known))
+    before = after if answers.uncalibrated is None else reliability(*fitted.task.one_by_one(answers.uncalibrated, known))
     save_figure(reliability_figure(before, after), file)
     yield ReportFigure(
         "Can the probabilities be trusted?", "On the dotted line, the model is right as often as its probabilities say.", file
@@ -77,7 +86,7 @@ def _answer_tiles(images: Sequence[LabelledImage], probabilities: np.ndarray, fi
 
     def tile(shown: tuple[LabelledImage, np.ndarray]) -> Tile:
         image, row = shown
-        answer = Prediction(image.path, classes, row, task=fitted.scanned.task)
+        answer = Prediction(image.path, classes, row, task=fitted.task)
         return prediction_tile(read_bytes(image.file), answer, image.label, preprocess, Path(image.path).name)
 
     return list(map_in_threads(tile, zip(images, probabilities, strict=True)))

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from headstart.artifact.bundle import FAMILIARITY, WEIGHTS
 from headstart.artifact.card import write_card
@@ -55,7 +56,9 @@ def write_run(
     write_model(root / "model", fitted, account.reported, account.decisions, account.limits)
     images = [dataset.images[i] for i in answers.indices]
     paths, labels = [image.path for image in images], [image.label for image in images]
-    write_predictions(root / "predictions.csv", paths, labels, answers.probabilities, dataset.classes, fitted.scanned.task)
+    write_predictions(
+        root / "predictions.csv", paths, labels, answers.probabilities, dataset.classes, fitted.task, answers.decided
+    )
     write_history(root / "history.csv", fitted.history)
     write_skipped(root / "skipped.csv", dataset.skipped)
     extension = extension_of(fitted)
@@ -109,7 +112,7 @@ def _metrics(
         calibration=account.calibration,
         cross_validation=fitted.cross_validation,
         learning_curve=fitted.curve,
-        decisions=account.decisions.report(answers, dataset.labels, fitted.scanned.task),
+        decisions=account.decisions.report(answers, dataset.labels, fitted.task),
         best_epoch=fitted.best_epoch,
         refit=fitted.refit,
         working_folder=Path.cwd().as_posix(),
@@ -137,6 +140,17 @@ def _data_entry(fitted: Fitted) -> DataEntry:
     return DataEntry(name=dataset.name, counts=fitted.class_counts(), skipped=len(dataset.skipped), labels=dataset.labels_used)
 
 
+def _images_of(fitted: Fitted) -> dict[str, Any]:
+    """What the manifest says of each image: its digest and its class, or its labels."""
+    dataset = fitted.dataset
+    splits = {name: rows.tolist() for name, rows in fitted.split.as_dict().items() if rows.size}
+    entries: dict[str, Any] = {"images": {name: tuple(dataset.images[i].sha256 for i in rows) for name, rows in splits.items()}}
+    if fitted.task.has_one_answer:
+        of_images = {name: tuple(dataset.labels[rows].tolist()) for name, rows in splits.items()}
+        return entries | {"image_classes": of_images}
+    return entries | {"image_labels": {name: tuple(dataset.images[i].label for i in rows) for name, rows in splits.items()}}
+
+
 def _extends(fitted: Fitted) -> ExtendsEntry | None:
     extended = fitted.scanned.extended
     if extended is None:
@@ -153,7 +167,6 @@ def write_model(
     """Writes the bundle and its model card."""
     folder.mkdir(parents=True, exist_ok=True)
     model, settings, dataset = fitted.model, fitted.settings, fitted.dataset
-    splits = {name: rows for name, rows in fitted.split.as_dict().items() if rows.size}
     model.save(folder / WEIGHTS)
     fitted.familiarity.save(folder / FAMILIARITY)
     weights = fitted.scanned.backbone.weights
@@ -178,8 +191,7 @@ def write_model(
         plan=fitted.plan,
         seed=settings.seed,
         data=_data_entry(fitted),
-        images={name: tuple(dataset.images[i].sha256 for i in rows) for name, rows in splits.items()},
-        image_classes={name: tuple(dataset.labels[rows].tolist()) for name, rows in splits.items()},
+        **_images_of(fitted),
         extends=_extends(fitted),
         selected_on_val=settings.takes_steps,
         evaluation=reported,
@@ -189,6 +201,7 @@ def write_model(
             set_on=decisions.set_on,
             precision=decisions.precision,
             conformal=decisions.conformal,
+            labels=fitted.thresholds,
             familiarity=FamiliarityEntry(
                 sha256=sha256_of_file(folder / FAMILIARITY),
                 threshold=fitted.familiarity.threshold,

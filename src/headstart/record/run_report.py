@@ -27,7 +27,7 @@ def report_run(
     """Writes report.html in the run folder."""
     dataset, answers = fitted.dataset, fitted.answers[0]
     folder = folder_of(dataset)
-    mistakes = [dataset.images[answers.indices[i]].path for i in surest_mistakes(answers, dataset, fitted.scanned.task)]
+    mistakes = [dataset.images[answers.indices[i]].path for i in surest_mistakes(answers, dataset, fitted.task)]
     story = tell(
         StoryFacts(
             account.reported,
@@ -37,17 +37,11 @@ def report_run(
             fitted.curve,
             account.doubts,
             tuple(path.removeprefix(folder) for path in mistakes),
-            np.bincount(dataset.labels[fitted.split.train], minlength=len(dataset.classes)).tolist(),
+            dataset.class_counts(fitted.split.train),
         )
     )
     model = fitted.model
     shown = {name: value for name, value in fitted.plan.as_json().items() if name != "held_out_log_loss"}
-    backbone = (
-        ("name", model.spec.name),
-        ("weights", fitted.scanned.backbone.weights.origin),
-        ("weights SHA-256", fitted.scanned.backbone.weights.sha256),
-        ("licence", model.spec.licence),
-    )
     write_report(
         root / "report.html",
         ReportFacts(
@@ -62,6 +56,7 @@ def report_run(
             story=story,
             notes=account.remarks,
             figures=tuple(figures),
+            thresholds=fitted.thresholds,
             changes=_changes(extension, folder) if extension else None,
             skipped=tuple(replace(entry, path=entry.path.removeprefix(folder)) for entry in dataset.skipped),
             tables=(
@@ -69,11 +64,17 @@ def report_run(
                 ("Settings as given", tuple(fitted.settings.as_json().items())),
                 ("Preprocessing", tuple(model.preprocess.as_json().items())),
                 *([("Views compared on training images", _compared(views))] if (views := fitted.scanned.views).trials else []),
-                ("Backbone", backbone),
+                ("Backbone", _backbone(fitted)),
                 ("Versions", tuple(installed_versions().items())),
             ),
         ),
     )
+
+
+def _backbone(fitted: Fitted) -> tuple[tuple[str, str], ...]:
+    """What is known of the pretrained network."""
+    spec, weights = fitted.model.spec, fitted.scanned.backbone.weights
+    return ("name", spec.name), ("weights", weights.origin), ("weights SHA-256", weights.sha256), ("licence", spec.licence)
 
 
 def _changes(extension: Extension, folder: str) -> ReportChanges:
@@ -97,5 +98,5 @@ def _compared(views: ViewChoice) -> tuple[tuple[str, str], ...]:
 def surest_mistakes(answers: SplitAnswers, dataset: Dataset, task: LearningTask) -> list[int]:
     """The indices of the wrong answers, most confident first."""
     confidence = task.confidence(answers.probabilities)
-    right = task.decide(answers.probabilities) == dataset.labels[answers.indices]
+    right = task.are_right(answers.decisions(task), dataset.labels[answers.indices])
     return [i for i in np.argsort(-confidence, kind="stable").tolist() if not right[i]]

@@ -16,10 +16,10 @@ from headstart.audit.findings import Checked, Finding
 from headstart.data.class_counts import classes_found
 from headstart.data.dataset import Dataset, LabelledImage, training_dataset
 from headstart.data.given import open_given
+from headstart.data.label_sets import labels_in
 from headstart.data.sources import Skipped, Sources, natural_order
 from headstart.data.splits import fold_count
 from headstart.errors import DataError, explains_missing_packages
-from headstart.evaluation.probabilities import softmax
 from headstart.fitting.scanned import Scanned, scan_given
 from headstart.jobs.parts import parts_at
 from headstart.machine import peak_rss_mb, seconds_since_start
@@ -94,7 +94,7 @@ def gather_evidence(scanned: Scanned, progress: Progress = silent) -> Evidence:
         probe = scanned.table().fit(np.arange(len(labels)), scanned.settings.seed, progress)
         if probe.held_out is not None:
             out_of_fold = np.full((len(labels), n_classes), np.nan)
-            out_of_fold[probe.held] = softmax(probe.held_out)
+            out_of_fold[probe.held] = scanned.task.probabilities(probe.held_out)
     return Evidence(scanned.dataset, scanned.facts, scanned.vectors, scanned.twins, out_of_fold)
 
 
@@ -107,6 +107,9 @@ def _dataset_as_it_is(
     except DataError as refusal:
         if not images:
             raise
-        classes = tuple(sorted({image.label for image in images}, key=natural_order))
+        several = any(source.several for source in sources)
+        texts = [image.label for image in images]
+        classes = labels_in(texts) if several else tuple(sorted(set(texts), key=natural_order))
         hint = f" ({refusal.hint})" if refusal.hint else ""
-        return Dataset(name, tuple(images), classes, tuple(skipped), (f"train would refuse this: {refusal.message}{hint}",))
+        notes = (f"train would refuse this: {refusal.message}{hint}",)
+        return Dataset(name, tuple(images), classes, tuple(skipped), notes, several=several)

@@ -22,8 +22,10 @@ from headstart.data.catalog import open_data
 from headstart.data.dataset import Dataset
 from headstart.data.given import open_given
 from headstart.data.given_images import GivenImages, ImageInMemory, given_images
+from headstart.data.given_label_sets import given_label_sets
 from headstart.data.given_labels import given_labels, name_of_label
 from headstart.data.images import UnreadableImage
+from headstart.data.label_sets import label_matrix, labels_in
 from headstart.data.reading import Reading
 from headstart.data.sources import Candidate, Sources
 from headstart.data.spellings import join_spellings, spelled_as
@@ -90,6 +92,7 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         cv: str | None = None,
         time_budget: float | None = None,
         target_precision: float | None = None,
+        target_recall: float | None = None,
         conformal: float | None = None,
         refit: bool = False,
     ) -> None:
@@ -131,6 +134,7 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self.cv = cv
         self.time_budget = time_budget
         self.target_precision = target_precision
+        self.target_recall = target_recall
         self.conformal = conformal
         self.refit = refit
 
@@ -147,11 +151,15 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
                 if not isinstance(X, str | os.PathLike):
                     raise SettingsError("fit needs labels for images", hint="use fit(images, labels) or fit(folder)")
                 sources = stack.enter_context(open_given(os.fspath(X), settings))
-                names = np.unique([c.label for source in sources for c in source.candidates if c.label])
+                texts = [c.label for source in sources for c in source.candidates if c.label]
+                names = np.array(labels_in(texts)) if settings.task == "multi-label" else np.unique(texts)
             elif any(given is not None for given in (self.val, self.test, self.exclude, self.labels)):
                 raise SettingsError("val, test, exclude and labels need a folder, not a list of images", hint="use fit(folder)")
             elif isinstance(X, str | os.PathLike) and Path(X).is_dir():
                 raise SettingsError(f"{X} is a folder, and its labels are its class folders", hint="use fit(folder)")
+            elif settings.task == "multi-label":
+                given = given_label_sets(y)
+                names, sources = given.names, [replace(_labelled_sources(X, given.texts, stack), several=True)]
             else:
                 names, rows = np.unique(given_labels(y), return_inverse=True)
                 sources = [_labelled_sources(X, [name_of_label(names[row]) for row in rows], stack)]
@@ -170,19 +178,30 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             warnings.warn(message, HeadstartWarning, stacklevel=2)
         model, origin = fitted.model, Origin(partial(_files_of, fitted), "cpu" if self.device == "cpu" else "auto")
         predictor = Predictor(
-            fitted.dataset.classes, model.preprocess, model.extractor, model.head, origin=origin, task=fitted.scanned.task
+            fitted.dataset.classes, model.preprocess, model.extractor, model.head, origin=origin, task=fitted.task
         )
+        if settings.task == "multi-label":  # labels that no image has are not learnt
+            names = names[[name_of_label(name) in predictor.classes for name in names]]
         self._know(names, predictor, fitted.settings.strategy, fitted.choice.why if fitted.choice else "")
         return self
 
     def predict(self, X: GivenImages) -> np.ndarray:
-        """(n,) the class of each image, typed as the labels were; n is 1 for one image.
+        """(n,) the class of each image, typed as the labels were; n is 1 for one image. With task="multi-label" it is
+        (n, n_classes) int64, 1 for each label that is said and 0 for others, as scikit-learn has it.
 
         An image is a path, a PIL image, a uint8 array (height, width, 3) in RGB, the bytes of an image file or an open file; an
         array (n, height, width, 3) is n images. Raises DataError for what is none of these, and for an unreadable image.
         """
         probabilities = self.predict_proba(X)
+        if not self._predictor.task.has_one_answer:  # the thresholds are in the order of the predictor's labels
+            decided = self._predictor.task.decide(probabilities[:, np.argsort(self._order)])
+            return decided[:, self._order].astype(np.int64)
         return self.classes_[self._predictor.task.decide(probabilities)]
+
+    @property
+    def _order(self) -> list[int]:
+        """For each of `classes_` its place among the predictor's classes."""
+        return [self._predictor.classes.index(name_of_label(name)) for name in self.classes_]
 
     def predict_proba(self, X: GivenImages) -> np.ndarray:
         """(n, n_classes) float64 probabilities in the order of `classes_`, for what `predict` takes. Raises DataError."""
@@ -192,16 +211,17 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             if prediction.probabilities is None:
                 raise _unreadable(prediction.path, prediction.error)
             rows.append(prediction.probabilities)
-        order = [self._predictor.classes.index(name_of_label(name)) for name in self.classes_]
-        return np.stack(rows)[:, order] if rows else np.empty((0, len(order)))
+        return np.stack(rows)[:, self._order] if rows else np.empty((0, len(self.classes_)))
 
     def score(self, X: GivenImages, y: Any = None, sample_weight: Any = None) -> float:
-        """Accuracy on images and labels, or on a folder of classes. Raises DataError."""
+        """Accuracy on images and labels, or on a folder of classes; of several labels all must be right. Raises DataError."""
         check_is_fitted(self, "classes_")
         if y is None:
             if not isinstance(X, str | os.PathLike):
                 raise SettingsError("score needs labels for images", hint="use score(images, labels) or score(folder)")
             return self._score_folder(os.fspath(X))
+        if not self._predictor.task.has_one_answer:
+            return self._score_sets(X, y, sample_weight)
         labels, predicted = given_labels(y), self.predict(X)
         _check_same_number(len(predicted), len(labels))
         if (labels.dtype.kind in "biuf") != (self.classes_.dtype.kind in "biuf"):
@@ -211,15 +231,25 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             )
         return float(accuracy_score(labels, predicted, sample_weight=sample_weight))
 
+    def _score_sets(self, X: GivenImages, y: Any, sample_weight: Any) -> float:
+        given = given_label_sets(y)
+        names = [name_of_label(name) for name in self.classes_]
+        if given.are_columns and not set(names) <= {str(column) for column in given.names}:  # columns of labels with names
+            given = given_label_sets(y, names)
+        predicted = self.predict(X)
+        _check_same_number(len(predicted), len(given.texts))
+        right = self._predictor.task.are_right(predicted == 1, label_matrix(given.texts, names))
+        return float(np.average(right, weights=sample_weight))
+
     def _score_folder(self, data: str) -> float:
-        columns, nested = (self.path_column, self.label_column), self.task == "nested"
-        reading = Reading(*columns, self.join_case, nested=nested, boxes=self.boxes)
+        several, nested = self.task == "multi-label", self.task == "nested"
+        reading = Reading(self.path_column, self.label_column, self.join_case, several=several, nested=nested, boxes=self.boxes)
         with open_data(data, reading, offline=self.offline) as sources:
             if self.join_case:
                 sources = spelled_as(sources, self._predictor.classes)
             answered = answer_labelled(self._predictor, sources, sources.candidates, self.workers)
         _warn_of(answered.dataset)
-        return float(accuracy_score(answered.dataset.labels, self._predictor.task.decide(answered.probabilities)))
+        return float(self._predictor.task.right(answered.probabilities, answered.dataset.labels).mean())
 
     def save(self, folder: AnyPath) -> Path:
         """Writes the model as a bundle for `headstart predict` and `ImageClassifier.load`. Returns the folder."""
@@ -238,7 +268,8 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         manifest = predictor.manifest
         assert manifest is not None  # it was read from a folder
         classifier = cls(**dict(manifest.settings))
-        classifier._know(np.unique(predictor.classes), predictor, manifest.strategy)
+        names = np.unique(predictor.classes) if predictor.task.has_one_answer else np.array(predictor.classes)
+        classifier._know(names, predictor, manifest.strategy)
         return classifier
 
     def __sklearn_tags__(self) -> Any:

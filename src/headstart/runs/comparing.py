@@ -257,6 +257,10 @@ def _folds(
     labels = dataset.labels[rows]
     possible = fold_count(labels, groups[rows], n_folds)
     if possible < 2:
+        if labels.ndim == 2:
+            raise DataError(
+                "all images are one group, which cannot be on both sides of a fold", hint="add images of other groups"
+            )
         raise DataError(
             f"class {dataset.classes[int(np.bincount(labels).argmin())]!r} is too small for folds",
             hint="add images: each class needs at least two unrelated ones",
@@ -297,4 +301,4 @@ def _right(
         split = Split(fit[~for_val], fit[for_val], held, "train")
         finetuning = scanned.settings.model_copy(update={"strategy": "finetune"})
         answers = answers_of_trial(finetune_job(replace(scanned, settings=finetuning), split, None, progress), held, progress)
-    return np.asarray(scanned.task.decide(answers) == scanned.dataset.labels[held])
+    return scanned.task.right(answers, scanned.dataset.labels[held])  # several labels: all at the same thresholds

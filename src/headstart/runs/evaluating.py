@@ -24,9 +24,9 @@ from headstart.data.spellings import spelled_as
 from headstart.data.splits import groups_of
 from headstart.data.true_labels import read_true_labels
 from headstart.data.videos import with_frames
-from headstart.errors import BundleError, DataError, explains_missing_packages
-from headstart.evaluation.metrics import Evaluation, evaluate_predictions
-from headstart.evaluation.probabilities import softmax
+from headstart.errors import BundleError, DataError, SettingsError, explains_missing_packages
+from headstart.evaluation.judging import evaluate_answers
+from headstart.evaluation.metrics import Evaluation
 from headstart.evaluation.reviewed import Reviewed, correct_accuracy
 from headstart.evaluation.thresholds import promises_kept
 from headstart.machine import peak_rss_mb, seconds_since_start
@@ -88,11 +88,14 @@ def answer_labelled(
             stage=STAGE,
         )
     patients = by_patient(found.images)
-    dataset = labelled_dataset(sources.name, patients.images, (*sources.skipped, *found.skipped), predictor.classes)
+    several = not predictor.task.has_one_answer
+    dataset = labelled_dataset(
+        sources.name, patients.images, (*sources.skipped, *found.skipped), predictor.classes, several=several
+    )
     dataset = replace(dataset, notes=(*sources.notes, *dataset.notes, *patients.notes, *notes_on(found.facts)))
     classes = set(predictor.classes)
-    rows = np.array([i for i, image in enumerate(found.images) if image.label in classes], np.int64)
-    probabilities = softmax(predictor.head.logits_of(found.vectors, rows))
+    rows = np.array([i for i, image in enumerate(found.images) if several or image.label in classes], np.int64)
+    probabilities = predictor.task.probabilities(predictor.head.logits_of(found.vectors, rows))
     return Answered(dataset, some_rows(found.vectors, rows), probabilities)
 
 
@@ -120,7 +123,7 @@ def evaluate_model(
     manifest = predictor.manifest
     if manifest is None:
         raise BundleError(f"{model} has no manifest", hint="give the folder of a run")
-    reading = replace(reading, with_unlabelled=labels is not None, nested=manifest.task == "nested")
+    reading = replace(reading.for_task(manifest.task), with_unlabelled=labels is not None)
     every = manifest.settings.every  # what the images of the model are of videos, those of DATA are too
     with open_data(os.fspath(data), reading, progress=progress) as given, with_frames([given], every, progress) as (sources,):
         check_columns(reading, [sources])
@@ -136,7 +139,7 @@ def evaluate_model(
     reviewed, of_review = _reviewed(review, answered, folder, predictor.task, join_case=join_case)
     val_digests = set(manifest.images.get("val", ()))
     train_digests = set(manifest.images.get("train", ())) | (val_digests if manifest.refit else set())
-    evaluation = evaluate_predictions(
+    evaluation = evaluate_answers(
         answered.probabilities,
         dataset.labels,
         dataset.classes,
@@ -166,6 +169,8 @@ def _reviewed(
     """The accuracy with wrong labels taken out, if a review is given, and what is to be said of the table."""
     if review is None:
         return None, ()
+    if not task.has_one_answer:
+        raise SettingsError("--review is for one class an image", hint="leave it out")
     dataset = answered.dataset
     true = read_true_labels(Path(review), dataset, folder, join_case=join_case)
     predicted = task.decide(answered.probabilities)

@@ -135,6 +135,11 @@ def _check_given(finished: FinishedRun, now: dict[str, Any]) -> None:
     manifest, run = finished.manifest, finished.named
     if now.get("recipe") == "tutorial":
         raise SettingsError("--recipe tutorial cannot extend a run", hint="leave out --extend")
+    if manifest.task == "multi-label":
+        raise SettingsError(
+            f"{run} has --task multi-label, which --extend does not know yet",
+            hint="train on all images: the store has them",
+        )
     if now.get("task", manifest.task) != manifest.task:
         raise SettingsError(
             f"{run} has --task {manifest.task}, and what it answered is of no use for --task {now['task']}",

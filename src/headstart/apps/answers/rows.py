@@ -135,9 +135,8 @@ def _as_csv(cell: Any) -> Any:
 def _as_line(prediction: Prediction, top_k: int) -> str:
     if prediction.probabilities is None:
         return f"{'cannot be read':<24}  {prediction.path}: {prediction.error}"
-    others = [one for one in _top(prediction, top_k) if one[0] != prediction.best]
-    shown = [(prediction.best, prediction.probability), *others[: top_k - 1]]
-    answers = "  ".join(f"{name} {share:.1%}" for name, share in shown)
+    shown = _shown(prediction, top_k)
+    answers = "  ".join(f"{name} {share:.1%}" for name, share in shown) or "none of the labels"
     if prediction.unsure:
         answers = f"{UNSURE} ({answers})"
     if prediction.members is not None:
@@ -145,6 +144,16 @@ def _as_line(prediction: Prediction, top_k: int) -> str:
     if prediction.unfamiliar:
         answers += "  unfamiliar"
     return f"{answers:<24}  {prediction.path}"
+
+
+def _shown(prediction: Prediction, top_k: int) -> list[tuple[str, float]]:
+    """The answer and as many other classes as are asked for, with probabilities; of several labels all that are said."""
+    if prediction.labels is not None and prediction.probabilities is not None:
+        shares = dict(zip(prediction.classes, prediction.probabilities.tolist(), strict=True))
+        named = [*prediction.labels, *(name for name, _ in _top(prediction, top_k) if name not in prediction.labels)]
+        return [(name, shares[name]) for name in named[: max(len(prediction.labels), top_k if top_k > 1 else 0)]]
+    others = [one for one in _top(prediction, top_k) if one[0] != prediction.best]
+    return [(prediction.best, prediction.probability), *others[: top_k - 1]]
 
 
 def _top(prediction: Prediction, top_k: int) -> Iterator[tuple[str, float]]:

@@ -98,6 +98,7 @@ def train(
     cv: Annotated[str | None, setting("cv", metavar="FOLDSxREPEATS")] = DEFAULT.cv,
     time_budget: Annotated[float | None, setting("time_budget", metavar="SECONDS")] = DEFAULT.time_budget,
     target_precision: Annotated[float | None, setting("target_precision")] = DEFAULT.target_precision,
+    target_recall: Annotated[float | None, setting("target_recall")] = DEFAULT.target_recall,
     conformal: Annotated[float | None, setting("conformal", metavar="COVERAGE")] = DEFAULT.conformal,
     refit: Annotated[bool, setting("refit", "--refit")] = DEFAULT.refit,
     log: Annotated[str | None, typer.Option(metavar="NAMES", help=LOG)] = None,

@@ -39,6 +39,7 @@ class PredictionModel(BaseModel):
     predicted: str | None = None
     probability: float | None = None
     probabilities: dict[str, float] | None = None
+    labels: list[str] | None = None
     unsure: bool | None = None
     set: list[str] | None = None
     unfamiliar: bool | None = None

@@ -17,7 +17,6 @@ from headstart.audit.checks import check_named
 from headstart.data.sources import Sources
 from headstart.data.unreadable import UnreadableImage
 from headstart.errors import DataError, HeadstartError, SettingsError
-from headstart.evaluation.probabilities import softmax
 from headstart.labelling.catalogue import NO_CLASS, READ, SPLITS
 from headstart.labelling.findings_by_row import CHECK_NAMES
 from headstart.labelling.live_model import LiveFit
@@ -30,6 +29,7 @@ from headstart.model.pipeline import Pipeline
 from headstart.model.thumbnails import ChangedImage, Thumbnails
 from headstart.settings import TrainSettings
 from headstart.storage import sha256_of_bytes
+from headstart.tasks.probabilities import softmax
 
 LOG = logging.getLogger("headstart.studio")
 DIGEST = re.compile("[0-9a-f]{64}")

@@ -29,3 +29,21 @@ def cross_entropies(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
 def cross_entropy(logits: np.ndarray, labels: np.ndarray) -> float:
     """The mean of `cross_entropies`."""
     return float(cross_entropies(logits, labels).mean())
+
+
+def sigmoid(logits: np.ndarray) -> np.ndarray:
+    """The probabilities of logits, each by itself, in float64."""
+    halves = np.tanh(logits.astype(np.float64) / 2)
+    return 0.5 * (1 + halves)
+
+
+def as_log_odds(probabilities: np.ndarray) -> np.ndarray:
+    """Logits that `sigmoid` turns into these probabilities; 0 and 1 become the nearest that can be had."""
+    kept = np.clip(probabilities, np.finfo(np.float64).tiny, 1 - np.finfo(np.float64).eps)
+    return np.log(kept) - np.log1p(-kept)
+
+
+def binary_cross_entropies(logits: np.ndarray, has: np.ndarray) -> np.ndarray:
+    """Nats: the cross-entropy of each logit for a label that an image has, or lacks."""
+    wide = logits.astype(np.float64)
+    return np.logaddexp(0, np.where(has, -wide, wide))

@@ -1,0 +1,88 @@
+"""Which columns of a table hold several labels an image, and what their cells mean."""
+
+from collections.abc import Collection, Sequence
+
+from headstart.data.label_sets import SEPARATOR, LabelSet, check_label
+from headstart.data.reading import Reading
+from headstart.data.sources import class_name
+from headstart.data.table_labels import is_missing
+from headstart.data.tables import TextTable
+from headstart.data.wording import counted, listed
+from headstart.errors import DataError
+
+YES, NO = {"1", "1.0", "true", "yes", "y"}, {"0", "0.0", "false", "no", "n"}
+NOT_LABELS = {"split", "group"}
+OTHER_SEPARATORS = (",", ";")
+
+
+def set_cells(table: TextTable, joined: int | None, taken: Collection[int], notes: list[str]) -> list[str]:
+    """The labels of each row as the text of a LabelSet, from the column `joined` or, if that is None, from a column a label.
+
+    Columns that are `taken` hold something else. What the owner should know is added to `notes`. Raises DataError.
+    """
+    sets = _from_one(table, joined) if joined is not None else _from_columns(table, taken, notes)
+    n_without = sum(not found.labels and not found.unknown for found in sets)
+    if n_without:
+        notes.append(
+            f"{counted(n_without, 'row')} of {table.file.name} {'has' if n_without == 1 else 'have'} no label: "
+            "images with none of the labels"
+        )
+    return [found.text for found in sets]
+
+
+def _from_one(table: TextTable, place: int) -> list[LabelSet]:
+    """From cells such as `cat|dog`; an empty one is an image without any label."""
+    cells = table.cells(place)
+    other = next((mark for mark in OTHER_SEPARATORS if sum(mark in cell for cell in cells) > len(cells) / 10), None)
+    if other is not None and not any(SEPARATOR in cell for cell in cells):
+        raise DataError(
+            f"{table.file}: the column {table.names[place]!r} seems to separate labels by {other!r}",
+            hint=f"separate them by {SEPARATOR}, as in cat{SEPARATOR}dog",
+        )
+    found = []
+    for number, cell in zip(table.numbers, cells, strict=True):
+        try:
+            read = LabelSet.of("" if is_missing(cell) else cell)
+        except DataError as error:
+            raise DataError(f"{table.file} row {number}: {error.message}", hint=error.hint) from error
+        found.append(LabelSet(frozenset(map(class_name, read.labels)), frozenset(map(class_name, read.unknown))))
+    return found
+
+
+def _from_columns(table: TextTable, taken: Collection[int], notes: list[str]) -> list[LabelSet]:
+    """From a column a label: 1 if an image has it, 0 if not, empty if that is not known."""
+    labels: dict[str, Sequence[str]] = {}
+    others = []
+    for place, name in enumerate(table.names):
+        if place in taken or name.lower() in NOT_LABELS or not name:
+            continue
+        cells = ["" if is_missing(cell) else cell.lower() for cell in table.cells(place)]
+        if any(cells) and set(cells) <= YES | NO | {""}:
+            label = check_label(class_name(name))
+            if label in labels:
+                raise DataError(f"{table.file} has two columns called {label!r}", hint="rename one of them")
+            labels[label] = cells
+        else:
+            others.append(name)
+    if not labels:
+        raise DataError(
+            f"{table.file} has neither a column of labels nor a column of 0 and 1 for each label; it has {listed(table.names)}",
+            hint="call a column with cells such as cat|dog labels, or name it with --label-column",
+        )
+    if others:
+        notes.append(f"{listed(others)} of {table.file.name} {'is' if len(others) == 1 else 'are'} not 0 and 1: no labels")
+    return [
+        LabelSet(
+            frozenset(name for name, cells in labels.items() if cells[row] in YES),
+            frozenset(name for name, cells in labels.items() if not cells[row]),
+        )
+        for row in range(len(table.numbers))
+    ]
+
+
+def joined_column(table: TextTable, reading: Reading, place: int | None) -> int | None:
+    """The column of texts such as `cat|dog`: one that is named, `labels`, or the usual `place`; None if there is none."""
+    if reading.label_column is not None:
+        return place
+    named = [i for i, name in enumerate(table.names) if name.lower() in ("labels", "tags")]
+    return named[0] if named else place
