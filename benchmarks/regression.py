@@ -13,7 +13,7 @@ what fits without an image's group say of it:
 
 and the coverage of the first kind among the smaller and the larger half of the answers.
 
-Expect a mean absolute error of 0.226 (mean 0.390, median 0.336), an R2 of 0.53, and a coverage of 90.4 % (1.2 from draw to draw)
+Expect a mean absolute error of 0.226 (mean 0.390, median 0.336), an R2 of 0.53, and a coverage of 90.4 % (deviation 1.2)
 at a mean width of 0.76: 91.6 % of the smaller answers and 89.1 % of the larger ones. One width covers 90.1 % at 1.04, the
 largest of a group 90.5 % at 1.06.
 """

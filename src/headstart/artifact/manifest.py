@@ -1,8 +1,8 @@
 """manifest.json: all that is known about a model. It is read strictly, because a model may come from anybody.
 
-Format 4. Format 3 has no several labels. Format 2 has no task: its classes are single labels. Format 1 has one view of each
-image, called `crop`, and no stages. To change it: raise FORMAT, teach `_upgraded` the older formats, and keep a model of each
-in tests/kept.
+Format 4. Format 3 has no several labels and no numbers. Format 2 has no task: its classes are single labels. Format 1 has one
+view of each image, called `crop`, and no stages. To change it: raise FORMAT, teach `_upgraded` the older formats, and keep a
+model of each in tests/kept.
 """
 
 import json
@@ -19,6 +19,9 @@ from headstart.data.sources import LabelsUsed
 from headstart.errors import BackboneError, BundleError
 from headstart.evaluation.label_thresholds import LabelThreshold
 from headstart.evaluation.metrics import Evaluation
+from headstart.evaluation.number_evaluation import NumberEvaluation
+from headstart.evaluation.number_intervals import NumberIntervals
+from headstart.evaluation.number_metrics import NumbersSeen
 from headstart.evaluation.thresholds import ConformalThreshold, PrecisionThreshold
 from headstart.model.exported import ExportFormat, ExportPrecision
 from headstart.model.extractor import ONNX_RUNTIME, Engine
@@ -84,7 +87,7 @@ class ParityEntry(Schema):
     images: Count  # real images, from the evaluation or given
     odd_images: Count  # generated images
     same_label: Share
-    max_difference: NotNegative  # between probabilities
+    max_difference: NotNegative  # between probabilities; of numbers in standard deviations of those of the training images
     accuracy_before: Share | None  # on images with known labels; None without any
     accuracy_after: Share | None
 
@@ -115,6 +118,17 @@ class DataEntry(Schema):
     labels: LabelsUsed | None = None  # of the project of --labels; None if the labels are those of the data
 
 
+class NumbersEntry(Schema):
+    """What only a model has whose answers are numbers. The network's output is a number less `mean`, in parts of `spread`."""
+
+    mean: float
+    spread: Annotated[float, Field(gt=0)]
+    seen: NumbersSeen  # of the training images
+    evaluation: NumberEvaluation | None = None  # None if no images were held out
+    intervals: NumberIntervals | None = None  # around an answer; None: too few images
+    intervals_promised: bool = True  # not if the best epoch was chosen on the images that they were set on
+
+
 class ExtendsEntry(Schema):
     """The finished run whose images and classes this one was trained on too."""
 
@@ -142,7 +156,7 @@ class Manifest(Schema):
     requested: Literal["probe", "finetune", "auto", ""] = ""  # the strategy that the user asked for
     task: TaskName = "single-label"
     recipe: Literal["default", "tutorial"]
-    classes: tuple[Name, ...] = Field(min_length=2)  # grades from the lowest to the highest
+    classes: tuple[Name, ...] = Field(min_length=1)  # grades from the lowest to the highest; of numbers what they are called
     backbone: BackboneEntry
     preprocess: Preprocess
     engine: Engine = ONNX_RUNTIME  # what its answers were computed with, and should be computed with
@@ -154,11 +168,12 @@ class Manifest(Schema):
     images: dict[SplitName, tuple[Sha256, ...]]  # SHA-256 of each image file's bytes
     # The class of each of these, as its place in `classes`; empty in models of earlier versions.
     image_classes: dict[SplitName, tuple[Count, ...]] = Field(default_factory=dict)
-    # The labels of each of these images as the text of a LabelSet, where they have any number.
+    # The labels of each of these images as the text of a LabelSet, where they have any number; or their numbers, as text.
     image_labels: dict[SplitName, tuple[Name, ...]] = Field(default_factory=dict)
     extends: ExtendsEntry | None = None  # the run that was added to
     selected_on_val: bool  # whether the val images chose the epoch
-    evaluation: Evaluation | None  # None if no images were held out
+    evaluation: Evaluation | None  # None if no images were held out, and where answers are numbers
+    numbers: NumbersEntry | None = None  # None where answers are classes
     notes: tuple[str, ...] = ()  # possible problems that the run found, and other remarks; without paths
     decisions: DecisionsEntry = DecisionsEntry()  # the earliest models have none
     export: ExportEntry | None = None  # only in an export folder
@@ -177,6 +192,12 @@ class Manifest(Schema):
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
+        if (self.numbers is not None) != (self.task == "regression"):
+            raise ValueError("numbers must be there for regression, and for nothing else")
+        if self.numbers is None and len(self.classes) < 2:
+            raise ValueError("classes must have two or more")
+        if self.numbers is not None and len(self.classes) > 1:
+            raise ValueError("classes must have one name, that of the numbers")
         if any(len(counts) != len(self.classes) for counts in self.data.counts.values()):
             raise ValueError("data.counts does not have one number per class")
         if self.evaluation is not None and tuple(c.name for c in self.evaluation.per_class) != self.classes:

@@ -102,3 +102,17 @@ def _refuse_measurements(numbers: np.ndarray) -> None:
             f"the labels are {len(different)} different numbers, such as {fractions[0]:.6g}: these are no classes",
             hint="give a class to each range of the numbers",
         )
+
+
+def given_numbers(labels: Any) -> np.ndarray:
+    """(n,) float64: what a program gives as numbers, in a list, an array, or a column. Raises DataError."""
+    try:
+        numbers = np.asarray(labels, np.float64)
+    except (TypeError, ValueError) as error:
+        raise DataError(f"the labels are not numbers: {error}", hint="give one number per image") from error
+    if numbers.ndim != 1:
+        raise DataError(f"the labels have the shape {numbers.shape}", hint="give one number per image")
+    missing = np.flatnonzero(~np.isfinite(numbers))
+    if missing.size:
+        raise DataError(f"the label of image {missing[0]} is {numbers[missing[0]]}", hint="leave images without a number out")
+    return numbers

@@ -75,7 +75,6 @@ class CrossValidatedNumbers:
 
     numbers: np.ndarray  # (n,) float64
     fold: np.ndarray  # (n,) int64: which head said so
-    left_out: np.ndarray  # (n, n_folds) float64: the numbers by each fold's heads for groups left out; NaN in the fold itself
 
 
 def cross_validate_ridge(
@@ -91,30 +90,27 @@ def cross_validate_ridge(
 ) -> CrossValidatedNumbers | None:
     """Group-safe cross-validation in `n_folds`, or fewer if there are fewer groups; None if all images are one group.
 
-    Folds are alike in their numbers (see `strata_of`). Each head chooses its own strength, and comes with what fits without one
-    group say of the images that it is fitted to: residuals for intervals that the fold had no part in.
+    Folds are alike in their numbers (see `strata_of`). Each head chooses its own strength.
     """
     rows = np.arange(len(vectors)) if rows is None else rows
     n_folds = min(n_folds, len(np.unique(groups)))
     if n_folds < 2:
         return None
-    found, fold_of, left_out = np.zeros(len(rows)), np.zeros(len(rows), np.int64), np.full((len(rows), n_folds), np.nan)
+    found, fold_of = np.zeros(len(rows)), np.zeros(len(rows), np.int64)
     side_by_side, each = (cores(), 1) if len(rows) <= MANY else (1, cores())
 
-    def without(part: tuple[np.ndarray, np.ndarray]) -> tuple[np.ndarray, np.ndarray, Ridge]:
+    def without(part: tuple[np.ndarray, np.ndarray]) -> tuple[np.ndarray, Ridge]:
         fit, held = part
         ridge = _chosen(vectors, rows[fit], numbers[fit], groups[fit], n_stage_features, STAGE_SCALES, silent, each)
-        return fit, held, ridge
+        return held, ridge
 
     with one_blas_thread():
         parts = folds(strata_of(numbers, groups), groups, n_folds, seed)
-        for number, (fit, held, ridge) in enumerate(map_in_threads(without, parts, side_by_side)):
+        for number, (held, ridge) in enumerate(map_in_threads(without, parts, side_by_side)):
             found[held] = numbers_of(ridge.head, vectors, rows[held])
             fold_of[held] = number
-            if ridge.held_out is not None:
-                left_out[fit, number] = ridge.held_out
             progress("cross-validating", number + 1, n_folds)
-    return CrossValidatedNumbers(found, fold_of, left_out)
+    return CrossValidatedNumbers(found, fold_of)
 
 
 def numbers_of(head: Head, vectors: Features, rows: np.ndarray) -> np.ndarray:
