@@ -13,7 +13,8 @@ from conftest import SavedRun
 from PIL import Image
 
 from headstart.artifact.bundle import read_bundle
-from headstart.artifact.predictor import Prediction, Predictor, engine_here
+from headstart.artifact.bundled_network import engine_here
+from headstart.artifact.predictor import Prediction, Predictor
 from headstart.errors import BundleError, HeadstartWarning, SettingsError
 from headstart.model.extractor import ONNX_RUNTIME, TORCH_BATCH, Engine
 

@@ -11,7 +11,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Discriminator, Field, Tag, field_serializer, field_validator, model_validator
+from pydantic import Discriminator, Field, Tag, ValidationInfo, field_serializer, field_validator, model_validator
 
 from headstart.data.images import DECODING
 from headstart.data.preprocess import Preprocess, upgraded_preprocess
@@ -185,19 +185,17 @@ class Manifest(Schema):
 
     @field_validator("classes")
     @classmethod
-    def _distinct(cls, classes: tuple[str, ...]) -> tuple[str, ...]:
+    def _distinct(cls, classes: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
         if len(set(classes)) < len(classes):
             raise ValueError("a class is named twice")
+        if (info.data.get("task") == "regression") != (len(classes) == 1):
+            raise ValueError("classes must have two or more names; of numbers one")
         return classes
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
         if (self.numbers is not None) != (self.task == "regression"):
             raise ValueError("numbers must be there for regression, and for nothing else")
-        if self.numbers is None and len(self.classes) < 2:
-            raise ValueError("classes must have two or more")
-        if self.numbers is not None and len(self.classes) > 1:
-            raise ValueError("classes must have one name, that of the numbers")
         if any(len(counts) != len(self.classes) for counts in self.data.counts.values()):
             raise ValueError("data.counts does not have one number per class")
         if self.evaluation is not None and tuple(c.name for c in self.evaluation.per_class) != self.classes:
