@@ -1,12 +1,16 @@
 """Labels that are numbers: how they may be written, and what is said of those that are none."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from headstart.data.class_counts import classes_found
 from headstart.data.number_strata import LEAST, N_STRATA, strata_of
-from headstart.data.splits import folds
+from headstart.data.sources import Candidate, Sources
+from headstart.data.splits import can_be_held, fold_count, folds, hold_out
 from headstart.data.table_numbers import COMMA, hint_for, number_cells, number_in, number_text
 from headstart.errors import DataError
 
@@ -78,3 +82,34 @@ def test_folds_over_strata_are_alike() -> None:
     means = [numbers[held].mean() for _, held in folds(strata_of(numbers, np.arange(500)), np.arange(500), 5, 0)]
     at_random = [part.mean() for part in np.array_split(np.random.default_rng(0).permutation(numbers), 5)]
     assert np.std(means) < 0.3 * np.std(at_random)
+
+
+@pytest.mark.parametrize("group_size", [1, 4])
+def test_what_is_held_out_has_numbers_of_all_sizes(group_size: int) -> None:
+    """About a fifth of the images, whole groups, from small numbers to large ones; the same for the same seed."""
+    numbers = np.random.default_rng(0).lognormal(size=400)
+    groups = np.arange(400) // group_size
+    held = hold_out(numbers, groups, 0.2, 3, ("age",))
+    assert 70 <= held.sum() <= 90
+    assert not np.isin(groups[held], groups[~held]).any()
+    for low, high in ((0, 25), (25, 50), (50, 75), (75, 100)):
+        inside = (numbers >= np.percentile(numbers, low)) & (numbers <= np.percentile(numbers, high))
+        assert 0.1 < held[inside].mean() < 0.3
+    assert (hold_out(numbers, groups, 0.2, 3, ("age",)) == held).all()
+    assert (hold_out(numbers, groups, 0.2, 4, ("age",)) != held).any()
+
+
+def test_one_group_cannot_be_held_out() -> None:
+    """Frames of one video cannot be on both sides: that is said, and cross-validation has no folds."""
+    numbers, groups = np.arange(20.0), np.zeros(20, np.int64)
+    with pytest.raises(DataError, match="all images are one group"):
+        hold_out(numbers, groups, 0.2, 0, ("age",))
+    assert fold_count(numbers, groups) == 1
+    assert fold_count(numbers, np.arange(20) // 7) == 3
+    assert not can_be_held(numbers, groups).any() and can_be_held(numbers, np.arange(20)).all()
+
+
+def test_how_many_numbers_were_found() -> None:
+    """The line before anything is opened says what the numbers are called and where they lie."""
+    files = tuple(Candidate(f"{i}.png", Path(f"{i}.png"), label) for i, label in enumerate(("2", "10.5", "-1")))
+    assert classes_found([Sources("t", files, number="age")]) == "age from -1 to 10.5 in 3 files"

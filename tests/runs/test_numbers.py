@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from apps.serving.conftest import serving
 from PIL import Image
 from sklearn.base import clone
 from sklearn.metrics import mean_absolute_error, r2_score
@@ -385,3 +386,19 @@ def test_the_command_line(plates: Path, tiny_weights: Path, tmp_path: Path) -> N
         assert output.stat().st_size > Path(f"{output}.kept").stat().st_size
     told = run("evaluate", tmp_path / "run", plates, "--label-column", "thickness")
     assert "the answers are off by" in told and "coverage of intervals" in told
+
+
+@pytest.mark.process
+def test_a_server_answers_with_numbers(plates: Path, settings: Make, tmp_path: Path, own_home: Path) -> None:
+    """POST /predict gives the number with its interval, as `predict` does; the counters name the number, not its values."""
+    chosen = settings(strategy="probe", task="regression", label_column="thickness")
+    trained = headstart.train(plates, chosen, output=tmp_path / "run")
+    picture = plates.parent / "test0.png"
+    expected = next(iter(Predictor.load(trained.run).predict([picture]))).as_json()
+    with serving(trained.run, home=own_home) as server:
+        (found,) = server.predict(picture.read_bytes()).json()["predictions"]
+        counted = server.client.get("/metrics").text
+        schema = server.client.get("/openapi.json").json()["components"]["schemas"]["PredictionModel"]["properties"]
+    assert found == pytest.approx(expected | {"path": found["path"]}, abs=0.01)
+    assert 'headstart_predicted_total{class="thickness"' in counted
+    assert {"low", "high"} < set(schema)
