@@ -21,7 +21,6 @@ largest of a group 90.5 % at 1.06.
 import argparse
 from pathlib import Path
 
-import elpv_dataset
 import numpy as np
 from feature_sets import HELD_OUT, Images, read
 
@@ -54,6 +53,8 @@ def main() -> None:
 
 def defect_probabilities() -> np.ndarray:
     """(n,) float64, in the order of the data set's images."""
+    import elpv_dataset
+
     folder = Path(elpv_dataset.__file__).parent / "data"
     lines = [line.split() for line in (folder / "labels.csv").read_text(encoding="utf-8").splitlines()]
     of_file = {str(folder / name): float(probability) for name, probability, _ in lines}
