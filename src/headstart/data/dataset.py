@@ -112,12 +112,20 @@ def training_dataset(
     said = [(image.label, image.split) for image in images]
     if number:
         check_numbers(said)
-        classes, fitting = (number,), tuple(note for split in ("val", "test") for note in _leak_notes(images, split))
-    else:
-        classes = labels_to_learn(said) if several else _classes(images, sources, skipped)
-        fitting = notes_on_labels(said, classes) if several else _fitting_notes(images, classes)
+        return _dataset_of_numbers(name, images, skipped, sources)
+    classes = labels_to_learn(said) if several else _classes(images, sources, skipped)
+    fitting = notes_on_labels(said, classes) if several else _fitting_notes(images, classes)
     notes = tuple(note for source in sources for note in source.notes) + fitting + cut_notes(images)
-    return Dataset(name, tuple(images), classes, tuple(skipped), notes, several=several, number=number)
+    return Dataset(name, tuple(images), classes, tuple(skipped), notes, several=several)
+
+
+def _dataset_of_numbers(
+    name: str, images: Sequence[LabelledImage], skipped: Sequence[Skipped], sources: Sequence[Sources]
+) -> Dataset:
+    leaks = [note for split in ("val", "test") for note in _leak_notes(images, split, "the error looks smaller")]
+    notes = (*(note for source in sources for note in source.notes), *leaks, *cut_notes(images))
+    number = sources[0].number
+    return Dataset(name, tuple(images), (number,), tuple(skipped), notes, number=number)
 
 
 def labelled_dataset(
@@ -231,7 +239,7 @@ def cut_notes(images: Sequence[LabelledImage]) -> tuple[str, ...]:
     return (f"{len(cut)} of the {len(images)} images are boxes that reach beyond their pictures: what is outside is cut off",)
 
 
-def _leak_notes(images: Sequence[LabelledImage], split: str) -> list[str]:
+def _leak_notes(images: Sequence[LabelledImage], split: str, so: str = "the accuracy looks better") -> list[str]:
     """A note if a given split shares groups with train: the accuracy on it looks better than it is."""
     train = [image for image in images if image.split == "train"]
     held = [image for image in images if image.split == split]
@@ -239,7 +247,7 @@ def _leak_notes(images: Sequence[LabelledImage], split: str) -> list[str]:
     n_group = sum(image.group in groups for image in held)
     if not n_group:
         return []
-    return [f"{n_group} of the {len(held)} {split} images are of groups that train has: the accuracy looks better than it is"]
+    return [f"{n_group} of the {len(held)} {split} images are of groups that train has: {so} than it is"]
 
 
 def _read_only(numbers: list[int]) -> np.ndarray:

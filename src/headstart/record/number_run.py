@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from headstart.artifact.csv_files import write_csv, write_history, write_skipped
+from headstart.artifact.csv_files import write_history, write_skipped
 from headstart.artifact.manifest import NumbersEntry, installed_versions
 from headstart.artifact.number_report import NumberReport, write_number_report
 from headstart.artifact.number_words import numbers_sentence, numbers_story
@@ -24,7 +24,7 @@ from headstart.record.run_folder import RunFolder
 from headstart.record.run_metrics import BackboneName, NumberRunMetrics
 from headstart.record.tracked import CompleteRun, flat
 from headstart.record.trained import Trained
-from headstart.storage import write_json
+from headstart.storage import write_csv, write_json
 from headstart.tasks.one_number import Numbers
 
 SHOWN_IMAGES = 5

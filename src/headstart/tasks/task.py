@@ -114,7 +114,7 @@ class LearningTask(ABC):
     def alike(self, one: np.ndarray, other: np.ndarray) -> np.ndarray:
         """(n,) bool: whether two (n, n_classes) probabilities give the same answers."""
         same = np.asarray(self.decide(one) == self.decide(other))
-        return same if same.ndim == 1 else same.all(axis=1)
+        return same if same.ndim == 1 else np.asarray(same.all(axis=1))
 
     @property
     def unit(self) -> float:
