@@ -357,15 +357,14 @@ def test_the_command_line(plates: Path, tiny_weights: Path, tmp_path: Path) -> N
     """train, predict in every form, resuming them, and evaluate: numbers with the ends of their intervals."""
     home = tmp_path / "home"
 
+    def done(*arguments: object) -> "subprocess.CompletedProcess[str]":
+        command = [sys.executable, "-m", "headstart", *map(str, arguments)]
+        return subprocess.run(command, capture_output=True, text=True, env={**os.environ, "HEADSTART_HOME": str(home)})
+
     def run(*arguments: object) -> str:
-        done = subprocess.run(
-            [sys.executable, "-m", "headstart", *map(str, arguments)],
-            capture_output=True,
-            text=True,
-            check=True,
-            env={**os.environ, "HEADSTART_HOME": str(home)},
-        )
-        return done.stdout
+        result = done(*arguments)
+        assert result.returncode == 0, result.stderr
+        return result.stdout
 
     small = ["--backbone", "timm/test_resnet", "--weights", tiny_weights, "--image-size", 48, "--device", "cpu"]
     given = ["--task", "regression", "--label-column", "thickness", "--strategy", "probe", "--output", tmp_path / "run"]
@@ -384,6 +383,10 @@ def test_the_command_line(plates: Path, tiny_weights: Path, tmp_path: Path) -> N
         shutil.copy(output, f"{output}.kept")
         run("predict", tmp_path / "run", *pictures, "--format", form, "--output", output, "--resume")
         assert output.stat().st_size > Path(f"{output}.kept").stat().st_size
+    for option in (["--top-k", 2], ["--min-confidence", 0.5]):
+        refused = done("predict", tmp_path / "run", *pictures, *option)
+        assert refused.returncode == 1
+        assert f"{option[0]} is about classes, and this model answers with numbers" in refused.stderr
     told = run("evaluate", tmp_path / "run", plates, "--label-column", "thickness")
     assert "the answers are off by" in told and "coverage of intervals" in told
 

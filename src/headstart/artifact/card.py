@@ -63,6 +63,8 @@ def card_of(manifest: Manifest) -> str:
         without=without,
         code=classifying_program(manifest),
         answer=ANSWERS[manifest.task].words,
+        shown="answer.value, answer.ends" if manifest.numbers else "answer.predicted, answer.probability",
+        adds="intervals, unfamiliar" if manifest.numbers else "unsure, sets of classes, unfamiliar",
         licence=_licence(manifest),
         files=_table(("file", "what it is"), _files(manifest)),
     )

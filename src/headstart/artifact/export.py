@@ -228,4 +228,6 @@ def _facts(manifest: Manifest) -> Mapping[str, str]:
         "decisions": manifest.decisions.model_dump(mode="json"),
         "backbone": manifest.backbone.model_dump(mode="json"),
     }
+    if manifest.numbers is not None:
+        values["numbers"] = manifest.numbers.model_dump(mode="json")
     return {f"headstart.{name}": json.dumps(value) for name, value in values.items()}
