@@ -264,7 +264,7 @@ def _making(manifest: Manifest) -> str:
             (
                 "compared with the original",
                 f"the same class for {parity.same_label:.1%} of {parity.images} images and {parity.odd_images} generated "
-                f"ones; probabilities differ by at most {parity.max_difference:.1e}{accuracy}",
+                f"ones; {parity.difference(of_numbers=manifest.numbers is not None)}{accuracy}",
             )
         )
     return f"{_table(('', ''), rows)}\n\n{MANIFEST} has every setting and number of the training."

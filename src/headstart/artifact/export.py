@@ -53,6 +53,7 @@ class Exported:
     folder: Path
     file: Path
     parity: ParityEntry
+    of_numbers: bool = False  # whether its answers are numbers
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +117,7 @@ def export_model(
         entry = ExportEntry(format=format, precision=precision, file=file.name, sha256=digests, parity=parity)
         write_card(folder, save_manifest(folder, bundle.manifest.model_copy(update={"export": entry})))
     progress("exporting", 3, 3)
-    return Exported(place, place / FILES[format], parity)
+    return Exported(place, place / FILES[format], parity, bundle.manifest.numbers is not None)
 
 
 def bundle_to_export(model: Path) -> Bundle:

@@ -91,6 +91,12 @@ class ParityEntry(Schema):
     accuracy_before: Share | None  # on images with known labels; None without any
     accuracy_after: Share | None
 
+    def difference(self, *, of_numbers: bool) -> str:
+        """How far answers differ at most, in words."""
+        if of_numbers:
+            return f"numbers differ by at most {self.max_difference:.1e} standard deviations"
+        return f"probabilities differ by at most {self.max_difference:.1e}"
+
 
 class ExportEntry(Schema):
     """What an export folder contains instead of the weights."""

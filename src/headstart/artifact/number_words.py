@@ -63,12 +63,12 @@ def numbers_table(evaluation: NumberEvaluation) -> Sequence[tuple[str, str, str,
             f"how far answers are off on average; of {evaluation.n} images",
         ),
         (
-            "of the mean",
+            "error of the mean",
             in_digits(found.mean_guess_error),
             "",
             "the same if the mean of the training images were always answered",
         ),
-        ("of the median", in_digits(found.median_guess_error), "", "the same of their median"),
+        ("error of the median", in_digits(found.median_guess_error), "", "the same of their median"),
         (
             "root mean squared error",
             in_digits(found.root_mean_squared_error),
@@ -108,7 +108,11 @@ def intervals_in_words(intervals: NumberIntervals, set_on: str, *, promised: boo
 
 
 def numbers_story(
-    evaluation: NumberEvaluation, intervals: NumberIntervals | None, doubts: Sequence[str], farthest: Sequence[str]
+    evaluation: NumberEvaluation,
+    intervals: NumberIntervals | None,
+    strategy: str,
+    doubts: Sequence[str],
+    farthest: Sequence[str],
 ) -> Story:
     """How certain the numbers are, what could be wrong, and what to do next; `farthest` are paths, the largest errors first."""
     found, certainty, steps = evaluation.numbers, [], []
@@ -140,5 +144,6 @@ def numbers_story(
         steps.append(f"Look at the images with the largest errors, for wrong labels or hard cases: {', '.join(farthest)}.")
     if evaluation.n_groups < 100:
         steps.append("Measure it on more images: with a hundred the error is known better.")
-    steps.append("Try --strategy finetune, which trains the network too, if minutes matter less than the error.")
+    if strategy == "probe":
+        steps.append("Try --strategy finetune, which trains the network too, if minutes matter less than the error.")
     return Story(tuple(certainty), tuple(doubts), tuple(steps))

@@ -100,8 +100,8 @@ def _report(root: Path, fitted: Fitted, account: NumberAccount, figures: Sequenc
     folder = folder_of(dataset)
     farthest = [dataset.images[answers.indices[i]].path for i in farthest_off(answers, dataset.labels)[:SHOWN_IMAGES]]
     shown = {name: value for name, value in fitted.plan.as_json().items() if name != "held_out_log_loss"}
-    doubts = account.doubts
-    story = numbers_story(reported, account.decisions.intervals, doubts, [path.removeprefix(folder) for path in farthest])
+    named = [path.removeprefix(folder) for path in farthest]
+    story = numbers_story(reported, account.decisions.intervals, fitted.settings.strategy, account.doubts, named)
     write_number_report(
         root / "report.html",
         NumberReport(
