@@ -1,6 +1,7 @@
 """`train --task regression` from drawn plates with numbers to predictions, evaluations, exports, audits and the estimator."""
 
 import csv
+import inspect
 import json
 import os
 import shutil
@@ -326,13 +327,24 @@ def test_the_estimator(plates: Path, regressor: ImageRegressor, tmp_path: Path) 
     assert of_table.score(plates) > 0.8
 
 
+def test_settings_of_the_estimator() -> None:
+    """They are those of `train`, with their defaults, but for those that are about classes, and for the strategy's name."""
+    parameters = inspect.signature(ImageRegressor).parameters
+    about_classes = {"task", "grades", "recipe", "labels", "join_case", "balance", "cv", "target_precision", "target_recall"}
+    assert set(parameters) == set(TrainSettings.model_fields) - about_classes
+    assert {name: one.default for name, one in parameters.items()} == {
+        name: TrainSettings.model_fields[name].default for name in parameters
+    }
+
+
 @pytest.mark.parametrize(
     ("labels", "says"),
     [
-        (["a", "b"], "not numbers"),
-        ([1.0, np.nan], "image 1 is nan"),
+        (["1", "b"], "at position 0 is '1', which is not a number"),
+        ([1.0, np.nan], "1 label is missing, at position 1"),
         ([[1, 2], [3, 4]], "shape"),
         ([1.0], "2 images and 1 labels"),
+        ([1.0, np.inf], "infinite"),
     ],
 )
 def test_labels_that_the_estimator_refuses(labels: object, says: str, plates: Path, regressor: ImageRegressor) -> None:
