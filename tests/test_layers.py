@@ -131,7 +131,7 @@ ROOMS = {  # outside package -> the only modules that may import it
         "model.frozen",
         "model.torch_files",
     ),
-    "sklearn": ("audit.shortcuts", "runs.classifier"),
+    "sklearn": ("audit.shortcuts", "runs.classifier", "runs.estimator", "runs.regressor"),
     "timm": ("model.backbones",),
     "torch": TORCH,
     "torchvision": ("model.augmentation",),

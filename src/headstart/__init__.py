@@ -13,6 +13,7 @@ __version__ = "0.1.0"
 _HOME_OF = {
     "HeadstartError": "headstart.errors",
     "ImageClassifier": "headstart.runs.classifier",
+    "ImageRegressor": "headstart.runs.regressor",
     "Predictor": "headstart.artifact.predictor",
     "TrainSettings": "headstart.settings",
     "Trained": "headstart.record.trained",
@@ -24,6 +25,7 @@ _HOME_OF = {
 __all__ = [
     "HeadstartError",
     "ImageClassifier",
+    "ImageRegressor",
     "Predictor",
     "TrainSettings",
     "Trained",
@@ -42,6 +44,7 @@ if TYPE_CHECKING:
     from headstart.runs.auditing import audit_images
     from headstart.runs.classifier import ImageClassifier
     from headstart.runs.comparing import compare_models
+    from headstart.runs.regressor import ImageRegressor
     from headstart.runs.training import train
     from headstart.settings import TrainSettings
 

@@ -77,7 +77,7 @@ class TrainingPlan(Schema):
     network: NetworkPlan
     steps: StepPlan
     views: ViewPlan
-    best_by: Literal["accuracy, then loss", "accuracy"]
+    best_by: Literal["accuracy, then loss", "accuracy", "loss"]
     balance: bool = False  # weight all classes equally, in training and in the choice of the best epoch
     workers: Positive
     seed: Count
@@ -117,7 +117,8 @@ class ProbePlan(Schema):
     strength: Rate  # inverse of the L2 penalty, like scikit-learn's C
     folds: Count  # of the cross-validation that chose the strength; 0: too few images
     stage_scale: Rate = 1.0  # standard deviation given to the features of earlier stages; that of the others is 1
-    held_out_log_loss: tuple[tuple[Rate, NotNegative], ...]  # (strength, held-out log loss) of each strength tried
+    # (strength, held-out log loss) of each strength tried; of numbers the squared error, in variances
+    held_out_log_loss: tuple[tuple[Rate, NotNegative], ...]
     temperature: Temperature = 1.0
     of_labels: tuple[LabelPlan, ...] = ()  # of several labels; `strength` and `stage_scale` are then their medians
     balance: bool = False
@@ -169,7 +170,8 @@ def finetune_plan(settings: TrainSettings, facts: RunFacts) -> TrainingPlan:
             weight_decay=0.01,
             warmup_share=0.1,
             step_epochs=max(1, epochs // 3),
-            label_smoothing=0.1,  # without it the val loss of ants and bees doubles: the fitted head already knows train
+            # Without it the val loss of ants and bees doubles: the fitted head already knows train. Numbers have none.
+            label_smoothing=0.0 if settings.task == "regression" else 0.1,
             clip_norm=1.0,
             precision=default_precision(facts),
         ),
@@ -178,7 +180,7 @@ def finetune_plan(settings: TrainSettings, facts: RunFacts) -> TrainingPlan:
             crop_scale=CROP_SCALES["default"],
             image_size=settings.image_size or facts.image_size,
         ),
-        best_by="accuracy, then loss",
+        best_by="loss" if settings.task == "regression" else "accuracy, then loss",
         balance=settings.balance,
         workers=settings.workers or default_workers(facts.cores),
         seed=settings.seed,

@@ -15,7 +15,7 @@ Strategy = Literal["probe", "finetune", "auto"]
 Recipe = Literal["default", "tutorial"]
 Augment = Literal["standard", "no-flip", "none"]
 Precision = Literal["fp32", "bf16"]
-TaskName = Literal["single-label", "ordinal", "nested", "multi-label"]
+TaskName = Literal["single-label", "ordinal", "nested", "multi-label", "regression"]
 Effort = Literal["quick", "normal", "thorough"]
 EngineChoice = Literal["onnxruntime", "openvino"]
 Schedule = Literal["cosine", "one-cycle", "step", "constant"]
@@ -38,7 +38,8 @@ class TrainSettings(Schema):
         "single-label",
         description="What an answer is. single-label: one of the classes; ordinal: one of several grades in an order, where an "
         "answer can be a little or far off; nested: one of the classes of a tree, such as animals/insects/bees, where an "
-        "answer can stop at animals/insects; multi-label: any number of labels, from a table.",
+        "answer can stop at animals/insects; multi-label: any number of labels, from a table; "
+        "regression: a number, with an interval around it.",
     )
     grades: str | None = Field(
         None,
@@ -161,7 +162,7 @@ class TrainSettings(Schema):
         gt=0,
         lt=1,
         description="Give each image a set of classes that contains the true one with this probability; of several labels, a "
-        "set that holds this share of the true ones on average.",
+        "set that holds this share of the true ones on average; of numbers an interval, without this of 0.9.",
     )
     refit: bool = Field(
         False,
@@ -228,6 +229,26 @@ class TrainSettings(Schema):
             raise SettingsError("--join-case is not for --task multi-label", hint="write each label in one way in the table")
         if several and self.balance:
             raise SettingsError("--balance is not for --task multi-label", hint="each label has a threshold of its own already")
+        return self
+
+    @model_validator(mode="after")
+    def _fits_numbers(self) -> Self:
+        if self.task != "regression":
+            return self
+        for name, is_given, instead in (
+            ("--balance", self.balance, "leave it out: numbers have no classes"),
+            ("--join-case", self.join_case, "leave it out: numbers have no spellings"),
+            (
+                "--target-precision",
+                self.target_precision is not None,
+                "--conformal 0.9 sets how often intervals hold the truth",
+            ),
+            ("--cv", self.cv is not None, "leave it out: --val-fraction 0 reports the error by cross-validation"),
+            ("--labels", self.labels is not None, "a project of the studio has classes: give the table with the numbers"),
+            ("--recipe tutorial", self.recipe == "tutorial", "leave it out: the tutorial tells classes apart"),
+        ):
+            if is_given:
+                raise SettingsError(f"{name} is not for --task regression", hint=instead)
         return self
 
     @classmethod

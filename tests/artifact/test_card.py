@@ -16,7 +16,8 @@ from PIL import Image, ImageCms
 
 from artifact.conftest import edit
 from headstart.artifact.bundle import CARD, FAMILIARITY, WEIGHTS, read_bundle
-from headstart.artifact.card import card_of, classifying_program, plain
+from headstart.artifact.card import card_of, plain
+from headstart.artifact.card_program import classifying_program
 from headstart.artifact.export import export_model
 from headstart.artifact.manifest import MANIFEST, Manifest
 from headstart.artifact.predictor import Predictor

@@ -13,7 +13,7 @@ from PIL import Image
 
 from artifact.conftest import edit
 from headstart.artifact.bundle import read_bundle
-from headstart.artifact.card import classifying_program
+from headstart.artifact.card_program import classifying_program
 from headstart.artifact.export import export_model
 from headstart.artifact.manifest import MANIFEST
 from headstart.artifact.predictor import Predictor

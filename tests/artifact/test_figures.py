@@ -17,10 +17,12 @@ from headstart.artifact.figures import (
     confusion_figure,
     grid_figure,
     history_figure,
+    number_figure,
     save_figure,
     shorten,
 )
 from headstart.evaluation.metrics import Evaluation, evaluate_predictions
+from headstart.evaluation.number_intervals import number_intervals
 from headstart.model.history import Epoch
 
 NAMES = {
@@ -148,6 +150,25 @@ def test_history(tmp_path: Path, history: list[Epoch], best: int) -> None:
     assert (f"kept: epoch {best}" in legend, "val" in legend) == (True, history[0].val_loss is not None)
 
 
+@pytest.mark.parametrize("unit", [1.0, 1e-9, 1e12])
+@pytest.mark.parametrize("n", [1, 40, 800])
+def test_numbers(tmp_path: Path, n: int, unit: float) -> None:
+    """Answers beside the truth, with the band of the intervals; those outside it are marked. In any unit."""
+    rng = np.random.default_rng(0)
+    answers = unit * rng.normal(size=n)
+    numbers = answers + unit * rng.normal(size=n) * 0.3
+    intervals = number_intervals(answers, numbers, 0.9) if n > 20 else None
+    figure = number_figure(answers, numbers, intervals, "test")
+    assert_nothing_is_cut_off(figure, tmp_path / "n.png")
+    left, right = figure.axes
+    assert left.get_title() == f"{n} test image{'s' * (n != 1)}"
+    legend = [text.get_text() for text in left.get_legend().get_texts()]
+    assert legend == (["90% intervals", "answer = truth", "outside"] if intervals else ["answer = truth"])
+    shown = sum(len(points.get_offsets()) for points in left.collections if points.get_offsets().any())
+    assert shown >= n
+    assert sum(bar.get_height() for bar in right.patches) == n
+
+
 @pytest.mark.parametrize(
     ("count", "title"), [(1, ""), (1, "one"), (2, ""), (5, ""), (6, "six"), (7, ""), (48, "the first 48 of 60 images")]
 )
@@ -202,8 +223,9 @@ def test_a_grid_needs_a_picture() -> None:
         lambda: confusion_figure(evaluation_of(5), ["a", "b", "c", "d", "e"]),
         lambda: history_figure(history_of(5), 2),
         lambda: grid_figure([tile_of("a"), tile_of("b", right=True)], 6, "title"),
+        lambda: number_figure(np.arange(30.0), np.arange(30.0) ** 1.1, None, "val"),
     ],
-    ids=["confusion", "history", "grid"],
+    ids=["confusion", "history", "grid", "numbers"],
 )
 def test_same_figure_same_bytes(tmp_path: Path, draw: object) -> None:
     """The same figure gives the same bytes: two runs with one seed write identical pictures."""

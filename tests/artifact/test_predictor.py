@@ -13,7 +13,8 @@ from conftest import SavedRun
 from PIL import Image
 
 from headstart.artifact.bundle import read_bundle
-from headstart.artifact.predictor import Prediction, Predictor, engine_here
+from headstart.artifact.bundled_network import engine_here
+from headstart.artifact.predictor import Prediction, Predictor
 from headstart.errors import BundleError, HeadstartWarning, SettingsError
 from headstart.model.extractor import ONNX_RUNTIME, TORCH_BATCH, Engine
 
@@ -189,7 +190,7 @@ def test_what_a_model_was_made_with_answers(engine: Engine) -> None:
 
 def test_elsewhere_onnx_runtime_answers(monkeypatch: pytest.MonkeyPatch) -> None:
     """OpenVINO that is missing is replaced with a word, torch without one; reduced precision is never replaced."""
-    monkeypatch.setattr("headstart.artifact.predictor.is_installed", lambda name: False)
+    monkeypatch.setattr("headstart.artifact.bundled_network.is_installed", lambda name: False)
     with pytest.warns(HeadstartWarning, match="made with OpenVINO, which is not installed"):
         assert engine_here(Engine(name="openvino")) == ONNX_RUNTIME
     assert engine_here(Engine(name="torch-cuda")) == ONNX_RUNTIME

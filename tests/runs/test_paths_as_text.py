@@ -14,7 +14,7 @@ from conftest import TINY, SavedRun
 
 import headstart
 import headstart.runs
-from headstart import ImageClassifier, Predictor, TrainSettings, audit_images, compare_models, train
+from headstart import ImageClassifier, ImageRegressor, Predictor, TrainSettings, audit_images, compare_models, train
 from headstart.artifact.export import export_model
 from headstart.artifact.verification import extra_files, verify_model
 from headstart.runs.embedding import embed
@@ -56,6 +56,13 @@ def fit_and_save(tree: Tree) -> Any:
     return ImageClassifier.load(classifier.save(tree["new"]))
 
 
+def regress_and_save(tree: Tree) -> Any:
+    pictures = sorted(Path(tree["data"]).rglob("*.png"))[:4]
+    regressor = ImageRegressor("probe", backbone=TINY, weights=tree["weights"], device="cpu").fit(pictures, [1, 2, 3, 5])
+    assert regressor.predict(tree["image"]).shape == (1,)
+    return ImageRegressor.load(regressor.save(tree["new"]))
+
+
 CALLS: dict[str, Callable[[Tree], Any]] = {
     "train": lambda tree: (train(tree["data"], settings(tree, val=tree["val"]), output=tree["new"]), resume({"new": "no/new"})),
     "audit_images": lambda tree: audit_images(tree["data"], tree["new"], settings(tree, test=tree["val"])),
@@ -69,6 +76,9 @@ CALLS: dict[str, Callable[[Tree], Any]] = {
     "ImageClassifier": fit_and_save,
     "ImageClassifier.save": fit_and_save,
     "ImageClassifier.load": lambda tree: ImageClassifier.load(tree["run"]),
+    "ImageRegressor": regress_and_save,
+    "ImageRegressor.save": regress_and_save,
+    "ImageRegressor.load": regress_and_save,
 }
 
 
@@ -87,7 +97,8 @@ def interface() -> Iterator[tuple[str, Any]]:
             yield value.__name__, value
         elif value.__name__ in headstart.__all__:
             yield value.__name__, value.__init__
-            methods = [name for name in vars(value) if not name.startswith("_") and inspect.isroutine(getattr(value, name))]
+            own = [name for base in value.__mro__ if base.__module__.startswith("headstart") for name in vars(base)]
+            methods = [name for name in own if not name.startswith("_") and inspect.isroutine(getattr(value, name))]
             yield from ((f"{value.__name__}.{name}", getattr(value, name)) for name in methods)
 
 
@@ -115,7 +126,8 @@ def test_every_path_may_be_text() -> None:
             assert {str, os.PathLike[str]} <= set(parts_of(hint)), f"{name}({parameter})"
     takes_images = {"Predictor.predict", "ImageClassifier.fit", "ImageClassifier.predict", "ImageClassifier.predict_proba"}
     named = {name for name, paths in found.items() if paths}
-    assert named - takes_images - {"ImageClassifier.score"} == set(CALLS), "each has a call in CALLS"
+    takes_images |= {"ImageRegressor.fit", "ImageRegressor.predict", "ImageRegressor.predict_interval", "labelled_sources"}
+    assert named - takes_images - {"ImageClassifier.score", "ImageRegressor.score"} == set(CALLS), "each has a call in CALLS"
 
 
 @pytest.mark.parametrize("form", FORMS)

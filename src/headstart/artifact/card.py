@@ -5,21 +5,21 @@ classify.txt with read_photographs.txt or read_stacks.txt.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from string import Template
 
 from headstart.artifact.bundle import CARD, FAMILIARITY, WEIGHTS
+from headstart.artifact.card_program import ANSWERS, RUNTIMES, classifying_program
 from headstart.artifact.manifest import MANIFEST, Manifest
+from headstart.artifact.number_card import limits_of_numbers, seen_in_words
+from headstart.artifact.number_words import numbers_sentence, numbers_table
 from headstart.artifact.numbers import interval_in_words, number_rows, share, summary_sentence, uneven_sentence
 from headstart.artifact.story import weak_classes
-from headstart.channels import AXES, channels_of
-from headstart.data.preprocess import Preprocess
 from headstart.evaluation.metrics import Evaluation
 from headstart.evaluation.thresholds import PrecisionThreshold
 from headstart.model.exported import HEAD
 from headstart.model.licences import restriction
-from headstart.settings import Cut, TaskName
+from headstart.settings import Cut
 from headstart.storage import write_text
 
 SPLITS = {
@@ -31,23 +31,6 @@ METHODS = {
     "probe": "a new last layer was fitted on the features of a pretrained network (a probe).",
     "finetune": "a pretrained network was trained further, starting from a fitted last layer (fine-tuning).",
 }
-# The lines of classify.txt that differ from model to model.
-CUTS: dict[Cut, str] = {
-    "whole": """def whole(image):
-    return image.resize((SIZE, SIZE), FILTER)""",
-    "crop": """def crop(image):
-    shorter = min(image.size)
-    width, height = (int(RESIZE * side / shorter) for side in image.size)
-    if width * height > 1 << 24:
-        raise ValueError("the image is too long and narrow for this program; headstart takes it")
-    left, top = round((width - SIZE) / 2), round((height - SIZE) / 2)
-    return image.resize((width, height), FILTER).crop((left, top, left + SIZE, top + SIZE))""",
-    "pad": """def pad(image):
-    width, height = (max(1, round(side * SIZE / max(image.size))) for side in image.size)
-    square = Image.new("RGB", (SIZE, SIZE), ${colour})
-    square.paste(image.resize((width, height), FILTER), ((SIZE - width) // 2, (SIZE - height) // 2))
-    return square""",
-}
 CUTS_IN_WORDS: dict[Cut, str] = {
     "whole": "the whole picture squeezed to a square",
     "crop": "the central square, after the shorter side was resized to {resize_px} px",
@@ -55,74 +38,6 @@ CUTS_IN_WORDS: dict[Cut, str] = {
 }
 NOT_MEASURED = "Its accuracy was not measured: no images were held out for that."
 MARKS = str.maketrans({mark: f"\\{mark}" for mark in "\\`*_[]{}|~$"} | {"&": "&amp;", "<": "&lt;", ">": "&gt;"})
-
-
-@dataclass(frozen=True, slots=True)
-class Runtime:
-    """How classify.txt runs an exported model."""
-
-    package: str  # as it is installed
-    module: str  # as it is imported
-    extra: str  # of headstart, that installs it
-    session: str  # makes `session` and `classes`
-    answer: str  # the probabilities for `views`
-
-
-RUNTIMES = {
-    "onnx": Runtime(
-        "onnxruntime",
-        "onnxruntime",
-        "runtime",
-        """session = onnxruntime.InferenceSession("model.onnx", providers=["CPUExecutionProvider"])
-classes = json.loads(session.get_modelmeta().custom_metadata_map["headstart.classes"])""",
-        'session.run(["probabilities"], {"views": views})[0][0]',
-    ),
-    "openvino": Runtime(
-        "openvino",
-        "openvino",
-        "openvino",
-        """session = openvino.Core().compile_model("model.xml", "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
-with open("manifest.json", encoding="utf-8") as manifest:
-    classes = json.load(manifest)["classes"]""",
-        'session({"views": views})["probabilities"][0]',
-    ),
-    "litert": Runtime(
-        "ai-edge-litert",
-        "ai_edge_litert.interpreter",
-        "litert",
-        """session = ai_edge_litert.interpreter.Interpreter("model.tflite").get_signature_runner()
-with open("manifest.json", encoding="utf-8") as manifest:
-    classes = json.load(manifest)["classes"]""",
-        'session(views=views)["probabilities"][0]',
-    ),
-}
-
-
-@dataclass(frozen=True, slots=True)
-class AnswerLine:
-    """What the program says of an image."""
-
-    program: str  # prints what `probabilities` say of `path`; ${thresholds} are those of several labels
-    words: str
-
-
-def _best(number: str) -> str:
-    """The lines that print one class, by its number."""
-    return f"""    best = {number}
-    print(f"{{path}}\\t{{classes[best]}}\\t{{probabilities[best]:.6f}}")"""
-
-
-ANSWERS: dict[TaskName, AnswerLine] = {
-    "single-label": AnswerLine(_best("int(probabilities.argmax())"), "the most probable class"),
-    "nested": AnswerLine(_best("int(probabilities.argmax())"), "the most probable class"),
-    "ordinal": AnswerLine(_best("int((probabilities.cumsum() < probabilities.sum() / 2).sum())"), "the median grade"),
-    "multi-label": AnswerLine(
-        """    thresholds = ${thresholds}
-    said = [(name, p) for name, p, least in zip(classes, probabilities, thresholds) if p >= least]
-    print(f"{path}\\t" + ("\\t".join(f"{name} {p:.6f}" for name, p in said) or "none of the labels"))""",
-        "the labels whose thresholds are reached",
-    ),
-}
 
 
 def write_card(folder: Path, manifest: Manifest) -> None:
@@ -139,12 +54,13 @@ def card_of(manifest: Manifest, place: str = "this folder") -> str:
     extra, without = _runtime_of(manifest)
     return _template("card.md").substitute(
         name=plain(manifest.data.name) or "Model card",
-        claim=summary_sentence(evaluation) if evaluation else NOT_MEASURED,
+        what="numbers from images" if manifest.numbers else "an image classifier",
+        claim=_claim(manifest),
         date=manifest.created[:10],
         version=plain(manifest.versions.get("headstart", "")),
         method=METHODS.get(manifest.strategy, f"by {plain(manifest.strategy)}."),
         data=_data(manifest),
-        quality=_quality(evaluation) if evaluation else NOT_MEASURED,
+        quality=_measured(manifest),
         limits=_bullets(_limits(manifest, evaluation)),
         making=_making(manifest),
         place=place,
@@ -152,59 +68,18 @@ def card_of(manifest: Manifest, place: str = "this folder") -> str:
         without=without,
         code=classifying_program(manifest),
         answer=ANSWERS[manifest.task].words,
+        shown="answer.value, answer.ends" if manifest.numbers else "answer.predicted, answer.probability",
+        adds="intervals, unfamiliar" if manifest.numbers else "unsure, sets of classes, unfamiliar",
         licence=_licence(manifest),
         files=_table(("file", "what it is"), _files(manifest)),
     )
 
 
-def classifying_program(manifest: Manifest) -> str:
-    """The Python program that classifies images with the exported file and without headstart."""
-    preprocess = manifest.preprocess
-    runtime = RUNTIMES[manifest.export.format if manifest.export else "onnx"]
-    program = _template("classify.txt").substitute(
-        runtime=runtime.module,
-        session=runtime.session,
-        answer=runtime.answer,
-        told=ANSWERS[manifest.task].program.replace(
-            "${thresholds}", str([float(one.threshold) for one in manifest.decisions.labels])
-        ),
-        **_views(preprocess),
-        **_reading(preprocess),
-        size_px=preprocess.size_px,
-        resize_px=preprocess.resize_px,
-        filter=preprocess.interpolation.upper(),
-    )
-    return program.rstrip()
-
-
-def _views(preprocess: Preprocess) -> dict[str, str]:
-    """The parts of classify.txt that cut the views."""
-    colour = str(tuple(round(255 * level) for level in preprocess.mean))
-    views = ", ".join(f"np.asarray({cut}(image))" for cut in preprocess.cuts)
-    views = f"np.stack([{views}])"
-    if preprocess.mirrored:
-        views = f"np.stack([v for view in {views} for v in (view, view[:, ::-1])])"
-    shape, batch = "(1, SIZE, SIZE, 3)", views
-    if preprocess.n_views > 1:
-        shape, batch = f"(1, {preprocess.n_views}, SIZE, SIZE, 3)", f"{views}[None]"
-    functions = "\n\n\n".join(CUTS[cut].replace("${colour}", colour) for cut in preprocess.cuts)
-    return {"cuts": functions, "views": batch, "shape": shape}
-
-
-def _reading(preprocess: Preprocess) -> dict[str, str]:
-    """The parts of classify.txt that read a file."""
-    if not preprocess.channels:
-        read = _template("read_photographs.txt").substitute(decode_px=preprocess.decode_px, decoding=preprocess.decoding)
-        pictures = "from PIL import Image, ImageCms, ImageOps"
-        return {"standard": "import io\nimport json", "pictures": pictures, "read": read.rstrip()}
-    chosen = channels_of(preprocess.channels)
-    picks = {axis: pick for axis in AXES if isinstance(pick := getattr(chosen, axis), int | str)}
-    page = picks.pop("page") if isinstance(chosen.page, int) else None
-    listed = chosen.c if isinstance(chosen.c, tuple) else ()
-    read = _template("read_stacks.txt").substitute(
-        text=preprocess.channels, page=page, picks=picks, listed=listed, levels=chosen.levels
-    )
-    return {"standard": "import json", "pictures": "import tifffile\nfrom PIL import Image, ImageOps", "read": read.rstrip()}
+def _claim(manifest: Manifest) -> str:
+    """How good it is, in one sentence."""
+    if manifest.numbers is not None and manifest.numbers.evaluation is not None:
+        return numbers_sentence(manifest.numbers.evaluation)
+    return summary_sentence(manifest.evaluation) if manifest.evaluation else NOT_MEASURED
 
 
 def plain(text: str) -> str:
@@ -235,15 +110,28 @@ def _data(manifest: Manifest) -> str:
     said = ", ".join(f"{numbers[split]} in {split} ({meaning})" for split, meaning in SPLITS.items() if numbers.get(split))
     name = f" of the data set {plain(manifest.data.name)}" if manifest.data.name else ""
     skipped = manifest.data.skipped
-    noun = "labels, of which each has any number" if manifest.task == "multi-label" else "classes"
+    found = f"in {len(manifest.classes)} classes"
+    if manifest.task == "multi-label":
+        found = f"in {len(manifest.classes)} labels, of which each has any number"
+    elif manifest.numbers is not None:
+        found = f"with the number {plain(manifest.classes[0])}"
     left_out = f" {skipped} file{'s' * (skipped != 1)} could not be read and {'were' if skipped != 1 else 'was'} left out."
     text = (
-        f"Images{name} in {len(manifest.classes)} {noun}: {said}.{left_out if skipped else ''} The digest of each is in "
+        f"Images{name} {found}: {said}.{left_out if skipped else ''} The digest of each is in "
         f"{MANIFEST}, so that `headstart evaluate` can warn of images that the model was trained on."
     )
+    if manifest.numbers is not None:
+        return f"{text}\n\n{seen_in_words(manifest.numbers)}"
     splits = [split for split in SPLITS if split in manifest.data.counts]
     rows = [[name, *(manifest.data.counts[split][i] for split in splits)] for i, name in enumerate(manifest.classes)]
     return f"{text}\n\n{_table(('class', *(f'{split} images' for split in splits)), rows)}"
+
+
+def _measured(manifest: Manifest) -> str:
+    if manifest.numbers is None or manifest.numbers.evaluation is None:
+        return _quality(manifest.evaluation) if manifest.evaluation else NOT_MEASURED
+    table = _table(("", "value", "95 % interval", "what it is"), numbers_table(manifest.numbers.evaluation))
+    return f"The numbers behind the first sentence of this card, in the unit of the labels.\n\n{table}"
 
 
 def _quality(evaluation: Evaluation) -> str:
@@ -265,12 +153,15 @@ def _quality(evaluation: Evaluation) -> str:
 
 def _limits(manifest: Manifest, evaluation: Evaluation | None) -> Iterable[str]:
     decisions = manifest.decisions
-    yield (
-        f"It knows {len(manifest.classes)} labels and no other."
-        if manifest.task == "multi-label"
-        else f"It knows {len(manifest.classes)} classes and no other. Every image gets one of them, even if it shows none "
-        "or several of them."
-    )
+    if manifest.numbers is not None:
+        yield from (plain(sentence) for sentence in limits_of_numbers(manifest.numbers, decisions.set_on))
+    else:
+        yield (
+            f"It knows {len(manifest.classes)} labels and no other."
+            if manifest.task == "multi-label"
+            else f"It knows {len(manifest.classes)} classes and no other. Every image gets one of them, even if it shows none "
+            "or several of them."
+        )
     yield (
         "The numbers above hold for images like those it was measured on. Another camera, light, background or season can "
         "reduce the accuracy by any amount: measure it on your own images (`headstart evaluate MODEL DATA`) first."
@@ -285,12 +176,8 @@ def _limits(manifest: Manifest, evaluation: Evaluation | None) -> Iterable[str]:
         )
     else:
         yield "It cannot recognise images unlike those it was trained on."
-    corrected = f"were corrected by a temperature of {decisions.temperature:.3g}"
-    fitted_on = f", fitted on {plain(decisions.set_on)}" if decisions.set_on else ""
-    yield "Its probabilities " + (
-        f"{corrected}{fitted_on}." if decisions.temperature != 1 else "are as they were fitted (temperature 1)."
-    )
-    yield from _of_thresholds(manifest) if manifest.decisions.labels else (_unsure(manifest),)
+    if manifest.numbers is None:
+        yield from _of_probabilities(manifest)
     if conformal := decisions.conformal:
         what = f"the set of classes that it cannot rule out. It contains the true class for {conformal.coverage:.0%} of images"
         held = "labels" if manifest.task == "multi-label" else "classes"
@@ -302,6 +189,17 @@ def _limits(manifest: Manifest, evaluation: Evaluation | None) -> Iterable[str]:
         )
     yield from (plain(sentence) for sentence in (weak_classes(evaluation) if evaluation else ()))
     yield from (f"{plain(note[:1].upper() + note[1:])}." for note in manifest.notes)
+
+
+def _of_probabilities(manifest: Manifest) -> Iterable[str]:
+    """The temperature and the thresholds."""
+    decisions = manifest.decisions
+    corrected = f"were corrected by a temperature of {decisions.temperature:.3g}"
+    fitted_on = f", fitted on {plain(decisions.set_on)}" if decisions.set_on else ""
+    yield "Its probabilities " + (
+        f"{corrected}{fitted_on}." if decisions.temperature != 1 else "are as they were fitted (temperature 1)."
+    )
+    yield from _of_thresholds(manifest) if manifest.decisions.labels else (_unsure(manifest),)
 
 
 def _unsure(manifest: Manifest) -> str:
@@ -374,7 +272,7 @@ def _making(manifest: Manifest) -> str:
             (
                 "compared with the original",
                 f"the same class for {parity.same_label:.1%} of {parity.images} images and {parity.odd_images} generated "
-                f"ones; probabilities differ by at most {parity.max_difference:.1e}{accuracy}",
+                f"ones; {parity.difference(of_numbers=manifest.numbers is not None)}{accuracy}",
             )
         )
     return f"{_table(('', ''), rows)}\n\n{MANIFEST} has every setting and number of the training."

@@ -10,8 +10,10 @@ from headstart.artifact.page import render_page
 from headstart.artifact.predictor import Prediction, Predictor
 from headstart.data.encoding import encode_thumbnail
 from headstart.data.images import of_pixels
+from headstart.errors import SettingsError
 from headstart.model.explanation import WHAT_IT_SAYS, Explainer
 from headstart.storage import atomic_write
+from headstart.tasks.one_number import Numbers
 
 PICTURE_PX = 320
 COLOUR = np.array([230, 115, 0], np.float32)
@@ -30,6 +32,8 @@ class Explained:
 
 def explainer_of(predictor: Predictor) -> Explainer:
     """What explains the answers of a model. Raises SettingsError if nothing can."""
+    if isinstance(predictor.task, Numbers):
+        raise SettingsError("--explain shows what speaks for a class, and this model answers with numbers", hint="leave it out")
     return Explainer.of(predictor.head, predictor.preprocess, predictor.extractor)
 
 

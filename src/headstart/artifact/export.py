@@ -12,20 +12,22 @@ from typing import Any
 import numpy as np
 
 from headstart.artifact.bundle import FAMILIARITY, Bundle, read_bundle
+from headstart.artifact.bundled_network import compiled_form
 from headstart.artifact.card import write_card
 from headstart.artifact.manifest import MANIFEST, ExportEntry, Manifest, ParityEntry, save_manifest
-from headstart.artifact.predictor import Predictor, compiled_form
+from headstart.artifact.predictor import Predictor
 from headstart.artifact.run_images import PREDICTIONS, RunImage, evaluated_images
 from headstart.data.odd_images import odd_images
 from headstart.data.preprocess import Preprocess
 from headstart.errors import BundleError, SettingsError
-from headstart.model.engines import OUTPUT, PROBABILITIES
+from headstart.model.engines import OUTPUT
 from headstart.model.exported import (
     FILES,
     HEAD,
     Ending,
     ExportFormat,
     ExportPrecision,
+    answers_of,
     as_half_precision,
     as_int8,
     exported_engine,
@@ -37,6 +39,8 @@ from headstart.model.extractor import as_input
 from headstart.model.litert_operators import write_litert
 from headstart.progress import Progress, silent
 from headstart.storage import AnyPath, atomic_folder, sha256_of_file
+from headstart.tasks.one_number import Numbers
+from headstart.tasks.task import LearningTask
 
 WEB_MODEL = "model.json"  # in an export for browsers
 TOLERANCE = 1e-4  # of a probability, in full precision
@@ -51,6 +55,7 @@ class Exported:
     folder: Path
     file: Path
     parity: ParityEntry
+    of_numbers: bool = False  # whether its answers are numbers
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +104,8 @@ def export_model(
         else:
             with tempfile.TemporaryDirectory(dir=place.parent, prefix=f".{place.name}-onnx-") as aside:
                 write_graph(bundle, predictor, Path(aside) / FILES["onnx"], progress)
-                _convert(Path(aside) / FILES["onnx"], file, format, half=precision == "fp16")
+                outputs = (OUTPUT, answers_of(ending_of(predictor.task)))
+                _convert(Path(aside) / FILES["onnx"], file, format, outputs, half=precision == "fp16")
         if format == "onnx" and precision == "fp16":
             as_half_precision(file)
         elif precision == "int8":
@@ -114,14 +120,14 @@ def export_model(
         entry = ExportEntry(format=format, precision=precision, file=file.name, sha256=digests, parity=parity)
         write_card(folder, save_manifest(folder, bundle.manifest.model_copy(update={"export": entry})))
     progress("exporting", 3, 3)
-    return Exported(place, place / FILES[format], parity)
+    return Exported(place, place / FILES[format], parity, bundle.manifest.numbers is not None)
 
 
-def _convert(onnx_file: Path, file: Path, format: ExportFormat, *, half: bool) -> None:
+def _convert(onnx_file: Path, file: Path, format: ExportFormat, outputs: tuple[str, str], *, half: bool) -> None:
     if format == "openvino":
         write_openvino(onnx_file, file, half=half)
     else:
-        write_litert(onnx_file, file, (OUTPUT, PROBABILITIES), half=half)
+        write_litert(onnx_file, file, outputs, half=half)
 
 
 def bundle_to_export(model: Path) -> Bundle:
@@ -135,8 +141,17 @@ def bundle_to_export(model: Path) -> Bundle:
 def write_graph(bundle: Bundle, predictor: Predictor, file: Path, progress: Progress) -> None:
     """Writes the whole classifier as ONNX."""
     compiled, _ = compiled_form(bundle, progress)
-    ending: Ending = "Softmax" if predictor.task.has_one_answer else "Sigmoid"
-    write_onnx(compiled.graph, predictor.head, file, _facts(bundle.manifest), predictor.preprocess, ending)
+    task, head = predictor.task, predictor.head
+    if isinstance(task, Numbers):  # the file ends in the number itself
+        head = head.scaled(task.spread, task.mean)
+    write_onnx(compiled.graph, head, file, _facts(bundle.manifest), predictor.preprocess, ending_of(task))
+
+
+def ending_of(task: LearningTask) -> Ending:
+    """What makes answers of the logits of a task."""
+    if isinstance(task, Numbers):
+        return "Identity"
+    return "Softmax" if task.has_one_answer else "Sigmoid"
 
 
 def check_output(output: Path, *, overwrite: bool) -> None:
@@ -182,20 +197,21 @@ def name_of_odd(name: str) -> str:
 
 def _compare(predictor: Predictor, file: Path, proofs: Sequence[_Proof], precision: ExportPrecision) -> ParityEntry:
     """Both models on every proof. Raises BundleError if a full-precision export gives another answer."""
-    run = exported_engine(file, PROBABILITIES, predictor.preprocess, len(predictor.classes))
+    run = exported_engine(file, answers_of(ending_of(predictor.task)), predictor.preprocess, len(predictor.classes))
     before = np.concatenate([predictor.answer(proof.views) for proof in proofs])
     after = np.concatenate([run(as_input(proof.views)) for proof in proofs]).astype(np.float64)
-    differences = np.abs(after - before).max(axis=1)
+    differences = np.abs(after - before).max(axis=1) / predictor.task.unit
     named = [_named(predictor, found) for found in (before, after)]
-    same = np.array([one == other for one, other in zip(*named, strict=True)])
+    same = predictor.task.alike(before, after)
     if precision == "fp32" and not (np.isfinite(after).all() and same.all() and differences.max() <= TOLERANCE):
         worst = int(np.nan_to_num(differences, nan=np.inf).argmax()) if same.all() else int(np.flatnonzero(~same)[0])
+        what = "a number" if isinstance(predictor.task, Numbers) else "a probability"
         raise BundleError(
-            f"the exported model gives another answer than the original for {proofs[worst].name}: a probability of "
+            f"the exported model gives another answer than the original for {proofs[worst].name}: {what} of "
             f"{after[worst].max():.4f} instead of {before[worst].max():.4f}",
             hint="nothing was written; please report this with the versions in manifest.json",
         )
-    known = [i for i, proof in enumerate(proofs) if proof.label]
+    known = [i for i, proof in enumerate(proofs) if proof.label and not isinstance(predictor.task, Numbers)]
 
     def accuracy(answers: Sequence[str]) -> float | None:
         return float(np.mean([predictor.task.agree(proofs[i].label, answers[i]) for i in known])) if known else None
@@ -223,4 +239,6 @@ def _facts(manifest: Manifest) -> Mapping[str, str]:
         "decisions": manifest.decisions.model_dump(mode="json"),
         "backbone": manifest.backbone.model_dump(mode="json"),
     }
+    if manifest.numbers is not None:
+        values["numbers"] = manifest.numbers.model_dump(mode="json")
     return {f"headstart.{name}": json.dumps(value) for name, value in values.items()}

@@ -12,10 +12,12 @@ from typing import Any
 import numpy as np
 
 from headstart.artifact.fonts import lend_fonts, matplotlib_in_home
+from headstart.data.wording import counted
 from headstart.evaluation.calibration import ReliabilityBin
 from headstart.evaluation.intervals import wilson_interval
 from headstart.evaluation.learning_curve import LearningCurve
 from headstart.evaluation.metrics import Evaluation
+from headstart.evaluation.number_intervals import NumberIntervals
 from headstart.model.history import Epoch
 from headstart.storage import atomic_write
 
@@ -180,6 +182,36 @@ def learning_curve_figure(curve: LearningCurve) -> Figure:
         axes.plot(n, accuracy, color=BLUE, marker="o", markersize=4)
         axes.set(xlabel="training images", ylabel="accuracy (with 95 % interval)", xlim=(0, None))
         axes.grid(alpha=0.25)
+    return figure
+
+
+def number_figure(answers: np.ndarray, numbers: np.ndarray, intervals: NumberIntervals | None, split: str) -> Figure:
+    """The true numbers against (n,) answers, with the band of their intervals; beside it, how often answers are how far off."""
+    low, high = float(min(answers.min(), numbers.min())), float(max(answers.max(), numbers.max()))
+    reach = 0.04 * (high - low) or 0.5
+    line = np.linspace(low - reach, high + reach, 200)
+    inside = np.ones(len(answers), bool)
+    with _drawing():
+        figure = Figure(figsize=(9.4, 4.2), layout="constrained")
+        left, right = figure.subplots(1, 2, width_ratios=(1.15, 1))
+        if intervals is not None:
+            band, ends = intervals.around(line), intervals.around(answers)
+            inside = (ends[:, 0] <= numbers) & (numbers <= ends[:, 1])
+            label = f"{intervals.coverage:.0%} intervals"
+            left.fill_between(line, band[:, 0], band[:, 1], color=BLUE, alpha=0.12, lw=0, label=label)
+        left.plot(line, line, color=GREY, linewidth=1, linestyle=":", label="answer = truth")
+        size = 14 if len(answers) <= 500 else 6
+        left.scatter(answers[inside], numbers[inside], s=size, color=BLUE, alpha=0.5, lw=0)
+        if not inside.all():
+            left.scatter(answers[~inside], numbers[~inside], s=size, color=ORANGE, alpha=0.7, lw=0, marker="s", label="outside")
+        left.set(xlabel="answer", ylabel="truth", title=counted(len(answers), f"{split} image"), xlim=(line[0], line[-1]))
+        left.legend(frameon=False, loc="upper left")
+        off = answers - numbers
+        right.hist(off, bins=min(40, max(8, round(math.sqrt(len(off))))), color=BLUE, alpha=0.8)
+        right.axvline(0, color=GREY, linewidth=1, linestyle=":")
+        right.set(xlabel="answer - truth", ylabel="images", title=f"off by {np.abs(off).mean():.3g} on average")
+        for axes in (left, right):
+            axes.grid(alpha=0.25)
     return figure
 
 

@@ -1,8 +1,8 @@
 """manifest.json: all that is known about a model. It is read strictly, because a model may come from anybody.
 
-Format 4. Format 3 has no several labels. Format 2 has no task: its classes are single labels. Format 1 has one view of each
-image, called `crop`, and no stages. To change it: raise FORMAT, teach `_upgraded` the older formats, and keep a model of each
-in tests/kept.
+Format 4. Format 3 has no several labels and no numbers. Format 2 has no task: its classes are single labels. Format 1 has one
+view of each image, called `crop`, and no stages. To change it: raise FORMAT, teach `_upgraded` the older formats, and keep a
+model of each in tests/kept.
 """
 
 import json
@@ -11,7 +11,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Discriminator, Field, Tag, field_serializer, field_validator, model_validator
+from pydantic import Discriminator, Field, Tag, ValidationInfo, field_serializer, field_validator, model_validator
 
 from headstart.channels import COLOURS
 from headstart.data.images import DECODING
@@ -20,6 +20,9 @@ from headstart.data.sources import LabelsUsed
 from headstart.errors import BackboneError, BundleError
 from headstart.evaluation.label_thresholds import LabelThreshold
 from headstart.evaluation.metrics import Evaluation
+from headstart.evaluation.number_evaluation import NumberEvaluation
+from headstart.evaluation.number_intervals import NumberIntervals
+from headstart.evaluation.number_metrics import NumbersSeen
 from headstart.evaluation.thresholds import ConformalThreshold, PrecisionThreshold
 from headstart.model.exported import ExportFormat, ExportPrecision
 from headstart.model.extractor import ONNX_RUNTIME, Engine
@@ -86,9 +89,15 @@ class ParityEntry(Schema):
     images: Count  # real images, from the evaluation or given
     odd_images: Count  # generated images
     same_label: Share
-    max_difference: NotNegative  # between probabilities
+    max_difference: NotNegative  # between probabilities; of numbers in standard deviations of those of the training images
     accuracy_before: Share | None  # on images with known labels; None without any
     accuracy_after: Share | None
+
+    def difference(self, *, of_numbers: bool) -> str:
+        """How far answers differ at most, in words."""
+        if of_numbers:
+            return f"numbers differ by at most {self.max_difference:.1e} standard deviations"
+        return f"probabilities differ by at most {self.max_difference:.1e}"
 
 
 class ExportEntry(Schema):
@@ -115,6 +124,17 @@ class DataEntry(Schema):
     counts: dict[SplitName, tuple[Count, ...]] = Field(default_factory=dict)
     skipped: Count = 0  # files that could not be read
     labels: LabelsUsed | None = None  # of the project of --labels; None if the labels are those of the data
+
+
+class NumbersEntry(Schema):
+    """What only a model has whose answers are numbers. The network's output is a number less `mean`, in parts of `spread`."""
+
+    mean: float
+    spread: Annotated[float, Field(gt=0)]
+    seen: NumbersSeen  # of the training images
+    evaluation: NumberEvaluation | None = None  # None if no images were held out
+    intervals: NumberIntervals | None = None  # around an answer; None: too few images
+    intervals_promised: bool = True  # not if the best epoch was chosen on the images that they were set on
 
 
 class ExtendsEntry(Schema):
@@ -144,7 +164,7 @@ class Manifest(Schema):
     requested: Literal["probe", "finetune", "auto", ""] = ""  # the strategy that the user asked for
     task: TaskName = "single-label"
     recipe: Literal["default", "tutorial"]
-    classes: tuple[Name, ...] = Field(min_length=2)  # grades from the lowest to the highest
+    classes: tuple[Name, ...] = Field(min_length=1)  # grades from the lowest to the highest; of numbers what they are called
     backbone: BackboneEntry
     preprocess: Preprocess
     engine: Engine = ONNX_RUNTIME  # what its answers were computed with, and should be computed with
@@ -156,11 +176,12 @@ class Manifest(Schema):
     images: dict[SplitName, tuple[Sha256, ...]]  # SHA-256 of each image file's bytes
     # The class of each of these, as its place in `classes`; empty in models of earlier versions.
     image_classes: dict[SplitName, tuple[Count, ...]] = Field(default_factory=dict)
-    # The labels of each of these images as the text of a LabelSet, where they have any number.
+    # The labels of each of these images as the text of a LabelSet, where they have any number; or their numbers, as text.
     image_labels: dict[SplitName, tuple[Name, ...]] = Field(default_factory=dict)
     extends: ExtendsEntry | None = None  # the run that was added to
     selected_on_val: bool  # whether the val images chose the epoch
-    evaluation: Evaluation | None  # None if no images were held out
+    evaluation: Evaluation | None  # None if no images were held out, and where answers are numbers
+    numbers: NumbersEntry | None = None  # None where answers are classes
     notes: tuple[str, ...] = ()  # possible problems that the run found, and other remarks; without paths
     decisions: DecisionsEntry = DecisionsEntry()  # the earliest models have none
     export: ExportEntry | None = None  # only in an export folder
@@ -172,15 +193,19 @@ class Manifest(Schema):
 
     @field_validator("classes")
     @classmethod
-    def _distinct(cls, classes: tuple[str, ...]) -> tuple[str, ...]:
+    def _distinct(cls, classes: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
         if len(set(classes)) < len(classes):
             raise ValueError("a class is named twice")
+        if (info.data.get("task") == "regression") != (len(classes) == 1):
+            raise ValueError("classes must have two or more names; of numbers one")
         return classes
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
         if self.preprocess.n_channels > COLOURS and not self.preprocess.channels:
             raise ValueError("preprocess does not say which channels its images have")
+        if (self.numbers is not None) != (self.task == "regression"):
+            raise ValueError("numbers must be there for regression, and for nothing else")
         if any(len(counts) != len(self.classes) for counts in self.data.counts.values()):
             raise ValueError("data.counts does not have one number per class")
         if self.evaluation is not None and tuple(c.name for c in self.evaluation.per_class) != self.classes:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from headstart.artifact.bundle import Bundle, bundle_files, read_bundle, unpacked
+from headstart.artifact.bundled_network import parts_of
 from headstart.artifact.manifest import Manifest
 from headstart.data.boxes import Box
 from headstart.data.given_images import GivenImages, ImageInMemory, given_images
@@ -17,26 +18,22 @@ from headstart.data.images import MAX_PIXELS, Fault
 from headstart.data.preprocess import Preprocess
 from headstart.data.sources import Candidate
 from headstart.errors import BundleError, HeadstartError, HeadstartWarning, explains_missing_packages
+from headstart.evaluation.number_intervals import NumberIntervals
 from headstart.machine import has_cuda
-from headstart.model.compiled import Compiled, compiled_folder, find_compiled
-from headstart.model.engines import OUTPUT, is_installed
-from headstart.model.exported import FILES, HEAD, exported_engine, read_exported_head
-from headstart.model.extractor import ONNX_RUNTIME, Engine, Extractor, NetworkId
+from headstart.model.extractor import Extractor
 from headstart.model.familiarity import Familiarity
-from headstart.model.frozen import NotCompilable, compile_lite, compile_network, compiled_extractor, read_head
 from headstart.model.head import Head
-from headstart.model.lite_networks import LITES
 from headstart.model.pipeline import Opened, Pipeline
-from headstart.model.specs import find_backbone
 from headstart.progress import Progress, silent
 from headstart.storage import AnyPath
 from headstart.tasks.kinds import task_named
+from headstart.tasks.one_number import Numbers
 from headstart.tasks.several_labels import SeveralLabels
 from headstart.tasks.single_label import SINGLE_LABEL
 from headstart.tasks.task import LearningTask
 
 if TYPE_CHECKING:
-    from headstart.model.backbones import Network
+    pass
 
 
 UNSURE = "unsure"  # the answer instead of a class
@@ -57,6 +54,14 @@ class Prediction:
     fault: Fault | None = None  # what is wrong with a file that could not be read
     task: LearningTask = SINGLE_LABEL
     box: Box | None = None  # the part of the picture that was asked about; None: all of it
+    ends: tuple[float, float] | None = None  # of the interval around a number; None where there is none
+
+    @property
+    def value(self) -> float | None:
+        """The answer where answers are numbers; None for classes and for an unreadable file."""
+        if self.probabilities is None or not isinstance(self.task, Numbers):
+            return None
+        return float(self.probabilities[0])
 
     @property
     def best(self) -> str:
@@ -70,7 +75,7 @@ class Prediction:
         """
         if self.probabilities is None:
             return None
-        if not self.task.has_one_answer:
+        if not self.task.has_one_answer or isinstance(self.task, Numbers):
             return int(self.probabilities.argmax())
         return int(self.task.decide(self.probabilities[None])[0])
 
@@ -107,6 +112,8 @@ class Prediction:
         box = {} if self.box is None else {"box": list(self.box.numbers)}
         if self.probabilities is None:
             return {"path": self.path, **box, "error": self.error}
+        if self.value is not None:
+            return {"path": self.path, **box, "predicted": self.value} | self._interval() | self._familiarity()
         values: dict[str, Any] = {
             "path": self.path,
             **box,
@@ -120,9 +127,13 @@ class Prediction:
             values["unsure"] = self.unsure
         if self.members is not None:
             values["set"] = list(self.members)
-        if self.unfamiliar is not None:
-            values |= {"unfamiliar": self.unfamiliar, "distance": self.distance}
-        return values
+        return values | self._familiarity()
+
+    def _interval(self) -> dict[str, Any]:
+        return {} if self.ends is None else {"low": self.ends[0], "high": self.ends[1]}
+
+    def _familiarity(self) -> dict[str, Any]:
+        return {} if self.unfamiliar is None else {"unfamiliar": self.unfamiliar, "distance": self.distance}
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +143,7 @@ class Doubts:
     min_confidence: float = 0.0
     min_probability: float | None = None  # of the members of a conformal set
     familiarity: Familiarity | None = None
+    intervals: NumberIntervals | None = None  # around numbers
 
     def predictions(
         self, paths: Sequence[str], classes: tuple[str, ...], vectors: np.ndarray, probabilities: np.ndarray, task: LearningTask
@@ -151,6 +163,7 @@ class Doubts:
         """The same, where the (n,) distances from the training images are known; None if the model did not record these."""
         sets = task.sets(probabilities, self.min_probability) if self.min_probability is not None else None
         distances = None if of_images is None else of_images.tolist()
+        ends = self.intervals.around(probabilities[:, 0]).tolist() if self.intervals is not None else None
         for i, (path, row) in enumerate(zip(paths, probabilities, strict=True)):
             yield Prediction(
                 path,
@@ -161,6 +174,7 @@ class Doubts:
                 distance=distances[i] if distances else None,
                 unfamiliar=distances[i] > self.familiarity.threshold if distances and self.familiarity else None,
                 task=task,
+                ends=(ends[i][0], ends[i][1]) if ends else None,
             )
 
 
@@ -212,7 +226,7 @@ class Predictor:
         """The predictor of a bundle whose files were checked. Raises BundleError."""
         manifest = bundle.manifest
         try:
-            extractor, head = _parts_of(bundle, device, progress)
+            extractor, head = parts_of(bundle, device, progress)
         except BundleError:
             raise
         except HeadstartError as error:
@@ -294,6 +308,8 @@ def _unpickled(files: Mapping[str, bytes], device: str) -> Predictor:
 
 def _task_of(manifest: Manifest) -> LearningTask:
     """The task of a saved model, with the thresholds of its labels."""
+    if manifest.numbers is not None:
+        return Numbers(manifest.numbers.mean, manifest.numbers.spread)
     task = task_named(manifest.task, manifest.classes)
     return task.with_thresholds([one.threshold for one in manifest.decisions.labels])
 
@@ -304,94 +320,5 @@ def _doubts_of(bundle: Bundle, head: Head) -> Doubts:
         decisions.precision.min_confidence if decisions.precision else 0.0,
         decisions.conformal.min_probability if decisions.conformal else None,
         Familiarity.load(bundle.familiarity, head.weight.shape[1]) if decisions.familiarity else None,
+        bundle.manifest.numbers.intervals if bundle.manifest.numbers else None,
     )
-
-
-def _parts_of(bundle: Bundle, device: str, progress: Progress) -> tuple[Extractor, Head]:
-    """The extractor that runs a bundle's network, and its last layer."""
-    if bundle.manifest.export is not None:
-        return _exported_parts(bundle, bundle.manifest.export.file, device)
-    if device != "cpu" and not (device == "auto" and not has_cuda()):
-        network = _network_of(bundle, device)
-        return network.extractor(), network.head()
-    try:
-        compiled, kept_as = compiled_form(bundle, progress)
-    except NotCompilable as error:
-        warnings.warn(f"{error.message}: using torch instead, which is slower", HeadstartWarning, stacklevel=2)
-        network = _network_of(bundle, "cpu")
-        return network.extractor(), network.head()
-    head = read_head(bundle.weights, compiled)
-    _check_classes(head, bundle, bundle.weights)
-    return compiled_extractor(compiled, engine_here(bundle.manifest.engine), kept_as), head
-
-
-def engine_here(wanted: Engine) -> Engine:
-    """The engine that runs a compiled network on this machine: the wanted one, else ONNX Runtime, which agrees within 1e-4.
-
-    Warns if OpenVINO is wanted but not installed. Reduced precision has no other engine: loading it says what to install.
-    """
-    if wanted.name == "onnxruntime" or wanted.precision != "fp32":
-        return wanted
-    if wanted.name == "openvino" and is_installed("openvino"):
-        return wanted
-    if wanted.name == "openvino":
-        message = "the model was made with OpenVINO, which is not installed: using ONNX Runtime, within 0.0001 in probability"
-        warnings.warn(message, HeadstartWarning, stacklevel=2)
-    return ONNX_RUNTIME
-
-
-def compiled_form(bundle: Bundle, progress: Progress = silent) -> tuple[Compiled, NetworkId | None]:
-    """The compiled form of a bundle's network, compiled first if necessary, and the id that its features are stored under.
-
-    A probe uses the form compiled from the backbone that it names, if this machine has it. Otherwise the bundle's own weights
-    are compiled under their own digest, and the features are not stored: a foreign bundle may name any backbone.
-    Raises HeadstartError, including NotCompilable.
-    """
-    manifest = bundle.manifest
-    n_channels = manifest.preprocess.n_channels
-    spec, stages = find_backbone(manifest.backbone.name).with_channels(n_channels), manifest.backbone.stages
-    timm_name = spec.timm_name
-    if manifest.has_pretrained_body:
-        pretrained = manifest.backbone.weights_sha256
-        for with_stages in (True, False):
-            shared = find_compiled(
-                compiled_folder(
-                    timm_name, pretrained, manifest.settings.image_size, with_stages=with_stages, n_channels=n_channels
-                )
-            )
-            if shared is not None and shared.record.fits(manifest.preprocess, stages):
-                return shared, NetworkId(timm_name, pretrained, stages)
-    folder = compiled_folder(timm_name, manifest.weights_sha256, manifest.preprocess.digest(), with_stages=bool(stages))
-    compiled = find_compiled(folder)
-    if compiled is None and spec.name in LITES:
-        spec = spec.model_copy(update={"stages": stages})
-        compiled = compile_lite(spec, manifest.preprocess, bundle.weights, folder, progress=progress)
-    return compiled or compile_network(_network_of(bundle, "cpu"), folder, progress=progress), None
-
-
-def _exported_parts(bundle: Bundle, file: str, device: str) -> tuple[Extractor, Head]:
-    if device not in ("cpu", "auto"):
-        raise BundleError(f"an exported model runs on the CPU, not on {device}", hint="use the model it was made from")
-    head = read_exported_head(bundle.folder / HEAD)
-    _check_classes(head, bundle, bundle.folder / HEAD)
-    compute = exported_engine(bundle.folder / file, OUTPUT, bundle.manifest.preprocess, head.weight.shape[1])
-    names = {FILES["onnx"]: "onnxruntime", FILES["openvino"]: "openvino", FILES["litert"]: "litert"}
-    return Extractor(compute, Engine(name=names[file]), joins_views=True), head
-
-
-def _check_classes(head: Head, bundle: Bundle, file: Path) -> None:
-    if len(head.bias) != len(bundle.manifest.classes):
-        raise BundleError(
-            f"{file} does not fit the manifest: it has {len(head.bias)} classes, not {len(bundle.manifest.classes)}",
-            hint="is the copy complete?",
-        )
-
-
-def _network_of(bundle: Bundle, device: str) -> "Network":
-    from headstart.model.backbones import bundled_network, named_or_timm
-    from headstart.model.hardware import find_hardware
-
-    manifest = bundle.manifest
-    spec = named_or_timm(manifest.backbone.name).with_channels(manifest.preprocess.n_channels)
-    spec = spec.model_copy(update={"stages": manifest.backbone.stages})
-    return bundled_network(spec, manifest.preprocess, len(manifest.classes), bundle.weights, find_hardware(device).device)

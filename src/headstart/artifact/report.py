@@ -1,6 +1,7 @@
 """report.html: one file that tells the owner of the images what the model can do and how it was made."""
 
 import base64
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -58,6 +59,7 @@ def write_report(file: Path, facts: ReportFacts) -> None:
     page = render_page(
         "report.html.j2",
         name=facts.name,
+        number="",
         strategy=facts.strategy,
         recipe=facts.recipe,
         backbone=facts.backbone,
@@ -71,16 +73,21 @@ def write_report(file: Path, facts: ReportFacts) -> None:
         per_class=facts.evaluation.per_class,
         per_label=facts.evaluation.label_sets.per_label if facts.evaluation.label_sets else (),
         thresholds=facts.thresholds,
-        figures=[
-            {
-                "title": figure.title,
-                "caption": figure.caption,
-                "data": base64.b64encode(figure.file.read_bytes()).decode("ascii"),
-            }
-            for figure in facts.figures
-        ],
+        figures=embedded(facts.figures),
         skipped=facts.skipped,
         tables=facts.tables,
         changes=facts.changes,
     )
     write_text(file, page)
+
+
+def embedded(figures: Sequence[ReportFigure]) -> list[dict[str, str]]:
+    """The figures with their files as text, for a page that is one file."""
+    return [
+        {
+            "title": figure.title,
+            "caption": figure.caption,
+            "data": base64.b64encode(figure.file.read_bytes()).decode("ascii"),
+        }
+        for figure in figures
+    ]

@@ -7,14 +7,15 @@ from pathlib import Path
 import numpy as np
 
 from headstart.artifact.bundle import CARD, Bundle, check_files, find_bundle
+from headstart.artifact.export import ending_of
 from headstart.artifact.manifest import MANIFEST, Manifest, read_manifest
 from headstart.artifact.predictor import Predictor
 from headstart.data.odd_images import odd_images
 from headstart.errors import BundleError
-from headstart.model.engines import PROBABILITIES
-from headstart.model.exported import exported_engine
+from headstart.model.exported import answers_of, exported_engine
 from headstart.model.extractor import as_input
 from headstart.storage import AnyPath
+from headstart.tasks.one_number import Numbers
 
 SUM_TOLERANCE = 1e-3  # of the sum of probabilities; in half precision it is off by 5e-4 at most
 
@@ -70,14 +71,15 @@ def _check_answers(bundle: Bundle, predictor: Predictor) -> int:
     ways: list[Callable[[np.ndarray], np.ndarray]] = [predictor.answer]
     if export is not None:
         file = bundle.folder / export.file
-        run = exported_engine(file, PROBABILITIES, preprocess, len(predictor.classes))
+        run = exported_engine(file, answers_of(ending_of(predictor.task)), preprocess, len(predictor.classes))
         ways.append(lambda views: run(as_input(views)))
     images = odd_images()
     for name, data in images.items():
         views = preprocess.views_of_photograph(data)[None]  # it is no stack, of which something could be chosen
         for answer in ways:
             probabilities = answer(views)
-            if not (np.isfinite(probabilities).all() and abs(probabilities.sum() - 1) <= SUM_TOLERANCE):
+            sums_up = isinstance(predictor.task, Numbers) or abs(probabilities.sum() - 1) <= SUM_TOLERANCE
+            if not (np.isfinite(probabilities).all() and sums_up):
                 raise BundleError(
                     f"{bundle.folder} answers a generated image ({name}) with numbers that are not probabilities",
                     hint="copy the model again; if that does not help, train it again",

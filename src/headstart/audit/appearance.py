@@ -67,6 +67,8 @@ def foreign(check: str, evidence: Evidence) -> Checked:
     class alone, or from standardised features, ranked a third of them lower.
     """
     labels, vectors = evidence.dataset.strata, evidence.vectors
+    if evidence.dataset.number:  # of which there are no kinds
+        labels = np.zeros_like(labels)
     distance = np.zeros(len(labels))
     judged: list[np.ndarray] = []
     n_classes = int(labels.max(initial=0)) + 1
@@ -83,7 +85,8 @@ def foreign(check: str, evidence: Evidence) -> Checked:
     if judged:
         rows = np.concatenate(judged)
         scores[rows] = robust_z(distance[rows])
-    sentence = "is unlike every other image of its class: its nearest are {:.1f} deviations further away than usual"
+    of_all = "the data set" if evidence.dataset.number else "its class"
+    sentence = f"is unlike every other image of {of_all}: its nearest are {{:.1f}} deviations further away than usual"
     return _beyond(
         check,
         evidence,

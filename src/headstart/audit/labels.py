@@ -6,6 +6,7 @@ import numpy as np
 
 from headstart.audit.evidence import Evidence
 from headstart.audit.findings import Checked, Finding, Severity, strongest_first
+from headstart.audit.number_labels import label_errors_of_numbers
 from headstart.audit.set_labels import label_errors_of_sets
 from headstart.evaluation.metrics import are_uneven
 
@@ -23,6 +24,8 @@ def label_error(check: str, evidence: Evidence) -> Checked:
     n = len(evidence.facts)
     if evidence.dataset.several:
         return label_errors_of_sets(check, evidence)
+    if evidence.dataset.number:
+        return label_errors_of_numbers(check, evidence)
     if evidence.out_of_fold is None:
         return Checked(check, (), np.full(n, np.nan))
     from cleanlab.filter import find_label_issues

@@ -9,6 +9,8 @@ import numpy as np
 
 from headstart.data.image_files import BoxInFile, ImageFile
 from headstart.data.label_sets import HAS, known_to, label_matrix, labels_to_learn, notes_on_labels, rarest_labels
+from headstart.data.number_sources import check_numbers
+from headstart.data.number_strata import strata_of
 from headstart.data.sources import LabelsUsed, Skipped, Sources, natural_order
 from headstart.data.spellings import one_spelling, spelling_key
 from headstart.errors import DataError
@@ -47,14 +49,17 @@ class Dataset:
     notes: tuple[str, ...] = ()  # what the owner should know, although the data can be used
     labels_used: LabelsUsed | None = None  # of the project that the labels are from; None if they are those of the data
     several: bool = False  # whether an image has any number of the classes
+    number: str = ""  # what the labels are called, where they are numbers; it is then the only one of `classes`
 
     @cached_property
     def labels(self) -> np.ndarray:
         """(n_images,) int64, read-only: the index of each image's class in `classes`, -1 for a label that is no class.
 
         Of several labels (n_images, n_classes) int8: 1 for a label that an image has, 0 for one that it lacks, -1 if it is not
-        known.
+        known. Of numbers (n_images,) float64.
         """
+        if self.number:
+            return _locked(np.array([float(image.label) for image in self.images], np.float64))
         if self.several:
             return _locked(label_matrix([image.label for image in self.images], self.classes))
         index = {label: i for i, label in enumerate(self.classes)}
@@ -62,11 +67,18 @@ class Dataset:
 
     @cached_property
     def strata(self) -> np.ndarray:
-        """(n_images,) int64, read-only: the kind of each image, by which samples are drawn: its class, or its rarest."""
+        """(n_images,) int64, read-only: the kind of each image, by which samples are drawn: its class, or its rarest.
+
+        Of numbers it is the tenth of them.
+        """
+        if self.number:
+            return _locked(strata_of(self.labels, np.arange(len(self.images))))
         return _locked(rarest_labels(self.labels)) if self.several else self.labels
 
     def class_counts(self, rows: np.ndarray) -> list[int]:
-        """How many images of each class are among some rows."""
+        """How many images of each class are among some rows; of numbers how many there are."""
+        if self.number:
+            return [len(rows)]
         if self.several:
             return [int(count) for count in (self.labels[rows] == HAS).sum(axis=0)]
         return [int(count) for count in np.bincount(self.labels[rows], minlength=len(self.classes))]
@@ -96,21 +108,41 @@ def training_dataset(
         first = skipped[0] if skipped else None
         seen = f"; the first of {len(skipped)} files skipped: {first.path}: {first.reason}" if first else ""
         raise DataError(f"{name} has no image that can be read{seen}", hint="JPEG, PNG, WebP, BMP, TIFF, PPM and AVIF are read")
-    several = any(source.several for source in sources)
+    several, number = any(source.several for source in sources), sources[0].number
     said = [(image.label, image.split) for image in images]
+    if number:
+        check_numbers(said)
+        return _dataset_of_numbers(name, images, skipped, sources)
     classes = labels_to_learn(said) if several else _classes(images, sources, skipped)
     fitting = notes_on_labels(said, classes) if several else _fitting_notes(images, classes)
     notes = tuple(note for source in sources for note in source.notes) + fitting + cut_notes(images)
     return Dataset(name, tuple(images), classes, tuple(skipped), notes, several=several)
 
 
+def _dataset_of_numbers(
+    name: str, images: Sequence[LabelledImage], skipped: Sequence[Skipped], sources: Sequence[Sources]
+) -> Dataset:
+    leaks = [note for split in ("val", "test") for note in _leak_notes(images, split, "the error looks smaller")]
+    notes = (*(note for source in sources for note in source.notes), *leaks, *cut_notes(images))
+    number = sources[0].number
+    return Dataset(name, tuple(images), (number,), tuple(skipped), notes, number=number)
+
+
 def labelled_dataset(
-    name: str, images: Sequence[LabelledImage], skipped: Sequence[Skipped], classes: Sequence[str], *, several: bool = False
+    name: str,
+    images: Sequence[LabelledImage],
+    skipped: Sequence[Skipped],
+    classes: Sequence[str],
+    *,
+    several: bool = False,
+    number: str = "",
 ) -> Dataset:
     """The images as a data set to evaluate a model of `classes` on; labels the model does not know become a note."""
+    if (several or number) and not images:
+        raise DataError(f"{name} has no image that can be read", hint="JPEG, PNG, WebP, BMP, TIFF, PPM and AVIF are read")
+    if number:
+        return Dataset(name, tuple(images), tuple(classes), tuple(skipped), cut_notes(images), number=number)
     if several:
-        if not images:
-            raise DataError(f"{name} has no image that can be read", hint="JPEG, PNG, WebP, BMP, TIFF, PPM and AVIF are read")
         said = [(image.label, image.split) for image in images]
         notes = [*known_to(classes, [text for text, _ in said]), *cut_notes(images)]
         return Dataset(name, tuple(images), tuple(classes), tuple(skipped), tuple(notes), several=True)
@@ -207,7 +239,7 @@ def cut_notes(images: Sequence[LabelledImage]) -> tuple[str, ...]:
     return (f"{len(cut)} of the {len(images)} images are boxes that reach beyond their pictures: what is outside is cut off",)
 
 
-def _leak_notes(images: Sequence[LabelledImage], split: str) -> list[str]:
+def _leak_notes(images: Sequence[LabelledImage], split: str, so: str = "the accuracy looks better") -> list[str]:
     """A note if a given split shares groups with train: the accuracy on it looks better than it is."""
     train = [image for image in images if image.split == "train"]
     held = [image for image in images if image.split == split]
@@ -215,7 +247,7 @@ def _leak_notes(images: Sequence[LabelledImage], split: str) -> list[str]:
     n_group = sum(image.group in groups for image in held)
     if not n_group:
         return []
-    return [f"{n_group} of the {len(held)} {split} images are of groups that train has: the accuracy looks better than it is"]
+    return [f"{n_group} of the {len(held)} {split} images are of groups that train has: {so} than it is"]
 
 
 def _read_only(numbers: list[int]) -> np.ndarray:

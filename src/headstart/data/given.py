@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from headstart.data.boxes import UNITS
 from headstart.data.catalog import open_data
 from headstart.data.exclusions import without_excluded
+from headstart.data.number_sources import with_numbers
 from headstart.data.reading import Reading
 from headstart.data.relabelling import relabelled
 from headstart.data.sources import LabelsUsed, Sources, with_split
@@ -61,6 +62,8 @@ def open_given(
             ]
         sources = stack.enter_context(with_frames(sources, settings.every, progress))
         check_columns(reading, sources)
+        if reading.numbers:
+            sources = [with_numbers(source) for source in sources]
         if settings.labels:
             sources = relabelled(sources, settings.labels, labels_as_of)
         if settings.join_case:

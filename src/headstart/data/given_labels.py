@@ -18,14 +18,7 @@ def given_labels(labels: Any) -> np.ndarray:
 
     Raises DataError if an image would have several labels or none, or if the labels are no classes.
     """
-    values = _one_dimension(labels)
-    missing = [i for i, value in enumerate(values) if _is_missing(value)]
-    if missing:
-        count = "1 label is missing" if len(missing) == 1 else f"{len(missing)} labels are missing"
-        raise DataError(
-            f"{count}, at position{'s' * (len(missing) > 1)} {listed_rows(missing)}",
-            hint="leave these images out or label them; a class that is called None needs another name, such as no_defect",
-        )
+    values = _none_missing(labels, "; a class that is called None needs another name, such as no_defect")
     kinds = {_kind_of(value, i) for i, value in enumerate(values)}
     if len(kinds) > 1:
         raise DataError(
@@ -38,6 +31,29 @@ def given_labels(labels: Any) -> np.ndarray:
         found = np.asarray(values) if found.dtype == object else found  # as pandas has nullable numbers
         _refuse_measurements(found.astype(float))
     return found
+
+
+def given_numbers(labels: Any) -> np.ndarray:
+    """(n_labels,) float64: what a program gives as numbers, in the same forms. Raises DataError for what is no number."""
+    values = _none_missing(labels, "")
+    for i, value in enumerate(values):
+        if _kind_of(value, i) != NUMBERS:
+            raise DataError(f"the label at position {i} is {value!r}, which is not a number", hint="give one number per image")
+    numbers = np.array([float(value) for value in values], np.float64)
+    if not np.isfinite(numbers).all():
+        raise DataError("some labels are infinite", hint="leave these images out")
+    return numbers
+
+
+def _none_missing(labels: Any, more: str) -> list[Any]:
+    """The labels one by one. Raises DataError if some are missing; `more` is what else its hint says."""
+    values = _one_dimension(labels)
+    missing = [i for i, value in enumerate(values) if _is_missing(value)]
+    if missing:
+        count = "1 label is missing" if len(missing) == 1 else f"{len(missing)} labels are missing"
+        positions = f"position{'s' * (len(missing) > 1)} {listed_rows(missing)}"
+        raise DataError(f"{count}, at {positions}", hint=f"leave these images out or label them{more}")
+    return values
 
 
 def name_of_label(label: Any) -> str:
@@ -100,5 +116,5 @@ def _refuse_measurements(numbers: np.ndarray) -> None:
     if len(fractions) and len(different) > MAX_FRACTIONS:
         raise DataError(
             f"the labels are {len(different)} different numbers, such as {fractions[0]:.6g}: these are no classes",
-            hint="give a class to each range of the numbers",
+            hint="use ImageRegressor, or give a class to each range of the numbers",
         )

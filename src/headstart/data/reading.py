@@ -15,6 +15,7 @@ class Reading:
     join_case: bool = False  # whether spellings of a class are one
     with_unlabelled: bool = False  # whether images without a label are candidates too: people label them in a project
     several: bool = False  # whether an image has any number of labels (see label_sets.py)
+    numbers: bool = False  # whether labels are numbers
     nested: bool = False  # whether the folders between a class folder and an image are part of its class
     labels_are_optional: bool = False  # whether data without any labels is images without labels: they are not needed
     without_labels: bool = False  # whether nobody asks for labels, and those that are there do not matter
@@ -34,7 +35,7 @@ class Reading:
 
     def for_task(self, task: TaskName) -> Self:
         """The same for the labels of a task."""
-        return replace(self, several=task == "multi-label", nested=task == "nested")
+        return replace(self, several=task == "multi-label", numbers=task == "regression", nested=task == "nested")
 
 
 AS_IT_IS = Reading()

@@ -8,6 +8,7 @@ import numpy as np
 
 from headstart.data.dataset import Dataset, LabelledImage
 from headstart.data.image_files import BoxInFile
+from headstart.data.number_strata import strata_of
 from headstart.data.set_splits import dealt_by_labels
 from headstart.errors import DataError
 
@@ -111,7 +112,7 @@ def hold_out(
     classes: Sequence[str],
     looked_at: np.ndarray | None = None,
 ) -> np.ndarray:
-    """(n,) bool: about `fraction` of each class, at least one image of each, no group divided.
+    """(n,) bool: about `fraction` of each class (of numbers, of each tenth), at least one image of each, no group divided.
 
     Groups with an image that was `looked_at`, (n,) bool, come last. Nothing of a class that is all one group is held out (see
     `can_be_held`). Raises DataError if a class has fewer than two images, or if nothing can be held out. Of several labels,
@@ -122,6 +123,7 @@ def hold_out(
         if not held.any():
             raise DataError("the images are too few, or all one group: nothing can be held out", hint="give --val or --test")
         return held
+    labels, classes = _strata(labels, groups) if are_numbers(labels) else (labels, classes)
     counts = _enough_to_hold(labels, groups, classes)
     rng = np.random.default_rng(seed)
     group_of, shares = _shares(labels, groups)
@@ -162,6 +164,19 @@ def hold_out(
     return np.array(is_held)[group_of]
 
 
+def are_numbers(labels: np.ndarray) -> bool:
+    """Whether labels are numbers, not classes."""
+    return labels.dtype.kind == "f"
+
+
+def _strata(numbers: np.ndarray, groups: np.ndarray) -> tuple[np.ndarray, Sequence[str]]:
+    """(n,) int64 strata instead of numbers, and names for them. Raises DataError if nothing can be held out."""
+    strata = strata_of(numbers, groups)
+    if len(np.unique(groups)) < 2:
+        raise DataError("all images are one group, or one image: nothing can be held out", hint="give --val or --test")
+    return strata, [f"stratum {i}" for i in range(int(strata.max()) + 1)]
+
+
 def _enough_to_hold(labels: np.ndarray, groups: np.ndarray, classes: Sequence[str]) -> list[int]:
     """The number of images of each class. Raises DataError if one has fewer than two."""
     counts: list[int] = np.bincount(labels[labels >= 0], minlength=len(classes)).tolist()
@@ -181,7 +196,7 @@ def can_be_held(labels: np.ndarray, groups: np.ndarray) -> np.ndarray:
     A class that is all one group (frames of one scene, say) cannot be on both sides of a split. Its images are only trained on,
     and so is all that is in one group with them. Of several labels any image can be held out, unless all are one group.
     """
-    if labels.ndim == 2:
+    if labels.ndim == 2 or are_numbers(labels):
         return np.full(len(labels), len(np.unique(groups)) > 1)
     group_of = np.unique(groups, return_inverse=True)[1]
     class_of = np.unique(labels, return_inverse=True)[1]
@@ -203,7 +218,7 @@ def parted(labels: np.ndarray, groups: np.ndarray) -> np.ndarray:
     group is called a leak.
     """
     alone = ~can_be_held(labels, groups)
-    if labels.ndim == 2:
+    if labels.ndim == 2 or are_numbers(labels):
         return np.arange(len(labels)) if alone.any() else groups
     if len(np.unique(labels[~alone])) > 1:
         return groups
@@ -242,6 +257,9 @@ def _shares(labels: np.ndarray, groups: np.ndarray) -> tuple[np.ndarray, _Shares
 def folds(labels: np.ndarray, groups: np.ndarray, n_folds: int, seed: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Yields (fit, held) index arrays, stratified and group-safe; every image that can be held out is held out once."""
     free = can_be_held(labels, groups)
+    if are_numbers(labels):
+        yield from _folds(strata_of(labels, groups), groups, n_folds, seed)
+        return
     if labels.ndim == 2:
         part = dealt_by_labels(labels, groups, [1 / n_folds] * n_folds, seed)
         yield from ((np.flatnonzero(part != fold), np.flatnonzero(part == fold)) for fold in range(n_folds))
@@ -302,7 +320,7 @@ def fold_count(labels: np.ndarray, groups: np.ndarray, wanted: int = 5) -> int:
     """As many folds as the smallest class that can be held out has groups, at most `wanted`; 1 if fewer than two classes can
     be held out. Of several labels as many as there are groups.
     """
-    if labels.ndim == 2:
+    if labels.ndim == 2 or are_numbers(labels):
         return min(wanted, len(np.unique(groups)))
     free = can_be_held(labels, groups)
     _, shares = _shares(labels[free], groups[free])

@@ -37,7 +37,7 @@ def class_cells(cells: Sequence[str], table: Path | str, column: str) -> list[st
     if len(different) > MAX_FRACTIONS:
         raise DataError(
             f"{table}: the column {column!r} holds {len(different)} different numbers, such as {fractions[0]}, not classes",
-            hint="name another column with --label-column, or write class names for ranges of the numbers",
+            hint="pass --task regression, name another column with --label-column, or write class names for ranges of them",
         )
     return list(cells)
 

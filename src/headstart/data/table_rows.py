@@ -38,6 +38,7 @@ class Rows:
     word: str = "row"
     notes: list[str] = field(default_factory=list)
     skipped: list[Skipped] = field(default_factory=list)
+    number: str = ""  # the column of the labels, where they are numbers
 
     def numbered(self, rows: Sequence[Row]) -> str:
         """`row 3`, `rows 3 and 5`."""
@@ -51,12 +52,9 @@ class Rows:
         candidates = [one for place, rows in pictures.items() for one in self._images_in(place, rows, files, reading)]
         n_conflicts = sum(entry.kind == "conflict" for entry in self.skipped)
         if n_conflicts:
-            images = (
-                "1 image is labelled as two classes"
-                if n_conflicts == 1
-                else f"{n_conflicts} images are labelled as two classes"
-            )
-            self.notes.append(f"{images} by different {self.word}s of {self.file.name}: left out")
+            images = "1 image is" if n_conflicts == 1 else f"{n_conflicts} images are"
+            labelled = "given two numbers" if self.number else "labelled as two classes"
+            self.notes.append(f"{images} {labelled} by different {self.word}s of {self.file.name}: left out")
         if not candidates:
             raise self._no_images()
         if self.boxes:
@@ -73,6 +71,7 @@ class Rows:
             is_table=True,
             has_boxes=bool(self.boxes),
             several=reading.several,
+            number=self.number,
         )
 
     def _pictures(self, files: TableFiles) -> dict[WholeFile, list[Row]]:

@@ -13,6 +13,7 @@ from headstart.data.table_boxes import boxes_in, form_of
 from headstart.data.table_columns import path_and_label
 from headstart.data.table_files import N_TRIED, CellsOfTable, FilesOfTable, TableFiles
 from headstart.data.table_labels import class_cells, is_missing, missing_label
+from headstart.data.table_numbers import number_cells
 from headstart.data.table_rows import Row, Rows
 from headstart.data.table_sets import joined_column, set_cells
 from headstart.data.tables import read_table
@@ -99,8 +100,9 @@ def _rows(table: TextTable, reading: Reading) -> tuple[Rows, int]:
     elif reading.several:
         labels = set_cells(table, joined_column(table, reading, named), {path_place, *(found.places if found else ())}, notes)
     else:
-        labels = nothing if named is None else _class_names(table, named)
-        notes += _doubts_of_several(table, labels)
+        read = _numbers if reading.numbers else _class_names
+        labels = nothing if named is None else read(table, named)
+        notes += [] if reading.numbers else _doubts_of_several(table, labels)
     columns = [table.cells(path_place), labels, *(about.get(name) or nothing for name in ("split", "group"))]
     filled = [
         (number, cells, box) for number, *cells, box in zip(table.numbers, *columns, boxes, strict=True) if any(cells) or box
@@ -113,7 +115,8 @@ def _rows(table: TextTable, reading: Reading) -> tuple[Rows, int]:
         if not is_missing(split) and splits.get(split, UNLABELLED) == UNLABELLED:
             raise DataError(f"{table.file} row {number} has the split {split!r}", hint="a split is train, val or test")
         rows.append(Row(number, given, label, splits.get(split), None if is_missing(group) else group, box))
-    return Rows(table.file, rows, found.described if found else "", notes=notes), path_place
+    number = table.names[named] if reading.numbers and named is not None and not reading.without_labels else ""
+    return Rows(table.file, rows, found.described if found else "", notes=notes, number=number), path_place
 
 
 def _doubts_of_several(table: TextTable, labels: Sequence[str]) -> list[str]:
@@ -132,6 +135,15 @@ def _class_names(table: TextTable, place: int) -> list[str]:
     labelled = [cell for cell in cells if not is_missing(cell)]
     label_of = dict(zip(labelled, class_cells(labelled, table.file, table.names[place]), strict=True))
     return ["" if is_missing(cell) else class_name(label_of[cell]) for cell in cells]
+
+
+def _numbers(table: TextTable, place: int) -> list[str]:
+    """The cells of a label column as numbers; "" where the label is missing. Raises DataError for a cell that is none."""
+    cells = table.cells(place)
+    known = [i for i, cell in enumerate(cells) if not is_missing(cell)]
+    found = number_cells([cells[i] for i in known], [table.numbers[i] for i in known], table.file, table.names[place])
+    of_row = dict(zip(known, found, strict=True))
+    return [of_row.get(i, "") for i in range(len(cells))]
 
 
 def _with_labels(file: Path, rows: Sequence[Row], notes: list[str]) -> list[Row]:

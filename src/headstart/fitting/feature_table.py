@@ -11,7 +11,9 @@ from headstart.fitting.answers import SplitAnswers
 from headstart.model.features_on_disk import Features, first_columns
 from headstart.model.label_probes import LabelProbes, cross_validate_labels, fit_label_probes
 from headstart.model.probe import CrossValidated, Probe, cross_validate, fit_probe
+from headstart.model.ridge import cross_validate_ridge, fit_ridge
 from headstart.progress import Progress, silent
+from headstart.tasks.one_number import Numbers
 from headstart.tasks.several_labels import SeveralLabels
 from headstart.tasks.single_label import SINGLE_LABEL
 from headstart.tasks.task import LearningTask
@@ -50,6 +52,8 @@ class FeatureTable:
         """The probe fitted on some rows, at the strength and scale of another or at those chosen by cross-validation; a
         `known_scale` is not chosen.
         """
+        if isinstance(self.task, Numbers):
+            return self._fit_numbers(rows, progress, like, known_scale)
         if isinstance(self.task, SeveralLabels):
             return fit_label_probes(
                 self.vectors,
@@ -80,6 +84,8 @@ class FeatureTable:
 
     def cross_validate(self, rows: np.ndarray, n_folds: int, seed: int, progress: Progress = silent) -> CrossValidated:
         """Predictions for some rows by probes that never saw them."""
+        if isinstance(self.task, Numbers):
+            return self._cross_validate_numbers(rows, n_folds, seed, progress)
         if isinstance(self.task, SeveralLabels):
             return cross_validate_labels(
                 self.vectors,
@@ -105,6 +111,41 @@ class FeatureTable:
             seed=seed,
             progress=progress,
         )
+
+    def _fit_numbers(self, rows: np.ndarray, progress: Progress, like: AnyProbe | None, known_scale: float | None) -> Probe:
+        """Ridge regression; its log losses are squared errors, in variances."""
+        groups = self.groups[rows]
+        ridge = fit_ridge(
+            self.vectors,
+            self.task.targets(self.labels[rows]),
+            groups,
+            rows=rows,
+            n_stage_features=self.n_stage_features,
+            strength=like.strength if like else None,
+            stage_scale=like.stage_scale if like else 1.0,
+            known_scale=known_scale,
+            progress=progress,
+        )
+        n_groups = len(np.unique(groups)) if ridge.held_out is not None else 0
+        errors = tuple((strength, error**2) for strength, error in ridge.errors)
+        held_out = None if ridge.held_out is None else ridge.held_out[:, None]
+        held = np.arange(len(rows))
+        return Probe(ridge.head, 1.0, ridge.strength, n_groups, errors, held_out, held, ridge.head, ridge.stage_scale)
+
+    def _cross_validate_numbers(self, rows: np.ndarray, n_folds: int, seed: int, progress: Progress) -> CrossValidated:
+        found = cross_validate_ridge(
+            self.vectors,
+            self.task.targets(self.labels[rows]),
+            self.groups[rows],
+            rows=rows,
+            n_stage_features=self.n_stage_features,
+            n_folds=n_folds,
+            seed=seed,
+            progress=progress,
+        )
+        assert found is not None  # whoever asks for folds has counted the groups
+        numbers = self.task.probabilities(found.numbers[:, None])
+        return CrossValidated(np.arange(len(rows)), numbers, numbers, found.fold)
 
     def right(self, logits: np.ndarray, rows: np.ndarray) -> np.ndarray:
         """(n_rows,) bool: whether the answers that (n_rows, n_classes) logits give to some rows are right."""

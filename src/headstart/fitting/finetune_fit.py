@@ -355,7 +355,7 @@ def _train(
     here = partial(fine_tune, limit=limit, ended=ended)
     return (here if job.cluster is None else partial(fine_tune_on_cluster, job.cluster))(
         network,
-        TrainingImages(pixels.only(rows), job.labels[rows]),
+        TrainingImages(pixels.only(rows), job.scanned.task.targets(job.labels[rows])),
         val,
         job.plan,
         task=job.scanned.task,

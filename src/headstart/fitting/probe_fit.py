@@ -44,7 +44,9 @@ def fit_probe_run(scanned: Scanned, split: Split, *, needs_answers: bool = True,
         repeated = repeated or _repeated(scanned, split.train, progress)
         answers = [repeated.answers]
     curve, seen = None, some_rows(table.vectors, rows)
-    if answers and not scanned.extended:  # what more images bring is then said by the comparison with the run before
+    if (
+        answers and not scanned.extended and not scanned.dataset.number
+    ):  # what more images bring is then said by the comparison with the run before
         of_train = None if refit else probe.uncalibrated
         curve = measure_learning_curve(table, split.train, answers[0], probe, settings, progress, head_of_all=of_train)
     held_out = None

@@ -26,6 +26,7 @@ from headstart.model.pretrained import Backbone, open_backbone
 from headstart.progress import Progress, silent
 from headstart.settings import TrainSettings
 from headstart.tasks.kinds import task_of
+from headstart.tasks.one_number import Numbers
 from headstart.tasks.task import LearningTask
 
 MakeDataset = Callable[[str, Sequence[LabelledImage], Sequence[Skipped], Sequence[Sources]], Dataset]
@@ -67,6 +68,9 @@ class Scanned:
     @property
     def task(self) -> LearningTask:
         """What an answer is."""
+        if self.dataset.number:
+            of_train = [image.split in (None, "train") for image in self.dataset.images]
+            return Numbers.like(self.dataset.labels[of_train])
         return task_of(self.settings).knowing(self.dataset.classes)
 
     @property
@@ -106,8 +110,10 @@ def scan_given(
     patients = by_patient(choosing(found.images, levels.channels))
     dataset = make_dataset(sources[0].name, patients.images, skipped, sources)
     n_last = backbone.frozen.n_last if backbone.frozen else 0
+    # A scene whose frames have different numbers is one all the same; frames of different classes are not.
+    by_looks = [replace(image, label="") for image in dataset.images] if dataset.number else dataset.images
     twins = find_twins(
-        dataset.images,
+        by_looks,
         found.facts,
         first_columns(found.vectors, n_last),
         workplace=settings.workplace,

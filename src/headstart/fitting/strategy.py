@@ -47,6 +47,8 @@ def choose(scanned: Scanned, deadline: Deadline = NEVER, progress: Progress = si
         return Choice(strategy=settings.strategy, why="it was asked for", is_users=True)
     if settings.recipe == "tutorial":
         return keep_probe("--recipe tutorial cannot compare strategies; --strategy finetune trains all layers")
+    if settings.task == "regression":
+        return keep_probe("numbers are learnt by ridge regression; --strategy finetune trains the network too")
     if settings.cv:
         return keep_probe("--cv applies only to probes")
     finetuning = replace(scanned, settings=settings.model_copy(update={"strategy": "finetune"}))

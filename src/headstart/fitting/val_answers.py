@@ -11,6 +11,7 @@ from headstart.fitting.answers import SplitAnswers
 from headstart.fitting.scanned import Scanned
 from headstart.model.finetune import TrainedEpochs
 from headstart.recipes import TrainingPlan
+from headstart.tasks.one_number import Numbers
 from headstart.tasks.task import LearningTask
 
 Thresholded = tuple[SplitAnswers, tuple[LabelThreshold, ...]]  # thresholds of several labels, else none
@@ -28,7 +29,7 @@ def answers_of_val(scanned: Scanned, split: Split, tuned: TrainedEpochs, plan: T
     answers = SplitAnswers("val", rows, tuned.probabilities, selected_on=True, by_epoch=by_epoch)
     labels, groups = scanned.dataset.labels[rows], scanned.groups[rows]
     # The classic procedure has no temperature. A balanced model's probabilities assume even classes, which val does not have.
-    if plan.network.start == "fitted head" and not plan.balance:
+    if plan.network.start == "fitted head" and not plan.balance and not isinstance(task, Numbers):
         logits = task.logits(answers.probabilities)
         temperature = temperature_of(logits, labels, task)
         answers = replace(

@@ -8,8 +8,10 @@ import numpy as np
 from headstart.audit.twins import find_twins
 from headstart.data.dataset import LabelledImage, choosing
 from headstart.data.label_sets import label_matrix, labels_in, rarest_labels
+from headstart.data.number_sources import NUMBER
+from headstart.data.number_strata import strata_of
 from headstart.data.sources import Candidate, Skipped, Sources
-from headstart.data.splits import fold_count, groups_by_looks, spread_order
+from headstart.data.splits import are_numbers, fold_count, groups_by_looks, spread_order
 from headstart.fitting.feature_table import FeatureTable
 from headstart.model.extractor import mean_of_views
 from headstart.model.feature_store import FeatureStore
@@ -17,8 +19,10 @@ from headstart.model.features import ScannedImage, Work, scan_rows
 from headstart.model.pretrained import Backbone
 from headstart.progress import Progress
 from headstart.schema import Count, NotNegative, Positive, Schema
-from headstart.settings import Effort, TrainSettings
-from headstart.tasks.kinds import task_of
+from headstart.settings import Effort, TaskName, TrainSettings
+from headstart.tasks.kinds import task_named
+from headstart.tasks.one_number import Numbers
+from headstart.tasks.task import LearningTask
 
 SAMPLE, SAMPLE_OF_CLASS = 300, 4  # training images that the views are compared on, in total and at least per class
 SAMPLE_SHARE = 0.5  # of train, at most: the rest is what a val is split off
@@ -43,7 +47,7 @@ class ViewTrial(Schema):
 
     view: str
     n_views: Positive  # passes through the network for each image
-    log_loss: NotNegative  # on held-out images of the sample
+    log_loss: NotNegative  # on held-out images of the sample; of numbers the squared error, in variances
     worse: float  # mean difference in log loss to the best trial
     worse_se: NotNegative  # its standard error
 
@@ -96,7 +100,7 @@ def choose_views(
         return own_views(backbone, f"above {MOST_IMAGES_FOR_MORE:,} images, one pass over each")
     sample: list[Candidate] = []
     if SAMPLE_SHARE * len(candidates) >= FEWEST:
-        sample = sample_of(candidates, settings.seed, several=settings.task == "multi-label")
+        sample = sample_of(candidates, settings.seed, settings.task)
     if len(sample) < FEWEST:
         return own_views(backbone, "there are too few images to compare views on")
     work = Work()
@@ -105,15 +109,15 @@ def choose_views(
     return ChosenViews(backbone.seen_as(choice.view), choice, seen, work)
 
 
-def sample_of(candidates: Sequence[Candidate], seed: int, *, several: bool = False) -> list[Candidate]:
+def sample_of(candidates: Sequence[Candidate], seed: int, task: TaskName = "single-label") -> list[Candidate]:
     """The images that views are compared on: some of each class, groups as a whole, the same for the same seed.
 
-    Of `several` labels an image is of the rarest.
+    Of several labels an image is of the rarest, of numbers of its tenth.
     """
-    texts = [candidate.label or "" for candidate in candidates]
-    names = labels_in(texts) if several else tuple(sorted(set(texts)))
-    code = {name: i for i, name in enumerate(names)}
-    kinds = rarest_labels(label_matrix(texts, names)) if several else np.array([code[text] for text in texts], np.int64)
+    labels, names, _ = _to_learn([candidate.label or "" for candidate in candidates], task)
+    kinds = rarest_labels(labels) if labels.ndim == 2 else labels
+    if are_numbers(labels):
+        kinds = strata_of(labels, np.arange(len(labels)))
     members: dict[str, list[int]] = {}  # an image without a group is a group of its own
     for i, candidate in enumerate(candidates):
         members.setdefault(f"group {candidate.group}" if candidate.group else f"image {i}", []).append(i)
@@ -125,6 +129,17 @@ def sample_of(candidates: Sequence[Candidate], seed: int, *, several: bool = Fal
         if len(taken) + len(groups[number]) <= most:
             taken += groups[number]
     return [candidates[i] for i in sorted(taken)]
+
+
+def _to_learn(texts: Sequence[str], name: TaskName) -> tuple[np.ndarray, tuple[str, ...], LearningTask]:
+    """The labels of images as `Dataset.labels` has them, the names of the network's outputs, and the task."""
+    if name == "regression":
+        numbers = np.array([float(text) for text in texts], np.float64)
+        return numbers, (NUMBER,), Numbers.like(numbers)
+    names = labels_in(texts) if name == "multi-label" else tuple(sorted(set(texts)))
+    code = {label: i for i, label in enumerate(names)}
+    labels = label_matrix(texts, names) if name == "multi-label" else np.array([code[text] for text in texts], np.int64)
+    return labels, names, task_named(name, ())
 
 
 def _compared(
@@ -139,16 +154,13 @@ def _compared(
     own, views = backbone.preprocess.view_name, VIEWS[settings.effort]
     every = backbone.preprocess.seen_as("+".join(dict.fromkeys(part for view in views for part in view.split("+"))))
     rows = _rows(sample, replace(backbone, preprocess=every), settings, progress, work, store)
-    texts, several = [row.image.label for row in rows], settings.task == "multi-label"
-    names = labels_in(texts) if several else tuple(sorted(set(texts)))
-    labels = label_matrix(texts, names) if several else np.array([names.index(text) for text in texts], np.int64)
-    if len(rows) < FEWEST or len(names) < 2:
+    labels, names, task = _to_learn([row.image.label for row in rows], settings.task)
+    if len(rows) < FEWEST or (np.ptp(labels) == 0 if are_numbers(labels) else len(names) < 2):
         return ViewChoice(view=own, why="there are too few images to compare views on")
     last = np.stack([row.vectors[0, : backbone.frozen.n_last] for row in rows])
     groups = _groups([row.image for row in rows], rows, last, backbone.preprocess.channels)
     if fold_count(labels, groups) < 2:
         return ViewChoice(view=own, why="a class is too small to compare views on held-out images")
-    task = task_of(settings)
     place = {one.digest(): number for number, one in enumerate(every.one_by_one())}
     losses = []
     for number, view in enumerate(views, start=1):
@@ -160,10 +172,13 @@ def _compared(
         losses.append(task.losses(probe.held_out, labels[probe.held]))
         progress(STAGE, number, len(views))
     n_views = [backbone.preprocess.seen_as(view).n_views for view in views]
-    return choice_between(views, n_views, np.stack(losses), thorough=settings.effort == "thorough")
+    measure = "squared error" if are_numbers(labels) else "log loss"
+    return choice_between(views, n_views, np.stack(losses), thorough=settings.effort == "thorough", measure=measure)
 
 
-def choice_between(views: Sequence[str], n_views: Sequence[int], losses: np.ndarray, *, thorough: bool = False) -> ViewChoice:
+def choice_between(
+    views: Sequence[str], n_views: Sequence[int], losses: np.ndarray, *, thorough: bool = False, measure: str = "log loss"
+) -> ViewChoice:
     """The choice by (n_candidates, n_images) held-out log losses, of candidates in the order of what they cost.
 
     A cheaper one is given up for one that is better beyond noise; if `thorough`, the last for one that is shown to be better.
@@ -185,7 +200,7 @@ def choice_between(views: Sequence[str], n_views: Sequence[int], losses: np.ndar
         for view, n, loss in zip(views, n_views, losses, strict=True)
     )
     others = ", ".join(f"{trial.log_loss:.3f} for {trial.view}" for i, trial in enumerate(trials) if i != best)
-    why = f"held-out log loss {trials[best].log_loss:.3f}, and {others}"
+    why = f"held-out {measure} {trials[best].log_loss:.3f}, and {others}"
     return ViewChoice(view=views[best], why=why, n_images=losses.shape[1], trials=trials)
 
 

@@ -24,7 +24,8 @@ from headstart.model.extractor import Engine
 from headstart.settings import Precision, TrainSettings
 
 Compute = Callable[[np.ndarray], np.ndarray]  # (n, size, size, n_channels) uint8 -> (n, n_features) float32
-INPUT, OUTPUT, PROBABILITIES = "views", "features", "probabilities"  # only exported models have the third
+INPUT, OUTPUT = "views", "features"
+PROBABILITIES, NUMBERS = "probabilities", "numbers"  # only exported models have one of these
 OPENING = lock_free_at_forks()  # held while a session is opened
 
 

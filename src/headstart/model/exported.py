@@ -12,7 +12,16 @@ from safetensors.numpy import load_file, save_file
 
 from headstart.data.preprocess import Preprocess
 from headstart.errors import BundleError, first_line
-from headstart.model.engines import INPUT, OUTPUT, PROBABILITIES, Compute, litert_engine, onnxruntime_engine, openvino_engine
+from headstart.model.engines import (
+    INPUT,
+    NUMBERS,
+    OUTPUT,
+    PROBABILITIES,
+    Compute,
+    litert_engine,
+    onnxruntime_engine,
+    openvino_engine,
+)
 from headstart.model.extractor import as_input
 from headstart.model.head import Head
 from headstart.storage import atomic_write
@@ -20,7 +29,8 @@ from headstart.threads import cores
 
 ExportFormat = Literal["onnx", "openvino", "litert"]
 ExportPrecision = Literal["fp32", "fp16", "int8"]
-Ending = Literal["Softmax", "Sigmoid"]  # what makes probabilities of logits: of one class an image, or of each label
+# What makes answers of logits: probabilities of one class an image, or of each label; a number is one as it is.
+Ending = Literal["Softmax", "Sigmoid", "Identity"]
 FILES: dict[ExportFormat, str] = {"onnx": "model.onnx", "openvino": "model.xml", "litert": "model.tflite"}
 HEAD = "head.safetensors"
 FLOAT_CONVOLUTIONS = 8  # at the start of a quantised network: the stem and two blocks
@@ -32,8 +42,8 @@ def write_onnx(
     """Writes the compiled network `body` followed by the last layer and its `ending`; `facts` become the file's metadata.
 
     The input is `views` (n, size, size, n_channels) uint8, or (n, n_views, size, size, n_channels) if the model sees several
-    views of an image; the outputs are `features` (n, n_features) and `probabilities` (n, n_classes), both float32. The
-    exporter's notes on nodes are left out: they name files on this machine.
+    views of an image; the outputs are `features` (n, n_features) and `probabilities` (n, n_classes) or, of numbers, `numbers`
+    (n, 1), all float32. The exporter's notes on nodes are left out: they name files on this machine.
     """
     import onnx
     from onnx import TensorProto, helper, numpy_helper
@@ -47,16 +57,22 @@ def write_onnx(
     if preprocess.n_views > 1:
         _join_views(graph, preprocess)
     graph.node.append(helper.make_node("Gemm", [OUTPUT, "head.weight", "head.bias"], ["logits"], transB=1))
-    last = helper.make_node(ending, ["logits"], [PROBABILITIES])
+    answers = answers_of(ending)
+    last = helper.make_node(ending, ["logits"], [answers])
     if ending == "Softmax":
         last.attribute.append(helper.make_attribute("axis", -1))
     graph.node.append(last)
     n = graph.input[0].type.tensor_type.shape.dim[0].dim_param or "n"
-    graph.output.append(helper.make_tensor_value_info(PROBABILITIES, TensorProto.FLOAT, [n, len(head.bias)]))
+    graph.output.append(helper.make_tensor_value_info(answers, TensorProto.FLOAT, [n, len(head.bias)]))
     helper.set_model_props(model, dict(facts))
     onnx.checker.check_model(model)
     with atomic_write(file) as aside:
         onnx.save(model, str(aside))
+
+
+def answers_of(ending: Ending) -> str:
+    """The name of the output with the answers."""
+    return NUMBERS if ending == "Identity" else PROBABILITIES
 
 
 def _join_views(graph: Any, preprocess: Preprocess) -> None:

@@ -379,6 +379,6 @@ class _Loop:
 def _is_better(row: Epoch, best: Epoch, plan: TrainingPlan) -> bool:
     if row.val_accuracy is None or best.val_accuracy is None:
         return True  # without val nothing is selected: the last epoch is used
-    if row.val_accuracy != best.val_accuracy or plan.best_by == "accuracy":
+    if plan.best_by != "loss" and (row.val_accuracy != best.val_accuracy or plan.best_by == "accuracy"):
         return row.val_accuracy > best.val_accuracy
     return (row.val_loss or 0.0) < (best.val_loss or 0.0)

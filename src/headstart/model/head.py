@@ -22,6 +22,11 @@ class Head:
         """(n_rows, n_classes) float32 of some rows of (n, n_features) vectors, of which few are in memory at a time."""
         return np.concatenate([self.logits(part) for part in in_parts(vectors, rows)])
 
+    def scaled(self, factor: float, shift: float) -> "Head":
+        """The head whose outputs are multiplied by `factor` and then moved by `shift`."""
+        weight, bias = self.weight.astype(np.float64) * factor, self.bias.astype(np.float64) * factor + shift
+        return Head(weight.astype(np.float32), bias.astype(np.float32))
+
     def at_temperature(self, temperature: float) -> "Head":
         """The head with its logits divided by `temperature`."""
         return Head(self.weight / np.float32(temperature), self.bias / np.float32(temperature))

@@ -3,9 +3,10 @@
 from abc import ABC, abstractmethod
 
 import torch
-from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
+from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy, mse_loss
 
 from headstart.data.label_sets import HAS, NOT_KNOWN
+from headstart.tasks.one_number import CLOSE, Numbers
 from headstart.tasks.several_labels import HALF, SeveralLabels
 from headstart.tasks.task import LearningTask
 
@@ -46,6 +47,22 @@ class LabelsLoss(TrainingLoss):
         return ((said == (targets == HAS)) | (targets == NOT_KNOWN)).all(dim=1)
 
 
+class NumberLoss(TrainingLoss):
+    """The mean squared error of (n, 1) outputs for (n,) float32 targets, which have a standard deviation of about 1.
+
+    Squares, because ridge regression, from which training starts, makes these small too, and the mean is what is wanted of an
+    answer; the gradient of a step is clipped, so that one wrong label does not decide it, as Huber's loss (1964) would have it.
+    """
+
+    def of(self, logits: torch.Tensor, targets: torch.Tensor, smoothing: float = 0.0) -> torch.Tensor:
+        return mse_loss(logits[:, 0], targets.to(logits.dtype))
+
+    def right(self, logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        return (logits[:, 0] - targets).abs() < CLOSE
+
+
 def training_loss(task: LearningTask) -> TrainingLoss:
     """The loss of a task."""
+    if isinstance(task, Numbers):
+        return NumberLoss()
     return LabelsLoss() if isinstance(task, SeveralLabels) else OneClassLoss()

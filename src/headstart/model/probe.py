@@ -42,8 +42,9 @@ class Probe:
     stage_scale: float = 1.0  # standard deviation that the features of earlier stages were given
 
     def left_open(self, n_classes: int) -> float:
-        """Log loss on held-out images relative to that of guessing; 0 if it was not measured."""
-        return min((loss for _, loss in self.log_losses), default=0.0) / math.log(n_classes)
+        """Log loss on held-out images relative to that of guessing; 0 if it was not measured. Of numbers the squared error."""
+        guessing = math.log(n_classes) if n_classes > 1 else 1.0
+        return min((loss for _, loss in self.log_losses), default=0.0) / guessing
 
 
 def fit_probe(

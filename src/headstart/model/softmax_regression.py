@@ -52,6 +52,12 @@ class Standardised:
             return self.vectors[part]
         return _scaled(self.vectors[self.rows[part]], self.mean, self.scale)
 
+    def some(self, which: np.ndarray) -> np.ndarray:
+        """(n_which, n_columns) float32: some of the points, by number."""
+        if self.rows is None:
+            return self.vectors[which]
+        return _scaled(self.vectors[self.rows[which]], self.mean, self.scale)
+
     def parts(self) -> list[slice]:
         """The points in an even number of parts of the same size, at most AT_ONCE."""
         n_parts = 2 * math.ceil(self.n / AT_ONCE / 2) if self.n > AT_ONCE else 1

@@ -45,7 +45,7 @@ def account_of(fitted: Fitted) -> Account:
         without_leaks,
         calibration_of(fitted.answers[0], fitted.dataset.labels, fitted_on, fitted.task),
         decisions,
-        doubts=_first_notes(fitted, evaluations[0], without_leaks) + _audit_notes(fitted.checked, folder_of(fitted.dataset)),
+        doubts=_first_notes(fitted, evaluations[0], without_leaks) + audit_notes(fitted.checked, folder_of(fitted.dataset)),
         remarks=_remarks(fitted, evaluations[0]) + decisions.notes(fitted.settings),
         limits=_limits(fitted, evaluations[0], without_leaks, decisions),
     )
@@ -60,7 +60,7 @@ def _limits(
     fitted: Fitted, reported: Evaluation | None, without_leaks: Evaluation | None, decisions: Decisions
 ) -> tuple[str, ...]:
     first = _first_notes(fitted, reported, without_leaks) if reported else ()
-    return first + _counted_findings(fitted.checked) + _remarks(fitted, reported) + decisions.caveats()
+    return first + counted_findings(fitted.checked) + _remarks(fitted, reported) + decisions.caveats()
 
 
 def _without_leaks(fitted: Fitted) -> Evaluation | None:
@@ -69,7 +69,7 @@ def _without_leaks(fitted: Fitted) -> Evaluation | None:
 
 
 def _remarks(fitted: Fitted, reported: Evaluation | None) -> tuple[str, ...]:
-    return _choice_notes(fitted) + _view_notes(fitted) + fitted.dataset.notes + fitted.notes + _held_out_notes(fitted, reported)
+    return choice_notes(fitted) + view_notes(fitted) + fitted.dataset.notes + fitted.notes + _held_out_notes(fitted, reported)
 
 
 def _first_notes(fitted: Fitted, reported: Evaluation, clean: Evaluation | None) -> tuple[str, ...]:
@@ -117,7 +117,7 @@ def _was_split_here(fitted: Fitted, reported: Evaluation) -> bool:
     return reported.split == "cv" or (reported.split == "val" and fitted.split.val_from == "train")
 
 
-def _audit_notes(checked: Sequence[Checked], folder: str) -> tuple[str, ...]:
+def audit_notes(checked: Sequence[Checked], folder: str) -> tuple[str, ...]:
     """A line for each check with a finding above info."""
     notes = []
     for result in checked:
@@ -128,7 +128,7 @@ def _audit_notes(checked: Sequence[Checked], folder: str) -> tuple[str, ...]:
     return tuple(notes)
 
 
-def _counted_findings(checked: Sequence[Checked]) -> tuple[str, ...]:
+def counted_findings(checked: Sequence[Checked]) -> tuple[str, ...]:
     """For each check the number of images with a finding above info, plus its findings about the whole set."""
     notes = []
     for result in checked:
@@ -151,7 +151,7 @@ def _held_out_notes(fitted: Fitted, reported: Evaluation | None) -> tuple[str, .
     return tuple(notes)
 
 
-def _view_notes(fitted: Fitted) -> tuple[str, ...]:
+def view_notes(fitted: Fitted) -> tuple[str, ...]:
     """What the network sees of each image, what that costs, and whether held-out images had a part in the choice."""
     views, n_views = fitted.scanned.views, fitted.model.preprocess.n_views
     notes = []
@@ -170,7 +170,8 @@ def _view_notes(fitted: Fitted) -> tuple[str, ...]:
     return tuple(notes)
 
 
-def _choice_notes(fitted: Fitted) -> tuple[str, ...]:
+def choice_notes(fitted: Fitted) -> tuple[str, ...]:
+    """What was chosen by itself, and what has no effect."""
     chose = (f"auto chose {fitted.choice.why}",) if fitted.choice else ()
     idle = ("--cv applies only to probes: it has no effect here",) if fitted.settings.cv and fitted.settings.takes_steps else ()
     return chose + idle

@@ -14,6 +14,7 @@ from headstart.artifact.manifest import (
     DecisionsEntry,
     ExtendsEntry,
     FamiliarityEntry,
+    NumbersEntry,
     new_manifest,
     save_manifest,
 )
@@ -116,7 +117,7 @@ def _metrics(
         best_epoch=fitted.best_epoch,
         refit=fitted.refit,
         working_folder=Path.cwd().as_posix(),
-        data=_places(folder, fitted),
+        data=places_of(folder, fitted),
         extended=extended,
         notes=(*account.doubts, *account.remarks),
         seconds={"total": round(seconds_since_start(), 3)} | {stage: round(value, 3) for stage, value in stages.items()},
@@ -127,7 +128,7 @@ def _metrics(
     )
 
 
-def _places(folder: RunFolder, fitted: Fitted) -> tuple[DataPlace, ...]:
+def places_of(folder: RunFolder, fitted: Fitted) -> tuple[DataPlace, ...]:
     """Where the images were: DATA, and what had the images of a run that is extended."""
     settings, extended = folder.state.settings, fitted.scanned.extended
     own = DataPlace(place=place_of(folder.state.data), path_column=settings.path_column, label_column=settings.label_column)
@@ -145,7 +146,7 @@ def _images_of(fitted: Fitted) -> dict[str, Any]:
     dataset = fitted.dataset
     splits = {name: rows.tolist() for name, rows in fitted.split.as_dict().items() if rows.size}
     entries: dict[str, Any] = {"images": {name: tuple(dataset.images[i].sha256 for i in rows) for name, rows in splits.items()}}
-    if fitted.task.has_one_answer:
+    if fitted.task.has_one_answer and not dataset.number:
         of_images = {name: tuple(dataset.labels[rows].tolist()) for name, rows in splits.items()}
         return entries | {"image_classes": of_images}
     return entries | {"image_labels": {name: tuple(dataset.images[i].label for i in rows) for name, rows in splits.items()}}
@@ -162,9 +163,14 @@ def _extends(fitted: Fitted) -> ExtendsEntry | None:
 
 
 def write_model(
-    folder: Path, fitted: Fitted, reported: Evaluation | None, decisions: Decisions, limits: tuple[str, ...]
+    folder: Path,
+    fitted: Fitted,
+    reported: Evaluation | None,
+    decisions: Decisions,
+    limits: tuple[str, ...],
+    numbers: NumbersEntry | None = None,
 ) -> None:
-    """Writes the bundle and its model card."""
+    """Writes the bundle and its model card; `numbers` is what only a model has whose answers are numbers."""
     folder.mkdir(parents=True, exist_ok=True)
     model, settings, dataset = fitted.model, fitted.settings, fitted.dataset
     model.save(folder / WEIGHTS)
@@ -195,6 +201,7 @@ def write_model(
         extends=_extends(fitted),
         selected_on_val=settings.takes_steps,
         evaluation=reported,
+        numbers=numbers,
         notes=limits,
         decisions=DecisionsEntry(
             temperature=fitted.temperature,

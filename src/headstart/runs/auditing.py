@@ -90,7 +90,7 @@ def gather_evidence(scanned: Scanned, progress: Progress = silent) -> Evidence:
     """The evidence for all checks, label errors included; no image is judged by a fit that saw its twin."""
     labels, groups, n_classes = scanned.dataset.labels, scanned.groups, len(scanned.dataset.classes)
     out_of_fold = None
-    if n_classes > 1 and fold_count(labels, groups) > 1:
+    if (n_classes > 1 or scanned.dataset.number) and fold_count(labels, groups) > 1:
         probe = scanned.table().fit(np.arange(len(labels)), scanned.settings.seed, progress)
         if probe.held_out is not None:
             out_of_fold = np.full((len(labels), n_classes), np.nan)
@@ -108,8 +108,9 @@ def _dataset_as_it_is(
         if not images:
             raise
         several = any(source.several for source in sources)
+        number = sources[0].number
         texts = [image.label for image in images]
-        classes = labels_in(texts) if several else tuple(sorted(set(texts), key=natural_order))
+        classes = (number,) if number else labels_in(texts) if several else tuple(sorted(set(texts), key=natural_order))
         hint = f" ({refusal.hint})" if refusal.hint else ""
         notes = (f"train would refuse this: {refusal.message}{hint}",)
-        return Dataset(name, tuple(images), classes, tuple(skipped), notes, several=several)
+        return Dataset(name, tuple(images), classes, tuple(skipped), notes, several=several, number=number)

@@ -3,7 +3,7 @@
 import os
 import time
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
@@ -12,25 +12,22 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
-from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.base import ClassifierMixin
 from sklearn.metrics import accuracy_score
 from sklearn.utils.validation import check_is_fitted
 
-from headstart.artifact.bundle import bundle_files, read_bundle, write_files
+from headstart.artifact.bundle import bundle_files, read_bundle
 from headstart.artifact.predictor import Origin, Predictor
 from headstart.data.catalog import open_data
-from headstart.data.dataset import Dataset
 from headstart.data.given import open_given
-from headstart.data.given_images import GivenImages, ImageInMemory, given_images
+from headstart.data.given_images import GivenImages
 from headstart.data.given_label_sets import given_label_sets
 from headstart.data.given_labels import given_labels, name_of_label
-from headstart.data.images import UnreadableImage
 from headstart.data.label_sets import label_matrix, labels_in
 from headstart.data.reading import Reading
-from headstart.data.sources import Candidate, Sources
 from headstart.data.spellings import join_spellings, spelled_as
 from headstart.deadline import Deadline
-from headstart.errors import DataError, HeadstartWarning, SettingsError
+from headstart.errors import BundleError, DataError, HeadstartWarning, SettingsError
 from headstart.fitting.fit import fit
 from headstart.fitting.fitted import Fitted
 from headstart.fitting.scanned import scan_given
@@ -38,12 +35,13 @@ from headstart.fitting.strategy import choose
 from headstart.record.account import known_limits
 from headstart.record.decisions import decide
 from headstart.record.run_files import write_model
+from headstart.runs.estimator import ImageEstimator, check_same_number, labelled_sources, unreadable, warn_of
 from headstart.runs.evaluating import answer_labelled
 from headstart.settings import Boxes, Effort, TrainSettings
-from headstart.storage import AnyPath, atomic_folder
+from headstart.storage import AnyPath
 
 
-class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
+class ImageClassifier(ClassifierMixin, ImageEstimator):  # type: ignore[misc]
     """An image classifier based on transfer learning, for lists of paths or a folder of classes.
 
     The parameters are those of TrainSettings. A probe uses every image it is given; fine-tuning holds out `val_fraction` of
@@ -145,6 +143,8 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         their type. Raises HeadstartError, also for an image that cannot be read, because it was given explicitly.
         """
         settings = TrainSettings.of(**self.get_params())
+        if settings.task == "regression":
+            raise SettingsError("ImageClassifier tells classes apart", hint="use ImageRegressor for numbers")
         deadline = Deadline(settings.seconds_allowed, time.perf_counter())
         with ExitStack() as stack:
             if y is None:
@@ -159,10 +159,10 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
                 raise SettingsError(f"{X} is a folder, and its labels are its class folders", hint="use fit(folder)")
             elif settings.task == "multi-label":
                 given = given_label_sets(y)
-                names, sources = given.names, [replace(_labelled_sources(X, given.texts, stack), several=True)]
+                names, sources = given.names, [replace(labelled_sources(X, given.texts, stack), several=True)]
             else:
                 names, rows = np.unique(given_labels(y), return_inverse=True)
-                sources = [_labelled_sources(X, [name_of_label(names[row]) for row in rows], stack)]
+                sources = [labelled_sources(X, [name_of_label(names[row]) for row in rows], stack)]
                 if settings.join_case:
                     sources = join_spellings(sources)
                     kept = {candidate.label for candidate in sources[0].candidates}
@@ -170,9 +170,9 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             scanned = scan_given(sources, settings)
             if y is not None and scanned.dataset.skipped:
                 first = scanned.dataset.skipped[0]
-                raise _unreadable(first.path, first.reason)
+                raise unreadable(first.path, first.reason)
             fitted = fit(scanned, choose(scanned, deadline), needs_answers=False, deadline=deadline)
-        _warn_of(fitted.dataset, fitted.notes)
+        warn_of(fitted.dataset, fitted.notes)
         if fitted.interrupted:
             message = f"training was interrupted: epoch {fitted.best_epoch}, the best so far, is kept"
             warnings.warn(message, HeadstartWarning, stacklevel=2)
@@ -205,12 +205,7 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
     def predict_proba(self, X: GivenImages) -> np.ndarray:
         """(n, n_classes) float64 probabilities in the order of `classes_`, for what `predict` takes. Raises DataError."""
-        check_is_fitted(self, "classes_")
-        rows = []
-        for prediction in self._predictor.predict(X, self.workers):
-            if prediction.probabilities is None:
-                raise _unreadable(prediction.path, prediction.error)
-            rows.append(prediction.probabilities)
+        rows = self._answers(X, self.workers)
         return np.stack(rows)[:, self._order] if rows else np.empty((0, len(self.classes_)))
 
     def score(self, X: GivenImages, y: Any = None, sample_weight: Any = None) -> float:
@@ -223,7 +218,7 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         if not self._predictor.task.has_one_answer:
             return self._score_sets(X, y, sample_weight)
         labels, predicted = given_labels(y), self.predict(X)
-        _check_same_number(len(predicted), len(labels))
+        check_same_number(len(predicted), len(labels))
         if (labels.dtype.kind in "biuf") != (self.classes_.dtype.kind in "biuf"):
             raise DataError(
                 f"the label {labels.tolist()[0]!r} is of another type than the class {self.classes_.tolist()[0]!r}",
@@ -237,7 +232,7 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         if given.are_columns and not set(names) <= {str(column) for column in given.names}:  # columns of labels with names
             given = given_label_sets(y, names)
         predicted = self.predict(X)
-        _check_same_number(len(predicted), len(given.texts))
+        check_same_number(len(predicted), len(given.texts))
         right = self._predictor.task.are_right(predicted == 1, label_matrix(given.texts, names))
         return float(np.average(right, weights=sample_weight))
 
@@ -248,18 +243,8 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             if self.join_case:
                 sources = spelled_as(sources, self._predictor.classes)
             answered = answer_labelled(self._predictor, sources, sources.candidates, self.workers)
-        _warn_of(answered.dataset)
+        warn_of(answered.dataset)
         return float(self._predictor.task.right(answered.probabilities, answered.dataset.labels).mean())
-
-    def save(self, folder: AnyPath) -> Path:
-        """Writes the model as a bundle for `headstart predict` and `ImageClassifier.load`. Returns the folder."""
-        check_is_fitted(self, "classes_")
-        target = Path(folder)
-        if target.exists():
-            raise SettingsError(f"{target} already exists", hint="choose another folder")
-        with atomic_folder(target) as aside:
-            write_files(aside, self._predictor.files())
-        return target
 
     @classmethod
     def load(cls, folder: AnyPath, device: str = "cpu") -> "ImageClassifier":
@@ -267,16 +252,12 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         predictor = Predictor.load(folder, device)
         manifest = predictor.manifest
         assert manifest is not None  # it was read from a folder
+        if manifest.numbers is not None:
+            raise BundleError(f"{folder} answers with numbers", hint="use ImageRegressor.load")
         classifier = cls(**dict(manifest.settings))
         names = np.unique(predictor.classes) if predictor.task.has_one_answer else np.array(predictor.classes)
         classifier._know(names, predictor, manifest.strategy)
         return classifier
-
-    def __sklearn_tags__(self) -> Any:
-        tags = super().__sklearn_tags__()
-        tags.input_tags.one_d_array = tags.input_tags.string = True
-        tags.input_tags.two_d_array = False  # an array with two dimensions is one image
-        return tags
 
     def _know(self, names: np.ndarray, predictor: Predictor, strategy: str, why: str = "") -> None:
         """Sets all attributes of a fitted model, for both `fit` and `load`."""
@@ -293,41 +274,3 @@ def _files_of(fitted: Fitted) -> Mapping[str, bytes]:
     with TemporaryDirectory(prefix="headstart-") as folder:
         write_model(Path(folder), fitted, reported, decisions, known_limits(fitted, reported, decisions))
         return bundle_files(read_bundle(Path(folder)))
-
-
-def _warn_of(dataset: Dataset, notes: Sequence[str] = ()) -> None:
-    for note in (*dataset.notes, *notes):
-        warnings.warn(note, HeadstartWarning, stacklevel=3)
-    if dataset.skipped:
-        first = dataset.skipped[0]
-        message = f"{len(dataset.skipped)} files were skipped; the first is {first.path}: {first.reason}"
-        warnings.warn(message, HeadstartWarning, stacklevel=3)
-
-
-def _labelled_sources(images: GivenImages, labels: Sequence[str], stack: ExitStack) -> Sources:
-    """The images with their labels; those in memory are files in a temporary folder until `stack` closes. Raises DataError."""
-    folder: Path | None = None
-    files: list[Candidate] = []
-    for image in given_images(images):
-        if isinstance(image, ImageInMemory):
-            folder = folder or Path(stack.enter_context(TemporaryDirectory(prefix="headstart-")))
-            file = folder / str(len(files))
-            try:
-                file.write_bytes(image.read())
-            except UnreadableImage as error:
-                raise _unreadable(image.path, error.reason) from error
-            image = Candidate(image.path, file)
-        files.append(image)
-    _check_same_number(len(files), len(labels))
-    return Sources("images", tuple(replace(file, label=label) for file, label in zip(files, labels, strict=True)))
-
-
-def _check_same_number(n_images: int, n_labels: int) -> None:
-    """Raises DataError if there is not one label for each image."""
-    if n_images != n_labels:
-        raise DataError(f"there are {n_images} images and {n_labels} labels", hint="give one label per image")
-
-
-def _unreadable(path: str, reason: str) -> DataError:
-    """The error for an image that was given explicitly and cannot be read."""
-    return DataError(f"{path} cannot be read: {reason}", hint="leave it out of the list")

@@ -139,6 +139,11 @@ def compare_models(
     including the backbone if `backbones` is empty. Raises HeadstartError.
     """
     settings = settings or TrainSettings()
+    if settings.task == "regression":
+        raise SettingsError(
+            "compare counts right answers, and --task regression has none",
+            hint="train --task regression twice, with --strategy probe and finetune, and compare the errors on one --test",
+        )
     chosen = _chosen([strategies] if isinstance(strategies, str) else strategies, settings)
     names = tuple(dict.fromkeys([backbones] if isinstance(backbones, str) else backbones or (settings.backbone,)))
     found: list[_Measured] = []

@@ -15,6 +15,7 @@ from headstart.data.catalog import open_data
 from headstart.data.dataset import Dataset, labelled_dataset
 from headstart.data.facts import notes_on
 from headstart.data.given import check_columns
+from headstart.data.number_sources import with_numbers
 from headstart.data.patients import by_patient
 from headstart.data.reading import AS_IT_IS, Reading
 from headstart.data.relabelling import relabelled
@@ -27,6 +28,7 @@ from headstart.data.videos import with_frames
 from headstart.errors import BundleError, DataError, SettingsError, explains_missing_packages
 from headstart.evaluation.judging import evaluate_answers
 from headstart.evaluation.metrics import Evaluation
+from headstart.evaluation.number_evaluation import NumberEvaluation, evaluate_numbers
 from headstart.evaluation.reviewed import Reviewed, correct_accuracy
 from headstart.evaluation.thresholds import promises_kept
 from headstart.machine import peak_rss_mb, seconds_since_start
@@ -34,8 +36,9 @@ from headstart.model.feature_store import FeatureStore
 from headstart.model.features import scan
 from headstart.model.features_on_disk import Features, some_rows
 from headstart.progress import Progress, silent
-from headstart.record.run_metrics import BackboneName, EvaluationMetrics, KeptPromises
+from headstart.record.run_metrics import BackboneName, EvaluationMetrics, KeptPromises, NumberEvaluationMetrics
 from headstart.storage import AnyPath
+from headstart.tasks.one_number import Numbers
 from headstart.tasks.task import LearningTask
 
 MANY_UNFAMILIAR = 0.1  # share of the images above which a note is given; for images like those of training it is 0.01
@@ -47,7 +50,7 @@ EvaluatedSplit = Literal["val", "test", "all"]
 class Evaluated:
     """The result of an evaluation."""
 
-    evaluation: Evaluation
+    evaluation: Evaluation | NumberEvaluation
     dataset: Dataset
     probabilities: np.ndarray  # (n_images, n_classes) float64
     metrics: dict[str, Any]  # in the format of metrics.json
@@ -89,12 +92,12 @@ def answer_labelled(
         )
     patients = by_patient(found.images)
     several = not predictor.task.has_one_answer
-    dataset = labelled_dataset(
-        sources.name, patients.images, (*sources.skipped, *found.skipped), predictor.classes, several=several
-    )
+    number = predictor.classes[0] if isinstance(predictor.task, Numbers) else ""
+    skipped = (*sources.skipped, *found.skipped)
+    dataset = labelled_dataset(sources.name, patients.images, skipped, predictor.classes, several=several, number=number)
     dataset = replace(dataset, notes=(*sources.notes, *dataset.notes, *patients.notes, *notes_on(found.facts)))
     classes = set(predictor.classes)
-    rows = np.array([i for i, image in enumerate(found.images) if several or image.label in classes], np.int64)
+    rows = np.array([i for i, image in enumerate(found.images) if several or number or image.label in classes], np.int64)
     probabilities = predictor.task.probabilities(predictor.head.logits_of(found.vectors, rows))
     return Answered(dataset, some_rows(found.vectors, rows), probabilities)
 
@@ -123,10 +126,11 @@ def evaluate_model(
     manifest = predictor.manifest
     if manifest is None:
         raise BundleError(f"{model} has no manifest", hint="give the folder of a run")
+    _check_about_classes(manifest, labels, review)
     reading = replace(reading.for_task(manifest.task), with_unlabelled=labels is not None)
     every = manifest.settings.every  # what the images of the model are of videos, those of DATA are too
     with open_data(os.fspath(data), reading, progress=progress) as given, with_frames([given], every, progress) as (sources,):
-        check_columns(reading, [sources])
+        sources = _of_task(sources, reading)
         if labels is not None:
             (sources,) = relabelled([sources], Path(labels))
         folder = common_folder([*(c.path for c in sources.candidates), *(entry.path for entry in sources.skipped)])
@@ -136,6 +140,8 @@ def evaluate_model(
         chosen, candidates = choose_split(sources, split, manifest)
         answered = answer_labelled(predictor, sources, candidates, progress=progress, workplace=workplace)
     dataset = answered.dataset
+    if manifest.numbers is not None:
+        return _of_numbers(predictor, manifest, answered, chosen, Path(model))
     reviewed, of_review = _reviewed(review, answered, folder, predictor.task, join_case=join_case)
     val_digests = set(manifest.images.get("val", ()))
     train_digests = set(manifest.images.get("train", ())) | (val_digests if manifest.refit else set())
@@ -151,16 +157,63 @@ def evaluate_model(
     trained_on = sum(image.sha256 in train_digests for image in dataset.images)
     n_held_out = sum(image.sha256 in val_digests - train_digests for image in dataset.images)
     decisions = _decisions(predictor, answered)
-    notes = (
-        *_trained_on_note(trained_on, n_held_out, len(dataset.images), chosen),
-        *dataset.notes,
-        *_doubts(decisions),
-        *of_review,
-    )
+    of_training = _trained_on_note(trained_on, n_held_out, len(dataset.images), chosen)
+    notes = (*of_training, *dataset.notes, *_doubts(decisions.unfamiliar), *of_review)
     images = {"train": 0, "val": 0, "test": 0, "skipped": len(dataset.skipped), "trained_on": trained_on}
     images[chosen] = len(dataset.images)
     metrics = _metrics(manifest, evaluation, reviewed, decisions, images, notes, Path(model), sources.labels_used)
     return Evaluated(evaluation, dataset, answered.probabilities, metrics.as_json(), notes, reviewed)
+
+
+def _check_about_classes(manifest: Manifest, *given: AnyPath | None) -> None:
+    """Raises SettingsError if something is `given` that is about classes, but answers are numbers."""
+    if manifest.numbers is not None and any(one is not None for one in given):
+        raise SettingsError(
+            "--labels and --review are about classes, but the model answers with numbers", hint="leave them out"
+        )
+
+
+def _of_task(sources: Sources, reading: Reading) -> Sources:
+    """The sources with the labels that are asked for. Raises SettingsError and DataError."""
+    check_columns(reading, [sources])
+    return with_numbers(sources) if reading.numbers else sources
+
+
+def _of_numbers(predictor: Predictor, manifest: Manifest, answered: Answered, chosen: EvaluatedSplit, model: Path) -> Evaluated:
+    """The same where answers are numbers."""
+    dataset, numbers = answered.dataset, manifest.numbers
+    assert numbers is not None
+    digests = {image.sha256 for image in dataset.images}
+    val = set(manifest.images.get("val", ()))
+    train = set(manifest.images.get("train", ())) | (val if manifest.refit else set())
+    trained_on = sum(image.sha256 in train for image in dataset.images)
+    evaluation = evaluate_numbers(
+        answered.probabilities[:, 0],
+        dataset.labels,
+        numbers.seen,
+        split=chosen,
+        groups=groups_of(dataset.images),
+        selected_on=manifest.selected_on_val and bool(digests & val),
+        intervals=numbers.intervals,
+    )
+    n_held_out = sum(image.sha256 in val - train for image in dataset.images)
+    unfamiliar = _unfamiliar(predictor, answered)
+    notes = (*_trained_on_note(trained_on, n_held_out, len(dataset.images), chosen), *dataset.notes, *_doubts(unfamiliar))
+    metrics = NumberEvaluationMetrics(
+        **_frame(manifest, notes, model),
+        number=predictor.classes[0],
+        images={
+            "train": 0,
+            "val": 0,
+            "test": 0,
+            "skipped": len(dataset.skipped),
+            "trained_on": trained_on,
+            chosen: len(dataset.images),
+        },
+        evaluation=evaluation,
+        unfamiliar=unfamiliar,
+    )
+    return Evaluated(evaluation, dataset, answered.probabilities, metrics.as_json(), notes)
 
 
 def _reviewed(
@@ -189,23 +242,30 @@ def _metrics(
 ) -> EvaluationMetrics:
     """What `evaluate --json` prints."""
     return EvaluationMetrics(
-        strategy=manifest.strategy,
-        requested=manifest.requested or manifest.strategy,
-        recipe=manifest.recipe,
-        backbone=BackboneName(name=manifest.backbone.name, weights_sha256=manifest.backbone.weights_sha256),
-        classes=manifest.classes,
+        **_frame(manifest, notes, model),
         images=images,
         labels=labels,
         evaluation=evaluation,
         reviewed=reviewed,
         decisions=decisions,
-        notes=notes,
-        seconds={"total": round(seconds_since_start(), 3)},
-        peak_rss_mb=round(peak_rss_mb(), 1),
-        interrupted=False,
-        run=None,
-        model=shown_place(model),
     )
+
+
+def _frame(manifest: Manifest, notes: tuple[str, ...], model: Path) -> dict[str, Any]:
+    """What every evaluation says of the model."""
+    return {
+        "strategy": manifest.strategy,
+        "requested": manifest.requested or manifest.strategy,
+        "recipe": manifest.recipe,
+        "backbone": BackboneName(name=manifest.backbone.name, weights_sha256=manifest.backbone.weights_sha256),
+        "classes": manifest.classes,
+        "notes": notes,
+        "seconds": {"total": round(seconds_since_start(), 3)},
+        "peak_rss_mb": round(peak_rss_mb(), 1),
+        "interrupted": False,
+        "run": None,
+        "model": shown_place(model),
+    }
 
 
 def _trained_on_note(trained_on: int, n_held_out: int, n: int, chosen: EvaluatedSplit) -> tuple[str, ...]:
@@ -222,16 +282,19 @@ def _decisions(predictor: Predictor, answered: Answered) -> KeptPromises:
     doubts = predictor.doubts
     known = answered.dataset.labels
     kept = promises_kept(answered.probabilities, known, doubts.min_confidence, doubts.min_probability, predictor.task)
-    unfamiliar = None
-    if doubts.familiarity is not None:
-        unfamiliar = float((doubts.familiarity.distances(answered.vectors) > doubts.familiarity.threshold).mean())
-    return KeptPromises(**dict(kept), unfamiliar=unfamiliar)
+    return KeptPromises(**dict(kept), unfamiliar=_unfamiliar(predictor, answered))
 
 
-def _doubts(decisions: KeptPromises) -> tuple[str, ...]:
-    if decisions.unfamiliar is None or decisions.unfamiliar <= MANY_UNFAMILIAR:
+def _unfamiliar(predictor: Predictor, answered: Answered) -> float | None:
+    """The share of images unlike those of training; None if the model did not record these."""
+    familiarity = predictor.doubts.familiarity
+    return None if familiarity is None else float((familiarity.distances(answered.vectors) > familiarity.threshold).mean())
+
+
+def _doubts(unfamiliar: float | None) -> tuple[str, ...]:
+    if unfamiliar is None or unfamiliar <= MANY_UNFAMILIAR:
         return ()
-    return (f"{decisions.unfamiliar:.0%} of these images are unlike those the model was trained on",)
+    return (f"{unfamiliar:.0%} of these images are unlike those the model was trained on",)
 
 
 def choose_split(sources: Sources, split: str | None, manifest: Manifest) -> tuple[EvaluatedSplit, list[Candidate]]:

@@ -121,6 +121,8 @@ def finished_run(run: str) -> FinishedRun:
     manifest = read_bundle(folder).manifest
     if manifest.interrupted or (folder / STATE).exists():
         raise SettingsError(f"{named} was interrupted", hint=f"finish it first: headstart train --resume {named}")
+    if manifest.numbers is not None:
+        raise SettingsError(f"{named} answers with numbers, and such a run cannot be extended", hint="train on all images anew")
     if manifest.recipe == "tutorial":
         raise SettingsError(f"{named} was made by --recipe tutorial, which cannot be extended", hint="start a new run")
     values = parse_json((folder / "model" / MANIFEST).read_text(encoding="utf-8"))

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from headstart.settings import TaskName, TrainSettings
 from headstart.tasks.nested_classes import NestedClasses
+from headstart.tasks.one_number import NUMBERS
 from headstart.tasks.ordered_grades import OrderedGrades
 from headstart.tasks.several_labels import SeveralLabels
 from headstart.tasks.single_label import SINGLE_LABEL
@@ -17,6 +18,7 @@ def task_named(name: TaskName, classes: Sequence[str]) -> LearningTask:
         "ordinal": OrderedGrades(),
         "nested": NestedClasses(),
         "multi-label": SeveralLabels(),
+        "regression": NUMBERS,
     }
     return kinds[name].knowing(classes)
 

@@ -48,6 +48,10 @@ class LearningTask(ABC):
         """Logits that `probabilities` turns into these."""
         return as_logits(probabilities)
 
+    def targets(self, labels: np.ndarray) -> np.ndarray:
+        """What training compares the network's outputs with."""
+        return labels
+
     def choices(self, logits: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """(m, n_classes) logits and (m,) int64 labels of choices between classes; here one for each image."""
         return logits, labels
@@ -106,6 +110,16 @@ class LearningTask(ABC):
     def agree(self, truth: str, answer: str) -> bool:
         """Whether an answer is right of an image with this label, both as text."""
         return truth == answer
+
+    def alike(self, one: np.ndarray, other: np.ndarray) -> np.ndarray:
+        """(n,) bool: whether two (n, n_classes) probabilities give the same answers."""
+        same = np.asarray(self.decide(one) == self.decide(other))
+        return same if same.ndim == 1 else np.asarray(same.all(axis=1))
+
+    @property
+    def unit(self) -> float:
+        """What differences between probabilities are counted in."""
+        return 1.0
 
     def in_words(self, text: str) -> str:
         """A label or an answer as people read it."""

@@ -5,11 +5,15 @@ import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
-from conftest import PATIENCE_SECONDS, SavedRun
+from conftest import PATIENCE_SECONDS, TINY, SavedRun
+from PIL import Image
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
+import headstart
 from apps.serving.conftest import Running
+from headstart.settings import TrainSettings
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 PHONE = {"width": 360, "height": 740}
@@ -108,3 +112,30 @@ def test_the_docs_need_no_other_host(page: Page, server: Running) -> None:
     expect(page.locator(".opblock-summary-path").first).to_be_visible()
     expect(page.locator("#swagger-ui")).to_contain_text("Classify images with the only model")
     assert asked and all(url.startswith((server.url, "data:")) for url in asked)
+
+
+def test_a_number_with_its_interval(
+    page: Page, serve: Callable[..., Running], tiny_weights: Path, tmp_path: Path, own_home: Path
+) -> None:
+    """A model of numbers has no bars: the number is the heading, and the ends of its interval stand below."""
+    rng = np.random.default_rng(0)
+    grey = rng.integers(40, 215, 40)
+    for i, value in enumerate(grey):
+        Image.fromarray(np.clip(value + rng.normal(0, 20, (56, 56, 3)), 0, 255).astype(np.uint8)).save(tmp_path / f"{i}.png")
+    rows = "".join(f"{i}.png,{value / 7}\n" for i, value in enumerate(grey))
+    (tmp_path / "set.csv").write_text("path,label\n" + rows, encoding="utf-8")
+    settings = TrainSettings.of(
+        task="regression", strategy="probe", backbone=TINY, weights=tiny_weights, view="crop", device="cpu"
+    )
+    server = serve(headstart.train(tmp_path / "set.csv", settings, output=tmp_path / "run").run)
+    page.goto(server.url)
+    expect(page.locator("#about")).to_have_text("Answers with a number: label")
+    content = (tmp_path / "0.png").read_bytes()
+    page.evaluate(DROP, [["0.png", base64.b64encode(content).decode()]])
+    expect(page.get_by_role("status")).to_have_text("1 of 1 answered")
+    answer = server.predict(content).json()["predictions"][0]
+    low, number, high = (f"{answer[name]:.4g}" for name in ("low", "predicted", "high"))
+    item = page.get_by_role("listitem")
+    expect(item.get_by_role("heading")).to_have_text(number)
+    expect(item).to_contain_text(f"Between {low} and {high}")
+    expect(item.locator(".class")).to_have_count(0)

@@ -26,7 +26,8 @@ class ParquetParts:
 
     def __init__(self, place: Path, columns: Columns) -> None:
         self._place, self._columns = place, columns
-        self._schema = pyarrow.schema([(name, TYPES.get(name, pyarrow.float64())) for name in columns.names])
+        types = TYPES | ({"predicted": pyarrow.float64()} if columns.has_numbers else {})
+        self._schema = pyarrow.schema([(name, types.get(name, pyarrow.float64())) for name in columns.names])
         self._waiting: list[list[Any]] = []
         self._since = time.monotonic()
         self._last = 0  # number of the last part that was written

@@ -11,7 +11,9 @@ import numpy as np
 
 from headstart.apps.console import json_line
 from headstart.artifact.csv_files import prediction_header
+from headstart.artifact.number_words import number_with_interval
 from headstart.artifact.predictor import UNSURE, Prediction, Predictor
+from headstart.tasks.one_number import Numbers
 
 Format = Literal["table", "csv", "jsonl", "parquet"]
 
@@ -23,25 +25,40 @@ class Columns:
     classes: tuple[str, ...]
     has_sets: bool
     has_familiarity: bool
+    has_numbers: bool = False  # whether answers are numbers
+    has_intervals: bool = False  # around these
 
     @classmethod
     def of(cls, predictor: Predictor) -> "Columns":
         """The columns for a model's answers."""
         doubts = predictor.doubts
-        return cls(predictor.classes, doubts.min_probability is not None, doubts.familiarity is not None)
+        return cls(
+            predictor.classes,
+            doubts.min_probability is not None,
+            doubts.familiarity is not None,
+            isinstance(predictor.task, Numbers),
+            doubts.intervals is not None,
+        )
 
     @property
     def names(self) -> list[str]:
-        """path, predicted, probability, `p:<class>` for each class, perhaps set and unfamiliar, error."""
+        """path, predicted, probability, `p:<class>` for each class, perhaps set and unfamiliar, error.
+
+        Of numbers path, predicted, perhaps low and high, the ends of the interval, perhaps unfamiliar, error.
+        """
         doubts = [*(["set"] if self.has_sets else []), *(["unfamiliar"] if self.has_familiarity else [])]
-        return ["path", *prediction_header(self.classes), *doubts, "error"]
+        told = ["predicted", *(["low", "high"] if self.has_intervals else [])]
+        return ["path", *(told if self.has_numbers else prediction_header(self.classes)), *doubts, "error"]
 
     def cells(self, prediction: Prediction) -> list[Any]:
         """The cells under `names`: text, numbers, a tuple for the set, a bool for unfamiliar, None for missing values."""
         if prediction.probabilities is None:
             return [prediction.path, *[None] * (len(self.names) - 2), prediction.error]
-        numbers = [prediction.probability, *prediction.probabilities.tolist()]
         doubts = [*([prediction.members] if self.has_sets else []), *([prediction.unfamiliar] if self.has_familiarity else [])]
+        if self.has_numbers:
+            ends = (prediction.ends or (None, None)) if self.has_intervals else ()
+            return [prediction.path, prediction.value, *ends, *doubts, None]
+        numbers = [prediction.probability, *prediction.probabilities.tolist()]
         return [prediction.path, prediction.predicted, *numbers, *doubts, None]
 
 
@@ -120,7 +137,7 @@ class TextRows:
 def as_json(prediction: Prediction, top_k: int) -> dict[str, Any]:
     """The answer as JSON values, with the most probable classes if more than one is asked for."""
     values = prediction.as_json()
-    if top_k > 1 and prediction.probabilities is not None:
+    if top_k > 1 and prediction.probabilities is not None and prediction.value is None:
         values["top"] = [{"class": name, "probability": share} for name, share in _top(prediction, top_k)]
     return values
 
@@ -135,6 +152,9 @@ def _as_csv(cell: Any) -> Any:
 def _as_line(prediction: Prediction, top_k: int) -> str:
     if prediction.probabilities is None:
         return f"{'cannot be read':<24}  {prediction.path}: {prediction.error}"
+    if prediction.value is not None:
+        answers = f"{number_with_interval(prediction)}{'  unfamiliar' if prediction.unfamiliar else ''}"
+        return f"{answers:<24}  {prediction.path}"
     shown = _shown(prediction, top_k)
     answers = "  ".join(f"{name} {share:.1%}" for name, share in shown) or "none of the labels"
     if prediction.unsure:

@@ -108,7 +108,11 @@ def _tell(audited: "Audited") -> None:
     from headstart.data.shown_paths import folder_of
 
     folder = folder_of(audited.dataset)
-    say(f"{len(audited.dataset.images)} images in {len(audited.dataset.classes)} classes")
+    number = audited.dataset.number
+    say(
+        f"{len(audited.dataset.images)} images "
+        + (f"with {number}" if number else f"in {len(audited.dataset.classes)} classes")
+    )
     for result in audited.checked:
         if not result.findings:
             continue

@@ -1,7 +1,7 @@
 """`headstart evaluate`."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -9,6 +9,10 @@ from headstart.apps.console import command, note, note_skipped, print_json, prog
 from headstart.apps.options import DEFAULT, BoxesOption, JoinCase, LabelColumn, Labels, PathColumn, place_option
 from headstart.data.reading import Reading
 from headstart.settings import TrainSettings
+
+if TYPE_CHECKING:
+    from headstart.evaluation.number_evaluation import NumberEvaluation
+    from headstart.runs.evaluating import Evaluated
 
 
 @command
@@ -70,9 +74,18 @@ def evaluate(
     if json:
         print_json(evaluated.metrics)
         return
+    _say(evaluated)
+
+
+def _say(evaluated: "Evaluated") -> None:
+    """What was measured, in a few lines."""
     from headstart.artifact.numbers import summary_sentence, uneven_sentence
+    from headstart.evaluation.number_evaluation import NumberEvaluation
 
     evaluation = evaluated.evaluation
+    if isinstance(evaluation, NumberEvaluation):
+        _say_numbers(evaluation, evaluated.metrics["images"]["trained_on"])
+        return
     say(summary_sentence(evaluation, evaluated.metrics["images"]["trained_on"]))
     if evaluated.reviewed:
         say(f"  with wrong labels taken out: {evaluated.reviewed.sentence}")
@@ -84,3 +97,11 @@ def evaluate(
     for c in evaluation.per_class:
         figures = ("–" if value is None else f"{value:.3f}" for value in (c.precision, c.recall, c.f1))
         say(f"  {c.name:<{width}}  {c.n:>6}  {'  '.join(f'{figure:>9}' for figure in figures)}")
+
+
+def _say_numbers(evaluation: "NumberEvaluation", trained_on: int) -> None:
+    from headstart.artifact.number_words import numbers_sentence, numbers_table
+
+    say(numbers_sentence(evaluation, trained_on))
+    for name, value, interval, _ in numbers_table(evaluation):
+        say(f"  {name:<24}  {value:>9}  {interval}")

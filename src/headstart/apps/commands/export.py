@@ -83,7 +83,7 @@ def _tell(exported: "Exported", precision: ExportPrecision, *, as_json: bool) ->
     size_mb = sum(file.stat().st_size for file in output.glob(f"{exported.file.stem}.*")) / 1e6
     say(
         f"{exported.file} ({size_mb:.1f} MB) agrees with the original on {parity.same_label:.1%} of {parity.images} images "
-        f"and {parity.odd_images} generated ones; probabilities differ by at most {parity.max_difference:.1e}"
+        f"and {parity.odd_images} generated ones; {parity.difference(of_numbers=exported.of_numbers)}"
     )
     if precision != "fp32" and parity.accuracy_before is not None and parity.accuracy_after is not None:
         say(f"  accuracy  {parity.accuracy_after:.1%} instead of {parity.accuracy_before:.1%} on these images")

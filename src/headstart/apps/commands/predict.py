@@ -20,7 +20,7 @@ from headstart.apps.console import EXIT_ERROR, as_named, check_target, command, 
 from headstart.apps.options import DEFAULT, BoxesOption, FramesOption, place_option
 from headstart.artifact.bundle import find_bundle
 from headstart.artifact.manifest import MANIFEST
-from headstart.artifact.predictor import Prediction, Predictor
+from headstart.artifact.predictor import Doubts, Prediction, Predictor
 from headstart.data.image_files import ImageFile, folder_name, whole_file
 from headstart.data.inputs import Inputs, PathList, open_inputs, open_list
 from headstart.data.sources import Candidate
@@ -31,6 +31,7 @@ from headstart.progress import Progress
 from headstart.record.places import check_outside
 from headstart.settings import TrainSettings
 from headstart.storage import sha256_of_file
+from headstart.tasks.one_number import Numbers
 
 if TYPE_CHECKING:
     from headstart.artifact.figures import Tile
@@ -118,8 +119,7 @@ def predict(
         _check_targets(grid, explain, output, overwrite or resume, files)
         progress = stack.enter_context(progress_bars(quiet=output is None))
         predictor = Predictor.load(model, device, progress)
-        if min_confidence is not None:
-            predictor.doubts = replace(predictor.doubts, min_confidence=min_confidence)
+        predictor.doubts = _doubts(predictor, min_confidence, top_k)
         explainer = _explainer(predictor) if explain else None
         columns = Columns.of(predictor)
         if growing is None:
@@ -135,6 +135,14 @@ def predict(
     if parts is not None:
         parts.remove()
     _end(answers, output)
+
+
+def _doubts(predictor: Predictor, min_confidence: float | None, top_k: int) -> Doubts:
+    """What the model reports besides its answers. Raises SettingsError for options about classes if these are numbers."""
+    if isinstance(predictor.task, Numbers) and (min_confidence is not None or top_k > 1):
+        option = "--top-k" if min_confidence is None else "--min-confidence"
+        raise SettingsError(f"{option} is about classes, and this model answers with numbers", hint="leave it out")
+    return predictor.doubts if min_confidence is None else replace(predictor.doubts, min_confidence=min_confidence)
 
 
 def _made_by(model: Path, every: str | None, **options: Any) -> dict[str, Any]:

@@ -36,7 +36,9 @@ class PredictionModel(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     path: str
-    predicted: str | None = None
+    predicted: str | float | None = None  # a number if the model's answers are numbers
+    low: float | None = None  # of the interval around a number
+    high: float | None = None
     probability: float | None = None
     probabilities: dict[str, float] | None = None
     labels: list[str] | None = None

@@ -50,7 +50,8 @@ class Counters:
         outcome = "unreadable" if prediction.probabilities is None else "unsure" if prediction.unsure else "answered"
         self._images.labels(model, outcome).inc()
         if prediction.probabilities is not None:
-            for name in (prediction.best,) if prediction.labels is None else prediction.labels:
+            best = prediction.best if prediction.value is None else prediction.classes[0]
+            for name in (best,) if prediction.labels is None else prediction.labels:
                 self._predicted.labels(model, name).inc()
         if prediction.unfamiliar:
             self._unfamiliar.labels(model).inc()
