@@ -32,7 +32,7 @@ KEPT_RUN = Path(__file__).parents[1] / "kept" / "format-1" / "run" / "model"  # 
 def test_what_is_written_is_read(saved_run: SavedRun) -> None:
     """The manifest says which classes, backbone, preprocessing, settings, seed and versions a model was made with."""
     manifest = read_bundle(saved_run.run).manifest
-    assert manifest.format == FORMAT == 3
+    assert manifest.format == FORMAT == 4
     assert manifest.classes == ("circles", "squares", "triangles")
     assert (manifest.strategy, manifest.recipe, manifest.seed) == ("probe", "default", 0)
     assert (manifest.backbone.name, manifest.backbone.timm_name) == (TINY, TINY.removeprefix("timm/"))

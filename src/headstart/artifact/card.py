@@ -180,12 +180,12 @@ def _limits(manifest: Manifest, evaluation: Evaluation | None) -> Iterable[str]:
         yield from _of_probabilities(manifest)
     if conformal := decisions.conformal:
         what = f"the set of classes that it cannot rule out. It contains the true class for {conformal.coverage:.0%} of images"
-        held = "labels" if manifest.task == "multi-label" else "classes"
+        noun = "labels" if manifest.task == "multi-label" else "classes"
         if manifest.task == "multi-label":
             what = f"a larger set of labels, which contains {conformal.coverage:.0%} of an image's true labels on average"
         yield (
             f"Beside its answer it gives {what}, if they are drawn like the {conformal.n} images it was set on "
-            f"({plain(decisions.set_on)}). It has {conformal.mean_size:.2f} {held} on average."
+            f"({plain(decisions.set_on)}). It has {conformal.mean_size:.2f} {noun} on average."
         )
     yield from (plain(sentence) for sentence in (weak_classes(evaluation) if evaluation else ()))
     yield from (f"{plain(note[:1].upper() + note[1:])}." for note in manifest.notes)
