@@ -21,6 +21,7 @@ from headstart.jobs.scanning import scan_where_told
 from headstart.model.feature_store import FeatureStore
 from headstart.model.features import Work
 from headstart.model.features_on_disk import Features, first_columns
+from headstart.model.kept_miniatures import Miniatures
 from headstart.model.pretrained import Backbone, open_backbone
 from headstart.progress import Progress, silent
 from headstart.settings import TrainSettings
@@ -100,6 +101,7 @@ def scan_given(
         dataset.images,
         found.facts,
         first_columns(found.vectors, n_last),
+        miniatures=Miniatures.stored(dataset.images, backbone.preprocess, found.miniatures),
         workplace=settings.workplace,
         parts=parts and parts.beside("twins"),
         progress=progress,

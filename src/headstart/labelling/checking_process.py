@@ -8,6 +8,7 @@ import numpy as np
 
 from headstart.child_processes import live_with_parent
 from headstart.data.image_files import BoxInFile
+from headstart.data.preprocess import Preprocess
 from headstart.data.remote_file import RemoteFile
 from headstart.data.sources import Candidate
 from headstart.labelling.catalogue import Catalogue
@@ -31,9 +32,10 @@ class Sent:
     features: str
     n_features: int
     n_last: int
+    preprocess: Preprocess
 
     @classmethod
-    def of(cls, catalogue: Catalogue, features: FeaturesOnDisk, n_last: int) -> "Sent":
+    def of(cls, catalogue: Catalogue, features: FeaturesOnDisk, n_last: int, preprocess: Preprocess) -> "Sent":
         """Of a project as it is now."""
         candidates = catalogue.candidates
         return cls(
@@ -47,6 +49,7 @@ class Sent:
             str(features.path),
             features.shape[1],
             n_last,
+            preprocess,
         )
 
     def catalogue(self) -> Catalogue:
@@ -66,4 +69,4 @@ def answer(pipe: Connection) -> None:
     live_with_parent()
     sent: Sent = pipe.recv()
     with one_blas_thread():
-        pipe.send(find_by_row(sent.catalogue(), sent.n_last))
+        pipe.send(find_by_row(sent.catalogue(), sent.n_last, sent.preprocess))
