@@ -14,6 +14,7 @@ class Reading:
     label_column: str | None = None
     join_case: bool = False  # whether spellings of a class are one
     with_unlabelled: bool = False  # whether images without a label are candidates too: people label them in a project
+    is_part: bool = False  # whether there are classes elsewhere: then one folder of images is a class, and need not hold all
     nested: bool = False  # whether the folders between a class folder and an image are part of its class
     labels_are_optional: bool = False  # whether data without any labels is images without labels: they are not needed
     without_labels: bool = False  # whether nobody asks for labels, and those that are there do not matter

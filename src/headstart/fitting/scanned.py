@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from headstart.audit.twins import Twins, find_twins
+from headstart.data.class_counts import labels_in
 from headstart.data.dataset import Dataset, LabelledImage, choosing, training_dataset
 from headstart.data.facts import ImageFacts, notes_on
 from headstart.data.patients import by_patient
@@ -80,9 +81,11 @@ def scan_given(
 
     If they name none, they are those found to be best, unless `compare_views` is False, or those found before, `known_views`.
     `parts` is where workers elsewhere put what they finish; without it that is below home(). Raises DataError if `make_dataset`
-    refuses the images found.
+    refuses the images found, or the task their classes.
     """
     began = time.perf_counter()
+    task = task_of(settings)
+    task.in_order(labels_in(sources))  # refuses what does not fit the data before anything is computed
     levels = levels_found(sources, settings)
     backbone = open_backbone(settings, progress).choosing(levels.channels)
     opened = time.perf_counter()
@@ -108,7 +111,7 @@ def scan_given(
     )
     groups, told = groups_by_looks(dataset.images, twins.pairs())
     notes = (*dataset.notes, *patients.notes, *levels.notes, *notes_on(found.facts), *([told] if told else []))
-    classes = task_of(settings).in_order(dataset.classes)
+    classes = task.in_order(dataset.classes)
     dataset = replace(dataset, classes=classes, notes=notes, labels_used=sources[0].labels_used)
     seconds = {"load": opened - began, "views": compared - opened, "scan": time.perf_counter() - compared}
     return Scanned(
