@@ -280,6 +280,17 @@ def test_the_oldest_goes_first(own_home: Path, monkeypatch: pytest.MonkeyPatch) 
     assert left == [50, 0, 0, 50, 50]
 
 
+def test_miniatures_count_for_the_limit(own_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A store of before that gets the miniatures it lacks stays below the limit, too."""
+    FeatureStore().add_miniatures(SMALL_SPACE, digests(50), miniatures(50))
+    one = next((own_home / "miniatures").iterdir()).stat().st_size
+    monkeypatch.setenv("HEADSTART_CACHE_LIMIT", str(3 * one + one // 2))
+    store = FeatureStore()
+    for number in range(1, 6):
+        store.add_miniatures(SMALL_SPACE, digests(50, first=100 * number), miniatures(50))
+    assert store_size()["miniatures"][0] == 3
+
+
 @pytest.mark.parametrize(("given", "wanted"), [("", 10**10), ("500 MB", 5 * 10**8), ("1.5gb", 15 * 10**8), ("0", 0), ("7", 7)])
 def test_limits(given: str, wanted: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """A limit is a number of bytes, perhaps with a unit; 10 GB without one."""

@@ -195,9 +195,7 @@ class FeatureStore:
 
     def add_vectors(self, space: FeatureSpace, digests: Sequence[str], vectors: np.ndarray) -> None:
         """Stores (n, n_features) float32 vectors."""
-        self._unlisted += self._table(space).add(digests, {VECTOR: lists(vectors)})
-        if self._listed is None or self._listed + self._unlisted > self.limit or self._unlisted > LISTED_SHARE * self.limit:
-            self._listed, self._unlisted = make_room(self.root, self.limit), 0
+        self._wrote(self._table(space).add(digests, {VECTOR: lists(vectors)}))
 
     def add_facts(self, space: FactSpace, digests: Sequence[str], facts: Sequence[ImageFacts]) -> None:
         """Stores facts."""
@@ -214,7 +212,13 @@ class FeatureStore:
 
     def add_miniatures(self, space: MiniatureSpace, digests: Sequence[str], rows: np.ndarray) -> None:
         """Stores (n, ROW_BYTES) uint8 miniatures."""
-        self._unlisted += self._table(space).add(digests, {MINIATURE: fixed_bytes(packed(rows))})
+        self._wrote(self._table(space).add(digests, {MINIATURE: fixed_bytes(packed(rows))}))
+
+    def _wrote(self, n_bytes: int) -> None:
+        """Keeps the limit after a part was written; few bytes need no look at the folders."""
+        self._unlisted += n_bytes
+        if self._listed is None or self._listed + self._unlisted > self.limit or self._unlisted > LISTED_SHARE * self.limit:
+            self._listed, self._unlisted = make_room(self.root, self.limit), 0
 
     def _stored(
         self,
