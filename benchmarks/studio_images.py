@@ -83,7 +83,7 @@ def _make_features(folder: Path, classes: list[str], labels: np.ndarray, vectors
                 green=brightness, blue=brightness, brightness=brightness, contrast=40.0, sharpness=sharpness,
             )  # fmt: skip
             of_digest[digest] = vectors[number].astype(np.float32)[None]
-        shelf.keep(facts, of_digest)
+        shelf.keep(facts, of_digest, {})
 
 
 def remove_thumbnails(home: Path) -> None:

@@ -5,6 +5,7 @@ import json
 import shutil
 from pathlib import Path
 
+import pyarrow.parquet
 import pytest
 import torch
 
@@ -14,10 +15,13 @@ from headstart.artifact.export import export_model
 from headstart.artifact.manifest import FORMAT, read_manifest, save_manifest
 from headstart.artifact.predictor import Predictor
 from headstart.artifact.verification import verify_model
+from headstart.data.preprocess import Preprocess
+from headstart.model.feature_store import clear_store, store_size
 from headstart.recipes import CarriedOutPlan
 from headstart.record.trained import Trained
 from headstart.runs.evaluating import evaluate_model
 from headstart.runs.training import train
+from headstart.settings import TrainSettings
 
 BUNDLES = Path(__file__).with_name("kept")
 FOLDERS = [path.parent for path in sorted(BUNDLES.glob("format-*/*/manifest.json")) if path.parent.name != "export"]
@@ -168,6 +172,31 @@ def test_a_killed_run_that_trained_a_head_on_stages_goes_on(run_of_format_2: Pat
     plan = read_bundle(trained.model).manifest.plan
     assert isinstance(plan, CarriedOutPlan) and plan.network.head_on == "all features"
     assert plan.steps.head_learning_rate == 5 * plan.steps.learning_rate
+
+
+@pytest.mark.slow
+def test_an_old_store_is_used_and_gets_what_it_lacks(old_run: Path, own_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a store without miniatures has is not computed again, stays as it is, and gives the same run as an empty store."""
+    for kind in ("features", "facts"):
+        shutil.copytree(BUNDLES / "store" / kind, own_home / kind)
+    before = {file: file.read_bytes() for kind in ("features", "facts") for file in (own_home / kind).iterdir()}
+    (facts,) = (own_home / "facts").iterdir()
+    decoder = pyarrow.parquet.read_table(facts, columns=["pixels_version"]).column(0)[0].as_py()
+    # The key holds the versions of Pillow and its libraries. Here, those of then count as those of now.
+    monkeypatch.setattr(Preprocess, "pixels_version", property(lambda preprocess: decoder))
+    settings = TrainSettings.of(
+        strategy="probe", backbone="timm/test_convnext", weights="weights.safetensors", view="crop", device="cpu"
+    )
+    answers = []
+    for number in range(3):
+        trained = train("shapes", settings, output=f"again-{number}", pictures=False)
+        assert trained.work.sentence().startswith("all 36 images were in the store" if number < 2 else "36 images computed")
+        answers.append((trained.run / "predictions.csv").read_text(encoding="utf-8"))
+        if number == 1:
+            assert {file: file.read_bytes() for file in before} == before
+            assert [n for n, _ in store_size().values()] == [1, 1, 1]
+            clear_store()
+    assert answers[0] == answers[1] == answers[2]
 
 
 def resumed_from(place: Path) -> Trained:

@@ -105,6 +105,46 @@ def test_a_run_with_a_project_is_extended(
     assert [sum(of_class) for of_class in zip(*counts.values(), strict=True)] == [15, 10, 9]
 
 
+@pytest.mark.parametrize(("folder", "label"), [("circles", "circles"), ("stars", "stars"), ("images", None), ("test", None)])
+@pytest.mark.filterwarnings("always::headstart.errors.HeadstartWarning")
+def test_one_folder_of_new_images(
+    folder: str,
+    label: str | None,
+    quick: Command,
+    headstart: Command,
+    mislabelled: Path,
+    draw_classes: Draw,
+    tmp_path: Path,
+    here: Path,
+) -> None:
+    """Added to a run with a project, one folder is a class, known or new, and that is said; not if its name says none."""
+    project = tmp_path / "project"
+    decide(project, mislabelled, by_shape)
+    chosen = ("--strategy", "probe", "--view", "crop", "--labels", project, "--output", "run")
+    assert quick(mislabelled, *chosen).code == 0
+    new = draw_classes({"circles": 6}, "new", seed=3)
+    (new / "circles").rename(new / folder)
+    result = headstart("train", new, "--extend", "run", "--output", "more", "--json")
+    assert result.code == 0, result.err
+    images = json.loads(result.out)["extended"]["images"]
+    assert (images["kept"], images["new"]) == (29, 6 if label else 0)
+    assert images["classes_added"] == (["stars"] if label == "stars" else [])
+    said = f"all images are in one folder, {folder}: it is read as the class {folder!r}"
+    assert (said in result.err) is (label is not None)
+    assert ("6 images have no label: not used" in result.err) is (label is None)
+    decide(project, new, lambda path: State("squares") if path.endswith("-0.png") else None)
+    again = headstart("train", new, "--extend", "run", "--output", "again", "--json")
+    assert again.code == 0, again.err
+    assert json.loads(again.out)["extended"]["images"]["new"] == (6 if label else 1)
+    counts = read_manifest(here / "again" / "model").data.counts
+    by_class = dict(zip(json.loads(again.out)["classes"], [sum(n) for n in zip(*counts.values(), strict=True)], strict=True))
+    assert by_class["squares"] == 10 + 1  # what the project says comes first
+    if label == "stars":  # a chain: the folder of one class is where images of the run were
+        further = headstart("train", draw_classes({"squares": 3}, "further", seed=5), "--extend", "again", "--json")
+        assert further.code == 0, further.err
+        assert json.loads(further.out)["extended"]["images"]["kept"] == 29 + 6
+
+
 def test_train_on_images_without_labels(quick: Command, draw_classes: Draw, tmp_path: Path, here: Path) -> None:
     """A folder of loose images becomes a classifier with the labels of a project; what has none yet is counted."""
     classes, data = draw_classes(dict.fromkeys(CLASSES, 8)), tmp_path / "photos"

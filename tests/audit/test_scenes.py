@@ -10,13 +10,15 @@ from PIL import Image, ImageDraw, ImageEnhance
 from headstart.audit.neighbourhoods import OfFew
 from headstart.audit.neighbours import nearest_pairs
 from headstart.audit.points import points_of_few
-from headstart.audit.registration import SIDE, likeness
+from headstart.audit.registration import likeness
 from headstart.audit.scenes import MANY_FRAMES, _Compared, _scenes, frame_pairs
 from headstart.audit.twins import find_twins
 from headstart.data.dataset import LabelledImage
-from headstart.data.facts import ImageFacts, facts_of, miniature
+from headstart.data.facts import ImageFacts, facts_of
 from headstart.data.images import decode
+from headstart.data.miniatures import SIDE
 from headstart.data.splits import groups_of
+from headstart.model.kept_miniatures import Miniatures
 from headstart.storage import sha256_of_file
 
 Picture = Callable[[np.random.Generator], Image.Image]
@@ -65,7 +67,7 @@ def scanned(
         split = splits[i] if splits else None
         images.append(LabelledImage(str(i), file, labels[i], split, None, sha256_of_file(file), decoded.width, decoded.height))
         facts.append(facts_of(decoded))
-        vectors.append(miniature(decoded, 6).ravel())
+        vectors.append(np.asarray(decoded.rgb.resize((6, 6), Image.Resampling.BOX)).ravel())
     return images, facts, np.array(vectors, np.float32)
 
 
@@ -126,7 +128,7 @@ def test_frames_with_two_labels(tmp_path: Path) -> None:
     rng = np.random.default_rng(3)
     pictures = [frame(one, rng) for one in [view(rng) for _ in range(10)] for _ in range(6)]
     images, facts, vectors = scanned(tmp_path, pictures, ["a", "a", "a", "b", "b", "b"] * 10)
-    first, second, _ = frame_pairs(images, facts, OfFew(points_of_few(vectors, facts)))
+    first, second, _ = frame_pairs(images, facts, OfFew(points_of_few(vectors, facts)), Miniatures(images))
     assert (first // 3 == second // 3).all()
     assert len(first) == 40
 
@@ -165,12 +167,12 @@ def test_in_a_set_of_one_kind_frames_are_told_and_not_glued(tmp_path: Path) -> N
     others = [Image.blend(ground, view(rng, 96), 0.4) for _ in range(60)]
     pictures = [*kind, *others]
     images, facts, vectors = scanned(tmp_path, pictures, ["a"] * len(pictures))
-    first, _, crowd = frame_pairs(images, facts, OfFew(points_of_few(vectors, facts)))
+    first, _, crowd = frame_pairs(images, facts, OfFew(points_of_few(vectors, facts)), Miniatures(images))
     assert not len(first)
     assert crowd[0] == crowd[1] >= 0
     apart = [*kind, *(view(rng, 96) for _ in range(60))]
     images, facts, vectors = scanned(tmp_path, apart, ["a"] * len(apart))
-    first, second, crowd = frame_pairs(images, facts, OfFew(points_of_few(vectors, facts)))
+    first, second, crowd = frame_pairs(images, facts, OfFew(points_of_few(vectors, facts)), Miniatures(images))
     assert (first.tolist(), second.tolist()) == ([0], [1])
     assert (crowd == -1).all()
 
@@ -238,6 +240,45 @@ def test_likeness() -> None:
     assert alike[2:].max() < 0.3
     flat = np.full((2, SIDE, SIDE), 128, np.uint8)
     assert np.isfinite(likeness(flat, np.array([0]), np.array([1]))).all()
+
+
+def slow_likeness(one: np.ndarray, other: np.ndarray, width: int, noise: float) -> float:
+    """The correlation of the details of two pictures where they overlap, at the best of all shifts, pixel by pixel."""
+
+    def details(picture: np.ndarray) -> np.ndarray:
+        def means(values: np.ndarray) -> np.ndarray:
+            wide = np.pad(values, width // 2, mode="edge")
+            return np.lib.stride_tricks.sliding_window_view(wide, (width, width)).mean(axis=(2, 3))
+
+        apart = picture - means(picture)
+        found = apart / (np.sqrt(means(apart**2)) + noise)
+        return found - found.mean()
+
+    first, second, side = details(one), details(other), len(one)
+    reach, best = round(0.2 * side), -1.0
+    for down in range(-reach, reach + 1):
+        for right in range(-reach, reach + 1):
+            a = first[max(down, 0) : side + min(down, 0), max(right, 0) : side + min(right, 0)]
+            b = second[max(-down, 0) : side + min(-down, 0), max(-right, 0) : side + min(-right, 0)]
+            best = max(best, float(np.corrcoef(a.ravel(), b.ravel())[0, 1]))
+    return best
+
+
+def test_likeness_is_the_correlation_at_the_best_shift() -> None:
+    """Transforms as matrix products give what comparing pixel by pixel gives, coarse for the unlike and fine for the alike."""
+    rng = np.random.default_rng(8)
+    one = view(rng)
+    pictures = np.stack([grey(one), grey(one.crop((12, 5, 160, 153))), grey(view(rng))])
+    fine, coarse = likeness(pictures, np.array([0, 0]), np.array([1, 2]))
+    exact = pictures.astype(np.float64)
+    small = exact.reshape(3, 32, 2, 32, 2).mean(axis=(2, 4))
+    assert coarse < 0.25 and coarse == pytest.approx(slow_likeness(small[0], small[2], 7, 8.0), abs=1e-4)
+    assert fine > 0.4
+    same_zoom = likeness(pictures[:1].repeat(2, axis=0), np.array([0]), np.array([1]))[0]
+    assert same_zoom == pytest.approx(slow_likeness(exact[0], exact[0], 9, 4.0), abs=1e-4)
+    shifted = np.stack([exact[0], np.roll(exact[0], (4, -3), axis=(0, 1))]).astype(np.uint8)
+    found = likeness(shifted, np.array([0]), np.array([1]))[0]
+    assert found == pytest.approx(slow_likeness(*shifted.astype(np.float64), 9, 4.0), abs=1e-4) and found > 0.5
 
 
 def test_likeness_does_not_depend_on_the_others() -> None:

@@ -5,7 +5,19 @@ import pytest
 from scipy import stats
 
 from headstart.evaluation.intervals import in_words, share_interval, wilson_interval
-from headstart.evaluation.likeness import Likeness, design_effect
+from headstart.evaluation.likeness import Likeness, design_effect, student_975
+
+
+@pytest.mark.parametrize("freedom", [1, 1.0001, 1.5, 2, 2.9, 3, 5, 7.25, 10, 22.5, 60, 99.9, 100])
+def test_students_quantile_is_scipys(freedom: float) -> None:
+    """Whole or not, the degrees of freedom give scipy's 97.5 % point, without a second of imports."""
+    assert student_975(freedom) == pytest.approx(stats.t.ppf(0.975, freedom), rel=1e-10)
+
+
+@pytest.mark.parametrize("freedom", [101, 1000, 1e9])
+def test_students_quantile_of_many(freedom: float) -> None:
+    """There an expansion is good enough."""
+    assert student_975(freedom) == pytest.approx(stats.t.ppf(0.975, freedom), rel=3e-4)
 
 
 @pytest.mark.parametrize("n", [1, 2, 7, 20, 153, 2_000, 1_000_000])

@@ -18,6 +18,7 @@ import pytest
 from conftest import wait_until
 
 from headstart.data.facts import ImageFacts
+from headstart.data.preprocess import Preprocess
 from headstart.data.sources import Candidate
 from headstart.errors import HeadstartError
 from headstart.labelling import checking
@@ -26,6 +27,8 @@ from headstart.labelling.checking import Checking
 from headstart.labelling.checking_process import Sent
 from headstart.labelling.findings_by_row import find_by_row
 from headstart.model.features_on_disk import FeaturesOnDisk
+
+PREPROCESS = Preprocess(size_px=32, resize_px=36, interpolation="bilinear", mean=(0.5,) * 3, std=(0.5,) * 3)
 
 N, N_FEATURES = 80, 40
 FACTS = ImageFacts(format="JPEG", width=200, height=150, red=90, green=90, blue=90, brightness=90, contrast=40, sharpness=200)
@@ -54,10 +57,10 @@ def catalogue(tmp_path: Path) -> Iterator[Catalogue]:
 @pytest.mark.process
 def test_a_process_finds_what_is_found_here(catalogue: Catalogue, monkeypatch: pytest.MonkeyPatch) -> None:
     """The same findings, sentences and groups; and the process has ended."""
-    here = find_by_row(catalogue, 30)
+    here = find_by_row(catalogue, 30, PREPROCESS)
     monkeypatch.setattr(checking, "FEW", N - 1)
     one = Checking()
-    found = one.find(catalogue, 30)
+    found = one.find(catalogue, 30, PREPROCESS)
     assert found is not None and found.found == here.found and here.of_check("conflict") and here.of_check("type_mismatch")
     assert np.array_equal(found.groups, here.groups)
     assert one._process is not None and one._process.exitcode is not None
@@ -66,7 +69,7 @@ def test_a_process_finds_what_is_found_here(catalogue: Catalogue, monkeypatch: p
 def test_few_images_are_checked_here(catalogue: Catalogue, monkeypatch: pytest.MonkeyPatch) -> None:
     """No process is started for them."""
     monkeypatch.setattr(checking, "_started", lambda: pytest.fail("a process was started"))
-    assert Checking().find(catalogue, 30) is not None
+    assert Checking().find(catalogue, 30, PREPROCESS) is not None
 
 
 def wait(_: object) -> None:
@@ -86,7 +89,7 @@ def begun(one: Checking, catalogue: Catalogue) -> tuple[threading.Thread, list[A
 
     def find() -> None:
         try:
-            came.append(one.find(catalogue, 30))
+            came.append(one.find(catalogue, 30, PREPROCESS))
         except HeadstartError as error:
             came.append(error)
 
@@ -120,7 +123,7 @@ def test_they_are_given_up_when_the_studio_ends(catalogue: Catalogue) -> None:
     thread.join()
     assert came == [None] and one._process is not None and one._process.exitcode is not None
     one._process = None
-    assert one.find(catalogue, 30) is None and one._process is None
+    assert one.find(catalogue, 30, PREPROCESS) is None and one._process is None
 
 
 @pytest.mark.process
@@ -130,7 +133,7 @@ def test_a_killed_studio_leaves_no_process(catalogue: Catalogue, tmp_path: Path)
     # A studio that is killed when its checks have begun: they wait for a file of features that nobody writes to.
     os.mkfifo(tmp_path / "never")
     assert isinstance(catalogue.vectors, FeaturesOnDisk)
-    sent = replace(Sent.of(catalogue, catalogue.vectors, 30), features=str(tmp_path / "never"))
+    sent = replace(Sent.of(catalogue, catalogue.vectors, 30, PREPROCESS), features=str(tmp_path / "never"))
     program = (
         "import pickle, sys, time; from headstart.labelling import checking; process, pipe = checking._started(); "
         "pipe.send(pickle.load(sys.stdin.buffer)); print(process.pid, flush=True); time.sleep(600)"

@@ -7,11 +7,13 @@ import numpy as np
 import pytest
 
 from headstart.data.facts import ImageFacts
+from headstart.data.preprocess import Preprocess
 from headstart.data.sources import Candidate
 from headstart.labelling.catalogue import NO_CLASS, READ, UNREADABLE, Catalogue
 from headstart.labelling.findings_by_row import CHECK_NAMES, find_by_row
 
 N = 60
+PREPROCESS = Preprocess(size_px=32, resize_px=36, interpolation="bilinear", mean=(0.5,) * 3, std=(0.5,) * 3)
 FACTS = ImageFacts(
     format="JPEG", mode="RGB", width=200, height=150, red=90, green=90, blue=90, brightness=90, contrast=40, sharpness=200
 )
@@ -49,7 +51,7 @@ def test_a_copy_in_another_class_is_a_conflict() -> None:
     """Both rows of a contradiction are named, carry its bit and are related; others are not."""
     made = catalogue(labelled())
     copy_row(made, 11, of=4)
-    found = find_by_row(made, 30)
+    found = find_by_row(made, 30, PREPROCESS)
     (one,) = found.of_check("conflict")
     assert {one.row, one.other} == {4, 11}
     bit = 1 << CHECK_NAMES.index("conflict")
@@ -62,8 +64,8 @@ def test_a_copy_in_val_is_a_leak() -> None:
     """A picture in train and val is reported with both rows."""
     made = catalogue(labelled(), {10: "val", 20: "val"})
     copy_row(made, 10, of=4)
-    assert {(one.row, one.other) for one in find_by_row(made, 30).of_check("leak")} <= {(10, 4), (4, 10)}
-    assert find_by_row(made, 30).of_check("leak")
+    assert {(one.row, one.other) for one in find_by_row(made, 30, PREPROCESS).of_check("leak")} <= {(10, 4), (4, 10)}
+    assert find_by_row(made, 30, PREPROCESS).of_check("leak")
 
 
 def test_an_image_without_a_label_contradicts_none() -> None:
@@ -72,7 +74,7 @@ def test_an_image_without_a_label_contradicts_none() -> None:
     labels[11] = None
     made = catalogue(labels)
     copy_row(made, 11, of=4)
-    found = find_by_row(made, 30)
+    found = find_by_row(made, 30, PREPROCESS)
     assert made.columns["label"][11] == NO_CLASS
     assert not found.of_check("conflict")
     assert found.groups[4] == found.groups[11]
@@ -85,7 +87,7 @@ def test_rows_that_are_left_out_are_alone() -> None:
         copy_row(made, row, of=4)
     made.columns["excluded"][11] = 1
     made.columns["state"][13] = UNREADABLE
-    found = find_by_row(made, 30)
+    found = find_by_row(made, 30, PREPROCESS)
     assert not found.of_check("conflict")
     assert np.bincount(np.unique(found.groups, return_inverse=True)[1]).max() == 1
 
@@ -98,9 +100,9 @@ def test_features_of_many_images_are_shortened(monkeypatch: pytest.MonkeyPatch) 
     copy_row(made, 11, of=4)
     made.vectors[21] = made.vectors[40] + 0.05 * rng.normal(size=900)
     made.columns["dhash"][21] = made.columns["dhash"][40]
-    whole = find_by_row(made, 900)
+    whole = find_by_row(made, 900, PREPROCESS)
     monkeypatch.setattr("headstart.audit.comparable.MANY", 100)
-    short = find_by_row(made, 900)
+    short = find_by_row(made, 900, PREPROCESS)
     for found in (whole, short):
         assert {frozenset((one.row, one.other)) for one in found.of_check("conflict")} == {
             frozenset((4, 11)),

@@ -16,6 +16,7 @@ import pyarrow.parquet
 import pytest
 
 from headstart.data.facts import FACTS_VERSION, ImageFacts
+from headstart.data.miniatures import MINIATURES_VERSION, ROW_BYTES, MiniatureSpace
 from headstart.data.opening import open_sources
 from headstart.data.preprocess import Preprocess
 from headstart.errors import HeadstartWarning, SettingsError
@@ -33,6 +34,7 @@ from headstart.model.features import Work, scan
 
 SPACE = FeatureSpace("net", "w" * 64, "p" * 16, "onnxruntime", "fp32", "1-pillow13-jpeg3")
 FACT_SPACE = FactSpace(FACTS_VERSION, 512, "1-pillow13-jpeg3")
+SMALL_SPACE = MiniatureSpace(MINIATURES_VERSION, 512, "1-pillow13-jpeg3")
 SQUARE = Preprocess(size_px=32, resize_px=36, interpolation="bilinear", mean=(0.5,) * 3, std=(0.5,) * 3)
 
 
@@ -42,6 +44,10 @@ def digests(n: int, first: int = 0) -> list[str]:
 
 def vectors(n: int, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).normal(size=(n, 7)).astype(np.float32)
+
+
+def miniatures(n: int) -> np.ndarray:
+    return np.random.default_rng(0).integers(256, size=(n, ROW_BYTES)).astype(np.uint8)
 
 
 def mean_colour(views: np.ndarray) -> np.ndarray:
@@ -88,6 +94,21 @@ def test_facts_have_a_key_too(field: str, value: object) -> None:
     FeatureStore().add_facts(FACT_SPACE, digests(2), [facts, broken])
     assert FeatureStore().facts(FACT_SPACE, digests(2)) == dict(zip(digests(2), [facts, broken], strict=True))
     assert FeatureStore().facts(replace(FACT_SPACE, **{field: value}), digests(2)) == {}
+
+
+@pytest.mark.parametrize(("field", "value"), [("miniatures_version", 99), ("decode_px", 1), ("pixels_version", "another")])
+def test_miniatures_come_out_as_they_were_and_have_a_key(field: str, value: object) -> None:
+    """What was put in is found bit for bit, in any order; nothing of another version, scale or decoder is."""
+    wanted = miniatures(5)
+    FeatureStore().add_miniatures(SMALL_SPACE, digests(3), wanted[:3])
+    store = FeatureStore()
+    store.add_miniatures(SMALL_SPACE, digests(2, first=3), wanted[3:])
+    rows, stored = store.miniatures(SMALL_SPACE, [*digests(5)[::-1], *digests(1, first=90)])
+    assert stored.tolist() == [True] * 5 + [False]
+    assert np.array_equal(rows[:5], wanted[::-1]) and not rows[5].any()
+    assert store.not_stored(SMALL_SPACE, digests(7)) == digests(2, first=5)
+    rows, stored = FeatureStore().miniatures(replace(SMALL_SPACE, **{field: value}), digests(2))
+    assert not rows.any() and not stored.any()
 
 
 def test_other_tools_read_it(own_home: Path) -> None:
@@ -227,7 +248,7 @@ def test_the_folder_is_not_listed_for_every_part(own_home: Path, monkeypatch: py
     store = FeatureStore()
     for part in range(10):
         store.add_vectors(SPACE, digests(10, first=10 * part), vectors(10))
-    assert len(listed) <= 3  # for the index, and both folders for their sizes
+    assert len(listed) <= 4  # for the index, and all folders for their sizes
     size = next(iter((own_home / FEATURES).iterdir())).stat().st_size
     monkeypatch.setenv("HEADSTART_CACHE_LIMIT", str(3 * size + size // 2))
     store = FeatureStore()
@@ -259,6 +280,17 @@ def test_the_oldest_goes_first(own_home: Path, monkeypatch: pytest.MonkeyPatch) 
     assert left == [50, 0, 0, 50, 50]
 
 
+def test_miniatures_count_for_the_limit(own_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A store of before that gets the miniatures it lacks stays below the limit, too."""
+    FeatureStore().add_miniatures(SMALL_SPACE, digests(50), miniatures(50))
+    one = next((own_home / "miniatures").iterdir()).stat().st_size
+    monkeypatch.setenv("HEADSTART_CACHE_LIMIT", str(3 * one + one // 2))
+    store = FeatureStore()
+    for number in range(1, 6):
+        store.add_miniatures(SMALL_SPACE, digests(50, first=100 * number), miniatures(50))
+    assert store_size()["miniatures"][0] == 3
+
+
 @pytest.mark.parametrize(("given", "wanted"), [("", 10**10), ("500 MB", 5 * 10**8), ("1.5gb", 15 * 10**8), ("0", 0), ("7", 7)])
 def test_limits(given: str, wanted: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """A limit is a number of bytes, perhaps with a unit; 10 GB without one."""
@@ -278,11 +310,12 @@ def test_size_and_clearing(own_home: Path) -> None:
     """Sizes count files and bytes; clearing leaves nothing, not even what a killed process left half written."""
     FeatureStore().add_vectors(SPACE, digests(4), vectors(4))
     FeatureStore().add_facts(FACT_SPACE, digests(1), [ImageFacts()])
+    FeatureStore().add_miniatures(SMALL_SPACE, digests(2), miniatures(2))
     (own_home / FEATURES / ".half.tmp").write_bytes(b"1234")
     sizes = store_size()
-    assert (sizes["features"][0], sizes["facts"][0]) == (2, 1)
+    assert [sizes[kind][0] for kind in ("features", "facts", "miniatures")] == [2, 1, 1]
     clear_store()
-    assert store_size() == {"features": (0, 0), "facts": (0, 0)}
+    assert store_size() == {"features": (0, 0), "facts": (0, 0), "miniatures": (0, 0)}
 
 
 # Through the scan

@@ -255,6 +255,12 @@ def test_parts_cover_all_points_once(n: int, monkeypatch: pytest.MonkeyPatch) ->
     assert len(parts) == 1 or len(parts) % 2 == 0
 
 
+@pytest.mark.parametrize(("n", "n_parts"), [(1024, 1), (1025, 2), (2048, 2), (2049, 2), (4097, 4)])
+def test_two_threads_have_work_where_it_pays(n: int, n_parts: int) -> None:
+    """Above a thousand points each of two threads has a part; before, up to two thousand were left to one."""
+    assert len(standardise(np.zeros((n, 2), np.float32)).parts()) == n_parts
+
+
 def test_softmax_is_safe_and_sums_to_one() -> None:
     """Huge logits overflow nothing; rows sum to 1; cross-entropy is the mean of minus log probability."""
     logits = np.array([[1e4, -1e4, 0], [-1e4, -1e4, -1e4], [1, 2, 3]], np.float32)

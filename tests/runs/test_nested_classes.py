@@ -63,6 +63,22 @@ def test_an_answer_may_stop_above_the_classes(trained: Trained, tmp_path: Path) 
         assert answer.predicted == ("unsure" if answer.probability < answer.min_confidence else answer.best)
 
 
+def test_a_tree_is_extended_by_new_images_alone(trained: Trained, tmp_path: Path) -> None:
+    """The images of the run keep their nested classes where they are; a new one below a group is added to them."""
+    rng = np.random.default_rng(2)
+    new = tmp_path / "more"
+    (new / "edged" / "five").mkdir(parents=True)
+    (new / "round" / "circles").mkdir(parents=True)
+    for i in range(6):
+        draw_shape("triangles", rng, (64, 20)).save(new / "edged" / "five" / f"{i}.png")
+        draw_shape("circles", rng, (64, 56)).save(new / "round" / "circles" / f"{i}.png")
+    settings = TrainSettings.of(workers=2, device="cpu")
+    found = headstart.train(new, settings, output=tmp_path / "run", extend=trained.run, pictures=False)
+    images = found.metrics["extended"]["images"]
+    assert (images["kept"], images["new"], images["relabelled"]) == (72, 12, 0)
+    assert (images["classes_added"], images["classes_gone"]) == (["edged/five"], [])
+
+
 def test_images_above_the_classes_are_refused(settings: Make, tmp_path: Path) -> None:
     """An image directly in a folder that has class folders is of no class."""
     data = draw_tree(tmp_path / "shapes", 3)

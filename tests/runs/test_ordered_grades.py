@@ -147,6 +147,19 @@ def test_what_cannot_be_in_an_order(plates: Path, settings: Make, tmp_path: Path
         headstart.train(plates, settings(strategy="probe", task="ordinal"), output=tmp_path / "run")
     with pytest.raises(DataError, match="--grades lacks"):
         headstart.train(plates, settings(strategy="probe", task="ordinal", grades="none,slight"), output=tmp_path / "run")
+    stages: list[str] = []
+    watched = {"output": tmp_path / "run", "progress": lambda stage, done, total: stages.append(stage)}
+    for grades, sentence in (
+        (None, "is not known"),
+        ("none,slight", "lacks"),
+        (f"{WORDS},worst", "'worst', of which there is no"),
+    ):
+        chosen = settings(strategy="probe", task="ordinal", grades=grades)
+        for door in (headstart.train, headstart.audit_images):
+            with pytest.raises(DataError, match=sentence):
+                door(plates, settings=chosen, **watched)
+    assert not stages  # as soon as the names of the classes are known: no image was read
+    assert not (tmp_path / "run").exists()
     for wrong in ("none", "none,,slight", "none,none"):
         with pytest.raises(SettingsError, match="--grades cannot be"):
             settings(task="ordinal", grades=wrong)

@@ -1,8 +1,10 @@
 """Nearest neighbours among many images, found by random trees: images far apart are never compared."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import numpy as np
+
+from headstart.threads import map_in_threads
 
 LEAF_IMAGES = 64  # images that are compared with each other, pair by pair
 AT_ONCE = 4096  # rows that are projected together: more take longer to copy than to project
@@ -40,8 +42,9 @@ def nearest_pairs(
     """
     n = len(points)
     found, distance = np.full((n, k), -1), np.full((n, k), np.inf, np.float32)
-    for _ in range(n_trees):
-        found, distance = nearer((found, distance), nearest_by_one_tree(points, k, rng, apart))
+    trees = (list(leaves(points, rng)) for _ in range(n_trees))  # threads compare while the next one is made
+    for of_tree in map_in_threads(lambda tree: _nearest_within(tree, points, k, apart), trees):
+        found, distance = nearer((found, distance), of_tree)
     return pairs_of(found, distance)
 
 
@@ -49,9 +52,15 @@ def nearest_by_one_tree(
     points: np.ndarray, k: int, rng: np.random.Generator, apart: np.ndarray | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
     """(n, k) int64: the `k` nearest of each point within its leaf, -1 for none; (n, k) float32: their squared distances."""
+    return _nearest_within(leaves(points, rng), points, k, apart)
+
+
+def _nearest_within(
+    of_tree: Iterable[np.ndarray], points: np.ndarray, k: int, apart: np.ndarray | None
+) -> tuple[np.ndarray, np.ndarray]:
     squares = np.einsum("ij,ij->i", points, points)
     found, distance = np.full((len(points), k), -1), np.full((len(points), k), np.inf, np.float32)
-    for leaf in leaves(points, rng):
+    for leaf in of_tree:
         between = squares[leaf][:, None] + squares[leaf][None, :] - 2 * (points[leaf] @ points[leaf].T)
         np.fill_diagonal(between, np.inf)
         if apart is not None:

@@ -7,19 +7,18 @@ import numpy as np
 
 from headstart.audit.neighbourhoods import Neighbourhood
 from headstart.audit.points import colours_of
-from headstart.audit.registration import SIDE, likeness
+from headstart.audit.registration import likeness
 from headstart.data.dataset import LabelledImage
-from headstart.data.facts import ImageFacts, miniature
-from headstart.data.images import UnreadableImage, decode, read_bytes
+from headstart.data.facts import ImageFacts
+from headstart.data.miniatures import CELLS, SIDE, layouts, lumas
 from headstart.data.splits import linked, root_of
 from headstart.model.features_on_disk import Features
-from headstart.threads import map_in_threads
+from headstart.model.kept_miniatures import Miniatures
 
 NEIGHBOURS = 3  # with which each picture is compared; frames that are farther apart are linked through others
 TREES, TREES_APART = 8, 4  # for the nearest pictures, and for the nearest ones of other clusters
-AT_ONCE = 4096  # pairs: limits the memory
+AT_ONCE = 4096  # pairs, or pictures: limits the memory
 NEARBY = 0.2  # nearness below which two pictures are not compared
-CELLS = 8  # a side of the layout: which colour is where
 LINK = 0.4  # likeness from which two pictures can be frames of one scene
 # Likeness that clusters of so many pictures may have to pictures they have nothing to do with. Two are alike by chance more
 # easily than three, and a chain of many runs far.
@@ -56,7 +55,12 @@ class _Compared:
 
 
 def frame_pairs(
-    images: Sequence[LabelledImage], facts: Sequence[ImageFacts], neighbourhood: Neighbourhood, *, seed: int = 0
+    images: Sequence[LabelledImage],
+    facts: Sequence[ImageFacts],
+    neighbourhood: Neighbourhood,
+    miniatures: Miniatures,
+    *,
+    seed: int = 0,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """(first, second) int64: pairs that link the frames of each scene; and (n,) int64: the crowd of each picture of which it
     cannot be told whether it is one scene, -1 for no crowd.
@@ -66,7 +70,7 @@ def frame_pairs(
     the ratio GAPS. Where everything looks alike, as with hand signs, likeness falls off without such a gap. In a set of one
     kind of thing it cannot be told whether a cluster is a scene.
     """
-    looks = _Looks(images, facts, neighbourhood)
+    looks = _Looks(miniatures, facts, neighbourhood)
     rng = np.random.default_rng(seed)
     compared = looks.compare(*neighbourhood.nearest_pairs(NEIGHBOURS, TREES, rng))
     strong = compared.likeness >= LINK
@@ -102,10 +106,10 @@ def _chains(keys: Sequence[Hashable]) -> tuple[np.ndarray, np.ndarray]:
 class _Looks:
     """What pictures look like: points in space for all, miniatures for those that are compared."""
 
-    def __init__(self, images: Sequence[LabelledImage], facts: Sequence[ImageFacts], neighbourhood: Neighbourhood) -> None:
+    def __init__(self, miniatures: Miniatures, facts: Sequence[ImageFacts], neighbourhood: Neighbourhood) -> None:
         self.colour = colours_of(facts)
-        self.images, self.points, self.standard = images, neighbourhood.points, neighbourhood.standard
-        self.row = np.full(len(images), -1)  # of each picture in the next two; -1: not read, -2: cannot be read
+        self.miniatures, self.points, self.standard = miniatures, neighbourhood.points, neighbourhood.standard
+        self.row = np.full(len(facts), -1)  # of each picture in the next two; -1: not looked up, -2: there is none
         self.grey = np.empty((0, SIDE, SIDE), np.uint8)
         self.layout = np.empty((0, CELLS * CELLS * 3), np.float32)
         self.mean = self.scale = np.empty(0, np.float32)  # of the layouts read first
@@ -113,7 +117,7 @@ class _Looks:
     def compare(self, first: np.ndarray, second: np.ndarray) -> _Compared:
         """The likeness of those of the pairs that are nearby, 0 .. 1."""
         nearby = 1 - _squared_distance(self.points, first, second) / 2 >= NEARBY
-        self._read(np.unique(np.concatenate([first[nearby], second[nearby]])))
+        self._look_up(np.unique(np.concatenate([first[nearby], second[nearby]])))
         nearby &= (self.row[first] >= 0) & (self.row[second] >= 0)
         first, second = first[nearby], second[nearby]
         one, other = self.row[first], self.row[second]
@@ -124,22 +128,23 @@ class _Looks:
         alike = np.maximum((2 * details + layout + features) / 4, 0) * colour
         return _Compared(first, second, alike, details + features >= STRONG, layout >= LAID_OUT)
 
-    def _read(self, wanted: np.ndarray) -> None:
+    def _look_up(self, wanted: np.ndarray) -> None:
         wanted = wanted[self.row[wanted] == -1]
         if not wanted.size:
             return
         self.row[wanted] = -2
         grey = np.empty((len(wanted), SIDE, SIDE), np.uint8)
         layout = np.empty((len(wanted), CELLS * CELLS * 3), np.float32)
-        n_read = 0
-        for i, seen in zip(wanted.tolist(), map_in_threads(_seen, [self.images[i] for i in wanted]), strict=True):
-            if seen is not None:
-                grey[n_read], layout[n_read] = seen
-                self.row[i] = len(self.grey) + n_read
-                n_read += 1
-        if not n_read:
+        n_found = 0
+        for start in range(0, len(wanted), AT_ONCE):
+            rows, known = self.miniatures.of(wanted[start : start + AT_ONCE])
+            found = slice(n_found, n_found + int(known.sum()))
+            grey[found], layout[found] = lumas(rows[known]), layouts(rows[known])
+            self.row[wanted[start : start + AT_ONCE][known]] = len(self.grey) + np.arange(found.start, found.stop)
+            n_found = found.stop
+        if not n_found:
             return
-        grey, layout = grey[:n_read], layout[:n_read]
+        grey, layout = grey[:n_found], layout[:n_found]
         if not self.mean.size:
             self.mean, self.scale = layout.mean(axis=0), layout.std(axis=0)
         layout -= self.mean
@@ -154,27 +159,6 @@ def _squared_distance(points: Features, first: np.ndarray, second: np.ndarray) -
     parts = [slice(start, start + AT_ONCE) for start in range(0, len(first), AT_ONCE)]
     found = (((points[first[part]] - points[second[part]]) ** 2).sum(axis=1) for part in parts)
     return np.concatenate([np.empty(0, np.float32), *found])
-
-
-def _seen(image: LabelledImage) -> tuple[np.ndarray, np.ndarray] | None:
-    """The luma (SIDE, SIDE) uint8 and the layout of a miniature; nothing larger is kept of a picture."""
-    try:
-        decoded = decode(read_bytes(image.file), shorter_side_px=SIDE, channels=image.channels)
-        picture = miniature(decoded, SIDE).astype(np.float32)
-    except UnreadableImage:  # gone since the scan: it cannot be compared, so it does not count
-        return None
-    return _luma(picture).round().astype(np.uint8), _layout(picture)
-
-
-def _luma(rgb: np.ndarray) -> np.ndarray:
-    return rgb @ np.array([0.299, 0.587, 0.114], np.float32)
-
-
-def _layout(picture: np.ndarray) -> np.ndarray:
-    """(CELLS * CELLS * 3,) float32: the mean colours of cells, as shares of the picture's luma."""
-    step = SIDE // CELLS
-    cells = picture.reshape(CELLS, step, CELLS, step, 3).mean(axis=(1, 3))
-    return (cells / max(float(_luma(cells).mean()), 8.0)).ravel()
 
 
 def _scenes(n: int, compared: _Compared) -> tuple[np.ndarray, np.ndarray]:

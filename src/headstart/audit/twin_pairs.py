@@ -1,10 +1,12 @@
 """Pairs of pictures whose hashes and features both say that they are the same picture."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
 
 from headstart.audit.neighbours import leaves
+from headstart.threads import map_in_threads
 
 TREES = 16  # a pair of twins that one tree separates shares a leaf in another
 # Twins differ in few bits of their hashes; the more bits differ, the more similar their features must be. Hashes alone pair
@@ -29,8 +31,13 @@ class LikelyPairs:
     @classmethod
     def of_one_tree(cls, hashes: np.ndarray, standard: np.ndarray, rng: np.random.Generator) -> "LikelyPairs":
         """Those within the leaves of a random tree, of (n,) uint64 hashes and (n, n_features) standardised features."""
+        return cls.within(leaves(standard, rng), hashes, standard)
+
+    @classmethod
+    def within(cls, of_tree: Iterable[np.ndarray], hashes: np.ndarray, standard: np.ndarray) -> "LikelyPairs":
+        """Those within the leaves of a tree."""
         crowd = np.full(len(hashes), -1.0, np.float32)
-        parts = [_compared(leaf, hashes, standard, crowd) for leaf in leaves(standard, rng)]
+        parts = [_compared(leaf, hashes, standard, crowd) for leaf in of_tree]
         first, second, similarity = (np.concatenate(columns) for columns in zip(*parts, strict=True))
         return cls(first, second, similarity, crowd)
 
@@ -44,10 +51,11 @@ class LikelyPairs:
 def twin_pairs(hashes: np.ndarray, standard: np.ndarray, *, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
     """(first, second) int64 of twins, found by (n,) uint64 difference hashes and (n, n_features) standardised features.
 
-    Every pair within the leaves of random trees is compared.
+    Every pair within the leaves of random trees is compared, in threads while the next tree is made.
     """
     rng = np.random.default_rng(seed)
-    return twins_of([LikelyPairs.of_one_tree(hashes, standard, rng) for _ in range(TREES)])
+    trees = (list(leaves(standard, rng)) for _ in range(TREES))
+    return twins_of(list(map_in_threads(lambda tree: LikelyPairs.within(tree, hashes, standard), trees)))
 
 
 def twins_of(found: list[LikelyPairs]) -> tuple[np.ndarray, np.ndarray]:

@@ -16,6 +16,7 @@ from headstart.data.images import UnreadableImage, decode, read_bytes
 from headstart.data.splits import linked
 from headstart.jobs.parts import Parts
 from headstart.model.features_on_disk import Features
+from headstart.model.kept_miniatures import Miniatures
 from headstart.progress import Progress, silent
 from headstart.threads import one_blas_thread
 
@@ -51,11 +52,12 @@ def find_twins(
     facts: Sequence[ImageFacts],
     features: Features,
     *,
+    miniatures: Miniatures | None = None,
     workplace: str | None = None,
     parts: Parts | None = None,
     progress: Progress = silent,
 ) -> Twins:
-    """The twins among images with these facts and (n, n_features) features.
+    """The twins among images with these facts and (n, n_features) features, and their miniatures, if these are kept.
 
     Images with equal bytes are one picture; pictures are twins if both hash and features say so, or if they are frames of one
     scene. Without features (n_features 0) only bytes are compared.
@@ -73,7 +75,8 @@ def find_twins(
     if features.shape[1]:
         shown_facts = [facts[i] for i in shown]
         with neighbourhood_at(features, shown, shown_facts, workplace, parts, progress) as neighbourhood:
-            alike, of_picture = _alike([images[i] for i in shown], shown_facts, hashes, neighbourhood)
+            some = (miniatures or Miniatures(images)).some(shown)
+            alike, of_picture = _alike(some, shown_facts, hashes, neighbourhood)
         for one, other, bits, similarity in alike:
             same = bits == 0 and _same_pixels(images[shown[one]], images[shown[other]])
             pairs.append((one, other, bits, similarity, same))
@@ -97,13 +100,13 @@ def find_twins(
 
 
 def _alike(
-    images: Sequence[LabelledImage], facts: Sequence[ImageFacts], hashes: np.ndarray, neighbourhood: Neighbourhood
+    miniatures: Miniatures, facts: Sequence[ImageFacts], hashes: np.ndarray, neighbourhood: Neighbourhood
 ) -> tuple[list[tuple[int, int, int, float]], np.ndarray]:
     """(first, second, bits, similarity) of twins and of frames of one scene, each pair once; and the crowd of each picture."""
-    standard = neighbourhood.standard
+    images, standard = miniatures.images, neighbourhood.standard
     with one_blas_thread():  # the products are small, and a warm probe imports Matplotlib in another thread meanwhile
         twins = neighbourhood.twin_pairs(hashes)
-        *frames, crowd = frame_pairs(images, facts, neighbourhood)
+        *frames, crowd = frame_pairs(images, facts, neighbourhood, miniatures)
         first, second = (np.concatenate(both) for both in zip(twins, frames, strict=True))
         first, second = _with_nearest(images, first, second, standard)
     pictures = [whole_file(image.file) for image in images]

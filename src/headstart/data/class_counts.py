@@ -10,6 +10,12 @@ from headstart.data.wording import counted
 SHOWN_CLASSES = 8
 
 
+def labels_in(sources: Sequence[Sources]) -> tuple[str, ...]:
+    """The names of the classes of all files, in their order."""
+    labels = {candidate.label for source in sources for candidate in source.candidates if candidate.label}
+    return tuple(sorted(labels, key=natural_order))
+
+
 def classes_found(sources: Sequence[Sources]) -> str:
     """A line such as "2 classes in 398 files (train/val): ants 124/70, bees 121/83"; of many classes the first are named.
 

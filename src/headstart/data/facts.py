@@ -8,6 +8,7 @@ import numpy as np
 from PIL import Image
 
 from headstart.data.images import DecodedImage
+from headstart.data.miniatures import miniature_of
 
 FACTS_VERSION = 3  # raised with every change here that changes a fact
 MEASURED_PX = 256  # longer side up to which pixels are measured as they are; larger images are reduced below it
@@ -38,10 +39,30 @@ def facts_of(decoded: DecodedImage) -> ImageFacts:
 
     Those of more than three channels are of their mean, as grey.
     """
-    rgb = decoded.compared
+    return _facts_of(decoded, _reduced(decoded.compared))
+
+
+def described(decoded: DecodedImage) -> tuple[ImageFacts, np.ndarray]:
+    """The facts of a decoded image, and its miniature."""
+    small = _reduced(decoded.compared)
+    return _facts_of(decoded, small), miniature_of(small)
+
+
+def miniature_in(decoded: DecodedImage) -> np.ndarray:
+    """The miniature of a decoded image, without its facts."""
+    return miniature_of(_reduced(decoded.compared))
+
+
+def _reduced(rgb: Image.Image) -> Image.Image:
+    """At most MEASURED_PX wide and high.
+
+    Averages of whole squares of pixels are many times faster than any resizing, and all that statistics and miniatures need.
+    """
     factor = math.ceil(max(rgb.size) / MEASURED_PX)
-    # Averages of whole squares of pixels are many times faster than any resizing, and all that statistics need.
-    small = rgb.reduce(factor) if factor > 1 else rgb
+    return rgb.reduce(factor) if factor > 1 else rgb
+
+
+def _facts_of(decoded: DecodedImage, small: Image.Image) -> ImageFacts:
     colours = np.asarray(small.reduce(MEAN_CELL_PX), dtype=np.float32).mean(axis=(0, 1))
     luma = small.convert("L")
     levels = np.asarray(luma, dtype=np.float32)
@@ -70,11 +91,6 @@ def notes_on(facts: Sequence[ImageFacts]) -> tuple[str, ...]:
     return (
         ("1 file holds several pages; its first is used",) if n == 1 else (f"{n} files hold several pages; the first is used",)
     )
-
-
-def miniature(decoded: DecodedImage, side_px: int) -> np.ndarray:
-    """(side_px, side_px, 3) uint8: the whole image as means of areas, without its aspect ratio."""
-    return np.asarray(decoded.compared.resize((side_px, side_px), Image.Resampling.BOX))
 
 
 def difference_hash(luma: Image.Image) -> int:

@@ -43,7 +43,7 @@ def open_given(
     Raises DataError if a split is given twice.
     """
     with ExitStack() as stack:
-        reading = replace(Reading.of(settings), labels_are_optional=labels_are_optional)
+        reading = replace(Reading.of(settings), labels_are_optional=labels_are_optional, is_part=more is not None)
         ahead = None if settings.every else ahead  # what is listed may be videos
         main = stack.enter_context(open_data(data, reading, offline=settings.offline, progress=progress, ahead=ahead))
         sources = [main]

@@ -16,6 +16,7 @@ class Reading:
     with_unlabelled: bool = False  # whether images without a label are candidates too: people label them in a project
     several: bool = False  # whether an image has any number of labels (see label_sets.py)
     numbers: bool = False  # whether labels are numbers
+    is_part: bool = False  # whether there are classes elsewhere: then one folder of images is a class, and need not hold all
     nested: bool = False  # whether the folders between a class folder and an image are part of its class
     labels_are_optional: bool = False  # whether data without any labels is images without labels: they are not needed
     without_labels: bool = False  # whether nobody asks for labels, and those that are there do not matter

@@ -6,7 +6,7 @@ from headstart.data.folder_doubts import NoClassFoldersError
 from headstart.data.folders import ClassFolder, Layout, layout_of, unlabelled_layout
 from headstart.data.reading import Reading
 from headstart.data.sources import Candidate, Skipped, Sources, class_name
-from headstart.data.split_names import UNLABELLED
+from headstart.data.split_names import UNLABELLED, splits_of
 from headstart.data.trees import Tree
 
 
@@ -40,7 +40,10 @@ def _nested(found: ClassFolder, file: PurePath) -> str:
 
 
 def _layout(tree: Tree, root: PurePath, reading: Reading) -> Layout:
-    """What the folder means; it may have no classes if no labels are needed, and with `with_unlabelled` one that holds all."""
+    """What the folder means; it may have no classes if no labels are needed.
+
+    With `with_unlabelled` one folder that holds all images is no class, unless there are classes elsewhere.
+    """
     try:
         layout = layout_of(root, tree)
     except NoClassFoldersError:
@@ -48,8 +51,17 @@ def _layout(tree: Tree, root: PurePath, reading: Reading) -> Layout:
         if not unlabelled.loose:
             raise
         return unlabelled
-    is_one = len({found.label for found in layout.classes}) == 1 and not layout.loose and not layout.unlabelled
-    return unlabelled_layout(root, tree) if reading.with_unlabelled and is_one else layout
+    labels = {found.label for found in layout.classes}
+    if not reading.with_unlabelled or len(labels) > 1 or layout.loose or layout.unlabelled:
+        return layout
+    (label,) = labels
+    if not reading.is_part or splits_of(labels):
+        return unlabelled_layout(root, tree)
+    layout.notes.append(
+        f"all images are in one folder, {label}: it is read as the class {label!r}, where the project has no other label; "
+        "images without a label belong directly into DATA"
+    )
+    return layout
 
 
 def _without_label(layout: Layout, tree: Tree) -> list[Candidate]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from headstart.audit.twins import Twins, find_twins
+from headstart.data.class_counts import labels_in
 from headstart.data.dataset import Dataset, LabelledImage, choosing, training_dataset
 from headstart.data.facts import ImageFacts, notes_on
 from headstart.data.patients import by_patient
@@ -22,6 +23,7 @@ from headstart.jobs.scanning import scan_where_told
 from headstart.model.feature_store import FeatureStore
 from headstart.model.features import Work
 from headstart.model.features_on_disk import Features, first_columns
+from headstart.model.kept_miniatures import Miniatures
 from headstart.model.pretrained import Backbone, open_backbone
 from headstart.progress import Progress, silent
 from headstart.settings import TrainSettings
@@ -93,9 +95,11 @@ def scan_given(
 
     If they name none, they are those found to be best, unless `compare_views` is False, or those found before, `known_views`.
     `parts` is where workers elsewhere put what they finish; without it that is below home(). Raises DataError if `make_dataset`
-    refuses the images found.
+    refuses the images found, or the task their classes.
     """
     began = time.perf_counter()
+    task = task_of(settings)
+    task.in_order(labels_in(sources))  # refuses what does not fit the data before anything is computed
     levels = levels_found(sources, settings)
     backbone = open_backbone(settings, progress).choosing(levels.channels)
     opened = time.perf_counter()
@@ -116,13 +120,14 @@ def scan_given(
         by_looks,
         found.facts,
         first_columns(found.vectors, n_last),
+        miniatures=Miniatures.stored(dataset.images, backbone.preprocess, found.miniatures),
         workplace=settings.workplace,
         parts=parts and parts.beside("twins"),
         progress=progress,
     )
     groups, told = groups_by_looks(dataset.images, twins.pairs())
     notes = (*dataset.notes, *patients.notes, *levels.notes, *notes_on(found.facts), *([told] if told else []))
-    classes = task_of(settings).in_order(dataset.classes)
+    classes = task.in_order(dataset.classes)
     dataset = replace(dataset, classes=classes, notes=notes, labels_used=sources[0].labels_used)
     seconds = {"load": opened - began, "views": compared - opened, "scan": time.perf_counter() - compared}
     return Scanned(

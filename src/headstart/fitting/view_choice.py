@@ -10,12 +10,14 @@ from headstart.data.dataset import LabelledImage, choosing
 from headstart.data.label_sets import label_matrix, labels_in, rarest_labels
 from headstart.data.number_sources import NUMBER
 from headstart.data.number_strata import strata_of
+from headstart.data.preprocess import Preprocess
 from headstart.data.sources import Candidate, Skipped, Sources
 from headstart.data.splits import are_numbers, fold_count, groups_by_looks, spread_order
 from headstart.fitting.feature_table import FeatureTable
 from headstart.model.extractor import mean_of_views
 from headstart.model.feature_store import FeatureStore
 from headstart.model.features import ScannedImage, Work, scan_rows
+from headstart.model.kept_miniatures import Miniatures
 from headstart.model.pretrained import Backbone
 from headstart.progress import Progress
 from headstart.schema import Count, NotNegative, Positive, Schema
@@ -158,7 +160,7 @@ def _compared(
     if len(rows) < FEWEST or (np.ptp(labels) == 0 if are_numbers(labels) else len(names) < 2):
         return ViewChoice(view=own, why="there are too few images to compare views on")
     last = np.stack([row.vectors[0, : backbone.frozen.n_last] for row in rows])
-    groups = _groups([row.image for row in rows], rows, last, backbone.preprocess.channels)
+    groups = _groups([row.image for row in rows], rows, last, backbone.preprocess)
     if fold_count(labels, groups) < 2:
         return ViewChoice(view=own, why="a class is too small to compare views on held-out images")
     place = {one.digest(): number for number, one in enumerate(every.one_by_one())}
@@ -236,7 +238,10 @@ def _rows(
     return [row for row in found if not isinstance(row, Skipped)]
 
 
-def _groups(images: Sequence[LabelledImage], rows: Sequence[ScannedImage], vectors: np.ndarray, channels: str) -> np.ndarray:
-    images = choosing(images, channels)
-    twins = find_twins(images, tuple(row.facts for row in rows), vectors)
+def _groups(
+    images: Sequence[LabelledImage], rows: Sequence[ScannedImage], vectors: np.ndarray, preprocess: Preprocess
+) -> np.ndarray:
+    images = choosing(images, preprocess.channels)
+    miniatures = Miniatures.stored(images, preprocess)
+    twins = find_twins(images, tuple(row.facts for row in rows), vectors, miniatures=miniatures)
     return groups_by_looks(images, twins.pairs())[0]

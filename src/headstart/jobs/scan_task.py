@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pyarrow
 
+from headstart.data.miniatures import MINIATURES_VERSION
 from headstart.data.preprocess import Preprocess
 from headstart.data.sources import Candidate, Skipped
 from headstart.jobs.crew import Compute
@@ -35,9 +36,10 @@ class ScanTask:
     weights: Path
     on_gpu: bool
     brought_weights: str = ""  # below home(), where the weights were brought along to another machine
+    with_miniatures: bool = False  # whether each image's comes with it, where pictures are compared afterwards
 
     @classmethod
-    def of(cls, backbone: Backbone, settings: TrainSettings) -> "ScanTask":
+    def of(cls, backbone: Backbone, settings: TrainSettings, *, with_miniatures: bool = False) -> "ScanTask":
         """The task for an open backbone, which has features."""
         frozen = backbone.frozen
         assert frozen is not None
@@ -45,8 +47,10 @@ class ScanTask:
         graph = frozen.extractor.graph
         compiled = () if graph is None else tuple(sorted(file for file in graph.parent.iterdir() if file.is_file()))
         shelf = FeatureStore().shelf(backbone.preprocess, frozen.extractor)
-        key = sha256_of_bytes(f"{TABLE_VERSION} {shelf.key}".encode())
-        return cls(settings, backbone.preprocess, key, width, compiled, backbone.weights.path, frozen.extractor.on_gpu)
+        also = f" miniatures {MINIATURES_VERSION}" if with_miniatures else ""
+        key = sha256_of_bytes(f"{TABLE_VERSION} {shelf.key}{also}".encode())
+        weights, on_gpu = backbone.weights.path, frozen.extractor.on_gpu
+        return cls(settings, backbone.preprocess, key, width, compiled, weights, on_gpu, with_miniatures=with_miniatures)
 
     def packed(self) -> tuple["ScanTask", Mapping[str, bytes]]:
         """The task as it is on another machine, and the files of home() that it needs there: weights and compiled form."""
@@ -58,20 +62,32 @@ class ScanTask:
         weights = {"weights": home() / self.brought_weights} if self.brought_weights else {}
         frozen = open_backbone(self.settings.model_copy(update=weights), silent).frozen
         assert frozen is not None
-        return scanner(self.preprocess, with_preprocess(frozen, self.preprocess).extractor, self.n_features, n_threads)
+        extractor = with_preprocess(frozen, self.preprocess).extractor
+        return scanner(self.preprocess, extractor, self.n_features, n_threads, with_miniatures=self.with_miniatures)
 
     def given_up(self, reason: str) -> pyarrow.Table:
         """The row of an image that cannot be computed, and why."""
-        return table_of([Skipped("", reason)], self.n_features)
+        return table_of([Skipped("", reason)], self.n_features, with_miniatures=self.with_miniatures)
 
 
-def scanner(preprocess: Preprocess, extractor: Extractor, n_features: int, n_threads: int) -> Compute:
+def scanner(
+    preprocess: Preprocess, extractor: Extractor, n_features: int, n_threads: int, *, with_miniatures: bool = False
+) -> Compute:
     """What scans images in a worker; `n_features` are those of all views together."""
     store = FeatureStore()
 
     def compute(candidates: Sequence[Candidate]) -> tuple[pyarrow.Table, Work]:
         work = Work()
-        rows = list(scan_rows(candidates, preprocess, extractor, store=store, workers=n_threads, work=work))
-        return table_of(rows, n_features), work
+        found = scan_rows(
+            candidates,
+            preprocess,
+            extractor,
+            store=store,
+            workers=n_threads,
+            work=work,
+            with_miniatures=with_miniatures,
+        )
+        rows = list(found)
+        return table_of(rows, n_features, with_miniatures=with_miniatures), work
 
     return compute

@@ -92,14 +92,16 @@ def scan_where_told(
 ) -> Scan:
     """The scan of every candidate at the place that the settings name; `parts`, or a folder of home(), keeps what is finished.
 
-    Without features, as for the classic procedure, it is always here. Raises HeadstartError.
+    Miniatures come along from a place: its machines may have a home() of their own. Without features, as for the classic
+    procedure, the scan is always here. Raises HeadstartError.
     """
     frozen = backbone.frozen
     if settings.workplace is None or frozen is None:
         extractor = frozen.extractor if frozen else None
         return scan(candidates, backbone.preprocess, extractor, store=store, workers=settings.workers, progress=progress)
-    task = ScanTask.of(backbone, settings)
-    return scan_at(settings.workplace, task, backbone.preprocess.n_views, candidates, progress, parts=parts)
+    task = ScanTask.of(backbone, settings, with_miniatures=True)
+    n_views = backbone.preprocess.n_views
+    return scan_at(settings.workplace, task, n_views, candidates, progress, parts=parts, with_miniatures=True)
 
 
 def scan_at(
@@ -110,13 +112,15 @@ def scan_at(
     progress: Progress = silent,
     stage: str = STAGE,
     parts: Parts | None = None,
+    with_miniatures: bool = False,
 ) -> Scan:
     """The same by a task of workers whose rows are those of a scan, at a place."""
     work = Work()
     if parts is None:
         paths = "\n".join([task.key, *(candidate.path for candidate in candidates)])
         parts = PartFolder(home() / JOBS / sha256_of_bytes(paths.encode())[:32], at_home=True)
-    found = collected(_rows_at(workplace, task, n_views, candidates, parts, progress, work, stage), len(candidates), work)
+    rows = _rows_at(workplace, task, n_views, candidates, parts, progress, work, stage)
+    found = collected(rows, len(candidates), work, with_miniatures=with_miniatures)
     parts.remove()
     return found
 

@@ -5,6 +5,7 @@ import threading
 from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
 
+from headstart.data.preprocess import Preprocess
 from headstart.errors import HeadstartError
 from headstart.labelling.catalogue import Catalogue
 from headstart.labelling.checking_process import Sent, answer
@@ -22,14 +23,14 @@ class Checking:
         self._ended = False
         self._starting = threading.Lock()
 
-    def find(self, catalogue: Catalogue, n_last: int) -> FindingsByRow | None:
+    def find(self, catalogue: Catalogue, n_last: int, preprocess: Preprocess) -> FindingsByRow | None:
         """What the checks find; features count up to the `n_last` first. None if it was stopped.
 
         Raises HeadstartError if their process ends without a result, as when the system has no memory left.
         """
         if len(catalogue) <= FEW or not isinstance(catalogue.vectors, FeaturesOnDisk):
-            return find_by_row(catalogue, n_last)
-        sent = Sent.of(catalogue, catalogue.vectors, n_last)
+            return find_by_row(catalogue, n_last, preprocess)
+        sent = Sent.of(catalogue, catalogue.vectors, n_last, preprocess)
         with self._starting:
             if self._ended:
                 return None

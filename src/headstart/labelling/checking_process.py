@@ -8,6 +8,7 @@ import numpy as np
 
 from headstart.child_processes import live_with_parent
 from headstart.data.image_files import BoxInFile
+from headstart.data.preprocess import Preprocess
 from headstart.data.remote_file import RemoteFile
 from headstart.data.sources import Candidate
 from headstart.labelling.catalogue import Catalogue
@@ -32,9 +33,10 @@ class Sent:
     n_features: int
     n_last: int
     channels: str
+    preprocess: Preprocess
 
     @classmethod
-    def of(cls, catalogue: Catalogue, features: FeaturesOnDisk, n_last: int) -> "Sent":
+    def of(cls, catalogue: Catalogue, features: FeaturesOnDisk, n_last: int, preprocess: Preprocess) -> "Sent":
         """Of a project as it is now."""
         candidates = catalogue.candidates
         return cls(
@@ -49,6 +51,7 @@ class Sent:
             features.shape[1],
             n_last,
             catalogue.channels,
+            preprocess,
         )
 
     def catalogue(self) -> Catalogue:
@@ -70,4 +73,4 @@ def answer(pipe: Connection) -> None:
     live_with_parent()
     sent: Sent = pipe.recv()
     with one_blas_thread():
-        pipe.send(find_by_row(sent.catalogue(), sent.n_last))
+        pipe.send(find_by_row(sent.catalogue(), sent.n_last, sent.preprocess))

@@ -10,9 +10,11 @@ from headstart.audit.evidence import Evidence
 from headstart.audit.findings import Finding
 from headstart.audit.twins import Twins, find_twins
 from headstart.data.dataset import Dataset, LabelledImage
+from headstart.data.preprocess import Preprocess
 from headstart.data.splits import groups_by_looks
 from headstart.labelling.catalogue import NO_CLASS, SPLITS, Catalogue
 from headstart.model.features_on_disk import SomeFeatures
+from headstart.model.kept_miniatures import Miniatures
 from headstart.progress import Progress, silent
 
 # Of all checks, those on single images and pairs. Wrong labels follow the model that is fitted after each decision.
@@ -74,13 +76,16 @@ def _images_of(catalogue: Catalogue, rows: np.ndarray) -> tuple[LabelledImage, .
     return tuple(images)
 
 
-def find_by_row(catalogue: Catalogue, n_last: int, progress: Progress = silent) -> FindingsByRow:
-    """What the checks find among the rows that are read and not excluded; features count up to the `n_last` first."""
+def find_by_row(catalogue: Catalogue, n_last: int, preprocess: Preprocess, progress: Progress = silent) -> FindingsByRow:
+    """What the checks find among the rows that are read and not excluded; features count up to the `n_last` first.
+
+    `preprocess` is that with which they were read.
+    """
     rows = np.flatnonzero(catalogue.readable() & (catalogue.columns["excluded"] == 0))
     images = _images_of(catalogue, rows)
     vectors = comparable(SomeFeatures(catalogue.vectors, rows, n_last))
     facts = catalogue.facts(rows)
-    twins = find_twins(images, facts, vectors)
+    twins = find_twins(images, facts, vectors, miniatures=Miniatures.stored(images, preprocess))
     of_rows, _ = groups_by_looks(images, twins.pairs())
     groups = np.arange(len(catalogue))
     groups[rows] = len(catalogue) + of_rows

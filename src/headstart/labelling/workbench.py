@@ -252,7 +252,7 @@ class Workbench:
             self._check()
 
     def _check(self) -> None:
-        found = self._checking.find(self.catalogue, self.n_last)
+        found = self._checking.find(self.catalogue, self.n_last, self.backbone.preprocess)
         if found is not None:
             self.findings = found
             self.catalogue.columns["findings"][:] = found.bits()

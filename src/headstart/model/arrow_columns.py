@@ -21,6 +21,12 @@ def lists(values: np.ndarray) -> pyarrow.Array:
     return pyarrow.FixedSizeListArray.from_arrays(numbers(np.ascontiguousarray(values, np.float32).ravel()), values.shape[1])
 
 
+def fixed_bytes(values: np.ndarray) -> pyarrow.Array:
+    """A column of strings of bytes from (n, width) uint8."""
+    flat = np.ascontiguousarray(values, np.uint8)
+    return pyarrow.Array.from_buffers(pyarrow.binary(flat.shape[1]), len(flat), [None, pyarrow.py_buffer(flat)])
+
+
 def ragged(values: Sequence[np.ndarray]) -> pyarrow.Array:
     """A column of lists that may differ in length, from at least one array of numbers for each row."""
     ends = np.cumsum([0, *map(len, values)], dtype=np.int64)
@@ -53,7 +59,14 @@ def constant(value: str | int, n_rows: int) -> pyarrow.Array:
 
 
 def cells(column: pyarrow.ChunkedArray) -> np.ndarray:
-    """A column's values: (n, width) float32 for vectors, in the column's own memory; else (n,) of Python's objects."""
+    """A column's values, in the column's own memory: (n, width) float32 for vectors, uint8 for strings of bytes of one length.
+
+    Else (n,) of Python's objects.
+    """
+    if pyarrow.types.is_fixed_size_binary(column.type):
+        strings, width = column.combine_chunks(), column.type.byte_width
+        whole = np.frombuffer(strings.buffers()[1] or b"", np.uint8, len(strings) * width, strings.offset * width)
+        return whole.reshape(-1, width)
     if not pyarrow.types.is_fixed_size_list(column.type):
         found = np.empty(len(column), object)
         found[:] = column.to_pylist()

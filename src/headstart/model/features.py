@@ -10,6 +10,7 @@ import numpy as np
 from headstart.data.dataset import LabelledImage
 from headstart.data.facts import ImageFacts
 from headstart.data.fetching import chunks_of
+from headstart.data.miniatures import ROW_BYTES
 from headstart.data.preprocess import Preprocess
 from headstart.data.sources import Candidate, Skipped, identity_of
 from headstart.model.extractor import Extractor, mean_of_views
@@ -38,6 +39,7 @@ class Scan:
     facts: tuple[ImageFacts, ...]  # of the images; only sizes if there is no store
     vectors: Features  # (n_images, n_features) float32; n_features is 0 if no vector was computed
     work: "Work"
+    miniatures: np.ndarray | FeaturesOnDisk | None = None  # (n_images or more, ROW_BYTES) uint8, if they were asked for
 
 
 @dataclass(slots=True)
@@ -86,6 +88,7 @@ class ScannedImage:
     image: LabelledImage
     facts: ImageFacts
     vectors: np.ndarray  # (n_views, n_features) float32; (1, 0) without an extractor
+    miniature: np.ndarray | None = None  # (ROW_BYTES,) uint8, if it was just made, or was asked for and is stored
 
     @property
     def vector(self) -> np.ndarray:
@@ -113,35 +116,41 @@ def scan(
     return collected(rows, len(candidates), work)
 
 
-def collected(rows: Iterable["ScannedImage | Skipped"], n_candidates: int, work: Work) -> Scan:
-    """The scan that consists of these rows, of so many candidates."""
+def collected(
+    rows: Iterable["ScannedImage | Skipped"], n_candidates: int, work: Work, *, with_miniatures: bool = False
+) -> Scan:
+    """The scan that consists of these rows, of so many candidates; a missing miniature is a row of zeros."""
     images: list[LabelledImage] = []
     skipped: list[Skipped] = []
     facts: list[ImageFacts] = []
     vectors: np.ndarray | FeaturesOnDisk = np.empty((0, 0), np.float32)
+    miniatures = _room_for(n_candidates, ROW_BYTES, np.uint8) if with_miniatures else None
     try:
         for row in rows:
             if isinstance(row, Skipped):
                 skipped.append(row)
             else:
                 if not images:  # filled in place: stacking at the end would need twice the memory
-                    vectors = _room_for(n_candidates, len(row.vector))
+                    vectors = _room_for(n_candidates, len(row.vector), np.float32)
                 vectors[len(images)] = row.vector
+                if miniatures is not None and row.miniature is not None:
+                    miniatures[len(images)] = row.miniature
                 images.append(row.image)
                 facts.append(row.facts)
     finally:
-        if isinstance(vectors, FeaturesOnDisk):
-            vectors.close()
+        for written in (vectors, miniatures):
+            if isinstance(written, FeaturesOnDisk):
+                written.close()
     n = len(images)
     found = vectors[:n] if isinstance(vectors, np.ndarray) else some_rows(vectors, np.arange(n))
-    return Scan(tuple(images), tuple(skipped), tuple(facts), found, work)
+    return Scan(tuple(images), tuple(skipped), tuple(facts), found, work, miniatures)
 
 
-def _room_for(n: int, n_features: int) -> np.ndarray | FeaturesOnDisk:
-    """(n, n_features) float32 to be filled in, of many in a file."""
-    if 4 * n * n_features <= ON_DISK_BYTES:
-        return np.empty((n, n_features), np.float32)
-    return FeaturesOnDisk.nameless(home() / SCANS, n, n_features, np.float32)
+def _room_for(n: int, width: int, dtype: type[np.float32 | np.uint8]) -> np.ndarray | FeaturesOnDisk:
+    """(n, width) zeros to be filled in, of many in a file."""
+    if n * width * np.dtype(dtype).itemsize <= ON_DISK_BYTES:
+        return np.zeros((n, width), dtype)
+    return FeaturesOnDisk.nameless(home() / SCANS, n, width, dtype)
 
 
 def scan_rows(
@@ -155,10 +164,12 @@ def scan_rows(
     stage: str = STAGE,
     work: Work | None = None,
     first: int = CHUNK_IMAGES,
+    with_miniatures: bool = False,
 ) -> Iterator[ScannedImage | Skipped]:
     """Yields the rows of `scan` one by one in the order of the candidates; only one chunk is in memory.
 
-    The first chunk has `first` images: fewer where somebody waits for them.
+    The first chunk has `first` images: fewer where somebody waits for them. Stored miniatures are not read unless they are
+    asked for.
     """
     work = work if work is not None else Work()
     began = time.perf_counter()
@@ -166,7 +177,7 @@ def scan_rows(
     pipeline = Pipeline(preprocess, extractor, identify=True, describe=shelf is not None)
     done = 0
     for chunk in chunks_of(candidates, CHUNK_IMAGES, first):
-        for row in _rows(chunk, pipeline, shelf, workers, work):
+        for row in _rows(chunk, pipeline, shelf, workers, work, with_miniatures):
             done += 1
             work.wall_seconds = time.perf_counter() - began
             progress(stage, done, len(candidates))
@@ -174,10 +185,15 @@ def scan_rows(
 
 
 def _rows(
-    chunk: Sequence[Candidate], pipeline: Pipeline, shelf: "Shelf | None", workers: int | None, work: Work
+    chunk: Sequence[Candidate],
+    pipeline: Pipeline,
+    shelf: "Shelf | None",
+    workers: int | None,
+    work: Work,
+    with_miniatures: bool,
 ) -> Iterator[ScannedImage | Skipped]:
     """One row per candidate, in order; reads from the shelf first, if there is one, and stores new results there."""
-    known = _known(chunk, shelf, workers, pipeline) if shelf else [_Known(None)] * len(chunk)
+    known = _known(chunk, shelf, workers, pipeline, with_miniatures) if shelf else [_Known(None)] * len(chunk)
     fresh: list[Opened] = []
     # One pipeline for each combination of views that some images lack: mostly there is one, or none.
     computed = {
@@ -235,15 +251,21 @@ def _those_that_lack(lacking: tuple[int, ...], chunk: Sequence[Candidate], known
     return (c for c, found in zip(chunk, known, strict=True) if found.opened is None and found.lacking == lacking)
 
 
-def _known(chunk: Sequence[Candidate], shelf: "Shelf", workers: int | None, pipeline: Pipeline) -> list[_Known]:
+def _known(
+    chunk: Sequence[Candidate], shelf: "Shelf", workers: int | None, pipeline: Pipeline, with_miniatures: bool
+) -> list[_Known]:
     """The shelf's content for each candidate."""
     tasks = [chunk[start : start + HASHED_TOGETHER] for start in range(0, len(chunk), HASHED_TOGETHER)]
     identities = [identity for task in map_in_threads(_identities, tasks, workers) for identity in task]
     digests = [digest for digest, _ in identities]
     facts = shelf.facts(digests)
     vectors = shelf.vectors(digests)
+    small: list[np.ndarray | None] = [None] * len(chunk)
+    if with_miniatures:
+        rows, is_stored = shelf.miniatures(digests)
+        small = [row if there else None for row, there in zip(rows, is_stored.tolist(), strict=True)]
 
-    def known(digest: str, group: str) -> _Known:
+    def known(digest: str, group: str, miniature: np.ndarray | None) -> _Known:
         fact, views = facts.get(digest), tuple(of_view.get(digest) for of_view in vectors)
         if fact is None:
             return _Known(None)
@@ -252,9 +274,9 @@ def _known(chunk: Sequence[Candidate], shelf: "Shelf", workers: int | None, pipe
         stored = [vector for vector in views if vector is not None]
         if len(stored) < pipeline.preprocess.n_views:
             return _Known(None, views if stored else ())
-        return _Known(Opened(sha256=digest, group=group, facts=fact, vectors=np.stack(stored)))
+        return _Known(Opened(sha256=digest, group=group, facts=fact, miniature=miniature, vectors=np.stack(stored)))
 
-    return [known(digest, group) for digest, group in identities]
+    return [known(*identity, miniature) for identity, miniature in zip(identities, small, strict=True)]
 
 
 def _keep(fresh: Sequence[Opened], shelf: "Shelf") -> None:
@@ -262,6 +284,7 @@ def _keep(fresh: Sequence[Opened], shelf: "Shelf") -> None:
     shelf.keep(
         {digest: ImageFacts(problem=one.problem) if one.problem else one.facts for digest, one in by_digest.items()},
         {digest: one.vectors for digest, one in by_digest.items() if one.vectors is not None},
+        {digest: one.miniature for digest, one in by_digest.items() if one.miniature is not None},
     )
 
 
@@ -279,7 +302,8 @@ def row_of(candidate: Candidate, opened: Opened) -> ScannedImage | Skipped:
         width=opened.facts.width,
         height=opened.facts.height,
     )
-    return ScannedImage(image, opened.facts, np.empty((1, 0), np.float32) if opened.vectors is None else opened.vectors)
+    vectors = np.empty((1, 0), np.float32) if opened.vectors is None else opened.vectors
+    return ScannedImage(image, opened.facts, vectors, opened.miniature)
 
 
 def _identities(candidates: Sequence[Candidate]) -> list[tuple[str, str]]:

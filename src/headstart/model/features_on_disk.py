@@ -29,14 +29,14 @@ class Features(Protocol):
 
 
 class FeaturesOnDisk:
-    """(n, n_features) of one float type in a file; what is read of it does not stay in memory.
+    """(n, n_features) of one type of numbers in a file; what is read of it does not stay in memory.
 
     Written by one thread, and read by any, also of other processes. Rows are asked for as those of an array: by a number, a
     slice, or an array of numbers or flags; what is given is a copy.
     """
 
     def __init__(
-        self, path: Path, n: int, n_features: int, *, is_new: bool = False, dtype: type[np.floating[Any]] = np.float16
+        self, path: Path, n: int, n_features: int, *, is_new: bool = False, dtype: type[np.number[Any]] = np.float16
     ) -> None:
         """Opens the file, or makes it, with zeros. Raises HeadstartError if there is no room for it."""
         self.path, self.shape, self.dtype = path, (n, n_features), np.dtype(dtype)
@@ -47,7 +47,7 @@ class FeaturesOnDisk:
                 self._file.close()
 
     @classmethod
-    def nameless(cls, folder: Path, n: int, n_features: int, dtype: type[np.floating[Any]]) -> "FeaturesOnDisk":
+    def nameless(cls, folder: Path, n: int, n_features: int, dtype: type[np.number[Any]]) -> "FeaturesOnDisk":
         """Zeros in a file that is gone when it is not needed any more, also if the process is killed. Raises HeadstartError."""
         made = cls.__new__(cls)
         made.path, made.shape, made.dtype = folder, (n, n_features), np.dtype(dtype)

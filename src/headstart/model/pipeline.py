@@ -10,7 +10,7 @@ from typing import Protocol, TypeVar
 import numpy as np
 
 from headstart.data.dicom import group_of
-from headstart.data.facts import ImageFacts, facts_of
+from headstart.data.facts import ImageFacts, described
 from headstart.data.images import MAX_PIXELS, DecodedImage, Fault, UnreadableImage
 from headstart.data.preprocess import Preprocess
 from headstart.model.extractor import Extractor, mean_of_views
@@ -41,6 +41,7 @@ class Opened:
     sha256: str = ""  # of the file's bytes, if requested and readable
     group: str = ""  # that the file itself names, if requested
     facts: ImageFacts = NO_FACTS  # only the size if no more was requested
+    miniature: np.ndarray | None = None  # (ROW_BYTES,) uint8, if it was requested or made
     # (n_views, size, size, n_channels) uint8, or what `Pipeline.shape` makes; None once they are vectors
     pixels: np.ndarray | None = None
     vectors: np.ndarray | None = None  # (n_views, n_features) float32
@@ -61,7 +62,7 @@ class Pipeline:
     extractor: Extractor | None = None  # None: only pixels are needed
     shape: Callable[[DecodedImage], np.ndarray] | None = None  # makes the pixels; None: the views used for prediction
     identify: bool = False  # whether to compute the digest of each file, and to ask it for its group
-    describe: bool = False  # whether to compute all facts of each image
+    describe: bool = False  # whether to compute all facts of each image, and its miniature
 
     def run(self, candidates: Iterable[R], workers: int | None = None) -> Generator[tuple[R, Opened], None, None]:
         """Yields the result for each candidate, in order; threads work a bounded distance ahead."""
@@ -94,10 +95,13 @@ class Pipeline:
         except UnreadableImage as unreadable:
             seconds = time.perf_counter() - began
             return Opened(unreadable.reason, unreadable.fault, sha256, group, decode_seconds=seconds)
-        facts = facts_of(decoded) if self.describe else ImageFacts(width=decoded.width, height=decoded.height)
+        facts, miniature = ImageFacts(width=decoded.width, height=decoded.height), None
+        if self.describe:
+            facts, miniature = described(decoded)
         pixels = self.shape(decoded) if self.shape else self.preprocess.views(decoded.seen)
         ended = time.perf_counter()
-        opened = Opened(sha256=sha256, group=group, facts=facts, pixels=pixels, decode_seconds=ended - began)
+        found = Opened(sha256=sha256, group=group, facts=facts, miniature=miniature)
+        opened = replace(found, pixels=pixels, decode_seconds=ended - began)
         if self.extractor is None or self.extractor.takes_batches:
             return opened
         vectors = self.extractor.vectors(pixels[None])[0]

@@ -16,6 +16,7 @@ from headstart.threads import map_in_threads
 TOLERANCE = 1e-4  # relative decrease of the objective at which a fit ends; changes the held-out log loss by less than 0.002
 MANY = 8_000  # above this number of images no standardised copy is kept: rows are standardised whenever they are needed
 AT_ONCE = 2_048  # rows that are worked on together
+FOR_ONE = 1_024  # up to so many, a second thread would take longer to ask than it saves
 SEEN = 2_048  # points that the principal axes are found from, or somewhat more
 AXES = 64  # principal axes along which the curvature is known before the first step
 COLUMNS = 256  # classes times fits that are searched for together
@@ -59,8 +60,8 @@ class Standardised:
         return _scaled(self.vectors[self.rows[which]], self.mean, self.scale)
 
     def parts(self) -> list[slice]:
-        """The points in an even number of parts of the same size, at most AT_ONCE."""
-        n_parts = 2 * math.ceil(self.n / AT_ONCE / 2) if self.n > AT_ONCE else 1
+        """The points in an even number of parts of the same size, at most AT_ONCE; few are one part."""
+        n_parts = 2 * math.ceil(self.n / AT_ONCE / 2) if self.n > min(FOR_ONE, AT_ONCE) else 1
         edges = [self.n * number // n_parts for number in range(n_parts + 1)]
         return [slice(start, stop) for start, stop in pairwise(edges)]
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -84,7 +84,8 @@ def missing_images(earlier: Earlier, data: str, settings: TrainSettings, progres
         for place in elsewhere:
             if not missing:
                 break
-            reading = Reading(place.path_column, place.label_column, settings.join_case, settings.labels is not None)
+            of_table = replace(Reading.of(settings), path_column=place.path_column, label_column=place.label_column)
+            reading = replace(of_table, is_part=True)
             try:
                 old = stack.enter_context(open_data(place.place, reading, offline=settings.offline, progress=progress))
             except DataError:  # it is no longer there: what is missing is counted, and said

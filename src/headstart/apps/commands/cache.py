@@ -14,11 +14,11 @@ from headstart.storage import home
 @command
 def cache(
     clear: Annotated[
-        bool, typer.Option("--clear", help="Remove all stored features, image facts and thumbnails without asking.")
+        bool, typer.Option("--clear", help="Remove all stored features, image facts, miniatures and thumbnails without asking.")
     ] = False,
     all: Annotated[bool, typer.Option("--all", help="With --clear: also remove the compiled networks.")] = False,
 ) -> None:
-    """Show where computed features and thumbnails of images are stored and how much space they take, or remove them.
+    """Show where what was computed of images is stored (features, facts, small pictures) and its size, or remove it.
 
     Everything in the cache can be computed again. Set HEADSTART_HOME to move it, and HEADSTART_CACHE_LIMIT (default 10 GB) to
     limit its size: what was not used for the longest time is removed first.
@@ -58,7 +58,7 @@ def _show_or_clear(clear: bool, all: bool) -> None:
         say(f"{kind:<10} {_megabytes(n_bytes):>10} in {_count(n_files, 'file')}")
     say(f"thumbnails {_megabytes(thumbnail_bytes):>10} of {_count(n_thumbnails, 'image')}")
     say(f"compiled   {_megabytes(sum(n for _, n in compiled)):>10} in {_count(len(compiled), 'network')}")
-    say(f"limit      {_megabytes(limit):>10} of features, facts and thumbnails (HEADSTART_CACHE_LIMIT)")
+    say(f"limit      {_megabytes(limit):>10} of features, facts, miniatures and thumbnails (HEADSTART_CACHE_LIMIT)")
 
 
 def _count(n: int, noun: str) -> str:
