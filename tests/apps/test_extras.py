@@ -73,6 +73,7 @@ NEEDING = [
     ),
     Needing("openvino", (*EMBED, "--engine", "openvino"), "OpenVINO is needed but not installed"),
     Needing("openvino", ("export", "RUN", "--format", "openvino", "--output", "OUT"), "needs openvino"),
+    Needing("litert", ("export", "RUN", "--format", "litert", "--output", "OUT"), "needs"),
     Needing("audit", ("audit", "DATA", "--backbone", TINY, "--weights", "WEIGHTS", "--output", "OUT"), "needs cleanlab"),
     Needing("serve", ("serve", "RUN"), "serving needs"),
     Needing("studio", ("studio", "DATA", "--no-browser"), "the studio needs"),

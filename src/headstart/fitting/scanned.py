@@ -21,7 +21,7 @@ from headstart.fitting.view_choice import ViewChoice, choose_views, own_views
 from headstart.jobs.parts import Parts
 from headstart.jobs.scanning import scan_where_told
 from headstart.model.feature_store import FeatureStore
-from headstart.model.features import Work
+from headstart.model.features import Scan, Work
 from headstart.model.features_on_disk import Features, first_columns
 from headstart.model.kept_miniatures import Miniatures
 from headstart.model.pretrained import Backbone, open_backbone
@@ -113,18 +113,7 @@ def scan_given(
     skipped = (*(entry for source in sources for entry in source.skipped), *found.skipped)
     patients = by_patient(choosing(found.images, levels.channels))
     dataset = make_dataset(sources[0].name, patients.images, skipped, sources)
-    n_last = backbone.frozen.n_last if backbone.frozen else 0
-    # A scene whose frames have different numbers is one all the same; frames of different classes are not.
-    by_looks = [replace(image, label="") for image in dataset.images] if dataset.number else dataset.images
-    twins = find_twins(
-        by_looks,
-        found.facts,
-        first_columns(found.vectors, n_last),
-        miniatures=Miniatures.stored(dataset.images, backbone.preprocess, found.miniatures),
-        workplace=settings.workplace,
-        parts=parts and parts.beside("twins"),
-        progress=progress,
-    )
+    twins = _twins_in(dataset, found, backbone, settings, parts, progress)
     groups, told = groups_by_looks(dataset.images, twins.pairs())
     notes = (*dataset.notes, *patients.notes, *levels.notes, *notes_on(found.facts), *([told] if told else []))
     classes = task.in_order(dataset.classes)
@@ -142,4 +131,22 @@ def scan_given(
         chosen.choice,
         np.array([image.path in chosen.seen for image in dataset.images], bool),
         seconds,
+    )
+
+
+def _twins_in(
+    dataset: Dataset, found: Scan, backbone: Backbone, settings: TrainSettings, parts: Parts | None, progress: Progress
+) -> Twins:
+    """The images of a data set that show the same picture or scene."""
+    n_last = backbone.frozen.n_last if backbone.frozen else 0
+    # A scene whose frames have different numbers is one all the same; frames of different classes are not.
+    by_looks = [replace(image, label="") for image in dataset.images] if dataset.number else dataset.images
+    return find_twins(
+        by_looks,
+        found.facts,
+        first_columns(found.vectors, n_last),
+        miniatures=Miniatures.stored(dataset.images, backbone.preprocess, found.miniatures),
+        workplace=settings.workplace,
+        parts=parts and parts.beside("twins"),
+        progress=progress,
     )
