@@ -2,13 +2,16 @@
 
 from typing import Any
 
+import numpy as np
 import pytest
 from conftest import SavedRun
 
 from headstart.artifact.bundle import read_bundle
 from headstart.artifact.card import card_of
 from headstart.artifact.hub_card import base_model, front_matter, hub_card, quoted
-from headstart.artifact.manifest import Manifest
+from headstart.artifact.manifest import Manifest, NumbersEntry
+from headstart.evaluation.number_evaluation import NumberEvaluation
+from headstart.evaluation.number_metrics import NumberMetrics, NumbersSeen
 
 yaml = pytest.importorskip("yaml")
 repocard = pytest.importorskip("huggingface_hub")
@@ -52,6 +55,27 @@ def test_the_hub_s_library_reads_it(manifest: Manifest) -> None:
     assert "`MODEL` stands for `hf://ann/shapes`" in read.text
     assert read.text.strip().startswith("# shapes: an image classifier")
     assert "`MODEL` stands for this folder," in card_of(manifest)
+
+
+def test_a_model_of_numbers_is_no_classifier(manifest: Manifest) -> None:
+    """The hub has no name for what it does; its numbers are those of numbers."""
+    values = manifest.as_json() | {"task": "regression", "classes": ["thickness"], "evaluation": None, "image_classes": {}}
+    measured = NumberMetrics(
+        mean_absolute_error=2.0,
+        mean_guess_error=4.0,
+        median_guess_error=4.0,
+        root_mean_squared_error=3.0,
+        r2=0.5,
+        bias=0.0,
+    )
+    seen = NumbersSeen.of(np.arange(10.0))
+    evaluation = NumberEvaluation(split="val", n=10, n_groups=10, selected_on=False, numbers=measured)
+    values |= {"numbers": NumbersEntry(mean=0.0, spread=1.0, seen=seen, evaluation=evaluation).as_json()}
+    values["data"] |= {"counts": {}}
+    read = metadata(Manifest.from_json(values))
+    assert "pipeline_tag" not in read and "image-regression" in read["tags"]
+    (result,) = read["model-index"][0]["results"]
+    assert {one["type"]: one["value"] for one in result["metrics"]} == {"mae": 2.0, "r2": 0.5}
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,8 @@ from headstart.model.specs import find_backbone
 from headstart.model.weights import GIVEN
 
 TASK = "image-classification"  # the hub's name of what such a model does
+NUMBERS_TASK = "image-regression"  # of a model that answers with numbers, for which the hub has no name
+Measured = tuple[str, str, float | None]  # the hub's name of a number, as it is shown, and its value
 # The names that the hub has for licences of weights; any other is `other` with its own name.
 LICENCES = PERMISSIVE | {"cc-by-nc-4.0", "cc-by-nc-sa-4.0", "fair-noncommercial-research-license", "apple-amlr", "gemma"}
 METHODS = {"probe": "linear-probe", "finetune": "fine-tuning"}
@@ -26,12 +28,17 @@ def hub_card(manifest: Manifest, address: str) -> str:
 def front_matter(manifest: Manifest) -> str:
     """What the hub wants to know, as YAML between two lines of dashes; all of it is from the manifest."""
     values: dict[str, Any] = _licence(manifest.backbone.licence)
-    values |= {"library_name": "headstart", "pipeline_tag": TASK, "tags": _tags(manifest)}
+    values |= {"library_name": "headstart", **({} if manifest.numbers else {"pipeline_tag": TASK}), "tags": _tags(manifest)}
     base = base_model(manifest)
     if base:
         values |= {"base_model": base, "base_model_relation": "finetune"}
     if manifest.evaluation is not None:
-        values |= {"metrics": ["accuracy", "f1"], "model-index": [_results(manifest, manifest.evaluation)]}
+        results = _results(manifest, manifest.evaluation.split, _of_classes(manifest.evaluation))
+        values |= {"metrics": ["accuracy", "f1"], "model-index": [results]}
+    elif manifest.numbers is not None and manifest.numbers.evaluation is not None:
+        measured = manifest.numbers.evaluation
+        numbers = [("mae", "Mean absolute error", measured.numbers.mean_absolute_error), ("r2", "R2", measured.numbers.r2)]
+        values |= {"metrics": ["mae", "r_squared"], "model-index": [_results(manifest, measured.split, numbers)]}
     return "\n".join(["---", *_lines(values), "---", ""])
 
 
@@ -52,13 +59,13 @@ def _licence(licence: str) -> dict[str, str]:
 
 def _tags(manifest: Manifest) -> list[str]:
     kind = manifest.export.format if manifest.export else "safetensors"
-    return ["headstart", TASK, METHODS[manifest.strategy], kind, *([manifest.task] if manifest.task != "single-label" else [])]
+    task = NUMBERS_TASK if manifest.numbers else TASK
+    return ["headstart", task, METHODS[manifest.strategy], kind, *([manifest.task] if manifest.task != "single-label" else [])]
 
 
-def _results(manifest: Manifest, evaluation: Evaluation) -> dict[str, Any]:
-    """What was measured, in the form of a model index: https://github.com/huggingface/hub-docs, modelcard.md."""
-    name = manifest.data.name or "images"
-    numbers: list[tuple[str, str, float | None]] = [
+def _of_classes(evaluation: Evaluation) -> list[Measured]:
+    """The numbers of a classifier."""
+    numbers: list[Measured] = [
         ("accuracy", "Accuracy", evaluation.accuracy),
         ("f1", "Macro-F1", evaluation.macro_f1),
         ("log_loss", "Log loss", evaluation.log_loss),
@@ -67,12 +74,21 @@ def _results(manifest: Manifest, evaluation: Evaluation) -> dict[str, Any]:
     if grades := evaluation.grades:
         numbers.append(("mae", "Mean absolute error in grades", grades.mean_absolute_error))
         numbers.append(("quadratic_kappa", "Quadratic kappa", grades.quadratic_kappa))
+    if sets := evaluation.label_sets:
+        numbers.append(("mean_average_precision", "Mean average precision", sets.mean_average_precision))
+    return numbers
+
+
+def _results(manifest: Manifest, split: str, numbers: Sequence[Measured]) -> dict[str, Any]:
+    """What was measured, in the form of a model index: https://github.com/huggingface/hub-docs, modelcard.md."""
+    name = manifest.data.name or "images"
+    task = (NUMBERS_TASK, "Image regression") if manifest.numbers else (TASK, "Image classification")
     return {
         "name": name,
         "results": [
             {
-                "task": {"type": TASK, "name": "Image classification"},
-                "dataset": {"type": "images", "name": name, "split": evaluation.split},
+                "task": {"type": task[0], "name": task[1]},
+                "dataset": {"type": "images", "name": name, "split": split},
                 "metrics": [
                     {"type": kind, "name": shown, "value": round(value, 4)}
                     for kind, shown, value in numbers
