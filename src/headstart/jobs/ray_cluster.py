@@ -13,7 +13,7 @@ from typing import Any
 
 import ray
 from ray._private import worker as ray_driver
-from ray._raylet import AuthenticationTokenLoader  # type: ignore[attr-defined] # it is compiled
+from ray._raylet import AuthenticationTokenLoader, Config  # type: ignore[attr-defined] # it is compiled
 
 from headstart.errors import HeadstartError, first_line
 from headstart.threads import cores
@@ -22,6 +22,7 @@ LOG = logging.getLogger("headstart.jobs")
 # Ray asks the metadata services of three clouds which of them it is in, even where its reports are switched off. It takes a
 # proxy from the environment for that, and for nothing else.
 PROXIES, NOBODY = ("http_proxy", "HTTP_PROXY"), "http://127.0.0.1:9"
+MODE = "RAY_AUTH_MODE"  # whether the processes of a cluster show each other a secret
 CONNECT_SECONDS = 5.0
 LONGEST_PATH = 25  # of the folder for temporary files
 STARTED = "ray start --head starts one; see docs/cluster.md"
@@ -59,15 +60,18 @@ def connected(address: str) -> Iterator[bool]:
 def _own_token() -> Iterator[None]:
     """What the processes of a cluster show each other is a secret of this process: else one is kept in the user's folder.
 
-    Ray keeps what it has read for the next cluster, which may be another's.
+    Ray keeps what it has read for the next cluster, which may be another's; so it does with the mode, which it sets itself.
     """
-    loader = AuthenticationTokenLoader.instance()
-    with _environment({"RAY_AUTH_TOKEN": secrets.token_hex(32)}):
-        loader.reset_cache()
-        try:
-            yield
-        finally:
+    loader, mode = AuthenticationTokenLoader.instance(), os.environ.get(MODE)
+    try:
+        with _environment({"RAY_AUTH_TOKEN": secrets.token_hex(32)}):
             loader.reset_cache()
+            yield
+    finally:
+        os.environ.pop(MODE, None)
+        os.environ |= {} if mode is None else {MODE: mode}
+        Config.initialize("")
+        loader.reset_cache()
 
 
 @contextmanager
