@@ -69,9 +69,10 @@ def test_files_of_this_machine_need_no_cluster_package(
     for number, place in enumerate(([], ["--engine", "local:2"])):
         embedded = without(CLUSTER, "embed", data, *tiny, *place, "--output", tmp_path / f"{number}.parquet")
         assert embedded.code == 0, embedded.err
-    for what, given in (("ray", [data, "--engine", "ray"]), ("fsspec", ["s3://photos/set"])):
+    said = ("embedding needs ray, which is not installed", "s3:// needs a package that is not installed")
+    for what, given in zip(said, ([data, "--engine", "ray"], ["s3://photos/set"]), strict=True):
         told = without(CLUSTER, "embed", *given, *tiny, "--output", tmp_path / "none.parquet")
-        assert_explained(told, f"embedding needs {what}, which is not installed", "pip install 'headstart[cluster]'")
+        assert_explained(told, what, "pip install 'headstart[cluster]'")
 
 
 WHAT_IS_LOADED = """

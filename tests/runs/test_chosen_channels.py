@@ -12,7 +12,8 @@ from conftest import draw_shape
 import headstart
 from headstart import ImageClassifier
 from headstart.artifact.bundle import read_bundle
-from headstart.artifact.card import _reading, card_of
+from headstart.artifact.card import card_of
+from headstart.artifact.card_program import _reading
 from headstart.artifact.export import export_model
 from headstart.artifact.predictor import Predictor
 from headstart.artifact.verification import verify_model

@@ -106,7 +106,7 @@ def test_all_channels_everywhere(
     assert np.allclose(after, expected, atol=1e-4)
     evaluated = evaluate_model(run.model, scenes, split="val")
     assert evaluated.evaluation.log_loss == pytest.approx(run.evaluation.log_loss, abs=1e-4)
-    with pytest.raises(BundleError, match="which the page does not"):
+    with pytest.raises(BundleError, match="which browsers do not read"):
         export_web(run.run, tmp_path / "web")
     photograph = tmp_path / "photograph.png"
     draw_shape(CLASSES[0], np.random.default_rng(0)).save(photograph)
@@ -147,7 +147,7 @@ def test_a_manifest_that_does_not_say_its_channels(
 
 def test_torch_and_the_compiled_form_agree(scenes: Path, settings: Callable[..., TrainSettings], tmp_path: Path) -> None:
     """A model of five channels answers alike in torch and in its compiled form, which is made of its own file elsewhere."""
-    from headstart.artifact.predictor import _network_of
+    from headstart.artifact.bundled_network import _network_of
 
     run = headstart.train(scenes, settings(strategy="probe", channels=FIVE), output=tmp_path / "run")
     predictor, network = Predictor.load(run.model), _network_of(read_bundle(run.model), "cpu")

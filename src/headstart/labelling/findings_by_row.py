@@ -12,7 +12,7 @@ from headstart.audit.twins import Twins, find_twins
 from headstart.data.dataset import Dataset, LabelledImage
 from headstart.data.preprocess import Preprocess
 from headstart.data.splits import groups_by_looks
-from headstart.labelling.catalogue import NO_CLASS, SPLITS, Catalogue
+from headstart.labelling.catalogue import SPLITS, Catalogue
 from headstart.model.features_on_disk import SomeFeatures
 from headstart.model.kept_miniatures import Miniatures
 from headstart.progress import Progress, silent
@@ -89,7 +89,7 @@ def find_by_row(catalogue: Catalogue, n_last: int, preprocess: Preprocess, progr
     of_rows, _ = groups_by_looks(images, twins.pairs())
     groups = np.arange(len(catalogue))
     groups[rows] = len(catalogue) + of_rows
-    labelled = catalogue.columns["label"][rows] != NO_CLASS
+    labelled = np.array([image.label != NO_LABEL for image in images], bool)  # as they were read: people go on labelling
     classes = tuple(catalogue.classes)
     if not labelled.all():  # most checks compare images of one class: those without one are a class of their own
         classes = (NO_LABEL, *classes)
