@@ -7,11 +7,9 @@ import numpy as np
 from headstart.audit.evidence import Evidence
 from headstart.audit.findings import Checked, Finding, Severity, strongest_first
 from headstart.audit.number_labels import label_errors_of_numbers
-from headstart.audit.set_labels import label_errors_of_sets
+from headstart.audit.set_labels import CERTAIN, LISTED_SHARE, label_errors_of_sets
 from headstart.evaluation.metrics import are_uneven
 
-LISTED_SHARE = 0.1  # of the images, those with the least credible labels, are listed whatever their score
-CERTAIN = 0.95  # probability of another class from which a label that cleanlab doubts is severe
 TINY_CLASS, SMALL_CLASS = 10, 20  # images
 
 

@@ -10,7 +10,7 @@ from headstart.data.wording import counted
 SHOWN_CLASSES = 8
 
 
-def labels_in(sources: Sequence[Sources]) -> tuple[str, ...]:
+def labels_given(sources: Sequence[Sources]) -> tuple[str, ...]:
     """The names of the classes of all files, in their order."""
     labels = {candidate.label for source in sources for candidate in source.candidates if candidate.label}
     return tuple(sorted(labels, key=natural_order))

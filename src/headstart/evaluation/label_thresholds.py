@@ -9,11 +9,11 @@ import numpy as np
 from headstart.data.label_sets import HAS, NOT_KNOWN
 from headstart.evaluation.likeness import design_effect
 from headstart.schema import Count, Name, Schema, Share
+from headstart.tasks.several_labels import HALF
 
 CONFIDENCE = 0.95  # with which a precision or a recall is promised, for each label
 STARTS = 3  # sequences of thresholds that are tested, each with its part of what may be wrong
 STEP = 1.15  # from one threshold of a sequence to the next, in images that get the label
-HALF = 0.5  # the threshold of a label of which too few images are known
 FEWEST = 3  # images with a label, below which a threshold chosen by them says nothing
 
 Aim = Literal["f1", "precision", "recall"]

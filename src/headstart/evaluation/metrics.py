@@ -39,8 +39,8 @@ class ClassMetrics(Schema):
     f1_ci95: ShareInterval | None = None
 
 
-class Evaluation(Schema):
-    """The reported metrics of a model on one split."""
+class EvaluationFrame(Schema):
+    """What is said of the images that a model is measured on, whatever its answers are."""
 
     split: Literal["val", "test", "cv", "all"]
     n: Positive
@@ -49,6 +49,11 @@ class Evaluation(Schema):
     views_chosen_on: Count = 0  # how many of them had a part in the choice of the views
     leaked: Count = 0  # images with a twin, or another image of their group, among those that the model was trained on
     unclear: Count = 0  # images of which it cannot be told whether they are copies of those, or only alike
+
+
+class Evaluation(EvaluationFrame):
+    """The reported metrics of a model on one split."""
+
     accuracy: Share
     accuracy_ci95: ShareInterval
     # The accuracy without the optimism of selection, if anything was selected on these images.

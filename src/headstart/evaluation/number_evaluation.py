@@ -4,21 +4,14 @@ from typing import Literal
 
 import numpy as np
 
+from headstart.evaluation.metrics import EvaluationFrame
 from headstart.evaluation.number_intervals import IntervalsKept, NumberIntervals, intervals_kept
 from headstart.evaluation.number_metrics import NumberMetrics, NumbersSeen, number_metrics
-from headstart.schema import Count, Positive, Schema
 
 
-class NumberEvaluation(Schema):
+class NumberEvaluation(EvaluationFrame):
     """The metrics of a model on one split, as an Evaluation has those of classes."""
 
-    split: Literal["val", "test", "cv", "all"]
-    n: Positive
-    n_groups: Positive  # unrelated groups among the images; n if each image is its own group
-    selected_on: bool  # whether anything (the best epoch, the views) was chosen on these images or some of them
-    views_chosen_on: Count = 0  # how many of them had a part in the choice of the views
-    leaked: Count = 0  # images with a twin, or another image of their group, among those that the model was trained on
-    unclear: Count = 0  # images of which it cannot be told whether they are copies of those, or only alike
     numbers: NumberMetrics
     intervals: IntervalsKept | None = None  # None: the model has none, or they were set on these images
 

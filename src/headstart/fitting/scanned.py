@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from headstart.audit.twins import Twins, find_twins
-from headstart.data.class_counts import labels_in
+from headstart.data.class_counts import labels_given
 from headstart.data.dataset import Dataset, LabelledImage, choosing, training_dataset
 from headstart.data.facts import ImageFacts, notes_on
 from headstart.data.patients import by_patient
@@ -99,7 +99,7 @@ def scan_given(
     """
     began = time.perf_counter()
     task = task_of(settings)
-    task.in_order(labels_in(sources))  # refuses what does not fit the data before anything is computed
+    task.in_order(labels_given(sources))  # refuses what does not fit the data before anything is computed
     levels = levels_found(sources, settings)
     backbone = open_backbone(settings, progress).choosing(levels.channels)
     opened = time.perf_counter()

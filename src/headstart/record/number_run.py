@@ -22,6 +22,7 @@ from headstart.record.places import METRICS
 from headstart.record.run_files import places_of, write_model
 from headstart.record.run_folder import RunFolder
 from headstart.record.run_metrics import BackboneName, NumberRunMetrics
+from headstart.record.run_report import backbone_rows
 from headstart.record.tracked import CompleteRun, flat
 from headstart.record.trained import Trained
 from headstart.storage import write_csv, write_json
@@ -120,15 +121,7 @@ def _report(root: Path, fitted: Fitted, account: NumberAccount, figures: Sequenc
                 ("Settings as given", tuple(fitted.settings.as_json().items())),
                 ("Preprocessing", tuple(model.preprocess.as_json().items())),
                 ("Numbers of the training images", tuple(account.seen.as_json().items())),
-                (
-                    "Backbone",
-                    (
-                        ("name", model.spec.name),
-                        ("weights", fitted.scanned.backbone.weights.origin),
-                        ("weights SHA-256", fitted.scanned.backbone.weights.sha256),
-                        ("licence", model.spec.licence),
-                    ),
-                ),
+                ("Backbone", backbone_rows(fitted)),
                 ("Versions", tuple(installed_versions().items())),
             ),
         ),

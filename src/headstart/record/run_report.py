@@ -64,14 +64,14 @@ def report_run(
                 ("Settings as given", tuple(fitted.settings.as_json().items())),
                 ("Preprocessing", tuple(model.preprocess.as_json().items())),
                 *([("Views compared on training images", _compared(views))] if (views := fitted.scanned.views).trials else []),
-                ("Backbone", _backbone(fitted)),
+                ("Backbone", backbone_rows(fitted)),
                 ("Versions", tuple(installed_versions().items())),
             ),
         ),
     )
 
 
-def _backbone(fitted: Fitted) -> tuple[tuple[str, str], ...]:
+def backbone_rows(fitted: Fitted) -> tuple[tuple[str, str], ...]:
     """What is known of the pretrained network."""
     spec, weights = fitted.model.spec, fitted.scanned.backbone.weights
     return ("name", spec.name), ("weights", weights.origin), ("weights SHA-256", weights.sha256), ("licence", spec.licence)
