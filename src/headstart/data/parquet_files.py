@@ -1,6 +1,11 @@
-"""Parquet files that are read in place, on a disk or elsewhere: their footers, and some columns of some of their rows."""
+"""Parquet files that are read in place, on a disk or elsewhere: their footers, and some columns of some of their rows.
 
-from collections.abc import Callable
+Of a file that Python opened they are read in the calling thread: without `use_threads`, and without `pre_buffer`, which reads
+ahead in further threads. Arrow's threads hold pieces of the file, which are Python's objects: one that drops its piece while
+the process ends takes the process with it (SIGABRT, after all is done and said).
+"""
+
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -10,6 +15,7 @@ from headstart.addresses.address import address_in, shown, shown_place
 from headstart.errors import DataError
 
 if TYPE_CHECKING:
+    import pyarrow
     import pyarrow.parquet
 
 T = TypeVar("T")
@@ -53,7 +59,7 @@ def looked_into(at: ParquetPlace, look: "Callable[[pyarrow.parquet.ParquetFile],
         footer = _footer(at)
 
         def found(file: BinaryIO) -> T:
-            with pyarrow.parquet.ParquetFile(file, metadata=footer, buffer_size=buffer_bytes) as opened:
+            with pyarrow.parquet.ParquetFile(file, metadata=footer, buffer_size=buffer_bytes, pre_buffer=False) as opened:
                 return look(opened)
 
         return _opened(at.place, found)
@@ -68,6 +74,17 @@ def _footer(at: ParquetPlace) -> "pyarrow.parquet.FileMetaData":
     import pyarrow.parquet
 
     return _opened(at.place, pyarrow.parquet.read_metadata)
+
+
+def verified_table(file: BinaryIO, columns: Sequence[str] | None = None) -> "pyarrow.Table":
+    """The table in an open Parquet file, or some of its columns, whose page checksums are right.
+
+    Raises OSError or pyarrow.ArrowException if it is damaged; only an error of the system's own has an errno.
+    """
+    import pyarrow.parquet
+
+    opened = pyarrow.parquet.ParquetFile(file, page_checksum_verification=True, pre_buffer=False)
+    return opened.read(columns=None if columns is None else list(columns), use_threads=False)
 
 
 def _opened(place: str, look: Callable[[BinaryIO], T]) -> T:

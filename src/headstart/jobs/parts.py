@@ -14,6 +14,7 @@ import pyarrow
 import pyarrow.parquet
 
 from headstart.addresses.address import address_in, joined, name_of
+from headstart.data.parquet_files import verified_table
 from headstart.errors import HeadstartError
 from headstart.storage import atomic_write
 
@@ -214,7 +215,7 @@ def _write(table: pyarrow.Table, file: BinaryIO) -> None:
 def _read(file: BinaryIO, n_rows: int) -> pyarrow.Table | None:
     """The table in a file; None if it is damaged or has another number of rows."""
     try:
-        table = pyarrow.parquet.ParquetFile(file, page_checksum_verification=True).read()
+        table = verified_table(file)
     except (OSError, pyarrow.ArrowException) as error:
         if getattr(error, "errno", None) is not None:  # of the system, such as too many open files: not of the content
             raise

@@ -19,6 +19,7 @@ import pyarrow.parquet
 
 from headstart.data.facts import ImageFacts
 from headstart.data.miniatures import ROW_BYTES
+from headstart.data.parquet_files import verified_table
 from headstart.errors import HeadstartWarning
 from headstart.model.arrow_columns import cells, constant, texts
 from headstart.model.digest_index import DigestIndex, as_digests
@@ -128,7 +129,7 @@ class Table:
                 "rb"
             ) as file:  # not opened by pyarrow: its OSErrors do not tell a damaged page from too many open files
                 try:
-                    table = pyarrow.parquet.ParquetFile(file, page_checksum_verification=True).read(columns=list(columns))
+                    table = verified_table(file, columns)
                 except (OSError, pyarrow.ArrowException) as error:
                     if isinstance(error, MemoryError) or getattr(error, "errno", None) is not None:
                         raise  # an operating system error; pyarrow's own errors have no errno
