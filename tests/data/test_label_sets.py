@@ -75,6 +75,17 @@ def test_parquet_with_missing_values(tmp_path: Path) -> None:
     assert labels_of(file) == ["cat", "dog|?cat"]
 
 
+def test_lists_in_parquet(tmp_path: Path) -> None:
+    """A list of names; what is missing says nothing. A name that could not be told from others is refused."""
+    assert labels_of(parquet(tmp_path / "t", path=["a.jpg", "b.jpg", "c.jpg"], labels=[["dog", "cat"], [], None])) == [
+        "cat|dog",
+        "|",
+        "|",
+    ]
+    with pytest.raises(DataError, match="cannot be called"):
+        labels_of(parquet(tmp_path / "t", path=["a.jpg", "b.jpg"], labels=[["dog|cat"], ["cat"]]))
+
+
 def test_a_row_for_each_label_of_an_image(tmp_path: Path) -> None:
     """Rows of one image add up: a common form of tables."""
     found = opened(table(tmp_path, "path,label\na.jpg,cat\na.jpg,dog\nb.jpg,cat\n"))

@@ -187,7 +187,7 @@ def test_name_that_is_no_utf8(tmp_path: Path) -> None:
     ("make_data", "sentence", "hint"),
     [
         (lambda p: p / "nothing", "there is no .*nothing", "give a folder"),
-        (lambda p: make(p, "a.jpg") / "a.jpg", "is neither a folder, a CSV, Parquet or COCO file, nor", "one folder per class"),
+        (lambda p: make(p, "a.jpg") / "a.jpg", "is neither a folder, a table .*, nor", "one folder per class"),
         (lambda p: p, "has no class folders", "one folder per class"),
         (lambda p: make(p / "flat", "1.jpg", "2.jpg"), "flat has no class folders", "one folder per class"),
         (lambda p: make(p / "hidden", ".a/1.jpg"), "hidden has no class folders", "one folder per class"),

@@ -44,12 +44,13 @@ def test_it_is_read_in_the_calling_thread(table_file: Path, columns: list[str] |
 def test_so_are_tables_that_are_data(table_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The same of the columns of a table that somebody names, which are read when they are needed."""
     heard: list[Heard] = []
+    plain = Path.open
 
     def opened(path: Path, mode: str = "r", *rest: Any, **options: Any) -> Any:
         if mode == "rb" and path == table_file:
             heard.append(Heard(path))
             return heard[-1]
-        return io.open(path, mode, *rest, **options)
+        return plain(path, mode, *rest, **options)
 
     monkeypatch.setattr(Path, "open", opened)
     table = read_parquet(str(table_file))

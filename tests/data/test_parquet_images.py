@@ -1,5 +1,6 @@
 """Images inside Parquet files: one file or a folder of shards, read in place, with the classes and splits that they name."""
 
+import json
 import threading
 from collections import Counter
 from collections.abc import Sequence
@@ -290,6 +291,24 @@ dataset_info:
 ---
 # text
 """
+
+
+NAMES = {"names": ["cat", "dog", "owl"], "_type": "ClassLabel"}
+
+
+@pytest.mark.parametrize("kind", [{"feature": NAMES, "_type": "Sequence"}, {"feature": NAMES, "_type": "List"}, [NAMES], None])
+def test_several_labels_by_number(tmp_path: Path, kind: Any) -> None:
+    """Lists of the numbers of classes, which the file names, or else the data set's card."""
+    about = {b"huggingface": json.dumps({"info": {"features": {"labels": kind}}}).encode()} if kind else None
+    columns = {"image": records(pictures(3)[0]), "labels": [[1, 0], [], [2, -1]]}
+    file = write_parquet(tmp_path / "train.parquet", columns, about)
+    if kind is None:
+        pytest.importorskip("yaml")
+        names = "names: [cat, dog, owl]"
+        card = f"---\ndataset_info:\n  features:\n  - name: labels\n    sequence:\n      class_label:\n        {names}\n---\n"
+        (tmp_path / "README.md").write_text(card)
+    with open_sources(file, Reading(several=True)) as sources:
+        assert [one.label for one in sources.candidates] == ["cat|dog", "|", "owl"]
 
 
 def test_a_card_names_classes() -> None:

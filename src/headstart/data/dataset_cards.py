@@ -8,6 +8,7 @@ from headstart.errors import DataError, MissingPackageError
 CARD = "README.md"
 FENCE = "---\n"
 NAMED_HERE = "class_label"  # the key below which classes are named
+KINDS = ("dtype", "sequence", "list")  # the keys of what a column holds: a value, or a list of values
 
 
 def class_names_in(card: str, column: str) -> tuple[str, ...]:
@@ -46,7 +47,9 @@ def _features(values: Any) -> Iterator[Any]:
 
 def _names(feature: Any, column: str) -> tuple[str, ...]:
     """Its classes: a list, or their numbers as text with their names."""
-    kind = feature.get("dtype") if isinstance(feature, dict) and feature.get("name") == column else None
+    kind = None
+    if isinstance(feature, dict) and feature.get("name") == column:
+        kind = next((feature[key] for key in KINDS if key in feature), None)
     label = kind.get(NAMED_HERE) if isinstance(kind, dict) else None
     names = label.get("names") if isinstance(label, dict) else None
     if isinstance(names, list):

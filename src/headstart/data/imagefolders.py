@@ -1,4 +1,4 @@
-"""Folders of images whose labels are in a metadata.csv beside them: the form that the `datasets` library calls imagefolder."""
+"""Folders of images with their labels in a metadata.csv or metadata.jsonl, as the `datasets` library has them: imagefolders."""
 
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path, PurePath
@@ -14,7 +14,7 @@ from headstart.data.walking import entries_of, folders_of
 from headstart.errors import DataError
 
 T = TypeVar("T", bound=PurePath)
-NAMES = ("metadata.csv", "metadata.parquet")
+NAMES = ("metadata.csv", "metadata.jsonl", "metadata.parquet")
 
 
 def metadata_among(files: Iterable[T], root: PurePath) -> list[T]:

@@ -33,7 +33,7 @@ from headstart.settings import Boxes
 
 @contextmanager
 def open_sources(data: Path, reading: Reading = AS_IT_IS) -> Iterator[Sources]:
-    """The sources in a folder, a table (CSV, Parquet) or an archive of these; an archive stays unpacked while the block runs.
+    """The sources in a folder, a table or an archive of these; an archive stays unpacked while the block runs.
 
     Raises DataError if `data` is not a data set.
     """
@@ -67,7 +67,10 @@ def _sources_in(data: Path, shown: ShownPaths, reading: Reading) -> Sources:
         return coco_sources(data, FilesOfTable(data, shown), reading)
     if data.name.lower().endswith(ENDINGS):
         raise DataError(f"{data} cannot be opened: it is damaged, incomplete or not readable", hint="copy or download it again")
-    raise DataError(f"{data} is neither a folder, a CSV, Parquet or COCO file, nor a .zip or .tar archive", hint=CLASS_HINT)
+    raise DataError(
+        f"{data} is neither a folder, a table (CSV, Parquet, JSON Lines), a COCO file, nor a .zip or .tar archive",
+        hint=CLASS_HINT,
+    )
 
 
 def boxes_named_in(file: Path, boxes: Boxes = "auto") -> Sources | None:

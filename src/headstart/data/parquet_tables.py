@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from functools import partial
 from itertools import accumulate
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
@@ -11,7 +12,7 @@ from headstart.data.parquet_cells import CellsOfImages
 from headstart.data.parquet_files import ParquetPlace, looked_into
 from headstart.data.sources import printable
 from headstart.data.text_table import TextTable
-from headstart.errors import DataError
+from headstart.data.typed_cells import class_of, labels_of, text_of
 
 if TYPE_CHECKING:
     import pyarrow
@@ -37,15 +38,20 @@ def read_parquet(place: str, classes: dict[str, Sequence[str]] | None = None) ->
         if i in images:
             return _cells_of_images(at, field, n_rows)
         values = looked_into(at, lambda file: _column(file, field.name))
-        if field.name in names and _is_whole(field):
-            return [_class_of(value, names[field.name], file, field.name) for value in values]
-        return [_text_of(value, file, field.name) for value in values]
+        if field.name in names and _is_whole(field) and i not in lists:
+            return [class_of(value, names[field.name], file, field.name) for value in values]
+        return [text_of(value, file, field.name) for value in values]
 
-    return TextTable(file, tuple(schema.names), tuple(range(1, n_rows + 1)), cells, images)
+    def labels(field: "pyarrow.Field") -> list[str]:
+        values = looked_into(at, lambda file: _column(file, field.name))
+        return [labels_of(value, names.get(field.name, ()), file, field.name) for value in values]
+
+    lists = {i: partial(labels, field) for i, field in enumerate(schema) if _is_list(field)}
+    return TextTable(file, tuple(schema.names), tuple(range(1, n_rows + 1)), cells, images, lists)
 
 
 def unnamed_classes(table: TextTable, place: str) -> list[str]:
-    """The columns of whole numbers whose classes the file does not name."""
+    """The columns of whole numbers, or of lists of them, whose classes the file does not name."""
     schema, *_ = looked_into(ParquetPlace.of(place), _about)
     named = _names_of_classes(schema)
     return [field.name for field in schema if _is_whole(field) and field.name not in named]
@@ -65,7 +71,14 @@ def _column(file: "pyarrow.parquet.ParquetFile", name: str) -> list[Any]:
 def _is_whole(field: "pyarrow.Field") -> bool:
     import pyarrow
 
-    return bool(pyarrow.types.is_integer(field.type))
+    return bool(pyarrow.types.is_integer(field.type.value_type if _is_list(field) else field.type))
+
+
+def _is_list(field: "pyarrow.Field") -> bool:
+    import pyarrow
+
+    kinds = (pyarrow.types.is_list, pyarrow.types.is_large_list, pyarrow.types.is_fixed_size_list)
+    return any(is_kind(field.type) for is_kind in kinds)
 
 
 def _is_binary(type_: "pyarrow.DataType") -> bool:
@@ -125,40 +138,14 @@ def _names_of_classes(schema: "pyarrow.Schema") -> dict[str, Sequence[str]]:
     """The names of the classes that the columns hold as numbers, as `datasets` writes them into its files."""
     try:
         features = json.loads((schema.metadata or {}).get(FEATURES, b"{}"))["info"]["features"]
-        return {name: tuple(map(str, one["names"])) for name, one in features.items() if one.get("_type") == "ClassLabel"}
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        labels = {name: _innermost(feature) for name, feature in features.items()}
+        return {name: tuple(map(str, one["names"])) for name, one in labels.items() if one.get("_type") == "ClassLabel"}
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
         return {}  # somebody else's metadata of that name, or an older form of it
 
 
-def _class_of(value: int | None, names: Sequence[str], file: Path, column: str) -> str:
-    """The name of a class by its number. `datasets` writes -1 where there is no label."""
-    if value is None or value == -1:
-        return ""
-    if not 0 <= value < len(names):
-        raise DataError(
-            f"the column {column!r} of {file} has the class {value}, but names only {len(names)}", hint="write it again"
-        )
-    return names[value]
-
-
-def _text_of(value: Any, file: Path, column: str) -> str:
-    """A cell of a typed column as a CSV would hold it. Raises DataError for lists and records."""
-    if value is None or value != value:  # NaN alone is not equal to itself
-        return ""
-    if isinstance(value, float) and value.is_integer():
-        return f"{int(value)}.0"
-    if isinstance(value, dict | list):
-        kind = "a list" if isinstance(value, list) else "a record"
-        raise DataError(
-            f"the column {column!r} of {file} holds {kind} in each row, not text",
-            hint="headstart needs a table of one image and one label a row",
-        )
-    if isinstance(value, bytes):
-        try:
-            return value.decode("utf-8").strip()
-        except UnicodeDecodeError as error:
-            raise DataError(
-                f"the column {column!r} of {file} holds bytes, not text",
-                hint="write the images as files, and a table of their paths",
-            ) from error
-    return str(value).strip()
+def _innermost(feature: Any) -> Any:
+    """What the elements of a column of lists are, in the forms that versions of `datasets` write; else the column itself."""
+    if isinstance(feature, list):
+        return feature[0]
+    return feature.get("feature", feature)

@@ -66,7 +66,7 @@ def open_address(address: str, reading: Reading, progress: Progress = silent, ah
             return
         if not any(listing.files_below(ROOT)):
             what = "is a file, but neither a table nor an archive" if about(address) else "holds no files"
-            raise DataError(f"{shown(address)} {what}", hint="give a folder, a CSV, Parquet or COCO file, a .zip or .tar")
+            raise DataError(f"{shown(address)} {what}", hint="give a folder, a table, a COCO file, a .zip or .tar")
         tars = tars_among(path.as_posix() for path in listing.files_below(ROOT))
         shards = [joined(address, shard) for shard in shards_among(path.as_posix() for path in listing.files_below(ROOT))]
         if tars:

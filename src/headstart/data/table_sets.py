@@ -33,7 +33,7 @@ def set_cells(table: TextTable, joined: int | None, taken: Collection[int], note
 
 def _from_one(table: TextTable, place: int) -> list[LabelSet]:
     """From cells such as `cat|dog`; an empty one is an image without any label."""
-    cells = table.cells(place)
+    cells = table.label_cells(place)
     other = next((mark for mark in OTHER_SEPARATORS if sum(mark in cell for cell in cells) > len(cells) / 10), None)
     if other is not None and not any(SEPARATOR in cell for cell in cells):
         raise DataError(

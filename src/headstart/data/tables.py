@@ -1,4 +1,4 @@
-"""Tables of images: CSV and Parquet, read as text, column by column."""
+"""Tables of images: CSV, JSON Lines and Parquet, read as text, column by column."""
 
 import codecs
 import csv
@@ -6,13 +6,15 @@ import io
 import re
 from pathlib import Path
 
+from headstart.data.json_lines import read_json_lines
 from headstart.data.parquet_tables import read_parquet
 from headstart.data.text_table import TextTable
 from headstart.data.wording import counted
 from headstart.errors import DataError
 
+JSON_LINES = ".jsonl"
 SEPARATORS = {",": "comma", ";": "semicolon", "\t": "tab"}
-TABLE_ENDINGS = {".csv", ".tsv", ".parquet"}
+TABLE_ENDINGS = {".csv", ".tsv", JSON_LINES, ".parquet"}
 BEFORE_HEADER = re.compile(r"\A(?:\s*\n|sep=.\r?\n)+", flags=re.IGNORECASE)  # Excel writes its delimiter before the header
 
 
@@ -24,10 +26,10 @@ def read_table(file: Path) -> TextTable:
         data = file.read_bytes()
         text = data.decode("utf-16" if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8-sig")
     except UnicodeDecodeError as error:
-        raise DataError(f"{file} is not UTF-8 text", hint="save it as CSV with UTF-8 encoding") from error
+        raise DataError(f"{file} is not UTF-8 text", hint="save it with UTF-8 encoding") from error
     except OSError as error:
         raise DataError(f"{file} cannot be read: {error.strerror or error}", hint="check that it is a table") from error
-    return _read_csv(file, text)
+    return read_json_lines(file, text) if file.suffix.lower() == JSON_LINES else _read_csv(file, text)
 
 
 def _read_csv(file: Path, text: str) -> TextTable:
