@@ -175,7 +175,10 @@ def test_a_run_that_is_ended_and_resumed_stays_one_run(
     assert list(server.runs) == [state["tracked"]["wandb"]]
     (told,) = server.rows.values()
     sent_rows = [row["epoch"] for row in told if "val_loss" in row]
-    assert sent_rows == rows if sent == signal.SIGINT else sent_rows == rows[-len(sent_rows) :] != []
+    if sent == signal.SIGINT:
+        assert sent_rows == rows
+    else:  # some of what was told before the kill may be lost, but nothing of what was told after it
+        assert sent_rows == sorted(set(sent_rows)) and set(rows) - set(range(3)) <= set(sent_rows) <= set(rows)
     assert server.summaries[state["tracked"]["wandb"]]["evaluation/log_loss"] == metrics["evaluation"]["log_loss"]
 
 
