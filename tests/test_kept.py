@@ -194,7 +194,7 @@ def test_an_old_store_is_used_and_gets_what_it_lacks(old_run: Path, own_home: Pa
         answers.append((trained.run / "predictions.csv").read_text(encoding="utf-8"))
         if number == 1:
             assert {file: file.read_bytes() for file in before} == before
-            assert [n for n, _ in store_size().values()] == [1, 1, 1]
+            assert [n for n, _ in store_size().values()] == [1, 1, 1, 1]
             clear_store()
     assert answers[0] == answers[1] == answers[2]
 

@@ -16,7 +16,7 @@ import pyarrow.parquet
 import pytest
 
 from headstart.data.facts import FACTS_VERSION, ImageFacts
-from headstart.data.miniatures import MINIATURES_VERSION, ROW_BYTES, MiniatureSpace
+from headstart.data.miniatures import LIKENESS_VERSION, MINIATURES_VERSION, ROW_BYTES, LikenessSpace, MiniatureSpace
 from headstart.data.opening import open_sources
 from headstart.data.preprocess import Preprocess
 from headstart.errors import HeadstartWarning, SettingsError
@@ -35,6 +35,7 @@ from headstart.model.features import Work, scan
 SPACE = FeatureSpace("net", "w" * 64, "p" * 16, "onnxruntime", "fp32", "1-pillow13-jpeg3")
 FACT_SPACE = FactSpace(FACTS_VERSION, 512, "1-pillow13-jpeg3")
 SMALL_SPACE = MiniatureSpace(MINIATURES_VERSION, 512, "1-pillow13-jpeg3")
+ALIKE_SPACE = LikenessSpace(LIKENESS_VERSION, MINIATURES_VERSION, 512, "1-pillow13-jpeg3")
 SQUARE = Preprocess(size_px=32, resize_px=36, interpolation="bilinear", mean=(0.5,) * 3, std=(0.5,) * 3)
 
 
@@ -109,6 +110,18 @@ def test_miniatures_come_out_as_they_were_and_have_a_key(field: str, value: obje
     assert store.not_stored(SMALL_SPACE, digests(7)) == digests(2, first=5)
     rows, stored = FeatureStore().miniatures(replace(SMALL_SPACE, **{field: value}), digests(2))
     assert not rows.any() and not stored.any()
+
+
+@pytest.mark.parametrize("field", [field.name for field in fields(LikenessSpace)])
+def test_likenesses_come_out_as_they_were_and_have_a_key(field: str) -> None:
+    """The same of the likeness of pairs, of which 0 is one."""
+    wanted = np.array([0.25, 0.0, 1.0], np.float32)
+    FeatureStore().add_likenesses(ALIKE_SPACE, digests(3), wanted)
+    values, stored = FeatureStore().likenesses(ALIKE_SPACE, [*digests(3)[::-1], *digests(1, first=90)])
+    assert stored.tolist() == [True] * 3 + [False]
+    assert np.array_equal(values, [*wanted[::-1], 0]) and values.dtype == np.float32
+    other = replace(ALIKE_SPACE, **{field: "another" if field == "pixels_version" else 99})
+    assert not FeatureStore().likenesses(other, digests(3))[1].any()
 
 
 def test_other_tools_read_it(own_home: Path) -> None:
@@ -311,11 +324,12 @@ def test_size_and_clearing(own_home: Path) -> None:
     FeatureStore().add_vectors(SPACE, digests(4), vectors(4))
     FeatureStore().add_facts(FACT_SPACE, digests(1), [ImageFacts()])
     FeatureStore().add_miniatures(SMALL_SPACE, digests(2), miniatures(2))
+    FeatureStore().add_likenesses(ALIKE_SPACE, digests(2), np.ones(2, np.float32))
     (own_home / FEATURES / ".half.tmp").write_bytes(b"1234")
     sizes = store_size()
-    assert [sizes[kind][0] for kind in ("features", "facts", "miniatures")] == [2, 1, 1]
+    assert [sizes[kind][0] for kind in ("features", "facts", "miniatures", "likenesses")] == [2, 1, 1, 1]
     clear_store()
-    assert store_size() == {"features": (0, 0), "facts": (0, 0), "miniatures": (0, 0)}
+    assert set(store_size().values()) == {(0, 0)}
 
 
 # Through the scan

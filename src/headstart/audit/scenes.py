@@ -5,9 +5,9 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
+from headstart.audit.kept_likeness import kept_likeness
 from headstart.audit.neighbourhoods import Neighbourhood
 from headstart.audit.points import colours_of
-from headstart.audit.registration import likeness
 from headstart.data.dataset import LabelledImage
 from headstart.data.facts import ImageFacts
 from headstart.data.miniatures import CELLS, SIDE, layouts, lumas
@@ -121,7 +121,7 @@ class _Looks:
         nearby &= (self.row[first] >= 0) & (self.row[second] >= 0)
         first, second = first[nearby], second[nearby]
         one, other = self.row[first], self.row[second]
-        details = likeness(self.grey, one, other)
+        details = kept_likeness(self.miniatures, first, second, self.grey, self.row)
         layout = 1 - _squared_distance(self.layout, one, other) / 2  # rows have length 1: the cosine
         features = 1 - _squared_distance(self.standard, first, second) / 2
         colour = np.exp(-_squared_distance(self.colour, first, second))

@@ -10,6 +10,7 @@ import numpy as np
 from PIL import Image
 
 MINIATURES_VERSION = 1  # raised with every change here that changes a row
+LIKENESS_VERSION = 1  # raised with every change of how two are compared (audit/registration.py) that changes what is found
 SIDE = 64  # pixels
 CELLS = 8  # a side of the layout: which colour is where
 LUMA_BYTES = SIDE * SIDE
@@ -25,6 +26,16 @@ class MiniatureSpace:
 
     miniatures_version: int
     decode_px: int  # minimum shorter side of a JPEG decoded at reduced size
+    pixels_version: str
+
+
+@dataclass(frozen=True, slots=True)
+class LikenessSpace:
+    """Everything that changes how alike two images are, besides the images."""
+
+    likeness_version: int
+    miniatures_version: int
+    decode_px: int
     pixels_version: str
 
 

@@ -1,4 +1,5 @@
-"""The store under home(): features, facts and miniatures of images by content, in Parquet tables that any tool can open.
+"""The store under home(): features, facts and miniatures of images by content, and the likeness of pairs of them, in Parquet
+tables that any tool can open.
 
 A row's key includes everything that changes its value. What earlier versions stored is used: they had no miniatures, and those
 are made when they are needed (model/kept_miniatures.py).
@@ -16,16 +17,23 @@ import numpy as np
 import pyarrow
 
 from headstart.data.facts import FACTS_VERSION, ImageFacts
-from headstart.data.miniatures import MINIATURES_VERSION, ROW_BYTES, MiniatureSpace, packed, unpacked
+from headstart.data.miniatures import (
+    LIKENESS_VERSION,
+    MINIATURES_VERSION,
+    ROW_BYTES,
+    LikenessSpace,
+    MiniatureSpace,
+    packed,
+    unpacked,
+)
 from headstart.data.preprocess import Preprocess
 from headstart.errors import HeadstartWarning, SettingsError
 from headstart.model.arrow_columns import fixed_bytes, lists, numbers, texts
 from headstart.model.extractor import Extractor
-from headstart.model.store_table import MINIATURE, VECTOR, Table
+from headstart.model.store_table import LIKENESS, MINIATURE, VECTOR, Table
 from headstart.storage import files_in, home, sha256_of_bytes
 
-FEATURES, FACTS, MINIATURES = "features", "facts", "miniatures"
-KINDS = (FEATURES, FACTS, MINIATURES)
+FEATURES, FACTS, MINIATURES, LIKENESSES = KINDS = ("features", "facts", "miniatures", "likenesses")
 THUMBNAILS = "thumbnails"  # another folder that the limit is for; model/thumbnails.py keeps it
 DEFAULT_LIMIT = "10 GB"
 NUMBERS = {int: np.uint64, float: np.float64}
@@ -55,8 +63,8 @@ class FactSpace:
     pixels_version: str
 
 
-Space = FeatureSpace | FactSpace | MiniatureSpace
-FOLDERS = {FeatureSpace: FEATURES, FactSpace: FACTS, MiniatureSpace: MINIATURES}
+Space = FeatureSpace | FactSpace | MiniatureSpace | LikenessSpace
+FOLDERS = {FeatureSpace: FEATURES, FactSpace: FACTS, MiniatureSpace: MINIATURES, LikenessSpace: LIKENESSES}
 
 
 class Shelf:
@@ -66,6 +74,9 @@ class Shelf:
         self._store = store
         self._fact_space = FactSpace(FACTS_VERSION, preprocess.decode_px, preprocess.pixels_version)
         self._miniature_space = MiniatureSpace(MINIATURES_VERSION, preprocess.decode_px, preprocess.pixels_version)
+        self._likeness_space = LikenessSpace(
+            LIKENESS_VERSION, MINIATURES_VERSION, preprocess.decode_px, preprocess.pixels_version
+        )
         self._feature_spaces: tuple[FeatureSpace, ...] = ()  # one for each view
         if extractor is not None and extractor.kept_as is not None:
             network = extractor.kept_as
@@ -97,6 +108,10 @@ class Shelf:
         """(n, ROW_BYTES) uint8, zeros where there is none; and (n,) bool: which of the miniatures are stored."""
         return self._store.miniatures(self._miniature_space, digests)
 
+    def likenesses(self, pairs: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+        """(n,) float32, zero where there is none; and (n,) bool: of which pairs, by their digests, the likeness is stored."""
+        return self._store.likenesses(self._likeness_space, pairs)
+
     def prepare(self) -> None:
         """Reads the indexes of what is stored, so that whoever asks first need not wait for that."""
         self._store.prepare(self._fact_space)
@@ -117,21 +132,39 @@ class Shelf:
 
         If home() cannot be written to, warns once and stores nothing.
         """
+        self._write(lambda: self._keep(facts, vectors, miniatures))
+
+    def keep_likenesses(self, pairs: Sequence[str], likeness: np.ndarray) -> None:
+        """Stores the (n,) float32 likeness of new pairs, each of them once. As `keep` does if home() cannot be written to."""
+        new = dict(zip(pairs, likeness.tolist(), strict=True))
+        if new:
+            values = np.array(list(new.values()), np.float32)
+            self._write(lambda: self._store.add_likenesses(self._likeness_space, list(new), values))
+
+    def _write(self, write: Callable[[], None]) -> None:
         if not self._can_write:
             return
         try:
-            new = self._store.not_stored(self._fact_space, list(facts))
-            if new:
-                self._store.add_facts(self._fact_space, new, [facts[digest] for digest in new])
-            new = self._store.not_stored(self._miniature_space, list(miniatures))
-            if new:
-                self._store.add_miniatures(self._miniature_space, new, np.stack([miniatures[digest] for digest in new]))
-            for number, space in enumerate(self._feature_spaces):
-                self._keep_view(space, {digest: of_views[number] for digest, of_views in vectors.items()})
+            write()
         except OSError as error:
             self._can_write = False
             message = f"features are not stored, because {self._store.root} cannot be written to: {error.strerror or error}"
             warnings.warn(message, HeadstartWarning, stacklevel=2)
+
+    def _keep(
+        self,
+        facts: Mapping[str, ImageFacts],
+        vectors: Mapping[str, np.ndarray],
+        miniatures: Mapping[str, np.ndarray],
+    ) -> None:
+        new = self._store.not_stored(self._fact_space, list(facts))
+        if new:
+            self._store.add_facts(self._fact_space, new, [facts[digest] for digest in new])
+        new = self._store.not_stored(self._miniature_space, list(miniatures))
+        if new:
+            self._store.add_miniatures(self._miniature_space, new, np.stack([miniatures[digest] for digest in new]))
+        for number, space in enumerate(self._feature_spaces):
+            self._keep_view(space, {digest: of_views[number] for digest, of_views in vectors.items()})
 
     def _keep_view(self, space: FeatureSpace, vectors: dict[str, np.ndarray]) -> None:
         new = list(vectors)
@@ -169,14 +202,18 @@ class FeatureStore:
 
     def miniatures(self, space: MiniatureSpace, digests: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
         """(n, ROW_BYTES) uint8, zeros where there is none; and (n,) bool: which of the miniatures are stored."""
-        rows, is_stored = np.zeros((len(digests), ROW_BYTES), np.uint8), np.zeros(len(digests), bool)
-        found = self._table(space).find(digests)
-        wanted = np.flatnonzero(found >= 0)
-        readable, (stored,) = self._table(space).read(found[wanted], [MINIATURE])
+        rows = np.zeros((len(digests), ROW_BYTES), np.uint8)
+        is_stored, stored = self._column(space, digests, MINIATURE)
         if len(stored):
-            rows[wanted[readable]] = unpacked(stored)
-        is_stored[wanted[readable]] = True
+            rows[is_stored] = unpacked(stored)
         return rows, is_stored
+
+    def likenesses(self, space: LikenessSpace, pairs: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+        """(n,) float32, zero where there is none; and (n,) bool: of which pairs, by their digests, the likeness is stored."""
+        is_stored, stored = self._column(space, pairs, LIKENESS)
+        likeness = np.zeros(len(pairs), np.float32)
+        likeness[is_stored] = stored.astype(np.float32)
+        return likeness, is_stored
 
     def not_stored(self, space: Space, digests: Sequence[str]) -> list[str]:
         """Those of the digests of which nothing is stored."""
@@ -213,6 +250,19 @@ class FeatureStore:
     def add_miniatures(self, space: MiniatureSpace, digests: Sequence[str], rows: np.ndarray) -> None:
         """Stores (n, ROW_BYTES) uint8 miniatures."""
         self._wrote(self._table(space).add(digests, {MINIATURE: fixed_bytes(packed(rows))}))
+
+    def add_likenesses(self, space: LikenessSpace, pairs: Sequence[str], likeness: np.ndarray) -> None:
+        """Stores the (n,) float32 likeness of pairs, by their digests."""
+        self._wrote(self._table(space).add(pairs, {LIKENESS: numbers(likeness)}))
+
+    def _column(self, space: Space, digests: Sequence[str], name: str) -> tuple[np.ndarray, np.ndarray]:
+        """(n,) bool: which of the digests are stored; and the cells of these in a column."""
+        table = self._table(space)
+        found = table.find(digests)
+        is_stored = found >= 0
+        readable, (stored,) = table.read(found[is_stored], [name])
+        is_stored[is_stored] = readable
+        return is_stored, stored
 
     def _wrote(self, n_bytes: int) -> None:
         """Keeps the limit after a part was written; few bytes need no look at the folders."""

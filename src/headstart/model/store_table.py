@@ -26,8 +26,8 @@ from headstart.model.digest_index import DigestIndex, as_digests
 from headstart.storage import atomic_write, sha256_of_bytes
 
 ROW_BITS = 32  # of a place, for the row within a part; the higher bits are the part's number
-VECTOR, MINIATURE = "vector", "miniature"
-COLUMN_TYPES = {"image": pyarrow.string(), MINIATURE: pyarrow.binary(ROW_BYTES)} | {
+VECTOR, MINIATURE, LIKENESS = "vector", "miniature", "likeness"
+COLUMN_TYPES = {"image": pyarrow.string(), MINIATURE: pyarrow.binary(ROW_BYTES), LIKENESS: pyarrow.float32()} | {
     field.name: {int: pyarrow.uint64(), float: pyarrow.float64(), str: pyarrow.string()}[type(field.default)]
     for field in fields(ImageFacts)
 }

@@ -14,7 +14,7 @@ from headstart.storage import home
 @command
 def cache(
     clear: Annotated[
-        bool, typer.Option("--clear", help="Remove all stored features, image facts, miniatures and thumbnails without asking.")
+        bool, typer.Option("--clear", help="Remove what is stored of images (features, facts, small pictures) without asking.")
     ] = False,
     all: Annotated[bool, typer.Option("--all", help="With --clear: also remove the compiled networks.")] = False,
 ) -> None:
@@ -58,7 +58,7 @@ def _show_or_clear(clear: bool, all: bool) -> None:
         say(f"{kind:<10} {_megabytes(n_bytes):>10} in {_count(n_files, 'file')}")
     say(f"thumbnails {_megabytes(thumbnail_bytes):>10} of {_count(n_thumbnails, 'image')}")
     say(f"compiled   {_megabytes(sum(n for _, n in compiled)):>10} in {_count(len(compiled), 'network')}")
-    say(f"limit      {_megabytes(limit):>10} of features, facts, miniatures and thumbnails (HEADSTART_CACHE_LIMIT)")
+    say(f"limit      {_megabytes(limit):>10} of all but the compiled networks (HEADSTART_CACHE_LIMIT)")
 
 
 def _count(n: int, noun: str) -> str:
