@@ -13,10 +13,14 @@ from conftest import SavedRun
 from headstart.artifact.bundle import CARD, FAMILIARITY, WEIGHTS
 from headstart.artifact.export import export_model
 from headstart.artifact.manifest import MANIFEST, read_manifest, save_manifest
-from headstart.artifact.verification import extra_files, verify_model
+from headstart.artifact.verification import are_answers, extra_files, verify_model
 from headstart.errors import BundleError
 from headstart.model.exported import HEAD, ExportFormat
 from headstart.storage import sha256_of_file
+from headstart.tasks.one_number import Numbers
+from headstart.tasks.several_labels import SeveralLabels
+from headstart.tasks.single_label import SINGLE_LABEL
+from headstart.tasks.task import LearningTask
 
 
 @pytest.fixture
@@ -108,6 +112,23 @@ def test_wrong_tensors_with_a_right_digest(model: Path, change: Callable[[Tensor
             passed.append(check.check)
     assert passed == ["manifest", "files"]
     assert caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("task", "good", "bad"),
+    [
+        (SINGLE_LABEL, (0.2, 0.8), (0.7, 0.8)),
+        (SeveralLabels(), (0.7, 0.8), (0.7, 1.2)),
+        (SeveralLabels(), (0.0, 0.0), (-0.1, 0.5)),
+        (Numbers(2000.0, 30.0), (2160.5,), (np.inf,)),
+    ],
+)
+def test_what_answers_can_be(task: LearningTask, good: tuple[float, ...], bad: tuple[float, ...]) -> None:
+    """It depends on the kind of answer, which what the task makes of any outputs always is."""
+    assert are_answers(np.array([good]), task.link) and not are_answers(np.array([bad]), task.link)
+    assert not are_answers(np.full((1, len(good)), np.nan), task.link)
+    outputs = np.random.default_rng(0).normal(0, 5, (50, len(good)))
+    assert all(are_answers(task.probabilities(row[None]), task.link) for row in outputs)
 
 
 def test_an_exported_file_that_is_another_models(saved_run: SavedRun, tmp_path: Path) -> None:

@@ -26,6 +26,9 @@ from headstart.artifact.web_export import export_web
 from headstart.data.reading import Reading
 from headstart.errors import BundleError, DataError, SettingsError
 from headstart.evaluation.number_intervals import NumberIntervals
+from headstart.model.history import Epoch
+from headstart.record.run_metrics import NumberRunMetrics
+from headstart.record.tracked import complete_run
 from headstart.record.trained import Trained
 from headstart.runs.auditing import audit_images
 from headstart.runs.classifier import ImageClassifier
@@ -131,6 +134,20 @@ def test_the_best_epoch_has_the_smallest_error(trained: Trained) -> None:
     assert losses[0] < 0.5  # of the variance
 
 
+def test_trackers_are_told_of_numbers_as_of_classes(trained: Trained) -> None:
+    """The last epoch is the step, whichever was kept. What training found is no setting: a resumed run may find another."""
+    metrics = NumberRunMetrics.from_json(trained.metrics)
+    rows = rows_of(trained.run / "history.csv")
+    history = [Epoch(**{name: float(cell) if cell else None for name, cell in row.items()}) for row in rows]
+    told = complete_run(trained.run, metrics, read_manifest(trained.model).plan.as_json(), history)
+    assert (told.step, told.summary) == (history[-1].epoch, trained.summary)
+    reported, other = metrics.evaluation.numbers, metrics.other_evaluations[0].numbers
+    assert told.numbers["evaluation/numbers/mean_absolute_error"] == reported.mean_absolute_error
+    assert told.numbers["evaluation_on_val/numbers/r2"] == other.r2
+    assert (told.numbers["best_epoch"], told.numbers["temperature"]) == (metrics.best_epoch, 1)
+    assert "plan/seed" in told.plan and not {"plan/best_epoch", "plan/temperature"} & set(told.plan)
+
+
 def test_predict_and_evaluate_agree_with_the_run(trained: Trained, plates: Path) -> None:
     """The same numbers with the same intervals, from the file to the answer."""
     truth, answers, ends = numbers_of(trained.run)
@@ -163,7 +180,8 @@ def test_an_export_gives_the_same_numbers(trained: Trained, plates: Path, tmp_pa
     again = list(Predictor.load(exported).predict(paths))
     assert [answer.value for answer in again] == pytest.approx(answers, abs=0.02)
     assert all(answer.ends is not None for answer in again)
-    verify_model(exported)
+    for model in (trained.model, exported):
+        assert [check.found for check in verify_model(model)][-1].endswith("get finite numbers")
     card = (exported / "README.md").read_text(encoding="utf-8")
     (program,) = (part for part in card.split("```python\n")[1:] if "InferenceSession" in part)
     (exported / "classify.py").write_text(program.split("```")[0], encoding="utf-8")

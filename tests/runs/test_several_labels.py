@@ -19,6 +19,7 @@ import headstart
 from headstart.artifact.bundle import read_bundle
 from headstart.artifact.export import export_model
 from headstart.artifact.predictor import Predictor
+from headstart.artifact.verification import verify_model
 from headstart.data.label_sets import label_matrix
 from headstart.errors import DataError, SettingsError
 from headstart.record.trained import Trained
@@ -138,6 +139,13 @@ def test_evaluation_exports_and_cards(trained: Trained, data: Path, tmp_path: Pa
         assert ({part.rsplit(" ", 1)[0] for part in told_of} if answer.labels else told_of) == (
             set(answer.labels) or ["none of the labels"]
         )
+
+
+def test_models_are_verified(trained: Trained, tmp_path: Path) -> None:
+    """The probabilities of labels need not sum to 1."""
+    export_model(trained.run, tmp_path / "out")
+    for model in (trained.model, tmp_path / "out"):
+        assert [check.found for check in verify_model(model)][-1].endswith("get probabilities between 0 and 1")
 
 
 def test_what_does_not_know_several_labels_says_so(trained: Trained, data: Path, tmp_path: Path, settings: Make) -> None:

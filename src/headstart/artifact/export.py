@@ -40,9 +40,10 @@ from headstart.model.litert_operators import write_litert
 from headstart.progress import Progress, silent
 from headstart.storage import AnyPath, atomic_folder, sha256_of_file
 from headstart.tasks.one_number import Numbers
-from headstart.tasks.task import LearningTask
+from headstart.tasks.task import LearningTask, Link
 
 WEB_MODEL = "model.json"  # in an export for browsers
+ENDINGS: dict[Link, Ending] = {"softmax": "Softmax", "sigmoid": "Sigmoid", "identity": "Identity"}
 TOLERANCE = 1e-4  # of a probability, in full precision
 MAX_PROOFS = 500  # real images that the two models are compared on
 CALIBRATION_IMAGES = 100  # on which the ranges of int8 are measured
@@ -149,9 +150,7 @@ def write_graph(bundle: Bundle, predictor: Predictor, file: Path, progress: Prog
 
 def ending_of(task: LearningTask) -> Ending:
     """What makes answers of the logits of a task."""
-    if isinstance(task, Numbers):
-        return "Identity"
-    return "Softmax" if task.has_one_answer else "Sigmoid"
+    return ENDINGS[task.link]
 
 
 def check_output(output: Path, *, overwrite: bool) -> None:

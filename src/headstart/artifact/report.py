@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from headstart.artifact.numbers import number_rows, summary_sentence
+from headstart.artifact.evaluation_words import words_of
 from headstart.artifact.page import render_page
 from headstart.artifact.story import Story
 from headstart.data.sources import Skipped
+from headstart.evaluation.judging import AnyEvaluation
 from headstart.evaluation.label_thresholds import LabelThreshold
-from headstart.evaluation.metrics import Evaluation
 from headstart.storage import write_text
 
 
@@ -44,7 +44,7 @@ class ReportFacts:
     classes: tuple[str, ...]
     counts: dict[str, int]  # split -> images
     class_counts: dict[str, tuple[int, ...]]  # split -> images of each class
-    evaluation: Evaluation
+    evaluation: AnyEvaluation
     story: Story
     notes: tuple[str, ...]  # what else the owner should know
     figures: tuple[ReportFigure, ...]
@@ -52,28 +52,30 @@ class ReportFacts:
     tables: tuple[tuple[str, tuple[tuple[str, Any], ...]], ...]  # (title, rows of key and value)
     thresholds: tuple[LabelThreshold, ...] = ()  # of several labels
     changes: ReportChanges | None = None  # None for a run that extends none
+    number: str = ""  # what the numbers are called, where answers are numbers
 
 
 def write_report(file: Path, facts: ReportFacts) -> None:
     """Writes the report as one self-contained file: its pictures are inside."""
+    words = words_of(facts.evaluation)
     page = render_page(
         "report.html.j2",
         name=facts.name,
-        number="",
+        number=facts.number,
         strategy=facts.strategy,
         recipe=facts.recipe,
         backbone=facts.backbone,
         classes=facts.classes,
         counts=facts.counts,
         class_counts=facts.class_counts,
-        summary=summary_sentence(facts.evaluation),
+        summary=words.sentence(),
         story=facts.story,
         notes=facts.notes,
-        numbers=number_rows(facts.evaluation),
-        per_class=facts.evaluation.per_class,
-        per_label=facts.evaluation.label_sets.per_label if facts.evaluation.label_sets else (),
+        numbers=words.table(),
+        per_class=words.per_class,
+        per_label=words.per_label,
         thresholds=facts.thresholds,
-        figures=embedded(facts.figures),
+        figures=_embedded(facts.figures),
         skipped=facts.skipped,
         tables=facts.tables,
         changes=facts.changes,
@@ -81,7 +83,7 @@ def write_report(file: Path, facts: ReportFacts) -> None:
     write_text(file, page)
 
 
-def embedded(figures: Sequence[ReportFigure]) -> list[dict[str, str]]:
+def _embedded(figures: Sequence[ReportFigure]) -> list[dict[str, str]]:
     """The figures with their files as text, for a page that is one file."""
     return [
         {

@@ -15,9 +15,15 @@ from headstart.errors import BundleError
 from headstart.model.exported import answers_of, exported_engine
 from headstart.model.extractor import as_input
 from headstart.storage import AnyPath
-from headstart.tasks.one_number import Numbers
+from headstart.tasks.task import Link
 
 SUM_TOLERANCE = 1e-3  # of the sum of probabilities; in half precision it is off by 5e-4 at most
+# What answers are, by what makes them of the network's outputs.
+ANSWERS: dict[Link, str] = {
+    "softmax": "finite probabilities that sum to 1",
+    "sigmoid": "probabilities between 0 and 1",
+    "identity": "finite numbers",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +52,8 @@ def verify_model(model: AnyPath) -> Iterator[Passed]:
     n_classes, n_features = predictor.head.weight.shape
     yield Passed("tensors", f"all fit {manifest.backbone.name} with {n_features} features and {n_classes} classes")
     yield Passed("engine", _engine_in_words(manifest, predictor))
-    yield Passed("answers", f"{_check_answers(bundle, predictor)} generated images get finite probabilities that sum to 1")
+    n_images = _check_answers(bundle, predictor)
+    yield Passed("answers", f"{n_images} generated images get {ANSWERS[predictor.task.link]}")
 
 
 def _engine_in_words(manifest: Manifest, predictor: Predictor) -> str:
@@ -65,6 +72,15 @@ def extra_files(model: AnyPath, files: Iterable[str]) -> tuple[str, ...]:
     return tuple(sorted(path.name for path in find_bundle(Path(model)).iterdir() if path.name not in own))
 
 
+def are_answers(probabilities: np.ndarray, link: Link) -> bool:
+    """Whether (1, n_classes) answers to an image can be what they should be."""
+    if not np.isfinite(probabilities).all():
+        return False
+    if link == "softmax":
+        return bool(abs(probabilities.sum() - 1) <= SUM_TOLERANCE)
+    return link == "identity" or bool(((probabilities >= 0) & (probabilities <= 1)).all())
+
+
 def _check_answers(bundle: Bundle, predictor: Predictor) -> int:
     """The number of images classified; an exported file must give both features and probabilities. Raises BundleError."""
     export, preprocess = bundle.manifest.export, predictor.preprocess
@@ -73,15 +89,14 @@ def _check_answers(bundle: Bundle, predictor: Predictor) -> int:
         file = bundle.folder / export.file
         run = exported_engine(file, answers_of(ending_of(predictor.task)), preprocess, len(predictor.classes))
         ways.append(lambda views: run(as_input(views)))
-    images = odd_images()
+    images, link = odd_images(), predictor.task.link
     for name, data in images.items():
         views = preprocess.views_of_photograph(data)[None]  # it is no stack, of which something could be chosen
         for answer in ways:
             probabilities = answer(views)
-            sums_up = isinstance(predictor.task, Numbers) or abs(probabilities.sum() - 1) <= SUM_TOLERANCE
-            if not (np.isfinite(probabilities).all() and sums_up):
+            if not are_answers(probabilities, link):
                 raise BundleError(
-                    f"{bundle.folder} answers a generated image ({name}) with numbers that are not probabilities",
+                    f"{bundle.folder} answers a generated image ({name}) with numbers that are not {ANSWERS[link]}",
                     hint="copy the model again; if that does not help, train it again",
                 )
     return len(images)

@@ -7,9 +7,12 @@ import numpy as np
 
 from headstart.evaluation.label_metrics import evaluate_label_sets
 from headstart.evaluation.metrics import Evaluation, evaluate_predictions
+from headstart.evaluation.number_evaluation import NumberEvaluation
 from headstart.tasks.several_labels import SeveralLabels
 from headstart.tasks.single_label import SINGLE_LABEL
 from headstart.tasks.task import LearningTask
+
+AnyEvaluation = Evaluation | NumberEvaluation
 
 
 def evaluate_answers(

@@ -8,17 +8,12 @@ import numpy as np
 from headstart.data.splits import spread_order
 from headstart.evaluation.label_thresholds import BEST_F1, ThresholdRule
 from headstart.fitting.answers import SplitAnswers
+from headstart.fitting.head_fitters import AnyProbe, HeadFitter, LabelledRows, head_fitter
 from headstart.model.features_on_disk import Features, first_columns
-from headstart.model.label_probes import LabelProbes, cross_validate_labels, fit_label_probes
-from headstart.model.probe import CrossValidated, Probe, cross_validate, fit_probe
-from headstart.model.ridge import cross_validate_ridge, fit_ridge
+from headstart.model.probe import CrossValidated
 from headstart.progress import Progress, silent
-from headstart.tasks.one_number import Numbers
-from headstart.tasks.several_labels import SeveralLabels
 from headstart.tasks.single_label import SINGLE_LABEL
 from headstart.tasks.task import LearningTask
-
-AnyProbe = Probe | LabelProbes
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,100 +47,18 @@ class FeatureTable:
         """The probe fitted on some rows, at the strength and scale of another or at those chosen by cross-validation; a
         `known_scale` is not chosen.
         """
-        if isinstance(self.task, Numbers):
-            return self._fit_numbers(rows, progress, like, known_scale)
-        if isinstance(self.task, SeveralLabels):
-            return fit_label_probes(
-                self.vectors,
-                self.labels[rows],
-                self.groups[rows],
-                self.names,
-                self.thresholds,
-                rows=rows,
-                n_stage_features=self.n_stage_features,
-                like=like if isinstance(like, LabelProbes) else None,
-                seed=seed,
-                progress=progress,
-            )
-        return fit_probe(
-            self.vectors,
-            self.labels[rows],
-            self.groups[rows],
-            self.n_classes,
-            rows=rows,
-            n_stage_features=self.n_stage_features,
-            balance=self.balance,
-            strength=like.strength if like else None,
-            stage_scale=like.stage_scale if like else 1.0,
-            known_scale=known_scale,
-            seed=seed,
-            progress=progress,
-        )
+        return self._fitter.fit(self._of(rows), seed, progress, like, known_scale)
 
     def cross_validate(self, rows: np.ndarray, n_folds: int, seed: int, progress: Progress = silent) -> CrossValidated:
         """Predictions for some rows by probes that never saw them."""
-        if isinstance(self.task, Numbers):
-            return self._cross_validate_numbers(rows, n_folds, seed, progress)
-        if isinstance(self.task, SeveralLabels):
-            return cross_validate_labels(
-                self.vectors,
-                self.labels[rows],
-                self.groups[rows],
-                self.names,
-                self.thresholds,
-                rows=rows,
-                n_stage_features=self.n_stage_features,
-                n_folds=n_folds,
-                seed=seed,
-                progress=progress,
-            )
-        return cross_validate(
-            self.vectors,
-            self.labels[rows],
-            self.groups[rows],
-            self.n_classes,
-            rows=rows,
-            n_stage_features=self.n_stage_features,
-            n_folds=n_folds,
-            balance=self.balance,
-            seed=seed,
-            progress=progress,
-        )
+        return self._fitter.cross_validate(self._of(rows), n_folds, seed, progress)
 
-    def _fit_numbers(self, rows: np.ndarray, progress: Progress, like: AnyProbe | None, known_scale: float | None) -> Probe:
-        """Ridge regression; its log losses are squared errors, in variances."""
-        groups = self.groups[rows]
-        ridge = fit_ridge(
-            self.vectors,
-            self.task.targets(self.labels[rows]),
-            groups,
-            rows=rows,
-            n_stage_features=self.n_stage_features,
-            strength=like.strength if like else None,
-            stage_scale=like.stage_scale if like else 1.0,
-            known_scale=known_scale,
-            progress=progress,
-        )
-        n_groups = len(np.unique(groups)) if ridge.held_out is not None else 0
-        errors = tuple((strength, error**2) for strength, error in ridge.errors)
-        held_out = None if ridge.held_out is None else ridge.held_out[:, None]
-        held = np.arange(len(rows))
-        return Probe(ridge.head, 1.0, ridge.strength, n_groups, errors, held_out, held, ridge.head, ridge.stage_scale)
+    @property
+    def _fitter(self) -> HeadFitter:
+        return head_fitter(self.task, self.n_classes, self.names, self.thresholds, balance=self.balance)
 
-    def _cross_validate_numbers(self, rows: np.ndarray, n_folds: int, seed: int, progress: Progress) -> CrossValidated:
-        found = cross_validate_ridge(
-            self.vectors,
-            self.task.targets(self.labels[rows]),
-            self.groups[rows],
-            rows=rows,
-            n_stage_features=self.n_stage_features,
-            n_folds=n_folds,
-            seed=seed,
-            progress=progress,
-        )
-        assert found is not None  # whoever asks for folds has counted the groups
-        numbers = self.task.probabilities(found.numbers[:, None])
-        return CrossValidated(np.arange(len(rows)), numbers, numbers, found.fold)
+    def _of(self, rows: np.ndarray) -> LabelledRows:
+        return LabelledRows(self.vectors, rows, self.labels[rows], self.groups[rows], self.n_stage_features)
 
     def right(self, logits: np.ndarray, rows: np.ndarray) -> np.ndarray:
         """(n_rows,) bool: whether the answers that (n_rows, n_classes) logits give to some rows are right."""
@@ -161,8 +74,6 @@ class FeatureTable:
 
     def deciding_as(self, probe: AnyProbe) -> "FeatureTable":
         """The same with the thresholds of a probe, where it has any."""
-        if not isinstance(probe, LabelProbes):
-            return self
         return replace(self, task=self.task.with_thresholds([one.threshold for one in probe.thresholds]))
 
     def answer(self, probe: AnyProbe, rows: np.ndarray, split: Literal["val", "test"]) -> SplitAnswers:
@@ -172,7 +83,7 @@ class FeatureTable:
         )
         # A balanced model's probabilities assume equally frequent classes, which these images do not have.
         before = None if self.balance else uncalibrated
-        decided = self.deciding_as(probe).task.decide(probabilities) if isinstance(probe, LabelProbes) else None
+        decided = self.deciding_as(probe).task.decide(probabilities) if probe.thresholds else None
         return SplitAnswers(
             split, rows, probabilities, False, uncalibrated=before, temperature=probe.temperature, decided=decided
         )

@@ -15,8 +15,8 @@ from headstart.errors import DataError
 from headstart.fitting.answers import SplitAnswers
 from headstart.fitting.cluster_training import fine_tune_on_cluster
 from headstart.fitting.costs import FINETUNED_REFERENCES, WRITING, ImagesAfter, SecondsPerImage
-from headstart.fitting.feature_table import AnyProbe
 from headstart.fitting.fitted import Fitted
+from headstart.fitting.head_fitters import AnyProbe
 from headstart.fitting.pixels_read_later import PixelsReadLater, ViewsReadLater
 from headstart.fitting.probe_fit import epoch_zero
 from headstart.fitting.scanned import Scanned

@@ -63,6 +63,11 @@ class Fitted:
         """What an answer of the model is."""
         return self.scanned.task.with_thresholds([one.threshold for one in self.thresholds])
 
+    def set_on(self, held_out: SplitAnswers) -> str:
+        """Which images thresholds and intervals were set on, in words: those of the `held_out` answers."""
+        words = held_out.in_words()
+        return words.replace("train", "train and val") if held_out.split == "cv" and self.refit else words
+
     def image_counts(self) -> dict[str, int]:
         """Split -> number of images."""
         return {name: len(rows) for name, rows in self.split.as_dict().items()}

@@ -8,15 +8,15 @@ import numpy as np
 from headstart.data.splits import Split, fold_count, parted
 from headstart.errors import DataError
 from headstart.fitting.answers import SplitAnswers
-from headstart.fitting.feature_table import AnyProbe, FeatureTable
+from headstart.fitting.feature_table import FeatureTable
 from headstart.fitting.fitted import Fitted
+from headstart.fitting.head_fitters import AnyProbe
 from headstart.fitting.repeated_fits import RepeatedCrossValidation, cross_validate_repeatedly, measure_learning_curve
 from headstart.fitting.scanned import Scanned
 from headstart.model.familiarity import familiarity_of
 from headstart.model.features_on_disk import some_rows
 from headstart.model.head import Head
 from headstart.model.history import Epoch
-from headstart.model.label_probes import LabelProbes
 from headstart.progress import Progress
 from headstart.recipes import LabelPlan, ProbePlan
 from headstart.settings import TrainSettings
@@ -67,7 +67,7 @@ def fit_probe_run(scanned: Scanned, split: Split, *, needs_answers: bool = True,
         repeated.summary if repeated and settings.cv else None,
         refit=refit,
         notes=_notes(settings, probe, split),
-        thresholds=probe.thresholds if isinstance(probe, LabelProbes) else (),
+        thresholds=probe.thresholds,
     )
 
 
@@ -88,7 +88,7 @@ def _plan_of(probe: AnyProbe, scanned: Scanned, size_px: int) -> ProbePlan:
 
 def _label_plans(probe: AnyProbe, names: Sequence[str]) -> tuple[LabelPlan, ...]:
     """What was chosen for each of several labels; nothing for one class an image."""
-    if not isinstance(probe, LabelProbes):
+    if not probe.of_labels:
         return ()
     return tuple(
         LabelPlan(name=name, strength=one.strength, temperature=one.temperature, stage_scale=one.stage_scale)

@@ -8,7 +8,8 @@ from headstart.data.splits import fold_count, folds
 from headstart.evaluation.cross_validation import CrossValidation, cross_validation
 from headstart.evaluation.learning_curve import LearningCurve, learning_curve
 from headstart.fitting.answers import SplitAnswers
-from headstart.fitting.feature_table import AnyProbe, FeatureTable
+from headstart.fitting.feature_table import FeatureTable
+from headstart.fitting.head_fitters import AnyProbe
 from headstart.model.head import Head
 from headstart.model.probe import CrossValidated
 from headstart.progress import Progress

@@ -6,9 +6,9 @@ import torch
 from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy, mse_loss
 
 from headstart.data.label_sets import HAS, NOT_KNOWN
-from headstart.tasks.one_number import CLOSE, Numbers
-from headstart.tasks.several_labels import HALF, SeveralLabels
-from headstart.tasks.task import LearningTask
+from headstart.tasks.one_number import CLOSE
+from headstart.tasks.several_labels import HALF
+from headstart.tasks.task import LearningTask, Link
 
 
 class TrainingLoss(ABC):
@@ -63,6 +63,5 @@ class NumberLoss(TrainingLoss):
 
 def training_loss(task: LearningTask) -> TrainingLoss:
     """The loss of a task."""
-    if isinstance(task, Numbers):
-        return NumberLoss()
-    return LabelsLoss() if isinstance(task, SeveralLabels) else OneClassLoss()
+    losses: dict[Link, type[TrainingLoss]] = {"softmax": OneClassLoss, "sigmoid": LabelsLoss, "identity": NumberLoss}
+    return losses[task.link]()

@@ -41,6 +41,8 @@ class Probe:
     uncalibrated: Head  # `head` before temperature scaling
     stage_scale: float = 1.0  # standard deviation that the features of earlier stages were given
 
+    thresholds = of_labels = ()  # only the probes of several labels have them
+
     def left_open(self, n_classes: int) -> float:
         """Log loss on held-out images relative to that of guessing; 0 if it was not measured. Of numbers the squared error."""
         guessing = math.log(n_classes) if n_classes > 1 else 1.0

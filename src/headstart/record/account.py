@@ -3,14 +3,20 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from headstart.audit.checks import check_named
 from headstart.audit.findings import Checked
+from headstart.data.dataset import Dataset
 from headstart.data.shown_paths import folder_of
 from headstart.evaluation.calibration import Calibration
 from headstart.evaluation.intervals import in_words
+from headstart.evaluation.judging import AnyEvaluation
 from headstart.evaluation.metrics import Evaluation
+from headstart.fitting.answers import SplitAnswers
 from headstart.fitting.fitted import Fitted
 from headstart.record.decisions import Decisions, calibration_of, decide
+from headstart.tasks.task import LearningTask
 
 IMAGES_OF = {"cv": "cross-validated", "val": "val", "test": "test", "all": "given"}  # a split -> its images
 
@@ -19,7 +25,7 @@ IMAGES_OF = {"cv": "cross-validated", "val": "val", "test": "test", "all": "give
 class Account:
     """The numbers and remarks of a run, before anything is written."""
 
-    evaluations: tuple[Evaluation, ...]  # the reported one first
+    evaluations: tuple[Evaluation, ...]  # the reported one first; empty if nothing was held out
     # On the reported images without a twin in train, if some have one; None also if fewer than two classes are left.
     without_leaks: Evaluation | None
     calibration: Calibration | None
@@ -30,37 +36,32 @@ class Account:
 
     @property
     def reported(self) -> Evaluation:
-        """The evaluation that is reported first."""
+        """The evaluation that is reported first; every run has one."""
         return self.evaluations[0]
 
 
 def account_of(fitted: Fitted) -> Account:
-    """The account of a fit that has answers."""
+    """The account of a fit, which may have no answers."""
     evaluations = tuple(fitted.evaluate(answers) for answers in fitted.answers)
-    without_leaks = _without_leaks(fitted)
+    reported = evaluations[0] if evaluations else None
+    without_leaks = _without_leaks(fitted) if reported else None
     decisions = decide(fitted)
-    fitted_on = decisions.set_on or "no images: too few"
+    first = _first_notes(fitted, reported, without_leaks) if reported else ()
+    remarks = remarks_on(fitted, reported, "stratified by class", "accuracy")
     return Account(
         evaluations,
         without_leaks,
-        calibration_of(fitted.answers[0], fitted.dataset.labels, fitted_on, fitted.task),
+        _calibration(fitted, decisions) if reported else None,
         decisions,
-        doubts=_first_notes(fitted, evaluations[0], without_leaks) + audit_notes(fitted.checked, folder_of(fitted.dataset)),
-        remarks=_remarks(fitted, evaluations[0]) + decisions.notes(fitted.settings),
-        limits=_limits(fitted, evaluations[0], without_leaks, decisions),
+        doubts=first + audit_notes(fitted.checked, folder_of(fitted.dataset)),
+        remarks=remarks + decisions.notes(fitted.settings),
+        limits=first + counted_findings(fitted.checked) + remarks + decisions.caveats(),
     )
 
 
-def known_limits(fitted: Fitted, reported: Evaluation | None, decisions: Decisions) -> tuple[str, ...]:
-    """`Account.limits` of a fit, which may have no answers, without computing the rest of the account."""
-    return _limits(fitted, reported, _without_leaks(fitted) if reported else None, decisions)
-
-
-def _limits(
-    fitted: Fitted, reported: Evaluation | None, without_leaks: Evaluation | None, decisions: Decisions
-) -> tuple[str, ...]:
-    first = _first_notes(fitted, reported, without_leaks) if reported else ()
-    return first + counted_findings(fitted.checked) + _remarks(fitted, reported) + decisions.caveats()
+def _calibration(fitted: Fitted, decisions: Decisions) -> Calibration | None:
+    fitted_on = decisions.set_on or "no images: too few"
+    return calibration_of(fitted.answers[0], fitted.dataset.labels, fitted_on, fitted.task)
 
 
 def _without_leaks(fitted: Fitted) -> Evaluation | None:
@@ -68,8 +69,10 @@ def _without_leaks(fitted: Fitted) -> Evaluation | None:
     return fitted.evaluate(clean) if clean else None
 
 
-def _remarks(fitted: Fitted, reported: Evaluation | None) -> tuple[str, ...]:
-    return choice_notes(fitted) + view_notes(fitted) + fitted.dataset.notes + fitted.notes + _held_out_notes(fitted, reported)
+def remarks_on(fitted: Fitted, reported: AnyEvaluation | None, divided: str, measure: str) -> tuple[str, ...]:
+    """What the owner should know of any run; `divided` is how val was split off, `measure` what is told of the model."""
+    held_out = _held_out_notes(fitted, reported, divided, measure)
+    return choice_notes(fitted) + view_notes(fitted) + fitted.dataset.notes + fitted.notes + held_out
 
 
 def _first_notes(fitted: Fitted, reported: Evaluation, clean: Evaluation | None) -> tuple[str, ...]:
@@ -140,14 +143,15 @@ def counted_findings(checked: Sequence[Checked]) -> tuple[str, ...]:
     return tuple(notes)
 
 
-def _held_out_notes(fitted: Fitted, reported: Evaluation | None) -> tuple[str, ...]:
+def _held_out_notes(fitted: Fitted, reported: AnyEvaluation | None, divided: str, measure: str) -> tuple[str, ...]:
     notes = []
     if fitted.split.val_from == "train" and fitted.split.val.size:
-        notes.append(f"val is {len(fitted.split.val)} images split off from train, stratified by class")
+        notes.append(f"val is {len(fitted.split.val)} images split off from train, {divided}")
     if fitted.interrupted:
         notes.append(f"interrupted: epoch {fitted.best_epoch}, the best so far, is kept")
     if fitted.refit and reported and reported.split != "test":
-        notes.append("refit: the saved model was trained on train and val; the accuracy is that of the model before refitting")
+        before = f"the {measure} is that of the model before refitting"
+        notes.append(f"refit: the saved model was trained on train and val; {before}")
     return tuple(notes)
 
 
@@ -175,3 +179,10 @@ def choice_notes(fitted: Fitted) -> tuple[str, ...]:
     chose = (f"auto chose {fitted.choice.why}",) if fitted.choice else ()
     idle = ("--cv applies only to probes: it has no effect here",) if fitted.settings.cv and fitted.settings.takes_steps else ()
     return chose + idle
+
+
+def surest_mistakes(answers: SplitAnswers, dataset: Dataset, task: LearningTask) -> list[int]:
+    """The indices of the wrong answers, most confident first."""
+    confidence = task.confidence(answers.probabilities)
+    right = task.are_right(answers.decisions(task), dataset.labels[answers.indices])
+    return [i for i in np.argsort(-confidence, kind="stable").tolist() if not right[i]]

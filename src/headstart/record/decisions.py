@@ -153,10 +153,7 @@ def decide(fitted: Fitted) -> Decisions:
         conformal = conformal_threshold(held_out.probabilities, known, settings.conformal, groups, task)
     elif settings.conformal:
         conformal = risk_threshold(held_out.probabilities, known, settings.conformal, groups)
-    words = held_out.in_words()
-    if held_out.split == "cv" and fitted.refit:
-        words = words.replace("train", "train and val")
-    return Decisions(words, held_out.split, held_out.selected_on, precision, conformal, fitted.thresholds)
+    return Decisions(fitted.set_on(held_out), held_out.split, held_out.selected_on, precision, conformal, fitted.thresholds)
 
 
 def calibration_of(

@@ -11,7 +11,7 @@ from headstart.evaluation.number_intervals import NumberIntervals, number_interv
 from headstart.evaluation.number_metrics import NumbersSeen
 from headstart.fitting.answers import SplitAnswers
 from headstart.fitting.fitted import Fitted
-from headstart.record.account import IMAGES_OF, audit_notes, choice_notes, counted_findings, view_notes
+from headstart.record.account import IMAGES_OF, audit_notes, counted_findings, remarks_on
 
 USUAL_COVERAGE = 0.9  # of the intervals without --conformal
 
@@ -39,9 +39,9 @@ class NumberAccount:
     limits: tuple[str, ...]  # the same for recipients of the model, without names of images
 
     @property
-    def reported(self) -> NumberEvaluation | None:
-        """The evaluation that is reported first."""
-        return self.evaluations[0] if self.evaluations else None
+    def reported(self) -> NumberEvaluation:
+        """The evaluation that is reported first; every run has one."""
+        return self.evaluations[0]
 
 
 def number_account_of(fitted: Fitted) -> NumberAccount:
@@ -50,25 +50,18 @@ def number_account_of(fitted: Fitted) -> NumberAccount:
     seen = NumbersSeen.of(labels[np.concatenate([split.train, split.val]) if fitted.refit else split.train])
     decisions = _intervals_of(fitted)
     evaluations = tuple(_evaluated(fitted, answers, seen, decisions) for answers in fitted.answers)
-    clean = _clean(fitted, seen, decisions) if evaluations else None
-    first = _leak_notes(fitted, evaluations[0], clean) if evaluations else ()
-    of_intervals = _of_intervals(fitted, decisions)
-    remarks = (
-        *choice_notes(fitted),
-        *view_notes(fitted),
-        *fitted.dataset.notes,
-        *fitted.notes,
-        *_held_out_notes(fitted, evaluations),
-        *of_intervals,
-    )
+    reported = evaluations[0] if evaluations else None
+    clean = _clean(fitted, seen, decisions) if reported else None
+    first = _leak_notes(fitted, reported, clean) if reported else ()
+    remarks = remarks_on(fitted, reported, "with numbers of all sizes", "error")
     return NumberAccount(
         seen,
         decisions,
         evaluations,
         clean,
-        first + audit_notes(fitted.checked, folder_of(fitted.dataset)),
-        remarks,
-        first + counted_findings(fitted.checked) + remarks[: len(remarks) - len(of_intervals)],
+        doubts=first + audit_notes(fitted.checked, folder_of(fitted.dataset)),
+        remarks=remarks + _of_intervals(fitted, decisions),
+        limits=first + counted_findings(fitted.checked) + remarks,
     )
 
 
@@ -80,10 +73,7 @@ def _intervals_of(fitted: Fitted) -> PromisedIntervals:
     rows, coverage = held_out.indices, fitted.settings.conformal or USUAL_COVERAGE
     numbers = held_out.probabilities[:, 0]
     intervals = number_intervals(numbers, fitted.dataset.labels[rows], coverage, fitted.scanned.groups[rows])
-    words = held_out.in_words()
-    if held_out.split == "cv" and fitted.refit:
-        words = words.replace("train", "train and val")
-    return PromisedIntervals(intervals, words, held_out.split, not held_out.selected_on)
+    return PromisedIntervals(intervals, fitted.set_on(held_out), held_out.split, not held_out.selected_on)
 
 
 def _evaluated(fitted: Fitted, answers: SplitAnswers, seen: NumbersSeen, decisions: PromisedIntervals) -> NumberEvaluation:
@@ -122,17 +112,6 @@ def _leak_notes(fitted: Fitted, reported: NumberEvaluation, clean: NumberEvaluat
         return (f"{says}; without them no image is left, so how well the model does on new images is not known",)
     error = clean.numbers.mean_absolute_error
     return (f"{says}; on the {clean.n} others the answers are off by {in_digits(error)} on average",)
-
-
-def _held_out_notes(fitted: Fitted, evaluations: tuple[NumberEvaluation, ...]) -> tuple[str, ...]:
-    notes = []
-    if fitted.split.val_from == "train" and fitted.split.val.size:
-        notes.append(f"val is {len(fitted.split.val)} images split off from train, with numbers of all sizes")
-    if fitted.interrupted:
-        notes.append(f"interrupted: epoch {fitted.best_epoch}, the best so far, is kept")
-    if fitted.refit and evaluations and evaluations[0].split != "test":
-        notes.append("refit: the saved model was trained on train and val; the error is that of the model before refitting")
-    return tuple(notes)
 
 
 def _of_intervals(fitted: Fitted, decisions: PromisedIntervals) -> tuple[str, ...]:

@@ -22,8 +22,7 @@ from headstart.data.dataset import LabelledImage
 from headstart.data.images import read_bytes
 from headstart.evaluation.calibration import reliability
 from headstart.fitting.fitted import Fitted
-from headstart.record.account import Account
-from headstart.record.run_report import surest_mistakes
+from headstart.record.account import Account, surest_mistakes
 from headstart.threads import map_in_threads
 
 GRID_TILES, GRID_COLUMNS = 12, 6

@@ -1,41 +1,44 @@
 """Writes the results of a run: the bundle, the tables, the figures and the report."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from headstart.artifact.bundle import FAMILIARITY, WEIGHTS
 from headstart.artifact.card import write_card
-from headstart.artifact.csv_files import write_history, write_predictions, write_skipped
+from headstart.artifact.csv_files import write_history, write_skipped
 from headstart.artifact.manifest import (
     BackboneEntry,
     DataEntry,
     DecisionsEntry,
     ExtendsEntry,
     FamiliarityEntry,
-    NumbersEntry,
     new_manifest,
     save_manifest,
 )
-from headstart.artifact.report import ReportFigure
-from headstart.evaluation.metrics import Evaluation
 from headstart.fitting.earlier import DataPlace
 from headstart.fitting.fitted import Fitted
 from headstart.machine import peak_rss_mb, seconds_since_start
 from headstart.model.familiarity import FALSE_ALARMS
 from headstart.progress import Progress
-from headstart.record.account import Account, account_of
-from headstart.record.decisions import Decisions
+from headstart.record.class_record import ClassRecord
 from headstart.record.extension import FLIPS, ExtensionReport, extension_of
+from headstart.record.number_record import NumberRecord
 from headstart.record.places import METRICS, place_of
 from headstart.record.run_folder import RunFolder
-from headstart.record.run_metrics import BackboneName, RunMetrics
+from headstart.record.run_metrics import AnyRunMetrics, BackboneName
+from headstart.record.run_record import RunRecord
 from headstart.record.run_report import report_run
 from headstart.record.tracked import CompleteRun, complete_run
 from headstart.record.trained import Trained
 from headstart.settings import RecordedSettings
 from headstart.storage import sha256_of_file, write_json
+
+
+def record_of(fitted: Fitted) -> RunRecord[Any]:
+    """The record of a fit, by the kind of its answers."""
+    return NumberRecord.of(fitted) if fitted.dataset.number else ClassRecord.of(fitted)
 
 
 def write_run(
@@ -51,84 +54,72 @@ def write_run(
     `written` is called when all files are there, before the folder is moved.
     """
     began = time.perf_counter()
-    dataset, root = fitted.dataset, folder.partial
-    account, answers = account_of(fitted), fitted.answers[0]
+    record, root = record_of(fitted), folder.partial
     progress("writing the run", 0, 3)
-    write_model(root / "model", fitted, account.reported, account.decisions, account.limits)
-    images = [dataset.images[i] for i in answers.indices]
-    paths, labels = [image.path for image in images], [image.label for image in images]
-    write_predictions(
-        root / "predictions.csv", paths, labels, answers.probabilities, dataset.classes, fitted.task, answers.decided
-    )
+    write_model(root / "model", record)
+    record.write_predictions(root / "predictions.csv")
     write_history(root / "history.csv", fitted.history)
-    write_skipped(root / "skipped.csv", dataset.skipped)
+    write_skipped(root / "skipped.csv", fitted.dataset.skipped)
     extension = extension_of(fitted)
     if extension:
         extension.write(root / FLIPS)
     progress("writing the run", 1, 3)
-    report_run(root, fitted, account, _drawn(root / "figures", fitted, account) if pictures else (), extension)
+    report_run(root, record, tuple(record.draw(root / "figures")) if pictures else (), extension)
     progress("writing the run", 2, 3)
     stages = fitted.scanned.seconds | {"fit": fitted.seconds, "report": time.perf_counter() - began}
-    metrics = _metrics(folder, fitted, account, stages, extension.report if extension else None)
+    metrics = _metrics(folder, record, stages, extension.report if extension else None)
     write_json(root / METRICS, metrics.as_json())
     written(complete_run(root, metrics, fitted.plan.as_json(), fitted.history))
     folder.finish(interrupted=fitted.interrupted)
     progress("writing the run", 3, 3)
-    work = fitted.scanned.work
     return Trained(
         Path(folder.named),
-        account.reported,
+        metrics.evaluation,
         metrics.as_json(),
         metrics.notes,
         fitted.interrupted,
-        work,
+        fitted.scanned.work,
         metrics.extended.sentence() if metrics.extended else "",
     )
 
 
-def _drawn(folder: Path, fitted: Fitted, account: Account) -> Sequence[ReportFigure]:
-    from headstart.record.run_figures import draw_figures  # this imports Matplotlib
-
-    return tuple(draw_figures(folder, fitted, account))
-
-
 def _metrics(
-    folder: RunFolder, fitted: Fitted, account: Account, stages: dict[str, float], extended: ExtensionReport | None
-) -> RunMetrics:
-    settings, dataset, answers = fitted.settings, fitted.dataset, fitted.answers[0]
+    folder: RunFolder, record: RunRecord[Any], stages: dict[str, float], extended: ExtensionReport | None
+) -> AnyRunMetrics:
+    fitted, account = record.fitted, record.account
+    settings, dataset = fitted.settings, fitted.dataset
     assert settings.strategy != "auto"  # it has been resolved
-    return RunMetrics(
-        strategy=settings.strategy,
-        requested=fitted.scanned.settings.strategy,
-        choice=fitted.choice,
-        recipe=settings.recipe,
-        backbone=BackboneName(name=fitted.model.spec.name, weights_sha256=fitted.scanned.backbone.weights.sha256),
-        classes=dataset.classes,
-        images=fitted.image_counts() | {"skipped": len(dataset.skipped)},
-        labels=dataset.labels_used,
-        views=fitted.scanned.views,
-        evaluation=account.reported,
-        without_leaks=account.without_leaks,
-        other_evaluations=account.evaluations[1:],
-        calibration=account.calibration,
-        cross_validation=fitted.cross_validation,
-        learning_curve=fitted.curve,
-        decisions=account.decisions.report(answers, dataset.labels, fitted.task),
-        best_epoch=fitted.best_epoch,
-        refit=fitted.refit,
-        working_folder=Path.cwd().as_posix(),
-        data=places_of(folder, fitted),
-        extended=extended,
-        notes=(*account.doubts, *account.remarks),
-        seconds={"total": round(seconds_since_start(), 3)} | {stage: round(value, 3) for stage, value in stages.items()},
-        peak_rss_mb=round(peak_rss_mb(), 1),
-        interrupted=fitted.interrupted,
-        run=folder.named,
-        model=f"{folder.named}/model",
+    return record.metrics(
+        {
+            "strategy": settings.strategy,
+            "requested": fitted.scanned.settings.strategy,
+            "choice": fitted.choice,
+            "recipe": settings.recipe,
+            "backbone": BackboneName(name=fitted.model.spec.name, weights_sha256=fitted.scanned.backbone.weights.sha256),
+            "classes": dataset.classes,
+            "images": fitted.image_counts() | {"skipped": len(dataset.skipped)},
+            "labels": dataset.labels_used,
+            "views": fitted.scanned.views,
+            "evaluation": account.reported,
+            "without_leaks": account.without_leaks,
+            "other_evaluations": account.evaluations[1:],
+            "cross_validation": fitted.cross_validation,
+            "best_epoch": fitted.best_epoch,
+            "refit": fitted.refit,
+            "working_folder": Path.cwd().as_posix(),
+            "data": _places_of(folder, fitted),
+            "extended": extended,
+            "notes": (*account.doubts, *account.remarks),
+            "seconds": {"total": round(seconds_since_start(), 3)} | {stage: round(s, 3) for stage, s in stages.items()},
+            "peak_rss_mb": round(peak_rss_mb(), 1),
+            "interrupted": fitted.interrupted,
+            "run": folder.named,
+            "model": f"{folder.named}/model",
+        }
     )
 
 
-def places_of(folder: RunFolder, fitted: Fitted) -> tuple[DataPlace, ...]:
+def _places_of(folder: RunFolder, fitted: Fitted) -> tuple[DataPlace, ...]:
     """Where the images were: DATA, and what had the images of a run that is extended."""
     settings, extended = folder.state.settings, fitted.scanned.extended
     own = DataPlace(place=place_of(folder.state.data), path_column=settings.path_column, label_column=settings.label_column)
@@ -162,17 +153,11 @@ def _extends(fitted: Fitted) -> ExtendsEntry | None:
     )
 
 
-def write_model(
-    folder: Path,
-    fitted: Fitted,
-    reported: Evaluation | None,
-    decisions: Decisions,
-    limits: tuple[str, ...],
-    numbers: NumbersEntry | None = None,
-) -> None:
-    """Writes the bundle and its model card; `numbers` is what only a model has whose answers are numbers."""
+def write_model(folder: Path, record: RunRecord[Any]) -> None:
+    """Writes the bundle and its model card."""
     folder.mkdir(parents=True, exist_ok=True)
-    model, settings, dataset = fitted.model, fitted.settings, fitted.dataset
+    fitted, measured = record.fitted, record.measured()
+    model, settings, dataset, decisions = fitted.model, fitted.settings, fitted.dataset, measured.decisions
     model.save(folder / WEIGHTS)
     fitted.familiarity.save(folder / FAMILIARITY)
     weights = fitted.scanned.backbone.weights
@@ -200,9 +185,9 @@ def write_model(
         **_images_of(fitted),
         extends=_extends(fitted),
         selected_on_val=settings.takes_steps,
-        evaluation=reported,
-        numbers=numbers,
-        notes=limits,
+        evaluation=measured.evaluation,
+        numbers=measured.numbers,
+        notes=record.account.limits,
         decisions=DecisionsEntry(
             temperature=fitted.temperature,
             set_on=decisions.set_on,

@@ -87,6 +87,9 @@ class NumberRunMetrics(MetricsFrame):
     extended: None = None
 
 
+AnyRunMetrics = RunMetrics | NumberRunMetrics
+
+
 class NumberEvaluationMetrics(MetricsFrame):
     """What `evaluate --json` prints of a model whose answers are numbers."""
 

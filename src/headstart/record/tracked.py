@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
-from headstart.artifact.numbers import summary_sentence
-from headstart.evaluation.metrics import Evaluation
+from headstart.artifact.evaluation_words import words_of
+from headstart.evaluation.judging import AnyEvaluation
 from headstart.model.history import Epoch
-from headstart.record.run_metrics import RunMetrics
+from headstart.record.run_metrics import AnyRunMetrics
 from headstart.schema import Schema
 from headstart.settings import TrainSettings
 
@@ -35,7 +35,7 @@ class CompleteRun:
     """A run of which every file is written."""
 
     folder: Path
-    summary: str  # the reported accuracy in a sentence
+    summary: str  # the reported accuracy, or error, in a sentence
     numbers: dict[str, float]
     plan: dict[str, Value]  # what was left open, as it was resolved
     step: int  # the last epoch: trackers show the number of the largest step, also of a run that was resumed
@@ -95,7 +95,7 @@ def begun_run(name: str, folder: Path, settings: TrainSettings, strategy: str, c
     return BegunRun(name, folder, flat(settings.as_json()), tags)
 
 
-def complete_run(folder: Path, metrics: RunMetrics, plan: Mapping[str, Any], history: Sequence[Epoch]) -> CompleteRun:
+def complete_run(folder: Path, metrics: AnyRunMetrics, plan: Mapping[str, Any], history: Sequence[Epoch]) -> CompleteRun:
     """What is recorded of a run in the end: its numbers are those of metrics.json."""
     numbers = evaluation_numbers("evaluation", metrics.evaluation)
     for other in metrics.other_evaluations:
@@ -108,11 +108,11 @@ def complete_run(folder: Path, metrics: RunMetrics, plan: Mapping[str, Any], his
     numbers |= {"peak_rss_mb": metrics.peak_rss_mb, "best_epoch": float(metrics.best_epoch)}
     resolved = flat(plan, "plan/")
     numbers |= {name: float(resolved.pop(f"plan/{name}")) for name in FOUND if f"plan/{name}" in resolved}
-    summary = summary_sentence(metrics.evaluation)
+    summary = words_of(metrics.evaluation).sentence()
     return CompleteRun(folder, summary, numbers, resolved, history[-1].epoch if history else 0, metrics.interrupted)
 
 
-def evaluation_numbers(prefix: str, evaluation: Evaluation) -> dict[str, float]:
+def evaluation_numbers(prefix: str, evaluation: AnyEvaluation) -> dict[str, float]:
     """The numbers of an evaluation, whatever kind of answer it is of, by names that begin with this prefix.
 
     `accuracy` has its interval's bounds beside it: `accuracy_low` and `accuracy_high`. Those of each class are left out: a

@@ -4,10 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from headstart.artifact.number_words import numbers_sentence
-from headstart.artifact.numbers import summary_sentence, uneven_sentence
-from headstart.evaluation.metrics import Evaluation
-from headstart.evaluation.number_evaluation import NumberEvaluation
+from headstart.artifact.evaluation_words import words_of
+from headstart.evaluation.judging import AnyEvaluation
 from headstart.model.features import Work
 
 
@@ -16,7 +14,7 @@ class Trained:
     """A finished run: its folder and its results."""
 
     run: Path
-    evaluation: Evaluation | NumberEvaluation
+    evaluation: AnyEvaluation
     metrics: dict[str, Any]  # as in metrics.json
     notes: tuple[str, ...]  # what the owner should know
     interrupted: bool
@@ -31,13 +29,9 @@ class Trained:
     @property
     def summary(self) -> str:
         """The reported accuracy, or error, in one sentence."""
-        if isinstance(self.evaluation, NumberEvaluation):
-            return numbers_sentence(self.evaluation)
-        return summary_sentence(self.evaluation)
+        return words_of(self.evaluation).sentence()
 
     @property
     def uneven(self) -> str:
         """What to look at besides the accuracy if classes are uneven."""
-        if isinstance(self.evaluation, NumberEvaluation):
-            return ""
-        return uneven_sentence(self.evaluation)
+        return words_of(self.evaluation).uneven

@@ -3,12 +3,10 @@
 import os
 import time
 import warnings
-from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -16,7 +14,6 @@ from sklearn.base import ClassifierMixin
 from sklearn.metrics import accuracy_score
 from sklearn.utils.validation import check_is_fitted
 
-from headstart.artifact.bundle import bundle_files, read_bundle
 from headstart.artifact.predictor import Origin, Predictor
 from headstart.data.catalog import open_data
 from headstart.data.given import open_given
@@ -29,13 +26,9 @@ from headstart.data.spellings import join_spellings, spelled_as
 from headstart.deadline import Deadline
 from headstart.errors import BundleError, DataError, HeadstartWarning, SettingsError
 from headstart.fitting.fit import fit
-from headstart.fitting.fitted import Fitted
 from headstart.fitting.scanned import scan_given
 from headstart.fitting.strategy import choose
-from headstart.record.account import known_limits
-from headstart.record.decisions import decide
-from headstart.record.run_files import write_model
-from headstart.runs.estimator import ImageEstimator, check_same_number, labelled_sources, unreadable, warn_of
+from headstart.runs.estimator import ImageEstimator, check_same_number, files_of, labelled_sources, unreadable, warn_of
 from headstart.runs.evaluating import answer_labelled
 from headstart.settings import Boxes, Effort, TrainSettings
 from headstart.storage import AnyPath
@@ -176,7 +169,7 @@ class ImageClassifier(ClassifierMixin, ImageEstimator):  # type: ignore[misc]
         if fitted.interrupted:
             message = f"training was interrupted: epoch {fitted.best_epoch}, the best so far, is kept"
             warnings.warn(message, HeadstartWarning, stacklevel=2)
-        model, origin = fitted.model, Origin(partial(_files_of, fitted), "cpu" if self.device == "cpu" else "auto")
+        model, origin = fitted.model, Origin(partial(files_of, fitted), "cpu" if self.device == "cpu" else "auto")
         predictor = Predictor(
             fitted.dataset.classes, model.preprocess, model.extractor, model.head, origin=origin, task=fitted.task
         )
@@ -265,12 +258,3 @@ class ImageClassifier(ClassifierMixin, ImageEstimator):  # type: ignore[misc]
             names = names[np.argsort([predictor.classes.index(name_of_label(name)) for name in names])]
         self.classes_, self.strategy_, self.why_ = names, strategy, why
         self._predictor = predictor
-
-
-def _files_of(fitted: Fitted) -> Mapping[str, bytes]:
-    """The files of the bundle of a model that is not saved."""
-    reported = fitted.evaluate(fitted.answers[0]) if fitted.answers else None
-    decisions = decide(fitted)
-    with TemporaryDirectory(prefix="headstart-") as folder:
-        write_model(Path(folder), fitted, reported, decisions, known_limits(fitted, reported, decisions))
-        return bundle_files(read_bundle(Path(folder)))

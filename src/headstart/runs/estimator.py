@@ -1,7 +1,7 @@
 """What the scikit-learn estimators share: answers, saved models, and images with labels in memory."""
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -12,13 +12,15 @@ import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
-from headstart.artifact.bundle import write_files
+from headstart.artifact.bundle import bundle_files, read_bundle, write_files
 from headstart.artifact.predictor import Predictor
 from headstart.data.dataset import Dataset
 from headstart.data.given_images import GivenImages, ImageInMemory, given_images
 from headstart.data.images import UnreadableImage
 from headstart.data.sources import Candidate, Sources
 from headstart.errors import DataError, HeadstartWarning, SettingsError
+from headstart.fitting.fitted import Fitted
+from headstart.record.run_files import record_of, write_model
 from headstart.storage import AnyPath, atomic_folder
 
 
@@ -52,6 +54,13 @@ class ImageEstimator(BaseEstimator):  # type: ignore[misc]
                 raise unreadable(prediction.path, prediction.error)
             rows.append(prediction.probabilities)
         return rows
+
+
+def files_of(fitted: Fitted) -> Mapping[str, bytes]:
+    """The files of the bundle of a model that is not saved."""
+    with TemporaryDirectory(prefix="headstart-") as folder:
+        write_model(Path(folder), record_of(fitted))
+        return bundle_files(read_bundle(Path(folder)))
 
 
 def warn_of(dataset: Dataset, notes: Sequence[str] = ()) -> None:

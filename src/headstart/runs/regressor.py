@@ -3,18 +3,14 @@
 import os
 import time
 import warnings
-from collections.abc import Mapping
 from contextlib import ExitStack
 from functools import partial
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 from sklearn.base import RegressorMixin
 from sklearn.metrics import r2_score
 
-from headstart.artifact.bundle import bundle_files, read_bundle
 from headstart.artifact.predictor import Origin, Predictor
 from headstart.data.catalog import open_data
 from headstart.data.given import open_given
@@ -27,12 +23,10 @@ from headstart.deadline import Deadline
 from headstart.errors import BundleError, HeadstartWarning, SettingsError
 from headstart.evaluation.number_intervals import NumberIntervals
 from headstart.fitting.fit import fit
-from headstart.fitting.fitted import Fitted
 from headstart.fitting.scanned import scan_given
 from headstart.fitting.strategy import choose
-from headstart.record.number_account import NumberAccount, number_account_of
-from headstart.record.number_run import write_number_model
-from headstart.runs.estimator import ImageEstimator, check_same_number, labelled_sources, unreadable, warn_of
+from headstart.record.number_account import number_account_of
+from headstart.runs.estimator import ImageEstimator, check_same_number, files_of, labelled_sources, unreadable, warn_of
 from headstart.runs.evaluating import answer_labelled
 from headstart.settings import Boxes, Effort, TrainSettings
 from headstart.storage import AnyPath
@@ -141,12 +135,11 @@ class ImageRegressor(RegressorMixin, ImageEstimator):  # type: ignore[misc]
         if fitted.interrupted:
             message = f"training was interrupted: epoch {fitted.best_epoch}, the best so far, is kept"
             warnings.warn(message, HeadstartWarning, stacklevel=2)
-        account = number_account_of(fitted)
-        model, origin = fitted.model, Origin(partial(_files_of, fitted, account), "cpu" if self.device == "cpu" else "auto")
+        model, origin = fitted.model, Origin(partial(files_of, fitted), "cpu" if self.device == "cpu" else "auto")
         predictor = Predictor(
             fitted.dataset.classes, model.preprocess, model.extractor, model.head, origin=origin, task=fitted.task
         )
-        self._know(predictor, fitted.settings.strategy, account.decisions.intervals)
+        self._know(predictor, fitted.settings.strategy, number_account_of(fitted).decisions.intervals)
         return self
 
     def predict(self, X: GivenImages) -> np.ndarray:
@@ -202,10 +195,3 @@ class ImageRegressor(RegressorMixin, ImageEstimator):  # type: ignore[misc]
         """Sets all attributes of a fitted model, for both `fit` and `load`."""
         self.strategy_, self.intervals_ = strategy, intervals
         self._predictor = predictor
-
-
-def _files_of(fitted: Fitted, account: NumberAccount) -> Mapping[str, bytes]:
-    """The files of the bundle of a model that is not saved."""
-    with TemporaryDirectory(prefix="headstart-") as folder:
-        write_number_model(Path(folder), fitted, account)
-        return bundle_files(read_bundle(Path(folder)))

@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
@@ -95,15 +95,9 @@ def train(
         folder.choose(choice)
         begin_tracking(followed, folder, scanned, choice)
         fitted = fit(scanned, choice, progress, checkpoints=folder.checkpoints, deadline=deadline, ended=followed.epoch)
-        return _writer(scanned)(folder, fitted, progress, pictures=pictures, written=partial(followed.complete, fitted.history))
+        from headstart.record.run_files import write_run  # loaded beside the scan
 
-
-def _writer(scanned: Scanned) -> Callable[..., Trained]:
-    """What writes the run."""
-    from headstart.record.number_run import write_number_run
-    from headstart.record.run_files import write_run
-
-    return write_number_run if scanned.dataset.number else write_run
+        return write_run(folder, fitted, progress, pictures=pictures, written=partial(followed.complete, fitted.history))
 
 
 def _extending(

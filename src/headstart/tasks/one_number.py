@@ -8,7 +8,7 @@ import numpy as np
 
 from headstart.data.table_numbers import number_text
 from headstart.settings import TaskName
-from headstart.tasks.task import LearningTask
+from headstart.tasks.task import LearningTask, Link
 
 CLOSE = 0.5  # standard deviations of the training images' numbers: nearer answers count as right while a network is trained
 
@@ -34,6 +34,10 @@ class Numbers(LearningTask):
     @property
     def name(self) -> TaskName:
         return "regression"
+
+    @property
+    def link(self) -> Link:
+        return "identity"
 
     def targets(self, labels: np.ndarray) -> np.ndarray:
         return (labels - self.mean) / self.spread

@@ -9,7 +9,7 @@ import numpy as np
 from headstart.data.label_sets import HAS, NOT_KNOWN, LabelSet, in_words
 from headstart.settings import TaskName
 from headstart.tasks.probabilities import as_log_odds, binary_cross_entropies, sigmoid
-from headstart.tasks.task import LearningTask
+from headstart.tasks.task import LearningTask, Link
 
 HALF = 0.5  # the threshold of a label for which none was chosen
 
@@ -30,6 +30,10 @@ class SeveralLabels(LearningTask):
     @property
     def has_one_answer(self) -> bool:
         return False
+
+    @property
+    def link(self) -> Link:
+        return "sigmoid"
 
     def with_thresholds(self, thresholds: Sequence[float]) -> "SeveralLabels":
         return replace(self, thresholds=tuple(thresholds))

@@ -2,12 +2,15 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from headstart.settings import TaskName
 from headstart.tasks.probabilities import as_logits, cross_entropies, softmax
+
+# What makes answers of the outputs of the network: probabilities that sum to 1, one for each label, or the outputs themselves.
+Link = Literal["softmax", "sigmoid", "identity"]
 
 
 class LearningTask(ABC):
@@ -35,6 +38,11 @@ class LearningTask(ABC):
     def has_one_answer(self) -> bool:
         """Whether an answer is one class."""
         return True
+
+    @property
+    def link(self) -> Link:
+        """What makes answers of the network's outputs, on a scale of 0 and 1 (see `unit`)."""
+        return "softmax"
 
     def with_thresholds(self, thresholds: Sequence[float]) -> "LearningTask":
         """The task with the thresholds that were chosen for its classes, where it has any."""

@@ -11,7 +11,6 @@ from headstart.data.reading import Reading
 from headstart.settings import TrainSettings
 
 if TYPE_CHECKING:
-    from headstart.evaluation.number_evaluation import NumberEvaluation
     from headstart.runs.evaluating import Evaluated
 
 
@@ -79,29 +78,11 @@ def evaluate(
 
 def _say(evaluated: "Evaluated") -> None:
     """What was measured, in a few lines."""
-    from headstart.artifact.numbers import summary_sentence, uneven_sentence
-    from headstart.evaluation.number_evaluation import NumberEvaluation
+    from headstart.artifact.evaluation_words import words_of
 
-    evaluation = evaluated.evaluation
-    if isinstance(evaluation, NumberEvaluation):
-        _say_numbers(evaluation, evaluated.metrics["images"]["trained_on"])
-        return
-    say(summary_sentence(evaluation, evaluated.metrics["images"]["trained_on"]))
+    words = words_of(evaluated.evaluation)
+    say(words.sentence(evaluated.metrics["images"]["trained_on"]))
     if evaluated.reviewed:
         say(f"  with wrong labels taken out: {evaluated.reviewed.sentence}")
-    if evaluation.is_uneven:
-        say(f"  {uneven_sentence(evaluation)}")
-    say(f"  macro-F1 {evaluation.macro_f1:.3f}   log loss {evaluation.log_loss:.3f}   ECE {evaluation.ece:.3f}")
-    width = max(len("class"), *(len(c.name) for c in evaluation.per_class))
-    say(f"  {'class':<{width}}  images  {'  '.join(f'{name:>9}' for name in ('precision', 'recall', 'F1'))}")
-    for c in evaluation.per_class:
-        figures = ("–" if value is None else f"{value:.3f}" for value in (c.precision, c.recall, c.f1))
-        say(f"  {c.name:<{width}}  {c.n:>6}  {'  '.join(f'{figure:>9}' for figure in figures)}")
-
-
-def _say_numbers(evaluation: "NumberEvaluation", trained_on: int) -> None:
-    from headstart.artifact.number_words import numbers_sentence, numbers_table
-
-    say(numbers_sentence(evaluation, trained_on))
-    for name, value, interval, _ in numbers_table(evaluation):
-        say(f"  {name:<24}  {value:>9}  {interval}")
+    for line in words.lines():
+        say(f"  {line}")
