@@ -22,7 +22,6 @@ from headstart.artifact.export import export_model
 from headstart.artifact.manifest import read_manifest
 from headstart.artifact.predictor import Predictor
 from headstart.artifact.verification import verify_model
-from headstart.artifact.web_export import export_web
 from headstart.data.reading import Reading
 from headstart.errors import BundleError, DataError, SettingsError
 from headstart.evaluation.number_intervals import NumberIntervals
@@ -174,9 +173,7 @@ def test_an_export_gives_the_same_numbers(trained: Trained, plates: Path, tmp_pa
 
 
 def test_what_is_about_classes_is_refused(trained: Trained, plates: Path, settings: Make, tmp_path: Path) -> None:
-    """A page for browsers, an extension, a comparison and an explanation: each in one sentence, before anything is written."""
-    with pytest.raises(BundleError, match="was trained with --task regression"):
-        export_web(trained.run, tmp_path / "page", offline=True)
+    """An extension, a comparison and an explanation: each in one sentence, before anything is written."""
     with pytest.raises(SettingsError, match="answers with numbers, and such a run cannot be extended"):
         headstart.train(plates, settings(), output=tmp_path / "run", extend=trained.run)
     with pytest.raises(SettingsError, match="compare counts right answers"):
