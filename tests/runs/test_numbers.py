@@ -173,15 +173,11 @@ def test_an_export_gives_the_same_numbers(trained: Trained, plates: Path, tmp_pa
 
 
 def test_what_is_about_classes_is_refused(trained: Trained, plates: Path, settings: Make, tmp_path: Path) -> None:
-    """An extension, a comparison and an explanation: each in one sentence, before anything is written."""
+    """An extension, a comparison and a review: each in one sentence, before anything is written."""
     with pytest.raises(SettingsError, match="answers with numbers, and such a run cannot be extended"):
         headstart.train(plates, settings(), output=tmp_path / "run", extend=trained.run)
     with pytest.raises(SettingsError, match="compare counts right answers"):
         compare_models(plates, settings(task="regression", label_column="thickness"))
-    from headstart.artifact.explained import explainer_of
-
-    with pytest.raises(SettingsError, match="this model answers with numbers"):
-        explainer_of(Predictor.load(trained.run))
     with pytest.raises(SettingsError, match="are about classes"):
         evaluate_model(trained.run, plates, reading_of(), review=plates)
     with pytest.raises(BundleError, match="answers with numbers"):
