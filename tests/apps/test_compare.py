@@ -76,6 +76,22 @@ def test_the_table(compare: Command, draw_classes: Draw, tmp_path: Path) -> None
     assert f"{contender['accuracy']:.1%}  too few images" in line  # of 12 images an interval would promise too much
 
 
+def test_the_table_of_numbers(compare: Command, draw_classes: Draw) -> None:
+    """The mean absolute error with R2, and nothing of accuracy; the same number in the object."""
+    data = draw_classes({"circles": 20, "squares": 20})
+    for name, number in (("circles", "1.5"), ("squares", "4")):
+        (data / name).rename(data / number)
+    given = (data, "--task", "regression", "--strategies", "probe,finetune")
+    first, header, *lines = compare(*given).out.splitlines()
+    assert "40 images" in first and "each answered once in 2 folds" in first
+    assert "error" in header and "R2" in header and "accuracy" not in header
+    contenders = json.loads(compare(*given, "--json", "--quiet").out)["contenders"]
+    for line, contender in zip(lines, contenders, strict=False):
+        assert line.split()[2] == f"{contender['numbers']['mean_absolute_error']:.4g}"
+        assert f"{contender['numbers']['r2']:.3f}" in line
+    assert f"{contenders[1]['difference']:+.3g} [" in lines[1]
+
+
 def test_what_is_refused(headstart: Command, draw_classes: Draw, here: Path) -> None:
     """An output that is a folder or one of the inputs, and a strategy that does not exist; nothing is written."""
     data = draw_classes({"circles": 6, "squares": 6})

@@ -1,5 +1,6 @@
 """`predict --explain`: a page with the places that speak for the answers."""
 
+import json
 import re
 from collections.abc import Callable
 from dataclasses import replace
@@ -10,7 +11,7 @@ import pytest
 from conftest import SavedRun
 
 from apps.conftest import Result, assert_explained
-from headstart.artifact.explained import explained, explainer_of
+from headstart.artifact.explained import _marked, explained, explainer_of
 from headstart.artifact.export import export_model
 from headstart.artifact.predictor import Predictor
 
@@ -31,6 +32,35 @@ def test_a_page_of_explanations(headstart: Command, draw_classes: Callable[..., 
     assert "http" not in page.replace("data:image", "")
     again = headstart("predict", tmp_path / "run", data / "circles", "--explain", tmp_path / "why.html")
     assert_explained(again, "already exists")
+
+
+@pytest.mark.slow
+def test_a_page_of_explained_numbers(headstart: Command, draw_classes: Callable[..., Path], tmp_path: Path) -> None:
+    """What raises a number and what lowers it, from the mean of the training images to the answer; nothing of classes."""
+    drawn, data = draw_classes({"circles": 12, "squares": 12}), tmp_path / "numbers"
+    data.mkdir()
+    for name, number in (("circles", "2000"), ("squares", "3000")):
+        (drawn / name).rename(data / number)
+    options = ["--task", "regression", "--strategy", "probe", "--view", "crop", "--quiet"]
+    assert headstart("train", data, *options, "--output", tmp_path / "run").code == 0
+    asked = headstart("predict", tmp_path / "run", data, "--explain", tmp_path / "why.html", "--format", "jsonl")
+    answers = [json.loads(line)["predicted"] for line in asked.out.splitlines()]
+    page = (tmp_path / "why.html").read_text(encoding="utf-8")
+    told = re.findall(r"From ([\d.]+), the mean .* raise the number by ([\d.]+) and .* lower it by ([\d.]+), exactly", page)
+    assert len(told) == len(answers) == 24 and "raise the answer in orange" in page and "speak for" not in page
+    for answer, (mean, raised, lowered) in zip(answers, told, strict=True):
+        assert f"<strong>{answer:.4g} (" in page
+        assert float(mean) + float(raised) - float(lowered) == pytest.approx(answer, abs=2)  # of four digits each
+
+
+def test_numbers_are_marked_in_two_colours() -> None:
+    """Orange where it is raised, blue where it is lowered, and the pixels themselves where nothing is added."""
+    grey = np.full((2, 3, 3), 128, np.uint8)
+    marked = _marked(grey, np.array([[1.0, 0.0, -1.0], [0.5, 0.0, -0.5]], np.float32)).astype(int)
+    assert (marked[:, 1] == 128).all()
+    assert (marked[:, 0, 0] > 128).all() and (marked[:, 0, 2] < 128).all()
+    assert (marked[:, 2, 0] < 128).all() and (marked[:, 2, 2] > 128).all()
+    assert (np.abs(marked[0] - 128).sum(axis=-1) >= np.abs(marked[1] - 128).sum(axis=-1)).all()
 
 
 def test_what_cannot_be_explained(headstart: Command, saved_run: SavedRun, tmp_path: Path) -> None:

@@ -33,6 +33,23 @@ def test_the_corner_that_differs_speaks() -> None:
     assert corner.mean() > 0 > found.shares[half:, half:].mean()
 
 
+@pytest.mark.slow
+def test_what_raises_a_number_and_what_lowers_it() -> None:
+    """The parts are the whole output of the head and change sides with its sign; what a crop leaves out says nothing."""
+    frozen = open_backbone(TrainSettings.of(device="cpu"), silent).frozen
+    assert frozen is not None and frozen.preprocess.view_name == "crop"
+    rng, file = np.random.default_rng(0), io.BytesIO()
+    Image.fromarray(rng.integers(0, 256, (230, 400, 3), np.uint8)).save(file, "PNG")
+    features = frozen.extractor.compute(frozen.preprocess.views_of_file(file.getvalue())[:1])
+    weight = rng.normal(0, 1, (1, features.shape[1])).astype(np.float32)
+    head = Head(weight, np.array([0.7], np.float32))
+    found = Explainer.of(head, frozen.preprocess, frozen.extractor).explain_number(file.getvalue())
+    assert found.raised > 0 and found.lowered > 0 and (found.shares[:, 0] == 0).all()
+    assert found.raised - found.lowered == pytest.approx(float(head.logits(features)[0, 0]), abs=1e-3)
+    turned = Explainer.of(Head(-weight, -head.bias), frozen.preprocess, frozen.extractor).explain_number(file.getvalue())
+    assert turned.lowered == pytest.approx(found.raised, rel=1e-4) and turned.shares == pytest.approx(-found.shares, abs=1e-5)
+
+
 @pytest.mark.parametrize(("width", "height"), [(300, 300), (600, 300), (300, 900)])
 def test_where_a_crop_lies(width: int, height: int) -> None:
     """A view of the middle fills the middle of the picture, in its proportions; nothing is said of what it does not show."""

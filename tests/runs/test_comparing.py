@@ -12,7 +12,8 @@ from conftest import TINY, MakeOnce
 from tints import LEARNS, draw_tints, quick_settings, write_blind_weights
 
 from headstart.errors import BackboneError, DataError, SettingsError
-from headstart.runs.comparing import Comparison, _Measured, _what_pays, compare_models
+from headstart.runs.comparing import _Tried, _what_pays, compare_models
+from headstart.runs.contenders import Comparison
 from headstart.settings import TrainSettings
 
 
@@ -135,8 +136,8 @@ def test_backbones(tmp_path: Path, blind: Path) -> None:
     assert verdict == f"{found.pays} pays: it is the fastest of those that no other is shown to be better than."
 
 
-def measured(backbone: str, n_right: int, ms: float | None, n: int = 1000) -> _Measured:
-    return _Measured("probe", backbone, np.arange(n) < n_right, 1.0, 10.0, ms)
+def measured(backbone: str, n_right: int, ms: float | None, n: int = 1000) -> _Tried:
+    return _Tried("probe", backbone, np.arange(n) < n_right, 1.0, 10.0, ms)
 
 
 @pytest.mark.parametrize(
@@ -151,7 +152,7 @@ def measured(backbone: str, n_right: int, ms: float | None, n: int = 1000) -> _M
         ([measured("small", 900, 2.0), measured("small", 950, 2.0)], None),
     ],
 )
-def test_what_pays(found: list[_Measured], expected: str | None) -> None:
+def test_what_pays(found: list[_Tried], expected: str | None) -> None:
     """The dearer backbone pays only where it is shown to be better; where speeds are not known, nothing is said."""
     assert _what_pays(found, np.arange(1000)) == expected
 

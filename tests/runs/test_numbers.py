@@ -22,7 +22,6 @@ from headstart.artifact.export import export_model
 from headstart.artifact.manifest import read_manifest
 from headstart.artifact.predictor import Predictor
 from headstart.artifact.verification import verify_model
-from headstart.artifact.web_export import export_web
 from headstart.data.reading import Reading
 from headstart.errors import BundleError, DataError, SettingsError
 from headstart.evaluation.number_intervals import NumberIntervals
@@ -33,6 +32,7 @@ from headstart.record.trained import Trained
 from headstart.runs.auditing import audit_images
 from headstart.runs.classifier import ImageClassifier
 from headstart.runs.comparing import compare_models
+from headstart.runs.contenders import NumberContender
 from headstart.runs.evaluating import evaluate_model
 from headstart.runs.regressor import ImageRegressor
 from headstart.settings import TrainSettings
@@ -192,22 +192,44 @@ def test_an_export_gives_the_same_numbers(trained: Trained, plates: Path, tmp_pa
 
 
 def test_what_is_about_classes_is_refused(trained: Trained, plates: Path, settings: Make, tmp_path: Path) -> None:
-    """A page for browsers, an extension, a comparison and an explanation: each in one sentence, before anything is written."""
-    with pytest.raises(BundleError, match="was trained with --task regression"):
-        export_web(trained.run, tmp_path / "page", offline=True)
+    """An extension and a review: each in one sentence, before anything is written."""
     with pytest.raises(SettingsError, match="answers with numbers, and such a run cannot be extended"):
         headstart.train(plates, settings(), output=tmp_path / "run", extend=trained.run)
-    with pytest.raises(SettingsError, match="compare counts right answers"):
-        compare_models(plates, settings(task="regression", label_column="thickness"))
-    from headstart.artifact.explained import explainer_of
-
-    with pytest.raises(SettingsError, match="this model answers with numbers"):
-        explainer_of(Predictor.load(trained.run))
     with pytest.raises(SettingsError, match="are about classes"):
         evaluate_model(trained.run, plates, reading_of(), review=plates)
     with pytest.raises(BundleError, match="answers with numbers"):
         ImageClassifier.load(trained.run)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_contenders_are_compared_by_their_errors(plates: Path, settings: Make) -> None:
+    """Of all images but those of test: the probe's error is small, that of a network trained for an epoch is beside it."""
+    chosen = settings(task="regression", label_column="thickness", epochs=1)
+    found = compare_models(plates, chosen, strategies=["finetune", "probe"], n_folds=2)
+    finetune, probe = found.contenders
+    assert isinstance(finetune, NumberContender) and isinstance(probe, NumberContender) and found.n == 130
+    assert probe.numbers.r2 is not None and probe.numbers.r2 > 0.8
+    assert probe.numbers.mean_absolute_error < 0.5 * probe.numbers.median_guess_error
+    gained = finetune.numbers.mean_absolute_error - probe.numbers.mean_absolute_error
+    assert probe.to_first is not None and probe.to_first.gain == pytest.approx(gained)
+    values = found.as_json()["contenders"]
+    assert values[1]["difference"] == pytest.approx(-gained) and values[0]["difference"] is None
+    assert set(values[1]) == {
+        *("strategy", "backbone", "seconds", "size_mb", "ms_per_image", "numbers", "difference", "difference_ci95")
+    }
+    (sentence,) = found.sentences
+    assert ("in the mean absolute error" in sentence) == probe.to_first.is_shown
+    alone = compare_models(plates, chosen, strategies="probe", n_folds=2).contenders[0]
+    assert isinstance(alone, NumberContender) and alone.numbers == probe.numbers and alone.to_first is None
+
+
+def test_numbers_that_cannot_be_compared(settings: Make, tmp_path: Path) -> None:
+    """One image, or one group, cannot be on both sides of a fold."""
+    table = draw_plates(tmp_path / "set", 8)
+    lines = table.read_text(encoding="utf-8").splitlines()
+    table.write_text("\n".join(["path,thickness,group", *(line.rstrip(",") + ",one" for line in lines[1:])]), encoding="utf-8")
+    with pytest.raises(DataError, match="all images are one group"):
+        compare_models(table, settings(task="regression", label_column="thickness"), strategies="probe")
 
 
 @pytest.mark.parametrize(

@@ -95,9 +95,16 @@ class ParityEntry(Schema):
 
     def difference(self, *, of_numbers: bool) -> str:
         """How far answers differ at most, in words."""
-        if of_numbers:
-            return f"numbers differ by at most {self.max_difference:.1e} standard deviations"
-        return f"probabilities differ by at most {self.max_difference:.1e}"
+        return difference_in_words(self.max_difference, of_numbers=of_numbers)
+
+
+def difference_in_words(most: float, *, of_numbers: bool) -> str:
+    """How far answers of two models differ at most."""
+    return (
+        f"numbers differ by at most {most:.1e} standard deviations"
+        if of_numbers
+        else f"probabilities differ by at most {most:.1e}"
+    )
 
 
 class ExportEntry(Schema):

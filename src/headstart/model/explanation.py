@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from headstart.data.images import DecodedImage
 from headstart.data.preprocess import Preprocess
 from headstart.errors import SettingsError
 from headstart.model.activation_maps import ActivationMaps
@@ -16,6 +17,12 @@ WHAT_IT_SAYS = (
     "these places looked different, or whether it looks at the right thing for the right reason."
 )
 
+WHAT_A_NUMBER_SAYS = (
+    "From {mean}, the mean of the training images, the orange places raise the number by {raised} and the blue ones lower it "
+    "by {lowered}, exactly as the model sums them up{of_views}. They do not say what the model would answer if these places "
+    "looked different, or whether it looks at the right thing for the right reason."
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
@@ -23,6 +30,15 @@ class Explanation:
 
     number: int  # the class
     shares: np.ndarray  # (SIDE, SIDE) float32, over the whole picture; 0 where the network sees nothing
+
+
+@dataclass(frozen=True, slots=True)
+class NumberExplanation:
+    """What each place of a picture adds to the one output of a network: `raised` less `lowered` is the output for its view."""
+
+    shares: np.ndarray  # (SIDE, SIDE) float32, over the whole picture; 0 where the network sees nothing
+    raised: float  # by all places that add something
+    lowered: float  # by all that take something away
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +67,22 @@ class Explainer:
             number = int(self.head.logits(self.extractor.compute(view[None]))[0].argmax())
         known = self.head.weight if present is None else self.head.weight[present]
         shares = self.maps.shares(view, self.head.weight[number] - known.mean(axis=0))
-        return Explanation(number, _over_picture(shares, self.preprocess, decoded.rgb.width, decoded.rgb.height))
+        return Explanation(number, self._over_picture(shares, decoded))
+
+    def explain_number(self, data: bytes) -> NumberExplanation:
+        """The same where the head has one output, for the bytes of an image file. Raises UnreadableImage.
+
+        The output is 0 for the mean of the training images' numbers, so each place gets an equal part of the bias: what looks
+        like the mean of all training images adds nothing.
+        """
+        decoded = self.preprocess.decode(data)
+        shares = self.maps.shares(self.preprocess.view(decoded.seen), self.head.weight[0])
+        shares += self.head.bias[0] / shares.size
+        raised, lowered = (float(np.maximum(part, 0).sum(dtype=np.float64)) for part in (shares, -shares))
+        return NumberExplanation(self._over_picture(shares, decoded), raised, lowered)
+
+    def _over_picture(self, shares: np.ndarray, decoded: DecodedImage) -> np.ndarray:
+        return _over_picture(shares, self.preprocess, decoded.rgb.width, decoded.rgb.height)
 
 
 def maps_of(extractor: Extractor) -> ActivationMaps:

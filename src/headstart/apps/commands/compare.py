@@ -47,7 +47,7 @@ from headstart.progress import untold
 from headstart.record.places import check_outside
 
 if TYPE_CHECKING:
-    from headstart.runs.comparing import Comparison
+    from headstart.runs.contenders import Comparison, Contender, NumberContender
 
 
 @command
@@ -88,9 +88,10 @@ def compare(
 ) -> None:
     """Compare probe and fine-tuning, or backbones, on the same folds of the same images.
 
-    Every image outside the test split is classified once, by a model that never saw it or a near-copy of it. Each strategy or
-    backbone is compared with the first one, image by image. Of several backbones it says which one pays: the fastest of those
-    that no other is shown to be better than. Fine-tuning takes minutes per fold.
+    Every image outside the test split is answered once, by a model that never saw it or a near-copy of it. Each strategy or
+    backbone is compared with the first one, image by image: by accuracy, or by the mean absolute error of numbers. Of several
+    backbones it says which one pays: the fastest of those that no other is shown to be better than. Fine-tuning takes minutes
+    per fold.
 
     Examples:
 
@@ -130,18 +131,32 @@ def _names(given: str) -> list[str]:
 
 def _tell(compared: "Comparison") -> None:
     from headstart.evaluation.intervals import too_few
+    from headstart.runs.contenders import Contender
 
     width = max(len(contender.name) for contender in compared.contenders)
-    say(f"{compared.n} images of {compared.data}, each classified once in {compared.n_folds} folds")
-    say(f"  {'':<{width}}  accuracy  95 % interval   difference           seconds  ms/image  weights")
+    of_numbers = not isinstance(compared.contenders[0], Contender)
+    answered = "answered" if of_numbers else "classified"
+    say(f"{compared.n} images of {compared.data}, each {answered} once in {compared.n_folds} folds")
+    measured = "   error  95 % interval        R2   " if of_numbers else "accuracy  95 % interval   "
+    say(f"  {'':<{width}}  {measured}difference           seconds  ms/image  weights")
     few = too_few(compared.n, compared.n_groups)
     for c in compared.contenders:
-        low, high = c.accuracy_ci95
-        difference = ""
-        if c.to_first:
-            difference = c.to_first.signed().replace(" points", "")
+        difference = c.to_first.signed().replace(" points", "") if c.to_first else ""
         speed = "-" if c.ms_per_image is None else f"{c.ms_per_image:.1f}"
-        shares = f"{c.accuracy:8.1%}  {f'too few {few}' if few else f'{low:.1%} to {high:.1%}'}"
+        shares = _share(c, few) if isinstance(c, Contender) else _error(c, few)
         say(f"  {c.name:<{width}}  {shares}  {difference:<19}  {c.seconds:7.1f}  {speed:>8}  {c.size_mb:4.0f} MB")
     for sentence in compared.sentences:
         say(sentence)
+
+
+def _share(contender: "Contender", few: str | None) -> str:
+    low, high = contender.accuracy_ci95
+    return f"{contender.accuracy:8.1%}  {f'too few {few}' if few else f'{low:.1%} to {high:.1%}'}"
+
+
+def _error(contender: "NumberContender", few: str | None) -> str:
+    found = contender.numbers
+    interval = found.mean_absolute_error_ci95
+    ends = f"too few {few}" if interval is None else f"{interval[0]:.4g} to {interval[1]:.4g}"
+    r2 = "-" if found.r2 is None else f"{found.r2:.3f}"
+    return f"{found.mean_absolute_error:8.4g}  {ends:<18}  {r2:>6}"

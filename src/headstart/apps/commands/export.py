@@ -41,8 +41,8 @@ def export(
     """Write a model as one file for other programs, or as a web page, and check that it gives the same answers.
 
     Both the original and the exported model classify the images that the run was evaluated on, if they are still there, and a
-    few generated images. In full precision all probabilities must agree within 0.0001, in a browser within 0.01; otherwise
-    nothing is written.
+    few generated images. In full precision all probabilities must agree within 0.0001, in a browser within 0.01 (numbers within
+    as many standard deviations of those of the training images); otherwise nothing is written.
 
     Examples:
 
@@ -108,7 +108,7 @@ def _tell_page(page: "WebExported", *, as_json: bool) -> None:
         refused = f"; it says of {proof.refused} that it cannot answer them" if proof.refused else ""
         say(
             f"{size} answers in the browser as the original on {proof.same_label:.1%} of {proof.images} images and "
-            f"{proof.odd_images} generated ones{refused}; probabilities differ by at most {proof.max_difference:.1e}"
+            f"{proof.odd_images} generated ones{refused}; {proof.difference(of_numbers=page.of_numbers)}"
         )
     say(f"  next      python -m http.server --directory {as_argument(page.folder)}, or any web server")
 

@@ -71,7 +71,10 @@ def predict(
     ] = None,
     grid: Annotated[Path | None, typer.Option(metavar="FILE.png", help="Draw the images with their answers.")] = None,
     explain: Annotated[
-        Path | None, typer.Option(metavar="FILE.html", help="Show on the images which places speak for their answers.")
+        Path | None,
+        typer.Option(
+            metavar="FILE.html", help="Show on the images which places speak for their answers, or raise and lower a number."
+        ),
     ] = None,
     output: Annotated[Path | None, typer.Option(metavar="FILE", help="Write to a file instead of stdout.")] = None,
     resume: Annotated[

@@ -16,7 +16,9 @@ export function answerCard(file, name, answer) {
   picture.alt = "";
   picture.src = URL.createObjectURL(file);
   picture.onload = () => URL.revokeObjectURL(picture.src);
-  const parts = [element("h2", answer.unsure ? "Unsure" : answer.words ?? answer.predicted), drawn(answer.bars)];
+  const parts = [element("h2", answer.unsure ? "Unsure" : answer.words ?? answer.predicted)];
+  if (answer.bars.length) parts.push(drawn(answer.bars));
+  if (answer.note) parts.push(element("p", answer.note, "interval"));
   if (answer.set && answer.set.length > 1) parts.push(element("p", `It could be: ${answer.set.join(", ")}.`, "note"));
   if (answer.unfamiliar) {
     parts.push(element("p", "Unlike the training images: do not rely on this answer.", "note"));

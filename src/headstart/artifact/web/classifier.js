@@ -8,7 +8,7 @@ import { views } from "./views.js";
 
 /**
  * @typedef {object} Doubts
- * @property {number[]} probabilities in the order of the model's classes
+ * @property {number[]} probabilities in the order of the model's classes; of a model of numbers, the number
  * @property {number | null} distance from the training images, 0 to 2; null if the model did not record them
  * @property {boolean} unfamiliar whether it is farther away than images of their kind
  * @typedef {import("./tasks.js").Decision & Doubts} Answer
@@ -67,9 +67,9 @@ export class Classifier {
 
   /** The answer for pixels that are cut already. */
   async answerViews(pixels) {
-    const { task, preprocess } = this.about, side = preprocess.size_px, n = pixels.length / (side * side * 3);
+    const { task, output, preprocess } = this.about, side = preprocess.size_px, n = pixels.length / (side * side * 3);
     const views = new ort.Tensor("uint8", pixels, n > 1 ? [1, n, side, side, 3] : [1, side, side, 3]);
-    const found = await this.session.run({ views }), probabilities = Array.from(found.probabilities.data);
+    const found = await this.session.run({ views }), probabilities = Array.from(found[output].data);
     const distance = this.familiarity && distanceFrom(this.familiarity, found.features.data);
     return {
       ...TASKS[task].decide(probabilities, this.about),

@@ -59,9 +59,9 @@ function cameraReason(error) {
   return error.name === "NotAllowedError" ? "The camera is not allowed for this page." : `The camera cannot be opened: ${error.message}`;
 }
 
-function introduce({ name, about }) {
+function introduce({ name, claim, about }) {
   document.title = at("name").textContent = name;
-  at("claim").textContent = about.accuracy;
+  at("claim").textContent = claim;
   at("facts").append(...Object.entries(about).flatMap(([what, text]) => [element("dt", what), element("dd", text)]));
   at("claim").hidden = at("about").hidden = false;
 }

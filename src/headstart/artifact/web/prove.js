@@ -9,8 +9,8 @@ async function send(said) {
 
 async function said(classifier, file) {
   try {
-    const { predicted, unsure, set, probabilities, distance } = await classifier.answer(file);
-    return { predicted, unsure, set, probabilities, distance };
+    const { predicted, unsure, set, ends, probabilities, distance } = await classifier.answer(file);
+    return { predicted, unsure, set, ends, probabilities, distance };
   } catch (error) {
     return error instanceof Refusal ? { refused: error.message } : { failed: String(error) };
   }

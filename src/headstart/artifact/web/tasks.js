@@ -6,7 +6,9 @@
  * @property {string} [words] the same as people read it, where that differs
  * @property {boolean} unsure whether it is not probable enough to be the answer
  * @property {string[] | null} set what cannot be ruled out; null if the model has no such sets
- * @property {{ name: string, share: number }[]} bars what is drawn of the probabilities
+ * @property {{ name: string, share: number }[]} bars what is drawn of the probabilities; of numbers nothing
+ * @property {[number, number] | null} [ends] of the interval around a number; null if the model has none
+ * @property {string} [note] the same as people read it
  *
  * @typedef {object} Task
  * @property {(probabilities: number[], about: object) => Decision} decide from what the network gives, and model.json
@@ -67,7 +69,31 @@ export const TASKS = {
       };
     },
   },
+
+  /** The answer is the number; the interval around it is as wide as the model is usually off there. */
+  regression: {
+    decide([number], { intervals }) {
+      const answer = { predicted: String(number), words: digits(number), unsure: false, set: null, bars: [] };
+      if (!intervals) return { ...answer, ends: null };
+      const half = between(intervals.answers, intervals.half_widths, number), ends = [number - half, number + half];
+      const share = `${Number((100 * intervals.coverage).toPrecision(4))} %`;
+      return { ...answer, ends, note: `Between ${ends.map(digits).join(" and ")}, for ${share} of images like the training images` };
+    },
+  },
 };
+
+/** A number as people read it: with four digits. */
+function digits(number) {
+  return String(Number(number.toPrecision(4)));
+}
+
+/** The value at a place among increasing places with (as many) values: it changes evenly between them, and not beyond them. */
+function between(places, values, place) {
+  const above = places.findIndex((one) => one > place);
+  if (above === 0 || above < 0) return values.at(above);
+  const part = (place - places[above - 1]) / (places[above] - places[above - 1]);
+  return values[above - 1] + part * (values[above] - values[above - 1]);
+}
 
 /** The places of the probabilities, the highest first. */
 function inOrder(probabilities) {
