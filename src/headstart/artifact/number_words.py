@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from headstart.artifact.numbers import SPLIT_IN_WORDS, interval_in_words, share
 from headstart.artifact.predictor import Prediction
 from headstart.artifact.story import Story
+from headstart.data.wording import in_digits
 from headstart.evaluation.intervals import too_few
 from headstart.evaluation.number_evaluation import NumberEvaluation
 from headstart.evaluation.number_intervals import NumberIntervals
@@ -12,16 +13,13 @@ from headstart.evaluation.number_intervals import NumberIntervals
 CLEARLY = 0.05  # from what was asked for: a coverage that is further off is told
 
 
-def in_digits(number: float) -> str:
-    """A number with four digits."""
-    return f"{number:.4g}"
-
-
 def number_with_interval(prediction: Prediction) -> str:
     """The answer to an image that could be read, with the interval around it."""
     assert prediction.value is not None  # it is a number
-    ends = "" if prediction.ends is None else f" ({in_digits(prediction.ends[0])} to {in_digits(prediction.ends[1])})"
-    return in_digits(prediction.value) + ends
+    if prediction.ends is None:
+        return in_digits(prediction.value)
+    low, high = prediction.ends
+    return f"{in_digits(prediction.value, high - low)} ({in_digits(low, high - low)} to {in_digits(high, high - low)})"
 
 
 def numbers_sentence(evaluation: NumberEvaluation, n_trained_on: int = 0) -> str:

@@ -4,8 +4,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from headstart.artifact.number_words import in_digits, intervals_in_words
+from headstart.artifact.number_words import intervals_in_words
 from headstart.data.shown_paths import folder_of
+from headstart.data.wording import counted, in_digits
 from headstart.evaluation.number_evaluation import NumberEvaluation, evaluate_numbers
 from headstart.evaluation.number_intervals import NumberIntervals, number_intervals
 from headstart.evaluation.number_metrics import NumbersSeen
@@ -58,6 +59,7 @@ def number_account_of(fitted: Fitted) -> NumberAccount:
         *view_notes(fitted),
         *fitted.dataset.notes,
         *fitted.notes,
+        *_always_the_same(seen),
         *_held_out_notes(fitted, evaluations),
         *of_intervals,
     )
@@ -70,6 +72,13 @@ def number_account_of(fitted: Fitted) -> NumberAccount:
         remarks,
         first + counted_findings(fitted.checked) + remarks[: len(remarks) - len(of_intervals)],
     )
+
+
+def _always_the_same(seen: NumbersSeen) -> tuple[str, ...]:
+    """A note if no two images were left to learn a difference from."""
+    if seen.low < seen.high:
+        return ()
+    return (f"no two images of train have different numbers: the model always answers {in_digits(seen.low)}",)
 
 
 def _intervals_of(fitted: Fitted) -> PromisedIntervals:
@@ -127,7 +136,7 @@ def _leak_notes(fitted: Fitted, reported: NumberEvaluation, clean: NumberEvaluat
 def _held_out_notes(fitted: Fitted, evaluations: tuple[NumberEvaluation, ...]) -> tuple[str, ...]:
     notes = []
     if fitted.split.val_from == "train" and fitted.split.val.size:
-        notes.append(f"val is {len(fitted.split.val)} images split off from train, with numbers of all sizes")
+        notes.append(f"val is {counted(len(fitted.split.val), 'image')} split off from train, with numbers of all sizes")
     if fitted.interrupted:
         notes.append(f"interrupted: epoch {fitted.best_epoch}, the best so far, is kept")
     if fitted.refit and evaluations and evaluations[0].split != "test":
