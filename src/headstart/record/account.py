@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from headstart.audit.checks import check_named
 from headstart.audit.findings import Checked
 from headstart.data.shown_paths import folder_of
+from headstart.data.wording import counted
 from headstart.evaluation.calibration import Calibration
 from headstart.evaluation.intervals import in_words
 from headstart.evaluation.metrics import Evaluation
@@ -143,7 +144,7 @@ def counted_findings(checked: Sequence[Checked]) -> tuple[str, ...]:
 def _held_out_notes(fitted: Fitted, reported: Evaluation | None) -> tuple[str, ...]:
     notes = []
     if fitted.split.val_from == "train" and fitted.split.val.size:
-        notes.append(f"val is {len(fitted.split.val)} images split off from train, stratified by class")
+        notes.append(f"val is {counted(len(fitted.split.val), 'image')} split off from train, stratified by class")
     if fitted.interrupted:
         notes.append(f"interrupted: epoch {fitted.best_epoch}, the best so far, is kept")
     if fitted.refit and reported and reported.split != "test":
