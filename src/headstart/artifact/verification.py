@@ -16,6 +16,7 @@ from headstart.model.exported import answers_of, exported_engine
 from headstart.model.extractor import as_input
 from headstart.storage import AnyPath
 from headstart.tasks.one_number import Numbers
+from headstart.tasks.task import LearningTask
 
 SUM_TOLERANCE = 1e-3  # of the sum of probabilities; in half precision it is off by 5e-4 at most
 
@@ -46,7 +47,21 @@ def verify_model(model: AnyPath) -> Iterator[Passed]:
     n_classes, n_features = predictor.head.weight.shape
     yield Passed("tensors", f"all fit {manifest.backbone.name} with {n_features} features and {n_classes} classes")
     yield Passed("engine", _engine_in_words(manifest, predictor))
-    yield Passed("answers", f"{_check_answers(bundle, predictor)} generated images get finite probabilities that sum to 1")
+    yield Passed("answers", f"{_check_answers(bundle, predictor)} generated images get {_what_answers_are(predictor.task)}")
+
+
+def _what_answers_are(task: LearningTask) -> str:
+    if isinstance(task, Numbers):
+        return "finite numbers"
+    return "finite probabilities that sum to 1" if task.has_one_answer else "a probability for each label"
+
+
+def _are_answers(task: LearningTask, found: np.ndarray) -> bool:
+    """Whether (1, n_outputs) outputs can be an answer."""
+    if isinstance(task, Numbers):
+        return bool(np.isfinite(found).all())
+    in_range = bool(((found >= 0) & (found <= 1 + SUM_TOLERANCE)).all())  # which NaN is not
+    return in_range and (not task.has_one_answer or abs(found.sum() - 1) <= SUM_TOLERANCE)
 
 
 def _engine_in_words(manifest: Manifest, predictor: Predictor) -> str:
@@ -77,11 +92,10 @@ def _check_answers(bundle: Bundle, predictor: Predictor) -> int:
     for name, data in images.items():
         views = preprocess.views_of_photograph(data)[None]  # it is no stack, of which something could be chosen
         for answer in ways:
-            probabilities = answer(views)
-            sums_up = isinstance(predictor.task, Numbers) or abs(probabilities.sum() - 1) <= SUM_TOLERANCE
-            if not (np.isfinite(probabilities).all() and sums_up):
+            if not _are_answers(predictor.task, answer(views)):
+                wanted = _what_answers_are(predictor.task)
                 raise BundleError(
-                    f"{bundle.folder} answers a generated image ({name}) with numbers that are not probabilities",
+                    f"{bundle.folder} answers a generated image ({name}) with something else than {wanted}",
                     hint="copy the model again; if that does not help, train it again",
                 )
     return len(images)
