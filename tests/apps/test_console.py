@@ -9,7 +9,7 @@ import pytest
 import typer
 from conftest import PATIENCE_SECONDS
 
-from headstart.apps.console import EXIT_INTERRUPTED, command, note
+from headstart.apps.console import EXIT_INTERRUPTED, command, note, say
 from headstart.errors import DataError, HeadstartWarning
 
 INTERRUPTS_ITSELF = "import signal\nsignal.raise_signal(signal.SIGINT)\nfinished = True\n"
@@ -59,12 +59,15 @@ def test_names_do_not_move_the_cursor(capsys: pytest.CaptureFixture[str]) -> Non
 
     @command
     def fails() -> None:
+        say("a\x1b[31m\nb")
         note("the class '\x1b[2J\rbees\u202e' is small")
         raise DataError("there is no a\nb\x9b1m", hint="look at ä 🐝")
 
     with pytest.raises(typer.Exit):
         fails()
-    assert capsys.readouterr().err.splitlines() == [
+    told = capsys.readouterr()
+    assert told.out == "a\\x1b[31m\nb\n"
+    assert told.err.splitlines() == [
         "note: the class '\\x1b[2J\\rbees\\u202e' is small",
         "error: there is no a\\nb\\x9b1m",
         " hint: look at ä 🐝",

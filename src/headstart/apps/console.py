@@ -36,16 +36,16 @@ ASK_AGAIN_SECONDS = 0.05  # after a Ctrl-C during an import
 
 
 def say(text: str = "") -> None:
-    """Prints a line of the result to stdout."""
-    print(text)
+    """Prints a line of the result to stdout, or several."""
+    print("\n".join(map(on_one_line, text.split("\n"))))
 
 
 def note(text: str) -> None:
     """Prints something the user should know to stderr."""
-    print(f"note: {_on_one_line(text)}", file=sys.stderr)
+    print(f"note: {on_one_line(text)}", file=sys.stderr)
 
 
-def _on_one_line(text: str) -> str:
+def on_one_line(text: str) -> str:
     """A text that may hold names which somebody else has chosen: none moves the cursor, changes colours or hides text."""
     return CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
 
@@ -139,9 +139,9 @@ def command(function: Callable[P, None]) -> Callable[P, None]:
                 explains_missing_packages("this command")(function)(*args, **kwargs)
                 sys.stdout.flush()
         except HeadstartError as error:
-            print(f"error: {_on_one_line(error.message)}", file=sys.stderr)
+            print(f"error: {on_one_line(error.message)}", file=sys.stderr)
             if error.hint:
-                print(f" hint: {_on_one_line(error.hint)}", file=sys.stderr)
+                print(f" hint: {on_one_line(error.hint)}", file=sys.stderr)
             raise typer.Exit(EXIT_INTERRUPTED if interrupts else EXIT_ERROR) from None
         except KeyboardInterrupt:
             print("interrupted", file=sys.stderr)
