@@ -11,7 +11,9 @@ from headstart.errors import DataError
 
 LEAST_APART = 1e-100  # of the smallest and the largest number: the squares of smaller differences are 0
 NUMBER = "number"  # what the labels are called where no column names them
-FORMS = "for --task regression give a CSV or Parquet file with the columns path and label, or folders named by numbers"
+FORMS_OF_NUMBERS = (
+    "for --task regression give a CSV or Parquet file with the columns path and label, or folders named by numbers"
+)
 
 
 def with_numbers(sources: Sources) -> Sources:
@@ -27,7 +29,7 @@ def with_numbers(sources: Sources) -> Sources:
         if number is None:
             raise DataError(
                 f"{sources.name} has the class {shown(label)}, which is not a number",
-                hint=hint_for(label) if "," in label else FORMS,
+                hint=hint_for(label) if "," in label else FORMS_OF_NUMBERS,
             )
         texts[label] = number_text(number)
     candidates = tuple(

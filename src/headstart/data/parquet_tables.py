@@ -151,7 +151,7 @@ def _text_of(value: Any, file: Path, column: str) -> str:
         kind = "a list" if isinstance(value, list) else "a record"
         raise DataError(
             f"the column {column!r} of {file} holds {kind} in each row, not text",
-            hint="headstart needs a table of one image and one label a row",
+            hint="headstart needs one image and one label a row; several labels are text such as cat|dog, or a column each",
         )
     if isinstance(value, bytes):
         try:
