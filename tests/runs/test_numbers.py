@@ -21,13 +21,15 @@ from sklearn.metrics import mean_absolute_error, r2_score
 import headstart
 from headstart.artifact.export import export_model
 from headstart.artifact.manifest import read_manifest
-from headstart.artifact.number_words import number_with_interval
+from headstart.artifact.number_words import number_with_interval, numbers_table
 from headstart.artifact.predictor import Predictor
 from headstart.artifact.verification import verify_model
 from headstart.artifact.web_export import export_web
 from headstart.data.reading import Reading
 from headstart.errors import BundleError, DataError, SettingsError
+from headstart.evaluation.number_evaluation import evaluate_numbers
 from headstart.evaluation.number_intervals import NumberIntervals
+from headstart.evaluation.number_metrics import NumbersSeen
 from headstart.record.trained import Trained
 from headstart.runs.auditing import audit_images
 from headstart.runs.classifier import ImageClassifier
@@ -449,3 +451,11 @@ def test_a_split_that_leaves_one_number(settings: Make, tmp_path: Path) -> None:
     run = headstart.train(table, settings(task="regression"), output=tmp_path / "run")
     assert any("no two images of train have different numbers" in note for note in run.metrics["notes"])
     assert "val is 1 image split off from train, with numbers of all sizes" in run.metrics["notes"]
+
+
+def test_a_very_wrong_model_has_a_short_r2() -> None:
+    """R2 has no lower limit; its row is read by people."""
+    true = np.arange(30.0)
+    far = evaluate_numbers(np.full(30, 1e30), true, NumbersSeen.of(true), split="val", groups=np.arange(30))
+    row = next(row for row in numbers_table(far) if row[0] == "R2")
+    assert len(row[1]) < 12 and row[1].startswith("-1")
