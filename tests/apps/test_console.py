@@ -9,8 +9,8 @@ import pytest
 import typer
 from conftest import PATIENCE_SECONDS
 
-from headstart.apps.console import EXIT_INTERRUPTED, command
-from headstart.errors import HeadstartWarning
+from headstart.apps.console import EXIT_INTERRUPTED, command, note, say
+from headstart.errors import DataError, HeadstartWarning
 
 INTERRUPTS_ITSELF = "import signal\nsignal.raise_signal(signal.SIGINT)\nfinished = True\n"
 
@@ -52,3 +52,23 @@ def test_a_warning_is_noted_once(capsys: pytest.CaptureFixture[str]) -> None:
         warnings.simplefilter("always")
         warns()
     assert capsys.readouterr().err == "note: the store is damaged\nnote: the store is full\n"
+
+
+def test_names_do_not_move_the_cursor(capsys: pytest.CaptureFixture[str]) -> None:
+    """A class or a path may be called anything, also what a terminal obeys."""
+
+    @command
+    def fails() -> None:
+        say("a\x1b[31m\nb")
+        note("the class '\x1b[2J\rbees\u202e' is small")
+        raise DataError("there is no a\nb\x9b1m", hint="look at ä 🐝")
+
+    with pytest.raises(typer.Exit):
+        fails()
+    told = capsys.readouterr()
+    assert told.out == "a\\x1b[31m\nb\n"
+    assert told.err.splitlines() == [
+        "note: the class '\\x1b[2J\\rbees\\u202e' is small",
+        "error: there is no a\\nb\\x9b1m",
+        " hint: look at ä 🐝",
+    ]

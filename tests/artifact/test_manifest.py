@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -133,6 +134,21 @@ def test_newer_format(model: Path, found: int) -> None:
     assert "upgrade" in caught.value.hint
 
 
+def thresholds_of(labels: Sequence[str]) -> list[dict[str, object]]:
+    """Thresholds as a model of several labels has them."""
+    of_each = {
+        "threshold": 0.5,
+        "aim": "f1",
+        "target": None,
+        "promised": False,
+        "precision": 1,
+        "recall": 1,
+        "n": 9,
+        "n_with": 3,
+    }
+    return [{"name": label} | of_each for label in labels]
+
+
 @pytest.mark.parametrize(
     ("change", "place"),
     [
@@ -169,6 +185,10 @@ def test_newer_format(model: Path, found: int) -> None:
         (lambda v: v.update(created="yesterday"), "created"),
         (lambda v: v.update(versions={"torch": 2}), "versions.torch"),
         (lambda v: v["decisions"].update(temperature=0), "decisions.temperature"),
+        (
+            lambda v: v["decisions"].update(labels=thresholds_of(v["classes"])),
+            "the top level: decisions.labels must be there for",
+        ),
         (lambda v: v["decisions"]["familiarity"].update(threshold=-1), "decisions.familiarity.threshold"),
         (lambda v: v["decisions"]["familiarity"].update(sha256="../x"), "decisions.familiarity.sha256"),
         (lambda v: v.update(weights_sha256="f" * 63), "weights_sha256"),

@@ -153,6 +153,14 @@ def test_summary_sentence(split: str, selected_on: bool) -> None:
     assert sentence.endswith(".")
 
 
+def test_summary_sentence_of_one_image() -> None:
+    """One is said as one."""
+    alone = evaluation_of(1, 1, split="val", selected_on=False)
+    assert "of 1 validation image are" in summary_sentence(alone)
+    assert summary_sentence(alone, 1).endswith("1 of them was trained on, so the number is too high.")
+    assert "1 of them has a twin in train" in summary_sentence(alone.model_copy(update={"leaked": 1}))
+
+
 @pytest.mark.parametrize("split", ["val", "cv"])
 def test_summary_sentence_says_that_views_were_chosen(split: str) -> None:
     """Where views were chosen on some of the images, the claim says on how many, and of the epoch only what is true."""

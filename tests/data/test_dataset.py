@@ -56,7 +56,7 @@ def test_groups_of_train_in_a_given_test_are_told() -> None:
     """A group on both sides of a given split makes a note: the accuracy looks better than it is."""
     of_group = replace(image("a", "test", number=2), group="patient 7")
     grouped = dataset(replace(image("a", "train"), group="patient 7"), image("b", "train"), of_group)
-    assert "1 of the 1 test images are of groups that train has" in grouped.notes[0]
+    assert "1 of the 1 test images is of a group that train has" in grouped.notes[0]
 
 
 def test_no_images_at_all() -> None:

@@ -135,3 +135,15 @@ def test_everything_is_closed_at_the_end(plain: Path, others: Path, tmp_path: Pa
     ):
         pass
     archive.unlink()  # which an open file would forbid on Windows
+
+
+@pytest.mark.parametrize(
+    ("task", "told"), [("multi-label", "cat|dog"), ("regression", "named by numbers"), ("nested", "folder per class")]
+)
+def test_a_folder_without_classes(task: str, told: str, tmp_path: Path) -> None:
+    """The hint names the forms of data that the task takes: class folders would not help everyone."""
+    (tmp_path / "flat").mkdir()
+    (tmp_path / "flat" / "a.png").touch()
+    with pytest.raises(DataError) as caught, open_given(tmp_path / "flat", TrainSettings.of(task=task)):
+        pass
+    assert "no class folders" in caught.value.message and told in str(caught.value.hint)

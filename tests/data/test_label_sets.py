@@ -8,7 +8,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from data.test_table_sources import parquet, table
-from headstart.data.label_sets import HAS, LACKS, NOT_KNOWN, LabelSet, in_words, label_matrix, labels_in, rarest_labels
+from headstart.data.label_sets import (
+    HAS,
+    LACKS,
+    NOT_KNOWN,
+    LabelSet,
+    in_words,
+    label_matrix,
+    labels_in,
+    labels_to_learn,
+    notes_on_labels,
+    rarest_labels,
+)
 from headstart.data.opening import open_sources
 from headstart.data.reading import Reading
 from headstart.data.sources import Sources
@@ -67,7 +78,19 @@ def test_a_column_for_each_label(tmp_path: Path) -> None:
     found = opened(table(tmp_path, text))
     assert [candidate.label for candidate in found.candidates] == ["cat", "dog|?cat", "|"]
     assert [candidate.split for candidate in found.candidates] == ["train", "train", "val"]
-    assert any("'note' of labels.csv is not 0 and 1" in note for note in found.notes)
+    assert "'note' (row 2: 'x') of labels.csv is not 0 and 1: no labels" in found.notes
+
+
+def test_columns_that_nearly_hold_a_label(tmp_path: Path) -> None:
+    """One odd cell makes a column no label, and is shown with its row; a column of 0 and 1 without a name is refused."""
+    found = opened(table(tmp_path, "path,,cat,dog,owl\na.jpg,0,1,0,\nb.jpg,1,0,2,\nc.jpg,2,0,1,\n"))
+    assert [candidate.label for candidate in found.candidates] == ["cat", "|", "|"]  # pandas' index has no name
+    assert "'dog' (row 3: '2') of labels.csv is not 0 and 1: no labels" in found.notes
+    assert "'owl' of labels.csv is empty: no labels" in found.notes
+    with pytest.raises(DataError, match=r"not 0 and 1: 'cat' \(row 3: '-1'\) and 'dog' \(row 2: 'o'\)"):
+        opened(table(tmp_path, "path,cat,dog\na.jpg,0,o\nb.jpg,-1,1\n"))
+    with pytest.raises(DataError, match=r"column 2 of .* holds 0 and 1, but has no name"):
+        opened(table(tmp_path, "path,,dog\na.jpg,0,1\nb.jpg,1,0\n"))
 
 
 def test_parquet_with_missing_values(tmp_path: Path) -> None:
@@ -90,7 +113,17 @@ def test_a_row_for_each_label_of_an_image(tmp_path: Path) -> None:
     """Rows of one image add up: a common form of tables."""
     found = opened(table(tmp_path, "path,label\na.jpg,cat\na.jpg,dog\nb.jpg,cat\n"))
     assert [candidate.label for candidate in found.candidates] == ["cat|dog", "cat"]
-    assert "labels of all" in found.skipped[0].reason
+    assert found.notes == ("1 image of labels.csv has several rows: it has the labels of all of them",) and not found.skipped
+
+
+def test_labels_that_cannot_be_learnt() -> None:
+    """Two spellings of a label are likely one; and where every image has every label, there is nothing to tell apart."""
+    with pytest.raises(DataError, match="the labels 'Cat' and 'cat' differ only in case"):
+        labels_to_learn([("Cat|dog", None), ("cat", None)])
+    with pytest.raises(DataError, match="no image is known to lack any of the labels 'cat' and 'dog'"):
+        notes_on_labels([("cat|dog", None), ("cat|?dog", None)], ["cat", "dog"])
+    notes = notes_on_labels([("cat|dog|owl", None), ("cat|?dog|owl", None), ("cat|dog", None)], ["cat", "dog", "owl"])
+    assert "no image is known to lack 'cat' or 'dog': the model will always say them" in notes
 
 
 @pytest.mark.parametrize(

@@ -329,3 +329,11 @@ def test_a_card_that_cannot_be_read_says_what_is_missing(monkeypatch: pytest.Mon
         class_names_in(CARD.format(first="cat"), "label")
     assert told.value.hint == "pip install 'headstart[hub]'"
     assert class_names_in("---\nlicense: mit\n---\n", "label") == ()
+
+
+def test_a_column_for_each_label_beside_images(tmp_path: Path) -> None:
+    """Several labels need no column of that name, also where the images are in the file."""
+    columns = {"image": records(pictures(4)[0]), "cat": [1, 0, 1, None], "dog": [False, True, True, True]}
+    file = write_parquet(tmp_path / "pets.parquet", columns)
+    with open_sources(file, Reading(several=True)) as sources:
+        assert labels(sources) == ["cat", "dog", "cat|dog", "dog|?cat"]

@@ -223,6 +223,14 @@ def test_damaged() -> None:
                     assert unreadable.reason
 
 
+def test_cut_off_after_its_first_page() -> None:
+    """What is left has other axes than the whole stack: one page is all that a reader sees, and it may be another channel."""
+    for data in (OME, tiff(ZC, photometric="minisblack"), tiff(ZC, bigtiff=True, photometric="minisblack")):
+        assert decode(data, channels="page=0").rgb.size
+        for part in (data[: len(data) // 2], data[: -len(data) // 3]):
+            assert "cut off" in reason_for(part, "page=0") and "cut off" in reason_for(part, "z=max+c=0")
+
+
 def test_limits() -> None:
     """Planes and pixels of more values than images may have are refused."""
     assert "million" in reason_for(OME, "z=0+c=0", max_pixels=599)

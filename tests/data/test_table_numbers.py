@@ -8,10 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from headstart.data.class_counts import classes_found
+from headstart.data.given_labels import given_numbers
+from headstart.data.number_sources import check_numbers
 from headstart.data.number_strata import LEAST, N_STRATA, strata_of
 from headstart.data.sources import Candidate, Sources
 from headstart.data.splits import can_be_held, fold_count, folds, hold_out
-from headstart.data.table_numbers import COMMA, hint_for, number_cells, number_in, number_text
+from headstart.data.table_numbers import COMMA, LARGEST, hint_for, number_cells, number_in, number_text
+from headstart.data.wording import in_digits
 from headstart.errors import DataError
 
 
@@ -21,7 +24,7 @@ def test_however_a_number_is_written_it_is_the_same() -> None:
     assert number_cells(cells, range(2, 11), "t.csv", "age") == ["0.5"] * 4 + ["1", "1", "0", "1000", "2"]
 
 
-@given(st.floats(allow_nan=False, allow_infinity=False))
+@given(st.floats(-LARGEST, LARGEST))
 def test_text_keeps_the_number(number: float) -> None:
     """The text of a number is read as the very same number."""
     assert number_in(number_text(number)) == number
@@ -36,7 +39,7 @@ def test_text_keeps_the_number(number: float) -> None:
         ("12 mm", "unit"),
         ("high", "unit"),
         ("inf", "unit"),
-        ("1e999", "308 digits"),
+        ("1e101", "up to 1e+100"),
         ("1_000", "unit"),
         ("50 %", "unit"),
     ],
@@ -113,3 +116,38 @@ def test_how_many_numbers_were_found() -> None:
     """The line before anything is opened says what the numbers are called and where they lie."""
     files = tuple(Candidate(f"{i}.png", Path(f"{i}.png"), label) for i, label in enumerate(("2", "10.5", "-1")))
     assert classes_found([Sources("t", files, number="age")]) == "age from -1 to 10.5 in 3 files"
+    files = tuple(Candidate(f"{i}.png", Path(f"{i}.png"), label) for i, label in enumerate(("1700000000", "1700003540")))
+    assert classes_found([Sources("t", files, number="time")]) == "time from 1700000000 to 1700003540 in 2 files"
+
+
+@pytest.mark.parametrize(
+    ("number", "span", "text"),
+    [
+        (2138.47, 68, "2138"),
+        (1700001235.02, 1952, "1700001235"),
+        (-1700001235.02, 1952, "-1700001235"),
+        (2020.5, 0.25, "2020.5"),
+        (2020.4567, 0.25, "2020.46"),
+        (0.0, 5, "0"),
+        (3.14159, 0, "3.142"),
+        (3.14159, 100, "3.142"),
+        (1e17 + 160, 960, "1.0000000000000016e+17"),
+        (12e-7, 1e-6, "1.2e-06"),
+    ],
+)
+def test_digits_tell_numbers_apart(number: float, span: float, text: str) -> None:
+    """Four digits, and more where all numbers would look alike."""
+    assert in_digits(number, span) == text
+
+
+@pytest.mark.parametrize(("numbers", "told"), [(["1", "1"], "have the number 1"), (["0", "1e-120"], "within 1e-120")])
+def test_numbers_that_cannot_be_learnt(numbers: list[str], told: str) -> None:
+    """Those that are all the same, or so near that the squares of their differences are 0."""
+    with pytest.raises(DataError, match=told):
+        check_numbers([(number, None) for number in numbers])
+
+
+@pytest.mark.parametrize("number", [np.inf, 1e200])
+def test_programs_cannot_give_endless_numbers(number: float) -> None:
+    with pytest.raises(DataError, match="infinite, or larger than 1e"):
+        given_numbers([1.0, number])

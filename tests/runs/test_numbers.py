@@ -4,6 +4,7 @@ import csv
 import inspect
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -20,11 +21,14 @@ from sklearn.metrics import mean_absolute_error, r2_score
 import headstart
 from headstart.artifact.export import export_model
 from headstart.artifact.manifest import read_manifest
+from headstart.artifact.number_words import number_with_interval, numbers_table
 from headstart.artifact.predictor import Predictor
 from headstart.artifact.verification import verify_model
 from headstart.data.reading import Reading
 from headstart.errors import BundleError, DataError, SettingsError
+from headstart.evaluation.number_evaluation import evaluate_numbers
 from headstart.evaluation.number_intervals import NumberIntervals
+from headstart.evaluation.number_metrics import NumbersSeen
 from headstart.model.history import Epoch
 from headstart.record.run_metrics import NumberRunMetrics
 from headstart.record.tracked import complete_run
@@ -255,7 +259,7 @@ def test_settings_of_classes_are_refused(given: dict[str, object], says: str) ->
     [
         ([("a.png", "1"), ("b.png", "1,5")], "has '1,5' in row 3, column 'label', which is not a number", "with a point"),
         ([("a.png", "1"), ("b.png", "thick")], "has 'thick' in row 3", "unit"),
-        ([("a.png", "1"), ("b.png", "")], "has no label in row 3", "give each image a label"),
+        ([("a.png", "1"), ("b.png", "")], "has no number in row 3", "give each image a number"),
         ([("a.png", "7"), ("b.png", "7")], "all training images have the number 7", "different numbers"),
     ],
 )
@@ -457,3 +461,41 @@ def test_a_server_answers_with_numbers(plates: Path, settings: Make, tmp_path: P
     assert found == pytest.approx(expected | {"path": found["path"]}, abs=0.01)
     assert 'headstart_predicted_total{class="thickness"' in counted
     assert {"low", "high"} < set(schema)
+
+
+def test_large_numbers_that_differ_little(settings: Make, tmp_path: Path) -> None:
+    """Seconds of a clock are learnt and shown in full; 32 bits cannot hold them, so an export is refused with a way out."""
+    table = draw_plates(tmp_path / "plates", 30)
+    rows = rows_of(table)
+    with table.open("w", encoding="utf-8", newline="") as file:
+        csv.writer(file).writerows(
+            [("path", "label"), *((row["path"], f"{1_700_000_000 + float(row['thickness'])}") for row in rows)]
+        )
+    run = headstart.train(table, settings(task="regression"), output=tmp_path / "run")
+    assert "numbers are from 17000020" in (run.model / "README.md").read_text(encoding="utf-8")
+    answer = next(iter(Predictor.load(run.model).predict([tmp_path / "plates" / "0.png"])))
+    assert re.fullmatch(r"1700002\d{3} \(1700002\d{3} to 1700002\d{3}\)", number_with_interval(answer))
+    with pytest.raises(BundleError, match="32-bit numbers, which are 128 apart there") as caught:
+        export_model(run.model, tmp_path / "exported")
+    assert "1.7e+09" in caught.value.hint and not (tmp_path / "exported").exists()
+
+
+def test_a_split_that_leaves_one_number(settings: Make, tmp_path: Path) -> None:
+    """If all images of train have the same number, the model always says it, which is told."""
+    table = draw_plates(tmp_path / "plates", 12)
+    text = "\n".join(["path,label,split", *(f"{i}.png,{3 + i // 8},{'val' if i >= 8 else 'train'}" for i in range(12))])
+    table.write_text(text, encoding="utf-8")
+    with pytest.raises(DataError, match="all training images have the number 3"):
+        headstart.train(table, settings(task="regression"), output=tmp_path / "run")
+    table.write_text("path,label\n0.png,1\n1.png,2\n", encoding="utf-8")
+    run = headstart.train(table, settings(task="regression"), output=tmp_path / "run")
+    assert any("no two images of train have different numbers" in note for note in run.metrics["notes"])
+    assert "val is 1 image split off from train, with numbers of all sizes" in run.metrics["notes"]
+
+
+def test_a_very_wrong_model_has_a_short_r2() -> None:
+    """R2 has no lower limit; its row is read by people."""
+    true = np.arange(30.0)
+    far = evaluate_numbers(np.full(30, 1e30), true, NumbersSeen.of(true), split="val", groups=np.arange(30))
+    row = next(row for row in numbers_table(far) if row[0] == "R2")
+    assert len(row[1]) < 12 and row[1].startswith("-1")

@@ -64,3 +64,19 @@ def test_an_answer_above_the_class_is_right_if_the_class_is_below_it() -> None:
     for least, answered, right in ((0.0, [1, 1, 1], [0, 0, 1]), (0.8, [1, 1, 0], [1, 0, 1])):
         found = TASK.judged(probabilities, labels, least)
         assert [values.astype(int).tolist() for values in found] == [answered, right]
+
+
+@pytest.mark.parametrize("name", ["/animals/bees", "animals/bees/", "animals//bees", "animals/ /bees", "/"])
+def test_a_level_without_a_name_is_refused(name: str) -> None:
+    """A tree would get levels that mean nothing."""
+    with pytest.raises(DataError, match="has a level without a name"):
+        NestedClasses().in_order(["plants/ferns", name])
+
+
+def test_two_spellings_of_a_group_are_refused() -> None:
+    """They are one group, of which each would get half of the probability."""
+    with pytest.raises(DataError, match="the groups 'Animals' and 'animals' differ only in case or spaces"):
+        NestedClasses().in_order(["Animals/birds", "animals/bees"])
+    with pytest.raises(DataError, match="the groups 'animals ' and 'animals' differ only in case or spaces"):
+        NestedClasses().in_order(["animals /birds", "animals/bees"])
+    assert len(NestedClasses().in_order(["animals/Others", "plants/others"])) == 2

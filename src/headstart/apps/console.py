@@ -4,6 +4,7 @@ import _thread
 import errno
 import json
 import os
+import re
 import shlex
 import signal
 import subprocess
@@ -28,18 +29,25 @@ if TYPE_CHECKING:
     from headstart.data.sources import Skipped
 
 P = ParamSpec("P")
+# Control characters, as of terminals' escape sequences and newlines, and those that turn the direction of writing.
+CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
 EXIT_ERROR, EXIT_CHECK_FAILED, EXIT_INTERRUPTED = 1, 3, 130
 ASK_AGAIN_SECONDS = 0.05  # after a Ctrl-C during an import
 
 
 def say(text: str = "") -> None:
-    """Prints a line of the result to stdout."""
-    print(text)
+    """Prints a line of the result to stdout, or several."""
+    print("\n".join(map(on_one_line, text.split("\n"))))
 
 
 def note(text: str) -> None:
     """Prints something the user should know to stderr."""
-    print(f"note: {text}", file=sys.stderr)
+    print(f"note: {on_one_line(text)}", file=sys.stderr)
+
+
+def on_one_line(text: str) -> str:
+    """A text that may hold names which somebody else has chosen: none moves the cursor, changes colours or hides text."""
+    return CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
 
 
 def note_skipped(skipped: "Sequence[Skipped]") -> None:
@@ -131,9 +139,9 @@ def command(function: Callable[P, None]) -> Callable[P, None]:
                 explains_missing_packages("this command")(function)(*args, **kwargs)
                 sys.stdout.flush()
         except HeadstartError as error:
-            print(f"error: {error.message}", file=sys.stderr)
+            print(f"error: {on_one_line(error.message)}", file=sys.stderr)
             if error.hint:
-                print(f" hint: {error.hint}", file=sys.stderr)
+                print(f" hint: {on_one_line(error.hint)}", file=sys.stderr)
             raise typer.Exit(EXIT_INTERRUPTED if interrupts else EXIT_ERROR) from None
         except KeyboardInterrupt:
             print("interrupted", file=sys.stderr)

@@ -6,12 +6,13 @@ from pathlib import Path
 
 import numpy as np
 
-from headstart.artifact.number_words import in_digits, number_with_interval
+from headstart.artifact.number_words import number_with_interval
 from headstart.artifact.numbers import share
 from headstart.artifact.page import render_page
 from headstart.artifact.predictor import Prediction, Predictor
 from headstart.data.encoding import encode_thumbnail
 from headstart.data.images import of_pixels
+from headstart.data.wording import in_digits
 from headstart.model.explanation import WHAT_A_NUMBER_SAYS, WHAT_IT_SAYS, Explainer
 from headstart.storage import atomic_write
 from headstart.tasks.one_number import Numbers
@@ -63,7 +64,7 @@ def _of_number(data: bytes, task: Numbers, explainer: Explainer) -> tuple[np.nda
     """What places add to a number, and the sentence on it."""
     found, n_views = explainer.explain_number(data), explainer.preprocess.n_views
     sentence = WHAT_A_NUMBER_SAYS.format(
-        mean=in_digits(task.mean),
+        mean=in_digits(task.mean, task.spread),
         raised=in_digits(found.raised * task.spread),
         lowered=in_digits(found.lowered * task.spread),
         of_views="" if n_views == 1 else f" in the first of {n_views} views of the image",

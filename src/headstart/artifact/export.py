@@ -19,6 +19,7 @@ from headstart.artifact.predictor import Predictor
 from headstart.artifact.run_images import PREDICTIONS, RunImage, evaluated_images
 from headstart.data.odd_images import odd_images
 from headstart.data.preprocess import Preprocess
+from headstart.data.wording import in_digits
 from headstart.errors import BundleError, SettingsError
 from headstart.model.engines import OUTPUT
 from headstart.model.exported import (
@@ -200,6 +201,7 @@ def _compare(predictor: Predictor, file: Path, proofs: Sequence[_Proof], precisi
     before = np.concatenate([predictor.answer(proof.views) for proof in proofs])
     after = np.concatenate([run(as_input(proof.views)) for proof in proofs]).astype(np.float64)
     differences = np.abs(after - before).max(axis=1) / predictor.task.unit
+    _check_resolution(predictor, before)
     named = [_named(predictor, found) for found in (before, after)]
     same = predictor.task.alike(before, after)
     if precision == "fp32" and not (np.isfinite(after).all() and same.all() and differences.max() <= TOLERANCE):
@@ -223,6 +225,18 @@ def _compare(predictor: Predictor, file: Path, proofs: Sequence[_Proof], precisi
         accuracy_before=accuracy(named[0]),
         accuracy_after=accuracy(named[1]),
     )
+
+
+def _check_resolution(predictor: Predictor, answers: np.ndarray) -> None:
+    """Raises BundleError if 32 bits, which exported models answer in, cannot tell answers such as 1700000000 and 1700000050."""
+    apart = float(np.spacing(np.abs(answers).max().astype(np.float32)))
+    if isinstance(predictor.task, Numbers) and apart > TOLERANCE * predictor.task.unit:
+        typical = in_digits(predictor.task.mean, predictor.task.unit)
+        raise BundleError(
+            f"answers around {typical} are too large for how little they differ: exported models have 32-bit numbers, which "
+            f"are {in_digits(apart)} apart there",
+            hint=f"train on the differences from a number such as {in_digits(predictor.task.mean)}, and add it to the answers",
+        )
 
 
 def _named(predictor: Predictor, probabilities: np.ndarray) -> list[str]:

@@ -219,6 +219,8 @@ class Manifest(Schema):
             raise ValueError("evaluation has other classes")
         if self.decisions.labels and tuple(one.name for one in self.decisions.labels) != self.classes:
             raise ValueError("decisions.labels has other labels than classes")
+        if self.decisions.labels and self.task != "multi-label":
+            raise ValueError("decisions.labels must be there for several labels, and for nothing else")
         if any(len(labels) != len(self.images.get(name, ())) for name, labels in self.image_labels.items()):
             raise ValueError("image_labels does not have the labels of each image")
         for name, classes in self.image_classes.items():

@@ -3,24 +3,22 @@
 from collections.abc import Iterator
 
 from headstart.artifact.manifest import NumbersEntry
-from headstart.artifact.number_words import in_digits, intervals_in_words
+from headstart.artifact.number_words import intervals_in_words
+from headstart.data.wording import in_digits
 
 
 def seen_in_words(numbers: NumbersEntry) -> str:
     """The numbers of the training images."""
-    seen = numbers.seen
-    return (
-        f"Their numbers are from {in_digits(seen.low)} to {in_digits(seen.high)}, with a mean of {in_digits(seen.mean)} and a "
-        f"median of {in_digits(seen.median)} in train."
-    )
+    low, high, mean, median = _of_training(numbers)
+    return f"Their numbers are from {low} to {high}, with a mean of {mean} and a median of {median} in train."
 
 
 def limits_of_numbers(numbers: NumbersEntry, set_on: str) -> Iterator[str]:
     """What it does not know."""
-    seen = numbers.seen
+    low, high, *_ = _of_training(numbers)
     yield (
         "Every image gets a number, even if it shows nothing that has one. The model has seen numbers from "
-        f"{in_digits(seen.low)} to {in_digits(seen.high)}: beyond these it can only guess. An answer, or the end of an "
+        f"{low} to {high}: beyond these it can only guess. An answer, or the end of an "
         "interval, may lie where no true number can be."
     )
     if numbers.intervals is None:
@@ -28,3 +26,10 @@ def limits_of_numbers(numbers: NumbersEntry, set_on: str) -> Iterator[str]:
         return
     says = intervals_in_words(numbers.intervals, set_on, promised=numbers.intervals_promised)
     yield f"{says[:1].upper()}{says[1:]}. That holds on average over images: of images of one kind it can be less."
+
+
+def _of_training(numbers: NumbersEntry) -> tuple[str, str, str, str]:
+    """The lowest, the highest, the mean and the median number of the training images."""
+    seen = numbers.seen
+    low, high, mean, median = (in_digits(one, seen.high - seen.low) for one in (seen.low, seen.high, seen.mean, seen.median))
+    return low, high, mean, median

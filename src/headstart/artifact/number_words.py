@@ -2,26 +2,25 @@
 
 from collections.abc import Sequence
 
-from headstart.artifact.numbers import SPLIT_IN_WORDS, interval_in_words, share
+from headstart.artifact.numbers import images_judged, interval_in_words, share, some_of_them
 from headstart.artifact.predictor import Prediction
 from headstart.artifact.story import Story
+from headstart.data.wording import in_digits
 from headstart.evaluation.intervals import too_few
 from headstart.evaluation.number_evaluation import NumberEvaluation
 from headstart.evaluation.number_intervals import NumberIntervals
 
+WORST_IN_FULL = -1000.0  # R2: worse ones are written with four digits
 CLEARLY = 0.05  # from what was asked for: a coverage that is further off is told
-
-
-def in_digits(number: float) -> str:
-    """A number with four digits."""
-    return f"{number:.4g}"
 
 
 def number_with_interval(prediction: Prediction) -> str:
     """The answer to an image that could be read, with the interval around it."""
     assert prediction.value is not None  # it is a number
-    ends = "" if prediction.ends is None else f" ({in_digits(prediction.ends[0])} to {in_digits(prediction.ends[1])})"
-    return in_digits(prediction.value) + ends
+    if prediction.ends is None:
+        return in_digits(prediction.value)
+    low, high = prediction.ends
+    return f"{in_digits(prediction.value, high - low)} ({in_digits(low, high - low)} to {in_digits(high, high - low)})"
 
 
 def numbers_sentence(evaluation: NumberEvaluation, n_trained_on: int = 0) -> str:
@@ -33,14 +32,17 @@ def numbers_sentence(evaluation: NumberEvaluation, n_trained_on: int = 0) -> str
         f"95 % interval {in_digits(interval[0])} to {in_digits(interval[1])}" if interval else "too few to say how certain"
     )
     sentence = (
-        f"On {evaluation.n} {SPLIT_IN_WORDS[evaluation.split]} the answers are off by {in_digits(found.mean_absolute_error)} "
+        f"On {images_judged(evaluation.n, evaluation.split)} the answers are off by {in_digits(found.mean_absolute_error)} "
         f"on average ({certain}{groups}); always answering the mean would be off by {in_digits(found.mean_guess_error)}, the "
         f"median by {in_digits(found.median_guess_error)}"
     )
     if n_trained_on:
-        return sentence + f"; {n_trained_on} of them were trained on, so the error is too low."
+        return sentence + f"; {some_of_them(n_trained_on, 'was', 'were')} trained on, so the error is too low."
     if evaluation.leaked:
-        return sentence + f"; {evaluation.leaked} of them have a twin or a relative in train, so the error is too low."
+        return (
+            sentence
+            + f"; {some_of_them(evaluation.leaked, 'has', 'have')} a twin or a relative in train, so the error is too low."
+        )
     if evaluation.selected_on:
         return sentence + "; some of the model was chosen on these images, so the error may be too low."
     return sentence + "."
@@ -77,7 +79,7 @@ def numbers_table(evaluation: NumberEvaluation) -> Sequence[tuple[str, str, str,
         ),
         (
             "R2",
-            "–" if found.r2 is None else f"{found.r2:.3f}",
+            "–" if found.r2 is None else _r2_in_words(found.r2),
             plain(found.r2_ci95) if found.r2 is not None else "",
             "the share of the variance that the answers explain; 0 for always answering the mean",
         ),
@@ -94,6 +96,11 @@ def numbers_table(evaluation: NumberEvaluation) -> Sequence[tuple[str, str, str,
             ("width of intervals", in_digits(evaluation.intervals.mean_width), "", "on average"),
         ]
     return tuple(rows)
+
+
+def _r2_in_words(r2: float) -> str:
+    """With three decimals; it has no lower limit."""
+    return f"{r2:.3f}" if r2 > WORST_IN_FULL else in_digits(r2)
 
 
 def intervals_in_words(intervals: NumberIntervals, set_on: str, *, promised: bool) -> str:
@@ -125,7 +132,7 @@ def numbers_story(
         certainty.append("The model is no better than always answering the median: it has learnt nothing that helps.")
     if found.r2 is not None:
         certainty.append(
-            f"The answers explain {max(0.0, found.r2):.0%} of the variance of the true numbers (R2 {found.r2:.3f})."
+            f"The answers explain {max(0.0, found.r2):.0%} of the variance of the true numbers (R2 {_r2_in_words(found.r2)})."
         )
     kept = evaluation.intervals
     if intervals is None:

@@ -16,6 +16,17 @@ SPLIT_IN_WORDS = {
 }
 
 
+def images_judged(n: int, split: str) -> str:
+    """ "1 validation image", "12 test images"."""
+    words = SPLIT_IN_WORDS[split]
+    return f"{n} {words.replace('images', 'image', 1) if n == 1 else words}"
+
+
+def some_of_them(n: int, one: str, several: str) -> str:
+    """ "1 of them has", "3 of them have"."""
+    return f"{n} of them {one if n == 1 else several}"
+
+
 def summary_sentence(evaluation: Evaluation, n_trained_on: int = 0) -> str:
     """The claim in one sentence: the share that is right, its interval, and whether the images were used before."""
     if evaluation.grades:
@@ -24,14 +35,14 @@ def summary_sentence(evaluation: Evaluation, n_trained_on: int = 0) -> str:
         sentence = _sets_sentence(evaluation.label_sets, evaluation)
     else:
         sentence = (
-            f"{evaluation.accuracy:.1%} of {evaluation.n} {SPLIT_IN_WORDS[evaluation.split]} are classified correctly ("
+            f"{evaluation.accuracy:.1%} of {images_judged(evaluation.n, evaluation.split)} are classified correctly ("
             + in_words(evaluation.accuracy_ci95, evaluation.n, evaluation.n_groups)
             + (f", from {evaluation.n_groups} unrelated groups)" if evaluation.n_groups < evaluation.n else ")")
         )
     if n_trained_on:
-        return sentence + f"; {n_trained_on} of them were trained on, so the number is too high."
+        return sentence + f"; {some_of_them(n_trained_on, 'was', 'were')} trained on, so the number is too high."
     if evaluation.leaked:
-        return sentence + f"; {evaluation.leaked} of them have a twin in train, so the number is too high."
+        return sentence + f"; {some_of_them(evaluation.leaked, 'has', 'have')} a twin in train, so the number is too high."
     if not evaluation.selected_on:
         return sentence + "; nothing was selected on them."
     views = f"the views were chosen on {evaluation.views_chosen_on} of them" if evaluation.views_chosen_on else ""
@@ -56,7 +67,7 @@ def _grades_sentence(grades: GradeMetrics, evaluation: Evaluation) -> str:
     certain = f"95 % interval {interval[0]:.2f} to {interval[1]:.2f}" if interval else "too few to say how certain"
     groups = f", from {evaluation.n_groups} unrelated groups" if evaluation.n_groups < evaluation.n else ""
     return (
-        f"The answers to {evaluation.n} {SPLIT_IN_WORDS[evaluation.split]} are {off} grades off on average ({certain}{groups}; "
+        f"The answers to {images_judged(evaluation.n, evaluation.split)} are {off} grades off on average ({certain}{groups}; "
         f"always the middle grade: {guessing}), and {evaluation.accuracy:.1%} are exactly right"
     )
 
@@ -70,7 +81,7 @@ def _sets_sentence(sets: LabelSetMetrics, evaluation: Evaluation) -> str:
         certain = f"95 % interval {interval[0]:.3f} to {interval[1]:.3f}" if interval else "too few to say how certain"
         ranked = f"The mean average precision of the labels is {sets.mean_average_precision:.3f} ({certain}{groups})"
     return (
-        f"{ranked} on {evaluation.n} {SPLIT_IN_WORDS[evaluation.split]}; {evaluation.accuracy:.1%} of them have all their "
+        f"{ranked} on {images_judged(evaluation.n, evaluation.split)}; {evaluation.accuracy:.1%} of them have all their "
         f"labels right, and {1 - sets.wrong_share:.1%} of all labels are"
     )
 

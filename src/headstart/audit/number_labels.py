@@ -4,6 +4,7 @@ import numpy as np
 
 from headstart.audit.evidence import Evidence
 from headstart.audit.findings import Checked, Finding, Severity, strongest_first
+from headstart.data.wording import in_digits
 from headstart.evaluation.number_intervals import number_intervals
 
 LISTED_SHARE = 0.1  # of the images, those with the largest errors, are listed whatever their score
@@ -33,6 +34,6 @@ def label_errors_of_numbers(check: str, evidence: Evidence) -> Checked:
             break
         severity: Severity = "severe" if beyond[i] >= CERTAIN else "warning" if beyond[i] >= DOUBTFUL else "info"
         image = evidence.dataset.images[i]
-        says = f"has the number {image.label}, but a model that never saw it says {answers[i]:.4g}"
+        says = f"has the number {image.label}, but a model that never saw it says {in_digits(answers[i], np.ptp(labels))}"
         findings.append(Finding(check=check, severity=severity, path=image.path, score=float(scores[i]), sentence=says))
     return Checked(check, strongest_first(findings), scores)

@@ -13,6 +13,7 @@ from headstart.data.number_sources import check_numbers
 from headstart.data.number_strata import strata_of
 from headstart.data.sources import LabelsUsed, Skipped, Sources, natural_order
 from headstart.data.spellings import one_spelling, spelling_key
+from headstart.data.wording import counted
 from headstart.errors import DataError
 
 SHOWN_REASONS = 3  # of the files of a class that cannot be read
@@ -158,7 +159,7 @@ def labelled_dataset(
             hint=f"{hint}; if they are the same, pass --join-case" if twins else hint,
         )
     notes = [
-        f"{count} images of {label!r} are left out: the model does not know this class"
+        f"{counted(count, 'image')} of {label!r} {'is' if count == 1 else 'are'} left out: the model does not know this class"
         + (f"; if it is {twins[label]!r}, pass --join-case" if label in twins else "")
         for label, count in unknown.items()
     ]
@@ -236,7 +237,8 @@ def cut_notes(images: Sequence[LabelledImage]) -> tuple[str, ...]:
     cut = [image for image in images if isinstance(image.file, BoxInFile) and image.file.box.is_cut(image.width, image.height)]
     if not cut:
         return ()
-    return (f"{len(cut)} of the {len(images)} images are boxes that reach beyond their pictures: what is outside is cut off",)
+    reach = "is a box that reaches beyond its picture" if len(cut) == 1 else "are boxes that reach beyond their pictures"
+    return (f"{len(cut)} of the {len(images)} images {reach}: what is outside is cut off",)
 
 
 def _leak_notes(images: Sequence[LabelledImage], split: str, so: str = "the accuracy looks better") -> list[str]:
@@ -247,7 +249,8 @@ def _leak_notes(images: Sequence[LabelledImage], split: str, so: str = "the accu
     n_group = sum(image.group in groups for image in held)
     if not n_group:
         return []
-    return [f"{n_group} of the {len(held)} {split} images are of groups that train has: {so} than it is"]
+    of = "is of a group" if n_group == 1 else "are of groups"
+    return [f"{n_group} of the {len(held)} {split} images {of} that train has: {so} than it is"]
 
 
 def _read_only(numbers: list[int]) -> np.ndarray:

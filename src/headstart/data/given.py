@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 from headstart.data.boxes import UNITS
 from headstart.data.catalog import open_data
 from headstart.data.exclusions import without_excluded
-from headstart.data.number_sources import with_numbers
+from headstart.data.folder_doubts import NoClassFoldersError
+from headstart.data.number_sources import FORMS_OF_NUMBERS, with_numbers
 from headstart.data.reading import Reading
 from headstart.data.relabelling import relabelled
 from headstart.data.sources import LabelsUsed, Sources, with_split
@@ -22,6 +23,7 @@ from headstart.settings import TrainSettings
 if TYPE_CHECKING:
     from headstart.data.listing import Ahead
 
+FORMS_OF_SETS = "give a CSV or Parquet file with the columns path and labels (cat|dog), or with one of 0 and 1 for each label"
 More = Callable[[Sequence[Sources], ExitStack], list[Sources]]  # what they have is open until the stack closes
 
 
@@ -45,7 +47,8 @@ def open_given(
     with ExitStack() as stack:
         reading = replace(Reading.of(settings), labels_are_optional=labels_are_optional, is_part=more is not None)
         ahead = None if settings.every else ahead  # what is listed may be videos
-        main = stack.enter_context(open_data(data, reading, offline=settings.offline, progress=progress, ahead=ahead))
+        with _naming_forms(reading):
+            main = stack.enter_context(open_data(data, reading, offline=settings.offline, progress=progress, ahead=ahead))
         sources = [main]
         for split, given in (("val", settings.val), ("test", settings.test)):
             if given is None:
@@ -71,6 +74,17 @@ def open_given(
         yield without_excluded(sources, settings.exclude, may_be_gone=more is not None) if settings.exclude else sources
 
 
+@contextmanager
+def _naming_forms(reading: Reading) -> Iterator[None]:
+    """Says of a folder without classes in which form the labels are given that are none."""
+    try:
+        yield
+    except NoClassFoldersError as error:
+        if not (reading.several or reading.numbers):
+            raise
+        raise DataError(error.message, hint=FORMS_OF_SETS if reading.several else FORMS_OF_NUMBERS) from error
+
+
 def check_columns(reading: Reading, sources: Sequence[Sources]) -> None:
     """Raises SettingsError if columns are named, but there is no table, or a unit of boxes, but there are none."""
     named = [f"--{name}-column" for name in ("path", "label") if getattr(reading, f"{name}_column")]
@@ -80,7 +94,7 @@ def check_columns(reading: Reading, sources: Sequence[Sources]) -> None:
     if reading.several and without_sets is not None:
         raise SettingsError(
             f"--task multi-label is for tables, but {without_sets} is none",
-            hint="give a CSV or Parquet file with the columns path and labels (cat|dog), or with one of 0 and 1 for each label",
+            hint=FORMS_OF_SETS,
         )
     if reading.boxes in UNITS and not any(source.has_boxes for source in sources):
         raise SettingsError(

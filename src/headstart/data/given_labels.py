@@ -7,6 +7,7 @@ import numpy as np
 
 from headstart.data.given_images import listed
 from headstart.data.table_labels import MAX_FRACTIONS, is_missing, listed_rows
+from headstart.data.table_numbers import LARGEST
 from headstart.errors import DataError
 
 MISSING_TYPES = {"NoneType", "NAType", "NaTType"}  # None; pandas' NA and NaT
@@ -40,8 +41,8 @@ def given_numbers(labels: Any) -> np.ndarray:
         if _kind_of(value, i) != NUMBERS:
             raise DataError(f"the label at position {i} is {value!r}, which is not a number", hint="give one number per image")
     numbers = np.array([float(value) for value in values], np.float64)
-    if not np.isfinite(numbers).all():
-        raise DataError("some labels are infinite", hint="leave these images out")
+    if not (np.abs(numbers) <= LARGEST).all():
+        raise DataError(f"some labels are infinite, or larger than {LARGEST:g}", hint="leave these images out")
     return numbers
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from headstart.data.sources import natural_order
+from headstart.data.spellings import one_spelling, spelling_key
 from headstart.data.wording import listed
 from headstart.errors import DataError
 
@@ -88,6 +89,12 @@ def labels_to_learn(images: Sequence[tuple[str, str | None]]) -> tuple[str, ...]
             f"there is only one label, {found[0]!r}" if found else "no image has a label",
             hint="give two or more labels; whether an image has one label or not are two classes of --task single-label",
         )
+    spelled = one_spelling(found)
+    twin = next((name for name in found if spelled[spelling_key(name)] != name), None)
+    if twin is not None:
+        raise DataError(
+            f"the labels {spelled[spelling_key(twin)]!r} and {twin!r} differ only in case or spaces", hint="rename one of them"
+        )
     given = {split for _, split in images} - {None}
     if given and "train" not in given:
         raise DataError("there are no train images", hint="name the split of the training images train")
@@ -102,13 +109,20 @@ def labels_to_learn(images: Sequence[tuple[str, str | None]]) -> tuple[str, ...]
 def notes_on_labels(images: Sequence[tuple[str, str | None]], labels: Sequence[str]) -> tuple[str, ...]:
     """What the owner should know of the labels in (text, split) of the images: unknown ones, and ones that cannot be judged."""
     matrix = label_matrix([text for text, _ in images], labels)
+    if not ((matrix == HAS).any(axis=0) & (matrix == LACKS).any(axis=0)).any():
+        raise DataError(
+            f"no image is known to lack any of the labels {listed(labels)}: there is nothing to tell apart",
+            hint="add images without some of them",
+        )
     notes = []
     n_unknown = int((matrix == NOT_KNOWN).any(axis=1).sum())
     if n_unknown:
-        notes.append(f"of {n_unknown} of the {len(images)} images it is not known whether they have some of the labels")
+        they = "it has" if n_unknown == 1 else "they have"
+        notes.append(f"of {n_unknown} of the {len(images)} images it is not known whether {they} some of the labels")
     always = [name for name, column in zip(labels, matrix.T, strict=True) if not (column == LACKS).any()]
     if always:
-        notes.append(f"no image is known to lack {listed(always)}: the model will always say it")
+        one = "it" if len(always) == 1 else "them"
+        notes.append(f"no image is known to lack {listed(always, 'or')}: the model will always say {one}")
     for split in ("val", "test"):
         rows = np.array([its == split for _, its in images], bool)
         absent = [name for i, name in enumerate(labels) if rows.any() and not (matrix[rows, i] == HAS).any()]

@@ -9,8 +9,11 @@ from headstart.data.sources import Sources
 from headstart.data.table_numbers import hint_for, number_in, number_text, shown
 from headstart.errors import DataError
 
+LEAST_APART = 1e-100  # of the smallest and the largest number: the squares of smaller differences are 0
 NUMBER = "number"  # what the labels are called where no column names them
-FORMS = "for --task regression give a CSV or Parquet file with the columns path and label, or folders named by numbers"
+FORMS_OF_NUMBERS = (
+    "for --task regression give a CSV or Parquet file with the columns path and label, or folders named by numbers"
+)
 
 
 def with_numbers(sources: Sources) -> Sources:
@@ -26,7 +29,7 @@ def with_numbers(sources: Sources) -> Sources:
         if number is None:
             raise DataError(
                 f"{sources.name} has the class {shown(label)}, which is not a number",
-                hint=hint_for(label) if "," in label else FORMS,
+                hint=hint_for(label) if "," in label else FORMS_OF_NUMBERS,
             )
         texts[label] = number_text(number)
     candidates = tuple(
@@ -46,4 +49,9 @@ def check_numbers(images: Sequence[tuple[str, str | None]]) -> None:
         raise DataError(
             f"all training images have the number {number_text(numbers[0])}: there is nothing to learn from them",
             hint="give images with different numbers",
+        )
+    if np.ptp(numbers) < LEAST_APART:
+        raise DataError(
+            f"the numbers of all training images are within {np.ptp(numbers):g}: too little to tell them apart",
+            hint="write them in a smaller unit",
         )

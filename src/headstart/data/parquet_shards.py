@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path, PurePosixPath
 
@@ -99,7 +100,7 @@ def _classes(first: str, reading: Reading, card: Card) -> dict[str, Sequence[str
 
 
 def _label_of(table: TextTable, reading: Reading) -> str | None:
-    _, place = path_and_label(table, reading)
+    _, place = path_and_label(table, replace(reading, labels_are_optional=True) if reading.several else reading)
     return None if place is None else table.names[place]
 
 

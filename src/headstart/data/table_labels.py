@@ -42,9 +42,11 @@ def class_cells(cells: Sequence[str], table: Path | str, column: str) -> list[st
     return list(cells)
 
 
-def missing_label(table: Path, numbers: Sequence[int | str]) -> DataError:
-    """The error for rows without a label."""
+def missing_label(table: Path, numbers: Sequence[int | str], *, are_numbers: bool = False) -> DataError:
+    """The error for rows without a label, or without a number where labels are these."""
     rows = f"row {numbers[0]}" if len(numbers) == 1 else f"{len(numbers)} rows: {listed_rows(numbers)}"
+    if are_numbers:
+        return DataError(f"{table} has no number in {rows}", hint="give each image a number, or remove its row")
     return DataError(
         f"{table} has no label in {rows}",
         hint="give each image a label, or remove its row; a class cannot be called None or NA: call it no_defect, for example",

@@ -8,6 +8,7 @@ from headstart.data.table_labels import NUMBER
 from headstart.errors import DataError
 
 COMMA = "write decimals with a point, and thousands without a separator"
+LARGEST = 1e100  # of a number: the squares of larger ones cannot be added up
 ALONE = "write the number alone: a unit belongs in the name of the column; leave the cell empty if the number is not known"
 
 
@@ -29,9 +30,9 @@ def number_cells(cells: Sequence[str], rows: Sequence[int | str], table: Path | 
 
 
 def number_in(text: str) -> float | None:
-    """The number that a text is, as tables and folder names have it; None if it is none, or too large for a float."""
+    """The number that a text is, as tables and folder names have it; None if it is none, or larger than LARGEST."""
     found = float(text) if NUMBER.fullmatch(text.strip()) else math.nan
-    return found if math.isfinite(found) else None
+    return found if abs(found) <= LARGEST else None
 
 
 def number_text(number: float) -> str:
@@ -50,5 +51,5 @@ def hint_for(text: str) -> str:
     if "," in text and NUMBER.fullmatch(text.strip().replace(",", "")):
         return COMMA
     if NUMBER.fullmatch(text.strip()):
-        return "a number has at most 308 digits before the point"
+        return f"numbers go up to {LARGEST:g}: write it in a larger unit"
     return ALONE

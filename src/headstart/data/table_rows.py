@@ -39,6 +39,7 @@ class Rows:
     notes: list[str] = field(default_factory=list)
     skipped: list[Skipped] = field(default_factory=list)
     number: str = ""  # the column of the labels, where they are numbers
+    n_joined: int = 0  # images that have the labels of several rows
 
     def numbered(self, rows: Sequence[Row]) -> str:
         """`row 3`, `rows 3 and 5`."""
@@ -55,13 +56,19 @@ class Rows:
             images = "1 image is" if n_conflicts == 1 else f"{n_conflicts} images are"
             labelled = "given two numbers" if self.number else "labelled as two classes"
             self.notes.append(f"{images} {labelled} by different {self.word}s of {self.file.name}: left out")
+        if self.n_joined:
+            several = f"{self.word}s: it has" if self.n_joined == 1 else f"{self.word}s each: they have"
+            self.notes.append(
+                f"{counted(self.n_joined, 'image')} of {self.file.name} {'has' if self.n_joined == 1 else 'have'} several "
+                f"{several} the labels of all of them"
+            )
         if not candidates:
             raise self._no_images()
         if self.boxes:
-            n_boxes, n_pictures = sum(one.box is not None for one in candidates), counted(len(pictures), "picture")
+            boxed = [one.file.picture for one in candidates if isinstance(one.file, BoxInFile)]
             self.notes.append(
-                f"{counted(n_boxes, 'image')} of {self.file.name} {'is a box' if n_boxes == 1 else 'are boxes'} ({self.boxes}) "
-                f"in {n_pictures}, which stay together in the splits"
+                f"{counted(len(boxed), 'image')} of {self.file.name} {'is a box' if len(boxed) == 1 else 'are boxes'} "
+                f"({self.boxes}) in {counted(len(set(boxed)), 'picture')}, which stay together in the splits"
             )
         return Sources(
             self.file.stem,
@@ -103,7 +110,7 @@ class Rows:
             path = shown if box is None else boxed_name(shown, box)
             labels = {key(row.label): row.label for row in reversed(its_rows) if row.label}
             if reading.several and len(labels) > 1:
-                labels = {"": self._joined(path, its_rows)}
+                labels = {"": self._joined(its_rows)}
             else:
                 self._tell_repeats(path, its_rows, key)
             if len(labels) < 2:
@@ -111,13 +118,11 @@ class Rows:
                 images.append(Candidate(path, file, next(iter(labels.values()), None), rows[0].split, its_group))
         return images
 
-    def _joined(self, path: str, rows: Sequence[Row]) -> str:
+    def _joined(self, rows: Sequence[Row]) -> str:
         """The labels of all rows of an image: tables with a row for each label of an image are common."""
         sets = [LabelSet.of(row.label) for row in rows]
         labels = frozenset().union(*(one.labels for one in sets))
-        self.skipped.append(
-            Skipped(path, f"{self.numbered(rows)} name the same image: it has the labels of all", kind="repeated")
-        )
+        self.n_joined += 1
         return LabelSet(labels, frozenset().union(*(one.unknown for one in sets)) - labels).text
 
     def _tell_repeats(self, path: str, rows: Sequence[Row], key: Callable[[str], str]) -> None:

@@ -7,8 +7,9 @@ from headstart.data.reading import Reading
 from headstart.data.sources import class_name
 from headstart.data.table_columns import SET_NAMES
 from headstart.data.table_labels import is_missing
+from headstart.data.table_numbers import shown
 from headstart.data.text_table import TextTable
-from headstart.data.wording import counted, listed
+from headstart.data.wording import counted, first_of, listed
 from headstart.errors import DataError
 
 YES, NO = {"1", "1.0", "true", "yes", "y"}, {"0", "0.0", "false", "no", "n"}
@@ -53,25 +54,35 @@ def _from_one(table: TextTable, place: int) -> list[LabelSet]:
 def _from_columns(table: TextTable, taken: Collection[int], notes: list[str]) -> list[LabelSet]:
     """From a column a label: 1 if an image has it, 0 if not, empty if that is not known."""
     labels: dict[str, Sequence[str]] = {}
-    others = []
+    others, empty = [], []
     for place, name in enumerate(table.names):
-        if place in taken or name.lower() in NOT_LABELS or not name:
+        if place in taken or name.lower() in NOT_LABELS:
             continue
         cells = ["" if is_missing(cell) else cell.lower() for cell in table.cells(place)]
-        if any(cells) and set(cells) <= YES | NO | {""}:
+        if not any(cells):
+            empty += [name] * bool(name)
+        elif set(cells) <= YES | NO | {""}:
+            if not name:
+                raise DataError(
+                    f"column {place + 1} of {table.file} holds 0 and 1, but has no name", hint="name it after its label"
+                )
             label = check_label(class_name(name))
             if label in labels:
                 raise DataError(f"{table.file} has two columns called {label!r}", hint="rename one of them")
             labels[label] = cells
         else:
-            others.append(name)
+            if name:  # without a name it is the index that pandas writes
+                others.append(_with_first_other(table, name, cells))
     if not labels:
         raise DataError(
-            f"{table.file} has neither a column of labels nor a column of 0 and 1 for each label; it has {listed(table.names)}",
+            f"{table.file} has neither a column of labels nor a column of 0 and 1 for each label; it has {listed(table.names)}"
+            + (f"; not 0 and 1: {first_of(others)}" if others else ""),
             hint="call a column with cells such as cat|dog labels, or name it with --label-column",
         )
     if others:
-        notes.append(f"{listed(others)} of {table.file.name} {'is' if len(others) == 1 else 'are'} not 0 and 1: no labels")
+        notes.append(f"{first_of(others)} of {table.file.name} {'is' if len(others) == 1 else 'are'} not 0 and 1: no labels")
+    if empty:
+        notes.append(f"{listed(empty)} of {table.file.name} {'is' if len(empty) == 1 else 'are'} empty: no labels")
     return [
         LabelSet(
             frozenset(name for name, cells in labels.items() if cells[row] in YES),
@@ -79,6 +90,14 @@ def _from_columns(table: TextTable, taken: Collection[int], notes: list[str]) ->
         )
         for row in range(len(table.numbers))
     ]
+
+
+def _with_first_other(table: TextTable, name: str, cells: Sequence[str]) -> str:
+    """A column as people find what is not 0 and 1 in it."""
+    number, cell = next(
+        (number, cell) for number, cell in zip(table.numbers, cells, strict=True) if cell not in YES | NO | {""}
+    )
+    return f"{name!r} (row {number}: {shown(cell)})"
 
 
 def joined_column(table: TextTable, reading: Reading, place: int | None) -> int | None:

@@ -35,7 +35,7 @@ def sources_of_table(table: TextTable, files: TableFiles, reading: Reading, spli
     if split is not None and all(row.split is None for row in rows.rows):
         rows.rows = [replace(row, split=split) for row in rows.rows]
     if not reading.takes_no_labels:
-        rows.rows = _with_labels(file, rows.rows, rows.notes)
+        rows.rows = _with_labels(file, rows.rows, rows.notes, are_numbers=reading.numbers)
         if split is not None and not rows.rows:  # one of several tables: what it lacks is noted
             return Sources(file.stem, (), tuple(rows.skipped), notes=tuple(rows.notes), is_table=True)
     named = [row for row in rows.rows if row.given]
@@ -146,7 +146,7 @@ def _numbers(table: TextTable, place: int) -> list[str]:
     return [of_row.get(i, "") for i in range(len(cells))]
 
 
-def _with_labels(file: Path, rows: Sequence[Row], notes: list[str]) -> list[Row]:
+def _with_labels(file: Path, rows: Sequence[Row], notes: list[str], *, are_numbers: bool) -> list[Row]:
     """The rows with labels; a val or test without any label is noted. Raises DataError if other rows lack theirs."""
     lacking = {row.split for row in rows if not row.label} - {row.split for row in rows if row.label} - {None, "train"}
     for split in sorted(filter(None, lacking)):
@@ -154,5 +154,5 @@ def _with_labels(file: Path, rows: Sequence[Row], notes: list[str]) -> list[Row]
         notes.append(f"{split} has no labels in {file.name}: its {n_rows} image{'s' * (n_rows != 1)} cannot be used")
     missing = [row.number for row in rows if not row.label and row.split not in lacking]
     if missing:
-        raise missing_label(file, missing)
+        raise missing_label(file, missing, are_numbers=are_numbers)
     return [row for row in rows if row.label]

@@ -136,6 +136,19 @@ def is_tiff(data: bytes) -> bool:
     return data[:4] in BEGINNINGS
 
 
+def check_pages(data: bytes) -> None:
+    """Raises UnreadableImage if the pages of a TIFF lead out of it: it was cut off, and what is left may mean another image."""
+    try:
+        reader = _Reader(data)
+        seen: set[int] = set()
+        at = reader.first
+        while at and at not in seen and len(seen) < MOST_PAGES:
+            seen.add(at)
+            at = reader.following(at)
+    except struct.error as error:
+        raise UnreadableImage("the image is damaged: a TIFF cut off in its header") from error
+
+
 def photograph_in(data: bytes) -> Page:
     """The first whole page of a TIFF. Raises UnreadableImage for raw photographs, and for pixels of an unknown meaning."""
     try:
@@ -230,6 +243,11 @@ class _Reader:
         end = at + n * entry
         following = self._unpack(self._letter, end)[0] if end + self._width <= len(self._data) else 0
         return Page(index, self._order, self._data, entries), following
+
+    def following(self, at: int) -> int:
+        """The offset of the page after the one at an offset; 0 if it is the last. Raises struct.error beyond the file."""
+        (n,) = self._unpack("Q" if self._is_big else "H", at)
+        return self._unpack(self._letter, at + (8 if self._is_big else 2) + n * (4 + 2 * self._width))[0]
 
     def _entry(self, place: int, kind: int) -> Entry:
         (count,) = self._unpack(self._letter, place)

@@ -15,7 +15,7 @@ from PIL import Image
 
 from headstart.channels import Pick
 from headstart.data.stacks import Stack
-from headstart.data.tiff_pages import MOSAICS
+from headstart.data.tiff_pages import MOSAICS, check_pages
 from headstart.data.unreadable import UnreadableImage
 
 if TYPE_CHECKING:
@@ -52,6 +52,7 @@ def open_tiff_stack(data: bytes, page: Pick | tuple[int, ...] | None, max_pixels
         from tifffile import TiffFile
     except ImportError as error:
         raise UnreadableImage("a TIFF: --channels needs tifffile to read it (pip install 'headstart[tiff]')", "type") from error
+    check_pages(data)
     try:
         file = TiffFile(io.BytesIO(data), _multifile=False)  # a file that names others is not followed
         n_pages = len(file.pages)

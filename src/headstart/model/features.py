@@ -13,6 +13,7 @@ from headstart.data.fetching import chunks_of
 from headstart.data.miniatures import ROW_BYTES
 from headstart.data.preprocess import Preprocess
 from headstart.data.sources import Candidate, Skipped, identity_of
+from headstart.data.wording import counted
 from headstart.model.extractor import Extractor, mean_of_views
 from headstart.model.features_on_disk import Features, FeaturesOnDisk, some_rows
 from headstart.model.pipeline import Opened, Pipeline
@@ -72,13 +73,18 @@ class Work:
     def sentence(self) -> str:
         """A sentence on how fast the pass was and what limited it."""
         if not self.computed:
-            return f"all {self.stored} images were in the store: nothing was computed"
+            return f"{_all(self.stored)} in the store: nothing was computed"
         share = self.network_seconds / max(self.network_seconds + self.decode_seconds, 1e-9)
-        stored = f", {self.stored} were in the store" if self.stored else ""
+        stored = f", {self.stored} {'was' if self.stored == 1 else 'were'} in the store" if self.stored else ""
+        pace = self.computed / max(self.wall_seconds, 1e-9)
         return (
-            f"{self.computed} images computed, {self.computed / max(self.wall_seconds, 1e-9):.0f} per second{stored}; "
+            f"{counted(self.computed, 'image')} computed, {pace:.0f} per second{stored}; "
             f"{share:.0%} of the work was the network, {1 - share:.0%} reading and decoding"
         )
+
+
+def _all(n_images: int) -> str:
+    return "the image was" if n_images == 1 else f"all {n_images} images were"
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from headstart.audit.checks import check_named
 from headstart.audit.findings import Checked
 from headstart.data.dataset import Dataset
 from headstart.data.shown_paths import folder_of
+from headstart.data.wording import counted
 from headstart.evaluation.calibration import Calibration
 from headstart.evaluation.intervals import in_words
 from headstart.evaluation.judging import AnyEvaluation
@@ -146,7 +147,7 @@ def counted_findings(checked: Sequence[Checked]) -> tuple[str, ...]:
 def _held_out_notes(fitted: Fitted, reported: AnyEvaluation | None, divided: str, measure: str) -> tuple[str, ...]:
     notes = []
     if fitted.split.val_from == "train" and fitted.split.val.size:
-        notes.append(f"val is {len(fitted.split.val)} images split off from train, {divided}")
+        notes.append(f"val is {counted(len(fitted.split.val), 'image')} split off from train, {divided}")
     if fitted.interrupted:
         notes.append(f"interrupted: epoch {fitted.best_epoch}, the best so far, is kept")
     if fitted.refit and reported and reported.split != "test":

@@ -4,8 +4,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from headstart.artifact.number_words import in_digits, intervals_in_words
+from headstart.artifact.number_words import intervals_in_words
 from headstart.data.shown_paths import folder_of
+from headstart.data.wording import in_digits
 from headstart.evaluation.number_evaluation import NumberEvaluation, evaluate_numbers
 from headstart.evaluation.number_intervals import NumberIntervals, number_intervals
 from headstart.evaluation.number_metrics import NumbersSeen
@@ -53,7 +54,7 @@ def number_account_of(fitted: Fitted) -> NumberAccount:
     reported = evaluations[0] if evaluations else None
     clean = _clean(fitted, seen, decisions) if reported else None
     first = _leak_notes(fitted, reported, clean) if reported else ()
-    remarks = remarks_on(fitted, reported, "with numbers of all sizes", "error")
+    remarks = _always_the_same(seen) + remarks_on(fitted, reported, "with numbers of all sizes", "error")
     return NumberAccount(
         seen,
         decisions,
@@ -63,6 +64,13 @@ def number_account_of(fitted: Fitted) -> NumberAccount:
         remarks=remarks + _of_intervals(fitted, decisions),
         limits=first + counted_findings(fitted.checked) + remarks,
     )
+
+
+def _always_the_same(seen: NumbersSeen) -> tuple[str, ...]:
+    """A note if no two images were left to learn a difference from."""
+    if seen.low < seen.high:
+        return ()
+    return (f"no two images of train have different numbers: the model always answers {in_digits(seen.low)}",)
 
 
 def _intervals_of(fitted: Fitted) -> PromisedIntervals:

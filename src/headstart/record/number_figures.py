@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 
 from headstart.artifact.figures import Tile, grid_figure, history_figure, number_figure, save_figure
-from headstart.artifact.number_words import in_digits
 from headstart.artifact.report import ReportFigure
 from headstart.artifact.tiles import TILE_PX
 from headstart.data.images import read_bytes, thumbnail
+from headstart.data.wording import in_digits
 from headstart.fitting.fitted import Fitted
 from headstart.record.number_account import NumberAccount, farthest_off
 from headstart.threads import map_in_threads
@@ -47,6 +47,7 @@ def draw_number_figures(folder: Path, fitted: Fitted, account: NumberAccount) ->
 def _tiles(fitted: Fitted, account: NumberAccount, chosen: list[int]) -> Iterator[Tile]:
     """Images with the answers to them; those outside their interval are marked."""
     answers, dataset, intervals = fitted.answers[0], fitted.dataset, account.decisions.intervals
+    span = account.seen.high - account.seen.low
 
     def tile(place: int) -> Tile:
         image, number = dataset.images[answers.indices[place]], float(answers.probabilities[place, 0])
@@ -55,6 +56,6 @@ def _tiles(fitted: Fitted, account: NumberAccount, chosen: list[int]) -> Iterato
             low, high = intervals.around(np.array([number]))[0]
             inside = bool(low <= truth <= high)
         pixels = thumbnail(fitted.model.preprocess.decode(read_bytes(image.file)).rgb, TILE_PX)
-        return Tile(pixels, (in_digits(number), f"true: {in_digits(truth)}", Path(image.path).name), inside)
+        return Tile(pixels, (in_digits(number, span), f"true: {in_digits(truth, span)}", Path(image.path).name), inside)
 
     yield from map_in_threads(tile, chosen)

@@ -271,7 +271,8 @@ def _frame(manifest: Manifest, notes: tuple[str, ...], model: Path) -> dict[str,
 def _trained_on_note(trained_on: int, n_held_out: int, n: int, chosen: EvaluatedSplit) -> tuple[str, ...]:
     if not trained_on:
         return ()
-    flattering = f"{trained_on} of these {n} images were used for training, so the numbers are too optimistic"
+    were_used = "this image was" if n == 1 else f"{trained_on} of these {n} images {'was' if trained_on == 1 else 'were'}"
+    flattering = f"{were_used} used for training, so the numbers are too optimistic"
     if chosen == "all" and n_held_out:
         flattering += f"; --split val evaluates only the {n_held_out} images that were held out"
     return (flattering,)

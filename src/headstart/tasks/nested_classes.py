@@ -6,8 +6,10 @@ from functools import lru_cache
 
 import numpy as np
 
+from headstart.data.spellings import spelling_key
+from headstart.errors import DataError
 from headstart.settings import TaskName
-from headstart.tasks.class_tree import ClassTree
+from headstart.tasks.class_tree import SEPARATOR, ClassTree
 from headstart.tasks.task import LearningTask
 
 
@@ -27,6 +29,7 @@ class NestedClasses(LearningTask):
         return _tree_of(self.classes)
 
     def in_order(self, classes: Sequence[str]) -> tuple[str, ...]:
+        _check_levels(classes)
         ClassTree.of(classes)  # which refuses a class that is below another
         return tuple(classes)
 
@@ -51,6 +54,23 @@ class NestedClasses(LearningTask):
         level = np.where(enough.any(axis=1), above.shape[1] - 1 - enough[:, ::-1].argmax(axis=1), 0)
         rows = np.arange(len(above))
         return above[rows, level], confidence[rows, level]
+
+
+def _check_levels(classes: Sequence[str]) -> None:
+    """Raises DataError if a level has no name, or if two names at one place differ only in case or spaces: one was meant."""
+    nodes: dict[tuple[str, ...], tuple[str, ...]] = {}
+    for name in classes:
+        path = tuple(name.split(SEPARATOR))
+        if not all(map(str.strip, path)):
+            raise DataError(
+                f"the class {name!r} has a level without a name",
+                hint=f"write one {SEPARATOR} between two levels, and none at the ends, as in animals{SEPARATOR}birds",
+            )
+        for depth in range(1, len(path) + 1):
+            twin = nodes.setdefault(tuple(map(spelling_key, path[:depth])), path[:depth])
+            if twin != path[:depth]:
+                one, other = (SEPARATOR.join(node) for node in (twin, path[:depth]))
+                raise DataError(f"the groups {one!r} and {other!r} differ only in case or spaces", hint="rename one of them")
 
 
 @lru_cache(maxsize=64)

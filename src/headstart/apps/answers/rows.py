@@ -9,7 +9,7 @@ from typing import Any, Literal, TextIO
 
 import numpy as np
 
-from headstart.apps.console import json_line
+from headstart.apps.console import json_line, on_one_line
 from headstart.artifact.csv_files import prediction_header
 from headstart.artifact.number_words import number_with_interval
 from headstart.artifact.predictor import UNSURE, Prediction, Predictor
@@ -130,7 +130,7 @@ class TextRows:
         elif self._format == "jsonl":
             self._file.write(json_line(as_json(prediction, self._top_k), self._file) + "\n")
         else:
-            self._file.write(_as_line(prediction, self._top_k) + "\n")
+            self._file.write(on_one_line(_as_line(prediction, self._top_k)) + "\n")
         self._file.flush()
 
 
