@@ -174,11 +174,9 @@ def test_an_export_gives_the_same_numbers(trained: Trained, plates: Path, tmp_pa
 
 
 def test_what_is_about_classes_is_refused(trained: Trained, plates: Path, settings: Make, tmp_path: Path) -> None:
-    """A page for browsers, an extension, a comparison and an explanation: each in one sentence, before anything is written."""
+    """A page for browsers, a comparison and an explanation: each in one sentence, before anything is written."""
     with pytest.raises(BundleError, match="was trained with --task regression"):
         export_web(trained.run, tmp_path / "page", offline=True)
-    with pytest.raises(SettingsError, match="answers with numbers, and such a run cannot be extended"):
-        headstart.train(plates, settings(), output=tmp_path / "run", extend=trained.run)
     with pytest.raises(SettingsError, match="compare counts right answers"):
         compare_models(plates, settings(task="regression", label_column="thickness"))
     from headstart.artifact.explained import explainer_of

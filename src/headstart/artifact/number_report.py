@@ -6,7 +6,7 @@ from typing import Any
 
 from headstart.artifact.number_words import numbers_sentence, numbers_table
 from headstart.artifact.page import render_page
-from headstart.artifact.report import ReportFigure, embedded
+from headstart.artifact.report import ReportChanges, ReportFigure, embedded
 from headstart.artifact.story import Story
 from headstart.evaluation.number_evaluation import NumberEvaluation
 from headstart.storage import write_text
@@ -27,6 +27,7 @@ class NumberReport:
     figures: tuple[ReportFigure, ...]
     skipped: tuple[tuple[str, str], ...]  # path, reason
     tables: tuple[tuple[str, tuple[tuple[str, Any], ...]], ...]  # (title, rows of key and value)
+    changes: ReportChanges | None = None  # None for a run that extends none
 
 
 def write_number_report(file: Path, facts: NumberReport) -> None:
@@ -51,6 +52,6 @@ def write_number_report(file: Path, facts: NumberReport) -> None:
         figures=embedded(facts.figures),
         skipped=[{"path": path, "reason": reason} for path, reason in facts.skipped],
         tables=facts.tables,
-        changes=None,
+        changes=facts.changes,
     )
     write_text(file, page)

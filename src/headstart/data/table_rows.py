@@ -39,6 +39,7 @@ class Rows:
     notes: list[str] = field(default_factory=list)
     skipped: list[Skipped] = field(default_factory=list)
     number: str = ""  # the column of the labels, where they are numbers
+    columns: frozenset[str] = frozenset()  # the labels that have a column each, where there are several
 
     def numbered(self, rows: Sequence[Row]) -> str:
         """`row 3`, `rows 3 and 5`."""
@@ -72,6 +73,7 @@ class Rows:
             has_boxes=bool(self.boxes),
             several=reading.several,
             number=self.number,
+            columns=self.columns,
         )
 
     def _pictures(self, files: TableFiles) -> dict[WholeFile, list[Row]]:

@@ -17,12 +17,13 @@ from headstart.fitting.fitted import Fitted
 from headstart.machine import peak_rss_mb, seconds_since_start
 from headstart.progress import Progress
 from headstart.record.decisions import Decisions
+from headstart.record.extension import FLIPS, Extension, ExtensionReport, extension_of
 from headstart.record.number_account import NumberAccount, farthest_off, number_account_of
 from headstart.record.places import METRICS
 from headstart.record.run_files import places_of, write_model
 from headstart.record.run_folder import RunFolder
 from headstart.record.run_metrics import BackboneName, NumberRunMetrics
-from headstart.record.run_report import backbone_rows
+from headstart.record.run_report import backbone_rows, changes_of
 from headstart.record.tracked import CompleteRun, flat
 from headstart.record.trained import Trained
 from headstart.storage import write_csv, write_json
@@ -50,16 +51,27 @@ def write_number_run(
     write_number_predictions(root / "predictions.csv", fitted, account)
     write_history(root / "history.csv", fitted.history)
     write_skipped(root / "skipped.csv", fitted.dataset.skipped)
+    extension = extension_of(fitted)
+    if extension:
+        extension.write(root / FLIPS)
     progress("writing the run", 1, 3)
-    _report(root, fitted, account, _drawn(root / "figures", fitted, account) if pictures else ())
+    _report(root, fitted, account, _drawn(root / "figures", fitted, account) if pictures else (), extension)
     progress("writing the run", 2, 3)
     stages = fitted.scanned.seconds | {"fit": fitted.seconds, "report": time.perf_counter() - began}
-    metrics = _metrics(folder, fitted, account, stages)
+    metrics = _metrics(folder, fitted, account, stages, extension.report if extension else None)
     write_json(root / METRICS, metrics.as_json())
     written(_complete(root, metrics, fitted.plan.as_json()))
     folder.finish(interrupted=fitted.interrupted)
     progress("writing the run", 3, 3)
-    return Trained(Path(folder.named), reported, metrics.as_json(), metrics.notes, fitted.interrupted, fitted.scanned.work)
+    return Trained(
+        Path(folder.named),
+        reported,
+        metrics.as_json(),
+        metrics.notes,
+        fitted.interrupted,
+        fitted.scanned.work,
+        metrics.extended.sentence() if metrics.extended else "",
+    )
 
 
 def write_number_model(folder: Path, fitted: Fitted, account: NumberAccount) -> None:
@@ -95,7 +107,9 @@ def _drawn(folder: Path, fitted: Fitted, account: NumberAccount) -> Sequence[Rep
     return tuple(draw_number_figures(folder, fitted, account))
 
 
-def _report(root: Path, fitted: Fitted, account: NumberAccount, figures: Sequence[ReportFigure]) -> None:
+def _report(
+    root: Path, fitted: Fitted, account: NumberAccount, figures: Sequence[ReportFigure], extension: Extension | None
+) -> None:
     dataset, answers, model, reported = fitted.dataset, fitted.answers[0], fitted.model, account.reported
     assert reported is not None
     folder = folder_of(dataset)
@@ -115,6 +129,7 @@ def _report(root: Path, fitted: Fitted, account: NumberAccount, figures: Sequenc
             story=story,
             notes=account.remarks,
             figures=tuple(figures),
+            changes=changes_of(extension, fitted.task, folder) if extension else None,
             skipped=tuple((entry.path.removeprefix(folder), entry.reason) for entry in dataset.skipped),
             tables=(
                 ("Training plan with all values resolved", tuple(shown.items())),
@@ -128,7 +143,13 @@ def _report(root: Path, fitted: Fitted, account: NumberAccount, figures: Sequenc
     )
 
 
-def _metrics(folder: RunFolder, fitted: Fitted, account: NumberAccount, stages: dict[str, float]) -> NumberRunMetrics:
+def _metrics(
+    folder: RunFolder,
+    fitted: Fitted,
+    account: NumberAccount,
+    stages: dict[str, float],
+    extended: ExtensionReport | None,
+) -> NumberRunMetrics:
     settings, dataset, reported = fitted.settings, fitted.dataset, account.reported
     assert settings.strategy != "auto" and reported is not None  # the one has been resolved, the other is there
     return NumberRunMetrics(
@@ -152,6 +173,7 @@ def _metrics(folder: RunFolder, fitted: Fitted, account: NumberAccount, stages: 
         refit=fitted.refit,
         working_folder=Path.cwd().as_posix(),
         data=places_of(folder, fitted),
+        extended=extended,
         notes=(*account.doubts, *account.remarks),
         seconds={"total": round(seconds_since_start(), 3)} | {stage: round(value, 3) for stage, value in stages.items()},
         peak_rss_mb=round(peak_rss_mb(), 1),
