@@ -8,6 +8,7 @@ import pytest
 
 from headstart.data.dataset import Dataset, LabelledImage
 from headstart.data.kept_splits import KeptSplits, Shares, kept_splits
+from headstart.data.label_sets import labels_in
 from headstart.errors import DataError
 
 HALF = Shares(test=0.0, val=0.5)
@@ -92,6 +93,55 @@ def test_shares_of_test_and_val() -> None:
     """Where the run had both, new images get both."""
     names = split("ab" * 20 + "cc", was={40: ["train"], 41: ["train"]}, shares=Shares(test=0.2, val=0.3)).names
     assert [names.count(name) for name in ("test", "val", "train")] == [8, 12, 22]
+
+
+def of_task(
+    labels: Sequence[str], was: dict[int, Sequence[str]], groups: Sequence[int] = (), share: float = 0.2, number: str = ""
+) -> np.ndarray:
+    """The splits of images with several labels or, if it has a name, with a number each."""
+    images = tuple(LabelledImage(str(i), Path(str(i)), label, None, None, str(i), 9, 9) for i, label in enumerate(labels))
+    classes = (number,) if number else labels_in(labels)
+    dataset = Dataset("images", images, classes, (), several=not number, number=number)
+    before = {str(i): splits for i, splits in was.items()}
+    numbers = np.array(groups or range(len(labels)), np.int64)
+    return np.array(kept_splits(dataset, [None] * len(labels), numbers, before, Shares(0, share), seed=0).names)
+
+
+def test_new_images_with_several_labels_are_stratified() -> None:
+    """Of every label the share of the new images is held out, also of a rare and of a new one; groups stay together."""
+    labels = ["a", "b", "a|b", "|"] + ["a|c", "b", "|", "a|b", "b|c"] * 20
+    groups = [*range(4), *np.repeat(np.arange(4, 54), 2).tolist()]
+    names = of_task(labels, {0: ["train"], 1: ["val"], 2: ["train"], 3: ["val"]}, groups)
+    assert names[:4].tolist() == ["train", "val", "train", "val"]
+    for label, n in (("a", 8), ("b", 12), ("c", 8)):
+        held = sum(label in labels[i] for i in np.flatnonzero(names[4:] == "val") + 4)
+        assert abs(held - n) <= 2
+    assert all(len(set(names[np.array(groups) == group])) == 1 for group in groups)
+    assert of_task(["a", "b", "a|b", "a"], {0: ["train"], 1: ["train"]}).tolist() == ["train"] * 4  # too few to hold one out
+
+
+def test_a_label_is_never_without_train_images() -> None:
+    with pytest.raises(DataError, match="label 'c' has only images that stay held out"):
+        of_task(["a", "b", "a|c"], {0: ["train"], 1: ["train"], 2: ["val"]})
+
+
+def test_new_numbers_of_all_sizes_are_held_out() -> None:
+    """A fifth of the new images, from the small to the large ones; of two images none, and of one group none."""
+    labels = ["5", "6", *(str(i) for i in range(50))]
+    names = of_task(labels, {0: ["train"], 1: ["val"]}, number="size")
+    held = [float(labels[i]) for i in np.flatnonzero(names[2:] == "val") + 2]
+    assert names[:2].tolist() == ["train", "val"]
+    assert len(held) == 10 and min(held) < 5 and max(held) >= 45
+    assert of_task(["5", "6", "1", "2"], {0: ["train"], 1: ["val"]}, number="size").tolist() == [
+        "train",
+        "val",
+        "train",
+        "train",
+    ]
+    one_group = of_task(["5", "6", *"123456"], {0: ["train"], 1: ["val"]}, [0, 1, *[2] * 6], number="size")
+    assert set(one_group[2:]) == {"train"}
+    with pytest.raises(DataError, match="there are no train images"):
+        of_task(["5", "6"], {0: ["val"], 1: ["val"]}, number="size")
 
 
 def test_a_class_is_never_without_train_images() -> None:

@@ -69,6 +69,7 @@ def test_a_column_of_sets(tmp_path: Path) -> None:
     """An empty cell is an image with none of the labels, which is told."""
     found = opened(table(tmp_path, "path,labels\na.jpg,dog|cat\nb.jpg,\nc.jpg,cat\n"))
     assert [candidate.label for candidate in found.candidates] == ["cat|dog", "|", "cat"] and found.several
+    assert not found.columns
     assert any("1 row of labels.csv has no label" in note for note in found.notes)
 
 
@@ -77,6 +78,7 @@ def test_a_column_for_each_label(tmp_path: Path) -> None:
     text = "path,cat,dog,note,split\na.jpg,1,0,x,train\nb.jpg,,true,y,train\nc.jpg,0,FALSE,z,val\n"
     found = opened(table(tmp_path, text))
     assert [candidate.label for candidate in found.candidates] == ["cat", "dog|?cat", "|"]
+    assert found.columns == {"cat", "dog"}
     assert [candidate.split for candidate in found.candidates] == ["train", "train", "val"]
     assert "'note' (row 2: 'x') of labels.csv is not 0 and 1: no labels" in found.notes
 

@@ -196,9 +196,7 @@ def test_an_export_gives_the_same_numbers(trained: Trained, plates: Path, tmp_pa
 
 
 def test_what_is_about_classes_is_refused(trained: Trained, plates: Path, settings: Make, tmp_path: Path) -> None:
-    """An extension and a review: each in one sentence, before anything is written."""
-    with pytest.raises(SettingsError, match="answers with numbers, and such a run cannot be extended"):
-        headstart.train(plates, settings(), output=tmp_path / "run", extend=trained.run)
+    """A review, in one sentence, before anything is written."""
     with pytest.raises(SettingsError, match="are about classes"):
         evaluate_model(trained.run, plates, reading_of(), review=plates)
     with pytest.raises(BundleError, match="answers with numbers"):

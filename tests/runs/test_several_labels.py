@@ -151,8 +151,6 @@ def test_models_are_verified(trained: Trained, tmp_path: Path) -> None:
 
 
 def test_what_does_not_know_several_labels_says_so(trained: Trained, data: Path, tmp_path: Path, settings: Make) -> None:
-    with pytest.raises(SettingsError, match="--extend does not know"):
-        headstart.train(data, extend=trained.run, output=tmp_path / "more")
     (tmp_path / "review.csv").write_text("path,label\n0.png,circles\n")
     with pytest.raises(SettingsError, match="--review is for one class"):
         evaluate_model(trained.run, data, review=tmp_path / "review.csv")

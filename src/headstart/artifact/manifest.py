@@ -150,6 +150,8 @@ class ExtendsEntry(Schema):
     manifest_sha256: Sha256  # of its manifest, whose own entry says what that one extends
     weights_sha256: Sha256  # of its weights.safetensors
     images: Count  # of it that are among these
+    # Of several labels those that it, or a run that it extends, did not know: of its images they are not known unless said.
+    added_labels: tuple[Name, ...] = ()
 
 
 def _kind_of_plan(plan: Any) -> str:

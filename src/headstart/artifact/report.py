@@ -29,8 +29,9 @@ class ReportChanges:
     """What adding to a finished run changed."""
 
     sentence: str
-    flips: tuple[Any, ...]  # images whose answer changed: path, label, before, after, became
-    n_flips: int  # of all, of which these are the first
+    heading: tuple[str, ...]  # of the cells
+    images: tuple[tuple[str, ...], ...]  # cells for each image whose answer changed, its path first
+    n_images: int  # of all, of which these are the first
 
 
 @dataclass(frozen=True, slots=True)

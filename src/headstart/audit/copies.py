@@ -4,6 +4,7 @@ import numpy as np
 
 from headstart.audit.evidence import Evidence
 from headstart.audit.findings import Checked, Finding, Severity, strongest_first
+from headstart.data.label_sets import NOT_KNOWN
 
 HELD_OUT_RANK = {None: 0, "train": 0, "val": 1, "test": 2}
 
@@ -43,7 +44,10 @@ def _across_splits(evidence: Evidence) -> np.ndarray:
 
 def _across_classes(evidence: Evidence) -> np.ndarray:
     labels = evidence.dataset.labels
-    return _differ(evidence, labels if labels.ndim == 1 else np.unique(labels, axis=0, return_inverse=True)[1])
+    if labels.ndim == 1:
+        return _differ(evidence, labels)
+    one, other = labels[evidence.twins.first], labels[evidence.twins.second]
+    return np.asarray(((one != other) & (one != NOT_KNOWN) & (other != NOT_KNOWN)).any(axis=1))
 
 
 def _harmless(evidence: Evidence) -> np.ndarray:

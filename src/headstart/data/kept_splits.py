@@ -6,6 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from headstart.data.dataset import Dataset
+from headstart.data.label_sets import HAS
+from headstart.data.number_sources import check_numbers
+from headstart.data.set_splits import dealt_by_labels
 from headstart.data.splits import can_be_held, hold_out
 from headstart.errors import DataError
 
@@ -41,7 +44,8 @@ def kept_splits(
 
     An earlier image stays where it was, whatever is `given` for it. A new one that is related to earlier images, by (n,)
     `groups`, goes to where these are held out, or else to train, unless it is given as val or test. Of the other new ones the
-    shares are held out, stratified and without dividing a group. Raises DataError if a class is left without train images.
+    shares are held out, stratified by class, by each of several labels, or by the size of numbers, and without dividing a
+    group. Raises DataError if a class is left without train images.
     """
     before = [_before(was.get(image.sha256, ()), wanted) for image, wanted in zip(dataset.images, given, strict=True)]
     new = np.array([not name for name in before], bool)
@@ -51,11 +55,10 @@ def kept_splits(
     for i in np.flatnonzero(found == "").tolist():
         found[i] = related.get(int(groups[i]), "")
         twins += found[i] in HELD
-    known = set(dataset.labels[~new].tolist())
     for name, share in (("test", shares.test), ("val", shares.val / (1 - shares.test) if shares.test < 1 else 0.0)):
         free = np.flatnonzero(found == "")
         if share and not any(new[i] and given[i] == name for i in range(len(given))):
-            found[free[_held(dataset, free, groups, known, share, seed)]] = name
+            found[free[_held(dataset, free, groups, new, share, seed)]] = name
     found[found == ""] = "train"
     _check_train(dataset, found)
     moved = sum(bool(name) and wanted not in (None, name) for name, wanted in zip(before, given, strict=True))
@@ -67,28 +70,44 @@ def _before(splits: Sequence[str], given: str | None) -> str:
     return given if given and given in splits else next((name for name in (*HELD, "train") if name in splits), "")
 
 
-def _held(dataset: Dataset, free: np.ndarray, groups: np.ndarray, known: set[int], share: float, seed: int) -> np.ndarray:
+def _held(dataset: Dataset, free: np.ndarray, groups: np.ndarray, new: np.ndarray, share: float, seed: int) -> np.ndarray:
     """(n_free,) bool: which of the free rows are held out: at least one of each class that is new, if it can be divided.
 
-    Of a class that was there before a share of less than half an image is none.
+    Of a class that was there before, of several labels and of numbers a share of less than half an image is none.
     """
-    labels = dataset.labels[free]
+    labels, of_free = dataset.labels[free], groups[free]
+    if dataset.several:
+        return np.asarray(dealt_by_labels(labels, of_free, (1 - share, share), seed) == 1)
+    if dataset.number:
+        is_enough = round(share * len(free)) > 0 and len(np.unique(of_free)) > 1
+        return hold_out(labels, of_free, share, seed, dataset.classes) if is_enough else np.zeros(len(free), bool)
+    return _held_of_classes(dataset, labels, of_free, set(dataset.labels[~new].tolist()), share, seed)
+
+
+def _held_of_classes(
+    dataset: Dataset, labels: np.ndarray, groups: np.ndarray, known: set[int], share: float, seed: int
+) -> np.ndarray:
+    """The same for (n,) classes and groups of free rows, where `known` classes were there before."""
     counts = np.bincount(labels, minlength=len(dataset.classes)).tolist()
     asked = [label for label, n in enumerate(counts) if n and (label not in known or (n > 1 and round(share * n) > 0))]
     rows = np.flatnonzero(np.isin(labels, asked))
     codes = np.searchsorted(asked, labels[rows])
-    held = np.zeros(len(free), bool)
-    if rows.size and (can_be_held(codes, groups[free][rows]).any() or min(counts[label] for label in asked) < 2):
+    held = np.zeros(len(labels), bool)
+    if rows.size and (can_be_held(codes, groups[rows]).any() or min(counts[label] for label in asked) < 2):
         names = [dataset.classes[label] for label in asked]
-        held[rows] = hold_out(codes, groups[free][rows], share, seed, names)
+        held[rows] = hold_out(codes, groups[rows], share, seed, names)
     return held
 
 
 def _check_train(dataset: Dataset, found: np.ndarray) -> None:
-    trained_on = set(dataset.labels[found == "train"].tolist())
-    for label, name in enumerate(dataset.classes):
-        if label not in trained_on:
+    if dataset.number:
+        check_numbers([(image.label, name) for image, name in zip(dataset.images, found.tolist(), strict=True)])
+        return
+    labels, kind = dataset.labels[found == "train"], "label" if dataset.several else "class"
+    trained_on = set(np.flatnonzero((labels == HAS).any(axis=0)).tolist() if dataset.several else labels.tolist())
+    for place, name in enumerate(dataset.classes):
+        if place not in trained_on:
             raise DataError(
-                f"class {name!r} has only images that stay held out, because they were before or show the same pictures",
-                hint="add other images of this class",
+                f"{kind} {name!r} has only images that stay held out, because they were before or show the same pictures",
+                hint=f"add other images of this {kind}",
             )

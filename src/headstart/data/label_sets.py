@@ -73,6 +73,11 @@ def in_words(text: str) -> str:
     return ", ".join(sorted(LabelSet.of(text).labels, key=natural_order)) or "none"
 
 
+def known_labels(text: str) -> str:
+    """A text without the labels that are not known."""
+    return LabelSet(LabelSet.of(text).labels).text
+
+
 def rarest_labels(matrix: np.ndarray) -> np.ndarray:
     """(n,) int64: the label of each image that the fewest images have; n_labels for an image without any."""
     counts = (matrix == HAS).sum(axis=0)

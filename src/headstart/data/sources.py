@@ -73,6 +73,8 @@ class Sources:
     is_table: bool = False
     has_boxes: bool = False  # whether images are boxes in pictures
     several: bool = False  # whether the labels are sets of labels (see label_sets.py)
+    # Of several labels those that have a column, so that every image says whether it has them; none where images list theirs.
+    columns: frozenset[str] = frozenset()
     number: str = ""  # what the labels are called, where they are numbers; "" where they are classes
     labels_used: LabelsUsed | None = None  # of the project that the labels are from; None if they are those of the data
 

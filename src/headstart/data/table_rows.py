@@ -40,6 +40,7 @@ class Rows:
     skipped: list[Skipped] = field(default_factory=list)
     number: str = ""  # the column of the labels, where they are numbers
     n_joined: int = 0  # images that have the labels of several rows
+    columns: frozenset[str] = frozenset()  # the labels that have a column each, where there are several
 
     def numbered(self, rows: Sequence[Row]) -> str:
         """`row 3`, `rows 3 and 5`."""
@@ -79,6 +80,7 @@ class Rows:
             has_boxes=bool(self.boxes),
             several=reading.several,
             number=self.number,
+            columns=self.columns,
         )
 
     def _pictures(self, files: TableFiles) -> dict[WholeFile, list[Row]]:

@@ -1,6 +1,7 @@
 """Which columns of a table hold several labels an image, and what their cells mean."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 
 from headstart.data.label_sets import SEPARATOR, LabelSet, check_label
 from headstart.data.reading import Reading
@@ -17,19 +18,28 @@ NOT_LABELS = {"split", "group"}
 OTHER_SEPARATORS = (",", ";")
 
 
-def set_cells(table: TextTable, joined: int | None, taken: Collection[int], notes: list[str]) -> list[str]:
-    """The labels of each row as the text of a LabelSet, from the column `joined` or, if that is None, from a column a label.
+@dataclass(frozen=True, slots=True)
+class SetCells:
+    """The labels in a table."""
+
+    texts: list[str]  # of each row, as the text of a LabelSet
+    columns: frozenset[str] = frozenset()  # the labels that have a column; none where the rows list theirs
+
+
+def set_cells(table: TextTable, joined: int | None, taken: Collection[int], notes: list[str]) -> SetCells:
+    """The labels of each row, from the column `joined` or, if that is None, from a column a label.
 
     Columns that are `taken` hold something else. What the owner should know is added to `notes`. Raises DataError.
     """
-    sets = _from_one(table, joined) if joined is not None else _from_columns(table, taken, notes)
+    columns = _label_columns(table, taken, notes) if joined is None else {}
+    sets = _from_columns(columns, len(table.numbers)) if joined is None else _from_one(table, joined)
     n_without = sum(not found.labels and not found.unknown for found in sets)
     if n_without:
         notes.append(
             f"{counted(n_without, 'row')} of {table.file.name} {'has' if n_without == 1 else 'have'} no label: "
             "images with none of the labels"
         )
-    return [found.text for found in sets]
+    return SetCells([found.text for found in sets], frozenset(columns))
 
 
 def _from_one(table: TextTable, place: int) -> list[LabelSet]:
@@ -51,8 +61,8 @@ def _from_one(table: TextTable, place: int) -> list[LabelSet]:
     return found
 
 
-def _from_columns(table: TextTable, taken: Collection[int], notes: list[str]) -> list[LabelSet]:
-    """From a column a label: 1 if an image has it, 0 if not, empty if that is not known."""
+def _label_columns(table: TextTable, taken: Collection[int], notes: list[str]) -> dict[str, Sequence[str]]:
+    """Label -> the cells of its column: 1 if an image has it, 0 if not, empty if that is not known."""
     labels: dict[str, Sequence[str]] = {}
     others, empty = [], []
     for place, name in enumerate(table.names):
@@ -83,12 +93,16 @@ def _from_columns(table: TextTable, taken: Collection[int], notes: list[str]) ->
         notes.append(f"{first_of(others)} of {table.file.name} {'is' if len(others) == 1 else 'are'} not 0 and 1: no labels")
     if empty:
         notes.append(f"{listed(empty)} of {table.file.name} {'is' if len(empty) == 1 else 'are'} empty: no labels")
+    return labels
+
+
+def _from_columns(labels: Mapping[str, Sequence[str]], n_rows: int) -> list[LabelSet]:
     return [
         LabelSet(
             frozenset(name for name, cells in labels.items() if cells[row] in YES),
             frozenset(name for name, cells in labels.items() if not cells[row]),
         )
-        for row in range(len(table.numbers))
+        for row in range(n_rows)
     ]
 
 

@@ -62,6 +62,7 @@ def joined_tables(name: str, parts: Sequence[Sources], note: str) -> Sources:
         is_table=True,
         has_boxes=any(part.has_boxes for part in parts),
         several=any(part.several for part in parts),
+        columns=frozenset.intersection(*(part.columns for part in parts)),
     )
 
 
@@ -95,10 +96,12 @@ def _rows(table: TextTable, reading: Reading) -> tuple[Rows, int]:
     found = boxes_in(table, [path_place] if named is None else [path_place, named], reading)
     boxes = found.boxes if found else [None] * len(table.numbers)
     notes: list[str] = []
+    with_column: frozenset[str] = frozenset()
     if reading.without_labels:
         labels = nothing
     elif reading.several:
-        labels = set_cells(table, joined_column(table, reading, named), {path_place, *(found.places if found else ())}, notes)
+        sets = set_cells(table, joined_column(table, reading, named), {path_place, *(found.places if found else ())}, notes)
+        labels, with_column = sets.texts, sets.columns
     else:
         read = _numbers if reading.numbers else _class_names
         labels = nothing if named is None else read(table, named)
@@ -116,7 +119,8 @@ def _rows(table: TextTable, reading: Reading) -> tuple[Rows, int]:
             raise DataError(f"{table.file} row {number} has the split {split!r}", hint="a split is train, val or test")
         rows.append(Row(number, given, label, splits.get(split), None if is_missing(group) else group, box))
     number = table.names[named] if reading.numbers and named is not None and not reading.without_labels else ""
-    return Rows(table.file, rows, found.described if found else "", notes=notes, number=number), path_place
+    described = found.described if found else ""
+    return Rows(table.file, rows, described, notes=notes, number=number, columns=with_column), path_place
 
 
 def _doubts_of_several(table: TextTable, labels: Sequence[str]) -> list[str]:

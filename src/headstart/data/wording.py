@@ -10,7 +10,12 @@ EXACT_BELOW = 1e15  # whole numbers beyond are not written in full
 
 def counted(count: int, noun: str) -> str:
     """ "1 class", "1,200 files"."""
-    return f"{count:,} {noun}{'' if count == 1 else 'es' if noun.endswith('s') else 's'}"
+    return f"{count:,} {plural(count, noun)}"
+
+
+def plural(count: int, noun: str) -> str:
+    """ "class", or "classes" if there are several."""
+    return f"{noun}{'' if count == 1 else 'es' if noun.endswith('s') else 's'}"
 
 
 def joined(names: Sequence[str], word: str = "and") -> str:

@@ -50,6 +50,26 @@ def resampled_average_precisions(
     nothing of that label. The median of the draws is shifted to the estimate: it is a little above, as copies rank beside
     each other.
     """
+    samples, of_all = drawn_average_precisions(probabilities, labels, groups, seed), average_precisions(probabilities, labels)
+    return ResampledPrecisions(
+        tuple(around(value, samples[:, i]) for i, value in enumerate(of_all)),
+        around(float(np.mean(of_all)), np.nanmean(samples, axis=1)),
+    )
+
+
+def average_precisions(probabilities: np.ndarray, labels: np.ndarray) -> list[float]:
+    """The average precision of each of (n, n_labels) labels, on the images of which it is known whether they have it."""
+    known = labels != NOT_KNOWN
+    return [average_precision(probabilities[known[:, i], i], labels[known[:, i], i] == HAS) for i in range(labels.shape[1])]
+
+
+def drawn_average_precisions(
+    probabilities: np.ndarray, labels: np.ndarray, groups: np.ndarray | None, seed: int = 0
+) -> np.ndarray:
+    """(n_samples, n_labels): the average precisions of images that are drawn anew; NaN where none of a label was drawn.
+
+    The same images are drawn for the same labels, groups and seed, whatever the probabilities.
+    """
     numbers = np.arange(len(labels)) if groups is None else np.unique(groups, return_inverse=True)[1]
     n_groups = int(numbers.max()) + 1
     rng = np.random.default_rng(seed)
@@ -63,13 +83,4 @@ def resampled_average_precisions(
             known = labels[:, i] != NOT_KNOWN
             columns.append(_weighted(probabilities[known, i], labels[known, i] == HAS, weights[:, known]))
         found.append(np.stack(columns, axis=1))
-    samples = np.concatenate(found)
-    of_all = [
-        average_precision(probabilities[known, i], labels[known, i] == HAS)
-        for i in range(labels.shape[1])
-        for known in [labels[:, i] != NOT_KNOWN]
-    ]
-    return ResampledPrecisions(
-        tuple(around(value, samples[:, i]) for i, value in enumerate(of_all)),
-        around(float(np.mean(of_all)), np.nanmean(samples, axis=1)),
-    )
+    return np.concatenate(found)

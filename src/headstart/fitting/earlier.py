@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from headstart.data.wording import counted, listed
+from headstart.data.wording import counted, listed, plural
 from headstart.errors import DataError
 from headstart.schema import Count, Name, Schema
 
@@ -27,6 +27,7 @@ class EarlierAnswer:
     sha256: str  # of the image
     predicted: str
     probability: float  # of that class
+    probabilities: tuple[float, ...] = ()  # of several labels those of `Earlier.classes`; of numbers the number; else none
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,12 +40,14 @@ class Earlier:
     places: tuple[DataPlace, ...]  # where its images were; empty if that is not known
     classes: tuple[str, ...]
     splits: Mapping[str, tuple[str, ...]]  # SHA-256 of an image -> the splits that it was in
-    labels: Mapping[str, str]  # SHA-256 -> class, as far as the run has recorded it
+    labels: Mapping[str, str]  # SHA-256 -> class, or labels, or number as text, as far as the run has recorded it
     split: Literal["val", "test", "cv"]  # that its answers are for
     answers: tuple[EarlierAnswer, ...]  # for the images that it was evaluated on
     tuned: Path | None = None  # its weights, if fine-tuning can start from them
     stage_scale: float | None = None  # that its probe had chosen for the features of stages; None if it has no probe
     notes: tuple[str, ...] = ()  # what the owner should know of how it is extended
+    # Of several labels those that it did not always know: what its images of before did not say of them is still not known.
+    unsaid: frozenset[str] = frozenset()
 
 
 class Growth(Schema):
@@ -57,11 +60,11 @@ class Growth(Schema):
     classes_added: tuple[Name, ...]
     classes_gone: tuple[Name, ...]
 
-    def in_words(self) -> str:
-        """Such as "100 new images, the new class '9'"."""
+    def in_words(self, noun: str = "class") -> str:
+        """Such as "100 new images, the new class '9'"; what is added is called by the `noun`."""
         parts = [counted(self.new, "new image") if self.new else "no new image"]
         if self.classes_added:
-            parts.append(f"the new {'class' if len(self.classes_added) == 1 else 'classes'} {listed(self.classes_added)}")
+            parts.append(f"the new {plural(len(self.classes_added), noun)} {listed(self.classes_added)}")
         return ", ".join(parts)
 
 

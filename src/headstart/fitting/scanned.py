@@ -10,6 +10,7 @@ from headstart.audit.twins import Twins, find_twins
 from headstart.data.class_counts import labels_given
 from headstart.data.dataset import Dataset, LabelledImage, choosing, training_dataset
 from headstart.data.facts import ImageFacts, notes_on
+from headstart.data.label_sets import known_labels
 from headstart.data.patients import by_patient
 from headstart.data.sources import Skipped, Sources
 from headstart.data.splits import groups_by_looks
@@ -139,8 +140,11 @@ def _twins_in(
 ) -> Twins:
     """The images of a data set that show the same picture or scene."""
     n_last = backbone.frozen.n_last if backbone.frozen else 0
-    # A scene whose frames have different numbers is one all the same; frames of different classes are not.
-    by_looks = [replace(image, label="") for image in dataset.images] if dataset.number else dataset.images
+    # A scene whose frames have different numbers is one all the same; frames of different classes are not. That a label is not
+    # known of one of two frames is no difference.
+    by_looks: Sequence[LabelledImage] = dataset.images
+    if dataset.number or dataset.several:
+        by_looks = [replace(image, label="" if dataset.number else known_labels(image.label)) for image in dataset.images]
     return find_twins(
         by_looks,
         found.facts,

@@ -148,8 +148,12 @@ def _extends(fitted: Fitted) -> ExtendsEntry | None:
     if extended is None:
         return None
     earlier = extended.earlier
+    added = earlier.unsaid | set(extended.growth.classes_added) if fitted.dataset.several else frozenset()
     return ExtendsEntry(
-        manifest_sha256=earlier.manifest_sha256, weights_sha256=earlier.weights_sha256, images=extended.growth.kept
+        manifest_sha256=earlier.manifest_sha256,
+        weights_sha256=earlier.weights_sha256,
+        images=extended.growth.kept,
+        added_labels=tuple(name for name in fitted.dataset.classes if name in added),
     )
 
 

@@ -84,7 +84,7 @@ class NumberRunMetrics(MetricsFrame):
     refit: bool
     working_folder: str  # the folder that relative paths in predictions.csv start from
     data: tuple[DataPlace, ...] = ()  # where the images were
-    extended: None = None
+    extended: ExtensionReport | None = None  # what adding to a finished run changed
 
 
 AnyRunMetrics = RunMetrics | NumberRunMetrics

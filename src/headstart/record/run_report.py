@@ -11,8 +11,9 @@ from headstart.data.shown_paths import folder_of
 from headstart.fitting.fitted import Fitted
 from headstart.record.extension import Extension
 from headstart.record.run_record import RunRecord
+from headstart.tasks.task import LearningTask
 
-SHOWN_FLIPS = 50
+SHOWN_CHANGES = 50
 
 
 def report_run(root: Path, record: RunRecord[Any], figures: Sequence[ReportFigure], extension: Extension | None = None) -> None:
@@ -37,7 +38,7 @@ def report_run(root: Path, record: RunRecord[Any], figures: Sequence[ReportFigur
             notes=account.remarks,
             figures=tuple(figures),
             thresholds=fitted.thresholds,
-            changes=_changes(extension, folder) if extension else None,
+            changes=_changes(extension, fitted.task, folder) if extension else None,
             skipped=tuple(replace(entry, path=entry.path.removeprefix(folder)) for entry in dataset.skipped),
             tables=(
                 ("Training plan with all values resolved", tuple(shown.items())),
@@ -57,7 +58,8 @@ def _backbone_rows(fitted: Fitted) -> tuple[tuple[str, str], ...]:
     return ("name", spec.name), ("weights", weights.origin), ("weights SHA-256", weights.sha256), ("licence", spec.licence)
 
 
-def _changes(extension: Extension, folder: str) -> ReportChanges:
+def _changes(extension: Extension, task: LearningTask, folder: str) -> ReportChanges:
     """What adding to a finished run changed; the paths without the `folder` of all."""
-    shown = tuple(replace(flip, path=flip.path.removeprefix(folder)) for flip in extension.flips[:SHOWN_FLIPS])
-    return ReportChanges(f"This run {extension.report.sentence()}.", shown, len(extension.flips))
+    shown = [replace(change, path=change.path.removeprefix(folder)) for change in extension.changes[:SHOWN_CHANGES]]
+    cells = tuple(change.cells(task.in_words) for change in shown)
+    return ReportChanges(f"This run {extension.report.sentence()}.", extension.kind.HEADING, cells, len(extension.changes))

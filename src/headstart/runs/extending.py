@@ -93,7 +93,8 @@ def missing_images(earlier: Earlier, data: str, settings: TrainSettings, progres
             digests = _digests(old.candidates)
             taken = tuple(candidate for sha256 in missing & digests.keys() for candidate in digests[sha256])
             missing -= digests.keys()
-            found.append(Sources(old.name, tuple(sorted(taken, key=lambda c: c.path)), is_table=old.is_table))
+            taken_in_order = tuple(sorted(taken, key=lambda candidate: candidate.path))
+            found.append(replace(old, candidates=taken_in_order, skipped=(), empty_classes=(), notes=()))
         check_found(len(earlier.splits) - len(missing), earlier, f"{shown_place(data)} and where the run had them")
         return found
 
@@ -136,11 +137,6 @@ def _check_given(finished: FinishedRun, now: dict[str, Any]) -> None:
     manifest, run = finished.manifest, finished.named
     if now.get("recipe") == "tutorial":
         raise SettingsError("--recipe tutorial cannot extend a run", hint="leave out --extend")
-    if manifest.task == "multi-label":
-        raise SettingsError(
-            f"{run} has --task multi-label, which --extend does not know yet",
-            hint="train on all images: the store has them",
-        )
     if now.get("task", manifest.task) != manifest.task:
         raise SettingsError(
             f"{run} has --task {manifest.task}, and what it answered is of no use for --task {now['task']}",

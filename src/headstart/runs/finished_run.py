@@ -1,12 +1,13 @@
 """A finished run as its folder has it: what is needed to add to it."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from headstart.addresses.address import address_in, shown_place
 from headstart.artifact.bundle import WEIGHTS, read_bundle
-from headstart.artifact.manifest import MANIFEST, Manifest, digest_of_manifest
+from headstart.artifact.manifest import MANIFEST, Manifest, SplitName, digest_of_manifest
 from headstart.artifact.run_images import (
     METRICS,
     WORKING_FOLDER,
@@ -17,6 +18,8 @@ from headstart.artifact.run_images import (
 )
 from headstart.data.split_names import splits_of
 from headstart.errors import BundleError, SettingsError
+from headstart.evaluation.metrics import Evaluation
+from headstart.evaluation.number_evaluation import NumberEvaluation
 from headstart.fitting.earlier import DataPlace, Earlier, EarlierAnswer
 from headstart.recipes import ProbePlan
 from headstart.record.places import STATE
@@ -45,7 +48,7 @@ class FinishedRun:
 
     def as_earlier(self, *, to_finetune: bool) -> Earlier:
         """What a run that adds to it has to know. Raises SettingsError if it has no answers to compare with."""
-        manifest, notes = self.manifest, []
+        manifest, evaluation, notes = self.manifest, self._evaluation, []
         tuned = None
         if to_finetune and manifest.strategy == "finetune":
             if manifest.refit:
@@ -57,9 +60,10 @@ class FinishedRun:
         for name, digests in manifest.images.items():
             for sha256 in digests:
                 splits[sha256] = (*splits.get(sha256, ()), name)
-            labels |= zip(digests, (manifest.classes[i] for i in manifest.image_classes.get(name, ())), strict=False)
-        if manifest.evaluation is None or manifest.evaluation.split == "all":
-            raise SettingsError(f"{self.named} reports no accuracy to compare with", hint="start a new run")
+            labels |= zip(digests, self._labels_of(name), strict=False)
+        if evaluation is None or evaluation.split == "all":
+            what = "error" if manifest.numbers else "accuracy"
+            raise SettingsError(f"{self.named} reports no {what} to compare with", hint="start a new run")
         if not labels:
             labels = {answer.sha256: label for answer, label in self._answers()}
         return Earlier(
@@ -70,12 +74,22 @@ class FinishedRun:
             classes=manifest.classes,
             splits=splits,
             labels=labels,
-            split=manifest.evaluation.split,
+            split=evaluation.split,
             answers=tuple(answer for answer, _ in self._answers()),
             tuned=tuned,
             stage_scale=self._stage_scale,
             notes=tuple(notes),
+            unsaid=frozenset(manifest.extends.added_labels) if manifest.extends else frozenset(),
         )
+
+    @property
+    def _evaluation(self) -> Evaluation | NumberEvaluation | None:
+        return self.manifest.numbers.evaluation if self.manifest.numbers else self.manifest.evaluation
+
+    def _labels_of(self, split: SplitName) -> Sequence[str]:
+        """The label of each image of a split, as text; none in models of earlier versions."""
+        manifest = self.manifest
+        return manifest.image_labels.get(split) or [manifest.classes[i] for i in manifest.image_classes.get(split, ())]
 
     @property
     def _stage_scale(self) -> float | None:
@@ -87,21 +101,32 @@ class FinishedRun:
 
         Its rows are those of the evaluated images in the manifest, in order; where they are not, the files say which these are.
         """
-        evaluation, rows = self.manifest.evaluation, predicted_rows(self.folder)
+        evaluation, rows = self._evaluation, predicted_rows(self.folder)
         assert evaluation is not None and evaluation.split != "all"
-        split = "train" if evaluation.split == "cv" else evaluation.split
+        split: SplitName = "train" if evaluation.split == "cv" else evaluation.split
         digests = self.manifest.images.get(split, ())
-        known = self.manifest.image_classes.get(split, ())
+        known = self._labels_of(split)
         is_in_order = len(rows) == len(digests) and all(
-            self.manifest.classes[i] == row.get("label") for i, row in zip(known, rows, strict=False)
+            label == row.get("label") for label, row in zip(known, rows, strict=False)
         )
         if is_in_order:
-            return [(_answer(sha256, row, self.folder), row["label"]) for sha256, row in zip(digests, rows, strict=True)]
+            return [(self._answer(sha256, row), row["label"]) for sha256, row in zip(digests, rows, strict=True)]
         by_path = {row.get("path"): row for row in rows}
         return [
-            (_answer(sha256_of_bytes(image.data), by_path[image.path], self.folder), image.label)
+            (self._answer(sha256_of_bytes(image.data), by_path[image.path]), image.label)
             for image in evaluated_images(self.folder, set(digests))
         ]
+
+    def _answer(self, sha256: str, row: dict[str, str]) -> EarlierAnswer:
+        """The answer in a row of predictions.csv. Raises BundleError."""
+        manifest = self.manifest
+        try:
+            if manifest.numbers:
+                return EarlierAnswer(sha256, row["predicted"], 1.0, (float(row["predicted"]),))
+            of_labels = tuple(float(row[f"p:{name}"]) for name in manifest.classes) if manifest.task == "multi-label" else ()
+            return EarlierAnswer(sha256, row["predicted"], float(row["probability"]), of_labels)
+        except (KeyError, TypeError, ValueError) as error:
+            raise BundleError(f"{self.folder / 'predictions.csv'} is damaged: {error}", hint="is the copy complete?") from error
 
 
 def finished_run(run: str) -> FinishedRun:
@@ -121,8 +146,6 @@ def finished_run(run: str) -> FinishedRun:
     manifest = read_bundle(folder).manifest
     if manifest.interrupted or (folder / STATE).exists():
         raise SettingsError(f"{named} was interrupted", hint=f"finish it first: headstart train --resume {named}")
-    if manifest.numbers is not None:
-        raise SettingsError(f"{named} answers with numbers, and such a run cannot be extended", hint="train on all images anew")
     if manifest.recipe == "tutorial":
         raise SettingsError(f"{named} was made by --recipe tutorial, which cannot be extended", hint="start a new run")
     values = parse_json((folder / "model" / MANIFEST).read_text(encoding="utf-8"))
@@ -162,10 +185,3 @@ def _places_in(metrics: dict[str, Any], folder: Path, manifest: Manifest) -> tup
         DataPlace(place=place, path_column=settings.path_column, label_column=settings.label_column)
         for place in dict.fromkeys(path.resolve().as_posix() for path in found)
     )
-
-
-def _answer(sha256: str, row: dict[str, str], folder: Path) -> EarlierAnswer:
-    try:
-        return EarlierAnswer(sha256, row["predicted"], float(row["probability"]))
-    except (KeyError, TypeError, ValueError) as error:
-        raise BundleError(f"{folder / 'predictions.csv'} is damaged: {error}", hint="is the copy complete?") from error

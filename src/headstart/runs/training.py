@@ -129,7 +129,7 @@ def _scanned(
 ) -> Scanned:
     """The images of the run after the pass over their files; those of a run that is extended are in the splits of that."""
     parts = parts_at(f"{address}.parts") if address else None
-    make_dataset = without_splits if extended else training_dataset
+    make_dataset = partial(without_splits, extended.earlier) if extended else training_dataset
     scanned = scan_given(sources, settings, progress, make_dataset=make_dataset, known_views=views, parts=parts)
     return grown(scanned, sources, extended.earlier) if extended else scanned
 

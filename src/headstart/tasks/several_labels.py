@@ -106,6 +106,9 @@ class SeveralLabels(LearningTask):
         known = LabelSet.of(truth)
         return known.labels == LabelSet.of(answer).labels - known.unknown
 
+    def names_in(self, answer: str) -> frozenset[str]:
+        return LabelSet.of(answer).labels
+
     def in_words(self, text: str) -> str:
         return in_words(text)
 

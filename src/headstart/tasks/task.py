@@ -119,6 +119,10 @@ class LearningTask(ABC):
         """Whether an answer is right of an image with this label, both as text."""
         return truth == answer
 
+    def names_in(self, answer: str) -> frozenset[str]:
+        """The classes that an answer names."""
+        return frozenset({answer})
+
     def alike(self, one: np.ndarray, other: np.ndarray) -> np.ndarray:
         """(n,) bool: whether two (n, n_classes) probabilities give the same answers."""
         same = np.asarray(self.decide(one) == self.decide(other))
