@@ -10,7 +10,7 @@ from headstart.evaluation.paired import Difference, ErrorDifference
 from headstart.schema import NotNegative, Positive, Schema, Share, ShareInterval
 
 
-class Measured(Schema):
+class ComparedModel(Schema):
     """What is known of every contender: one strategy on one backbone."""
 
     strategy: Literal["probe", "finetune"]
@@ -24,7 +24,7 @@ class Measured(Schema):
         """Strategy and backbone, such as "finetune efficientnet_lite0"."""
         return f"{self.strategy} {self.backbone}"
 
-    def cost(self, first: "Measured") -> str:
+    def cost(self, first: "ComparedModel") -> str:
         """What it costs next to the first, in words: milliseconds per image for another backbone, else seconds of training."""
         if self.backbone != first.backbone and self.ms_per_image and first.ms_per_image:
             return f"takes {self.ms_per_image:.1f} ms an image instead of {first.ms_per_image:.1f}"
@@ -34,7 +34,7 @@ class Measured(Schema):
         return f"takes {ratio:.0f} times as long"
 
 
-class Contender(Measured):
+class Contender(ComparedModel):
     """A contender whose answers are classes or labels."""
 
     accuracy: Share
@@ -54,7 +54,7 @@ class Contender(Measured):
         return None if self.to_first is None else self.to_first.ci95
 
 
-class NumberContender(Measured):
+class NumberContender(ComparedModel):
     """A contender whose answers are numbers."""
 
     numbers: NumberMetrics  # beside always answering the mean or the median of the same images
@@ -105,7 +105,7 @@ class Comparison(Schema):
         return found
 
 
-def _sentence(first: Measured, other: Measured, difference: Difference | ErrorDifference) -> str:
+def _sentence(first: ComparedModel, other: ComparedModel, difference: Difference | ErrorDifference) -> str:
     if not difference.is_shown:
         shown = f"can be shown with {difference.n} images ({difference.signed()})"
         cost = f"; {other.name} {other.cost(first)}" if other.backbone != first.backbone else ""
