@@ -139,7 +139,7 @@ def test_cache(embed: Command, headstart: Command, draw_classes: Draw, here: Pat
     cleared = headstart("cache", "--clear")
     assert cleared.code == 0
     assert cleared.out.startswith("removed")
-    assert headstart("cache").out.count("0.0 MB in 0 files") == 3
+    assert headstart("cache").out.count("0.0 MB in 0 files") == 4
     assert any((own_home / "compiled").iterdir())
     assert "a.parquet already exists" in embed(data, "--output", "a.parquet").err
     assert "4 images computed" in embed(data, "--output", "a.parquet", "--overwrite").err

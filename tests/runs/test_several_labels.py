@@ -124,7 +124,7 @@ def test_evaluation_exports_and_cards(trained: Trained, data: Path, tmp_path: Pa
     ours, theirs = (list(Predictor.load(place).predict(images[:5])) for place in (trained.run, tmp_path / "out"))
     assert [answer.predicted for answer in ours] == [answer.predicted for answer in theirs]
     for place in (trained.run, tmp_path / "out"):
-        assert "a probability for each label" in list(verify_model(place))[-1].found
+        assert "probabilities between 0 and 1" in list(verify_model(place))[-1].found
     card = (tmp_path / "out" / "README.md").read_text(encoding="utf-8")
     program = card.split("```python\n")[2].split("```")[0]
     (tmp_path / "out" / "classify.py").write_text(program, encoding="utf-8")
