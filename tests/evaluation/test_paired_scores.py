@@ -71,3 +71,31 @@ def test_the_change_of_an_error_is_the_mean_of_the_differences() -> None:
     assert change.is_shown and change.change < 0
     assert not error_change(before, before, np.arange(200)).is_shown
     assert error_change(after[:10], before[:10], np.arange(10)).ci95 is None
+
+
+def test_equal_errors_are_rarely_shown_to_differ() -> None:
+    """Two models whose errors are equally large on average and large for a few images; images of a group have related ones."""
+    rng = np.random.default_rng(0)
+    for n_groups, size in ((30, 1), (30, 4), (150, 1)):
+        groups, shown = np.repeat(np.arange(n_groups), size), 0
+        for _ in range(200):
+            common = rng.standard_t(3, n_groups)[groups]
+            of_groups = rng.normal(0, 0.7, (2, n_groups))[:, groups]
+            one, other = np.abs(common + of_groups + rng.normal(0, 0.5, (2, len(groups))))
+            shown += error_change(one, other, groups).is_shown
+        assert shown / 200 <= 0.10
+
+
+def test_an_error_that_is_smaller_is_shown() -> None:
+    """Its sign, its size in words and what a few images or a few groups cannot show."""
+    rng = np.random.default_rng(0)
+    other = rng.uniform(1, 2, 80)
+    found = error_change(other - 0.5 + rng.normal(0, 0.1, 80), other)
+    assert found.is_shown and found.change == pytest.approx(-0.5, abs=0.05) and found.gain == -found.change
+    assert found.signed().startswith("-0.") and found.signed().endswith("]")
+    low, high = found.ci95 or (0, 0)
+    assert found.in_points() == f"{-found.change:.3g} [{-high:.3g}, {-low:.3g}] in the mean absolute error"
+    same = error_change(other, other)
+    assert same.change == 0 and not same.is_shown
+    for few in (error_change(other[:10] - 0.5, other[:10]), error_change(other - 0.5, other, np.arange(80) // 40)):
+        assert few.ci95 is None and not few.is_shown and "[too few]" in few.signed()

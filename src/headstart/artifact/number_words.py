@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from headstart.artifact.numbers import images_judged, interval_in_words, share, some_of_them
 from headstart.artifact.predictor import Prediction
 from headstart.artifact.story import Story
-from headstart.data.wording import in_digits
+from headstart.data.wording import in_digits, range_in_digits
 from headstart.evaluation.intervals import too_few
 from headstart.evaluation.number_evaluation import NumberEvaluation
 from headstart.evaluation.number_intervals import NumberIntervals
@@ -20,7 +20,7 @@ def number_with_interval(prediction: Prediction) -> str:
     if prediction.ends is None:
         return in_digits(prediction.value)
     low, high = prediction.ends
-    return f"{in_digits(prediction.value, high - low)} ({in_digits(low, high - low)} to {in_digits(high, high - low)})"
+    return f"{in_digits(prediction.value, high - low)} ({range_in_digits(low, high, high - low)})"
 
 
 def numbers_sentence(evaluation: NumberEvaluation, n_trained_on: int = 0) -> str:
@@ -28,9 +28,7 @@ def numbers_sentence(evaluation: NumberEvaluation, n_trained_on: int = 0) -> str
     found = evaluation.numbers
     interval = found.mean_absolute_error_ci95
     groups = f", from {evaluation.n_groups} unrelated groups" if evaluation.n_groups < evaluation.n else ""
-    certain = (
-        f"95 % interval {in_digits(interval[0])} to {in_digits(interval[1])}" if interval else "too few to say how certain"
-    )
+    certain = f"95 % interval {range_in_digits(*interval)}" if interval else "too few to say how certain"
     sentence = (
         f"On {images_judged(evaluation.n, evaluation.split)} the answers are off by {in_digits(found.mean_absolute_error)} "
         f"on average ({certain}{groups}); always answering the mean would be off by {in_digits(found.mean_guess_error)}, the "
@@ -55,7 +53,7 @@ def numbers_table(evaluation: NumberEvaluation) -> Sequence[tuple[str, str, str,
     lacking = f"too few {few}"
 
     def plain(interval: tuple[float, float] | None) -> str:
-        return lacking if interval is None else f"{in_digits(interval[0])} to {in_digits(interval[1])}"
+        return lacking if interval is None else range_in_digits(*interval)
 
     rows = [
         (
@@ -106,7 +104,7 @@ def _r2_in_words(r2: float) -> str:
 def intervals_in_words(intervals: NumberIntervals, set_on: str, *, promised: bool) -> str:
     """What the intervals promise."""
     low, high = (2 * width for width in (min(intervals.half_widths), max(intervals.half_widths)))
-    wide = f"{in_digits(low)} wide" if low == high else f"{in_digits(low)} to {in_digits(high)} wide, as the answer is"
+    wide = f"{in_digits(low)} wide" if low == high else f"{range_in_digits(low, high)} wide, as the answer is"
     says = (
         f"the interval around an answer holds the true number of {intervals.coverage:.0%} of images like the {intervals.n} "
         f"that it was set on ({set_on}); it is {wide}"

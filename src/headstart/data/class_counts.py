@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from headstart.data.label_sets import LabelSet
 from headstart.data.sources import Candidate, Sources, natural_order
-from headstart.data.wording import counted, in_digits
+from headstart.data.wording import counted, range_in_digits
 
 SHOWN_CLASSES = 8
 
@@ -24,7 +24,8 @@ def classes_found(sources: Sequence[Sources]) -> str:
     candidates = [candidate for source in sources for candidate in source.candidates]
     if sources[0].number:
         numbers = [float(candidate.label) for candidate in candidates if candidate.label is not None]
-        span = f" from {_span(min(numbers), max(numbers))}" if numbers else ""
+        low, high = min(numbers, default=0.0), max(numbers, default=0.0)
+        span = f" from {range_in_digits(low, high, high - low)}" if numbers else ""
         return f"{sources[0].number}{span} in {counted(len(candidates), 'file')}"
     several = any(source.several for source in sources)
     counts = Counter((label, one.split) for one in candidates for label in _labels_of(one, several))
@@ -36,10 +37,6 @@ def classes_found(sources: Sequence[Sources]) -> str:
     by_split = f" ({'/'.join(split or 'no split' for split in splits)})" if given - {None} else ""
     kinds = counted(len(labels), "label" if several else "class")
     return f"{kinds} in {counted(len(candidates), 'file')}{by_split}{':' * bool(labels)} {shown}{more}".rstrip()
-
-
-def _span(low: float, high: float) -> str:
-    return f"{in_digits(low, high - low)} to {in_digits(high, high - low)}"
 
 
 def _labels_of(candidate: Candidate, several: bool) -> frozenset[str]:

@@ -33,6 +33,11 @@ def first_of(names: Sequence[str], word: str = "and") -> str:
     return joined(names if len(names) <= MOST_LISTED else [*names[:MOST_LISTED], f"{len(names) - MOST_LISTED} more"], word)
 
 
+def range_in_digits(low: float, high: float, span: float = 0.0) -> str:
+    """ "1.5 to 2.25": both ends as `in_digits` has them."""
+    return f"{in_digits(low, span)} to {in_digits(high, span)}"
+
+
 def in_digits(number: float, span: float = 0.0) -> str:
     """A number with four digits, or as many as tell numbers apart that are a hundredth of `span` from it: "1700001235"."""
     apart = math.ceil(math.log10(abs(number) / span)) + 2 if span > 0 and number else 0

@@ -7,7 +7,7 @@ from typing import ClassVar, Literal
 import numpy as np
 
 from headstart.data.wording import counted, in_digits
-from headstart.evaluation.paired_scores import ScoreChange, error_change
+from headstart.evaluation.paired_scores import ErrorChange, error_change
 from headstart.fitting.earlier import Extended, Growth
 from headstart.fitting.fitted import Fitted
 from headstart.record.answer_pairs import AnswerPairs
@@ -22,7 +22,7 @@ class ComparedNumbers(Schema):
     n: Positive
     mean_absolute_error_before: NotNegative
     mean_absolute_error_after: NotNegative
-    difference: ScoreChange  # of the errors, after minus before: less than 0 is better
+    difference: ErrorChange  # after minus before
     nearer: Count  # of the answers that moved, those that are nearer to the true number now
     farther: Count  # the others
 

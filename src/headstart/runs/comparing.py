@@ -15,7 +15,8 @@ from headstart.data.splits import Split, are_numbers, fold_count, folds, hold_ou
 from headstart.errors import DataError, SettingsError, explains_missing_packages
 from headstart.evaluation.intervals import share_interval
 from headstart.evaluation.number_metrics import NumbersSeen, number_metrics
-from headstart.evaluation.paired import Difference, ErrorDifference, paired_difference, paired_errors
+from headstart.evaluation.paired import Difference, paired_difference
+from headstart.evaluation.paired_scores import ErrorChange, error_change
 from headstart.fitting.scanned import Scanned, scan_given
 from headstart.machine import peak_rss_mb, seconds_since_start
 from headstart.model.pretrained import weights_for
@@ -123,7 +124,7 @@ def _number_contenders(found: Sequence[_Tried], numbers: np.ndarray, groups: np.
         NumberContender(
             **one.cost(),
             numbers=number_metrics(numbers + one.marks, numbers, seen, groups),
-            to_first=paired_errors(np.abs(one.marks), np.abs(found[0].marks), groups) if i else None,
+            to_first=error_change(np.abs(one.marks), np.abs(found[0].marks), groups) if i else None,
         )
         for i, one in enumerate(found)
     )
@@ -142,10 +143,10 @@ def _what_pays(found: Sequence[_Tried], groups: np.ndarray) -> str | None:
     return f"{best.strategy} {best.backbone}"
 
 
-def _difference(one: np.ndarray, other: np.ndarray, groups: np.ndarray) -> Difference | ErrorDifference:
+def _difference(one: np.ndarray, other: np.ndarray, groups: np.ndarray) -> Difference | ErrorChange:
     if one.dtype == bool:
         return paired_difference(one, other, groups)
-    return paired_errors(np.abs(one), np.abs(other), groups)
+    return error_change(np.abs(one), np.abs(other), groups)
 
 
 def _with_backbone(settings: TrainSettings, name: str) -> TrainSettings:

@@ -6,7 +6,8 @@ from pydantic import Field, computed_field
 
 from headstart.data.sources import Skipped
 from headstart.evaluation.number_metrics import NumberMetrics
-from headstart.evaluation.paired import Difference, ErrorDifference
+from headstart.evaluation.paired import Difference
+from headstart.evaluation.paired_scores import ErrorChange
 from headstart.schema import NotNegative, Positive, Schema, Share, ShareInterval
 
 
@@ -58,13 +59,13 @@ class NumberContender(ComparedModel):
     """A contender whose answers are numbers."""
 
     numbers: NumberMetrics  # beside always answering the mean or the median of the same images
-    to_first: ErrorDifference | None = Field(exclude=True)  # None for the first contender itself
+    to_first: ErrorChange | None = Field(exclude=True)  # None for the first contender itself
 
     @computed_field  # type: ignore[prop-decorator]
     @property
     def difference(self) -> float | None:
         """Mean absolute error minus that of the first contender: below 0 it is better."""
-        return None if self.to_first is None else self.to_first.difference
+        return None if self.to_first is None else self.to_first.change
 
     @computed_field  # type: ignore[prop-decorator]
     @property
@@ -105,7 +106,7 @@ class Comparison(Schema):
         return found
 
 
-def _sentence(first: ComparedModel, other: ComparedModel, difference: Difference | ErrorDifference) -> str:
+def _sentence(first: ComparedModel, other: ComparedModel, difference: Difference | ErrorChange) -> str:
     if not difference.is_shown:
         shown = f"can be shown with {difference.n} images ({difference.signed()})"
         cost = f"; {other.name} {other.cost(first)}" if other.backbone != first.backbone else ""

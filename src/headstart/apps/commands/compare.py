@@ -155,8 +155,10 @@ def _share(contender: "Contender", few: str | None) -> str:
 
 
 def _error(contender: "NumberContender", few: str | None) -> str:
+    from headstart.data.wording import range_in_digits
+
     found = contender.numbers
     interval = found.mean_absolute_error_ci95
-    ends = f"too few {few}" if interval is None else f"{interval[0]:.4g} to {interval[1]:.4g}"
+    ends = f"too few {few}" if interval is None else range_in_digits(*interval)
     r2 = "-" if found.r2 is None else f"{found.r2:.3f}"
     return f"{found.mean_absolute_error:8.4g}  {ends:<18}  {r2:>6}"
