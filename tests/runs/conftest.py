@@ -4,6 +4,7 @@ import csv
 import json
 import os
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from conftest import COLOURS, TINY, draw_shape
 import headstart
 from headstart.artifact.bundle import read_bundle
 from headstart.artifact.manifest import Manifest
+from headstart.model import finetune
 from headstart.privacy import switch_off_telemetry
 from headstart.progress import Progress
 from headstart.record.trained import Trained
@@ -21,6 +23,20 @@ from headstart.settings import TrainSettings
 from headstart.storage import sha256_of_file
 
 CLASSES = sorted(COLOURS)
+
+
+@contextmanager
+def ended_by_a_save(error: type[BaseException] = KeyboardInterrupt) -> Iterator[None]:
+    """As if Ctrl-C were pressed, or something else happened, just after fine-tuning has saved its state."""
+    save = finetune._Loop.save
+
+    def save_and_end(loop: finetune._Loop, *given: Any) -> None:
+        save(loop, *given)
+        raise error
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(finetune._Loop, "save", save_and_end)
+        yield
 
 
 @pytest.fixture(scope="module")

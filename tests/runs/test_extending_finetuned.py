@@ -3,7 +3,6 @@
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -11,10 +10,9 @@ import safetensors.numpy
 
 import headstart
 from headstart.errors import SettingsError
-from headstart.model import finetune
 from headstart.settings import TrainSettings
 from headstart.storage import sha256_of_file
-from runs.conftest import add_to, contents, extend, manifest_of, rows_of
+from runs.conftest import add_to, contents, ended_by_a_save, extend, manifest_of, rows_of
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("here")]
 KEPT = Path(__file__).parents[1] / "kept" / "format-1"
@@ -95,22 +93,11 @@ def test_another_strategy(tuned: Path, old_shapes: Path) -> None:
     assert again.metrics["strategy"] == "finetune"
 
 
-def test_an_interrupted_extension_is_resumed(tuned: Path, old_shapes: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupted_extension_is_resumed(tuned: Path, old_shapes: Path) -> None:
     """What Ctrl-C interrupts goes on with the splits and weights that it began with, and ends as an undisturbed one."""
     add_to(old_shapes, {"triangles": 8})
     undisturbed = extend(old_shapes, output="undisturbed")
-    save: Any = finetune._Loop.save
-    saved = 0
-
-    def interrupted(*arguments: Any) -> None:
-        nonlocal saved
-        save(*arguments)
-        saved += 1
-        if saved == 1:
-            raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch:
-        patch.setattr(finetune._Loop, "save", interrupted)
+    with ended_by_a_save():
         assert extend(old_shapes).interrupted
     resumed = headstart.train(None, resume="more", pictures=False)
     assert not resumed.interrupted
@@ -119,18 +106,9 @@ def test_an_interrupted_extension_is_resumed(tuned: Path, old_shapes: Path, monk
     assert distance(resumed.run / "model" / "weights.safetensors", undisturbed.run / "model" / "weights.safetensors") == 0
 
 
-def test_a_run_that_became_another_is_not_resumed_on(
-    tuned: Path, old_shapes: Path, settings: Make, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_run_that_became_another_is_not_resumed_on(tuned: Path, old_shapes: Path, settings: Make) -> None:
     """If the extended run was replaced in the meantime, its splits are others: a sentence says so."""
-    save: Any = finetune._Loop.save
-
-    def interrupted(*arguments: Any) -> None:
-        save(*arguments)
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch:
-        patch.setattr(finetune._Loop, "save", interrupted)
+    with ended_by_a_save():
         assert extend(add_to(old_shapes, {"triangles": 8})).interrupted
     headstart.train(old_shapes, settings(strategy="probe", view="crop"), output="run", overwrite=True, pictures=False)
     with pytest.raises(SettingsError, match="run, which this run extends, is another run now"):

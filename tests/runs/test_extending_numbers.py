@@ -11,10 +11,9 @@ from PIL import Image
 import headstart
 from headstart.errors import DataError, SettingsError
 from headstart.evaluation.intervals import mean_interval
-from headstart.model import finetune
 from headstart.record.trained import Trained
 from headstart.settings import TrainSettings
-from runs.conftest import contents, extend, manifest_of, rows_of
+from runs.conftest import contents, ended_by_a_save, extend, manifest_of, rows_of
 
 Make = Callable[..., TrainSettings]
 pytestmark = pytest.mark.usefixtures("here")
@@ -160,22 +159,12 @@ def test_a_chain_of_folders(run: Trained, old: Path) -> None:
     assert manifest_of("again").classes == ("thickness",)
 
 
-def test_a_fine_tuned_run_is_extended_and_resumed(old: Path, settings: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_fine_tuned_run_is_extended_and_resumed(old: Path, settings: Make) -> None:
     """It is fine-tuned on from its own weights; interrupted and resumed it ends as an undisturbed one."""
     headstart.train(old, given(settings, "finetune", epochs=1), output="run", pictures=False)
     new = draw_plates("new", 20, seed=1)
     undisturbed = extend(new, output="undisturbed", epochs=2)
-    save = finetune._Loop.save
-    saved = []
-
-    def interrupted(*arguments: object) -> None:
-        save(*arguments)  # type: ignore[arg-type]
-        saved.append(1)
-        if len(saved) == 1:
-            raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch:
-        patch.setattr(finetune._Loop, "save", interrupted)
+    with ended_by_a_save():
         assert extend(new, epochs=2).interrupted
     resumed = headstart.train(None, resume="more", pictures=False)
     assert resumed.metrics["extended"] == undisturbed.metrics["extended"]

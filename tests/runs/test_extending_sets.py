@@ -13,11 +13,10 @@ from sklearn.metrics import average_precision_score
 import headstart
 from headstart.data.label_sets import LabelSet, label_matrix
 from headstart.errors import DataError, SettingsError
-from headstart.model import finetune
 from headstart.record.trained import Trained
 from headstart.settings import TrainSettings
 from headstart.storage import sha256_of_file
-from runs.conftest import contents, extend, manifest_of, rows_of
+from runs.conftest import contents, ended_by_a_save, extend, manifest_of, rows_of
 
 Make = Callable[..., TrainSettings]
 OLD = ("circles", "squares")
@@ -216,24 +215,14 @@ def test_without_a_new_label_nothing_is_unknown(run: Trained, old: Path) -> None
     assert not any("not known" in note for note in trained.notes)
 
 
-def test_a_fine_tuned_run_is_extended_and_resumed(old: Path, settings: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_fine_tuned_run_is_extended_and_resumed(old: Path, settings: Make) -> None:
     """It is fine-tuned on with what is not known masked; interrupted and resumed it ends as an undisturbed one."""
     chosen = settings(strategy="finetune", epochs=1, task="multi-label", view="whole")
     headstart.train(old, chosen, output="run", pictures=False)
     new = draw_sets("new", 24, NEW, seed=1)
     undisturbed = extend(new, output="undisturbed", epochs=2)
     assert undisturbed.metrics["extended"]["compared"]["split"] == "val"
-    save = finetune._Loop.save
-    saved = []
-
-    def interrupted(*arguments: object) -> None:
-        save(*arguments)  # type: ignore[arg-type]
-        saved.append(1)
-        if len(saved) == 1:
-            raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch:
-        patch.setattr(finetune._Loop, "save", interrupted)
+    with ended_by_a_save():
         assert extend(new, epochs=2).interrupted
     resumed = headstart.train(None, resume="more", pictures=False)
     assert resumed.metrics["extended"] == undisturbed.metrics["extended"]

@@ -10,12 +10,11 @@ from conftest import SavedRun
 import headstart
 from headstart.addresses.filesystems import read, remove_below
 from headstart.errors import DataError, SettingsError
-from headstart.model import finetune
 from headstart.record.trained import Trained
 from headstart.runs.evaluating import evaluate_model
 from headstart.settings import TrainSettings
 from headstart.storage import sha256_of_bytes, sha256_of_file
-from runs.conftest import CLASSES
+from runs.conftest import CLASSES, ended_by_a_save
 
 fsspec = pytest.importorskip("fsspec")
 PLACE = "memory://runs/one"
@@ -47,24 +46,22 @@ def files_there() -> set[str]:
 @pytest.mark.slow
 @pytest.mark.parametrize("error", [KeyboardInterrupt, MemoryError])
 def test_an_unfinished_run_is_resumed_by_its_address(
-    train: Callable[..., Trained], tmp_path: Path, own_home: Path, monkeypatch: pytest.MonkeyPatch, error: type[BaseException]
+    train: Callable[..., Trained], tmp_path: Path, own_home: Path, error: type[BaseException]
 ) -> None:
     """What Ctrl-C interrupted is sent with its checkpoints, what failed stays here; both end as an undisturbed run does."""
     undisturbed = train(output=tmp_path / "run")
-    save = finetune._Loop.save
-    monkeypatch.setattr(finetune._Loop, "save", ends_after(save, error))
     if error is KeyboardInterrupt:
-        assert train(output=PLACE).interrupted
+        with ended_by_a_save():
+            assert train(output=PLACE).interrupted
         assert {"run.json", "metrics.json", "checkpoints/run/state.json"} < files_there()
         assert not list((own_home / "outgoing").iterdir())
     else:
-        with pytest.raises(error):
+        with pytest.raises(error), ended_by_a_save(error):
             train(output=PLACE)
         assert not files_there()
         with pytest.raises(SettingsError, match="there is an unfinished run at") as caught:
             train(output=PLACE)
         assert f"--resume {PLACE}," in caught.value.hint
-    monkeypatch.setattr(finetune._Loop, "save", save)
     resumed = train(resume=PLACE)
     assert (resumed.interrupted, resumed.metrics["run"]) == (False, PLACE)
     assert not {name for name in files_there() if name.startswith(("run.json", "checkpoints"))}
@@ -72,16 +69,6 @@ def test_an_unfinished_run_is_resumed_by_its_address(
         undisturbed.model / "weights.safetensors"
     )
     assert not list((own_home / "outgoing").iterdir())
-
-
-def ends_after(save: Callable[..., None], error: type[BaseException]) -> Callable[..., None]:
-    """Saves a checkpoint, and then raises the error, the first time."""
-
-    def save_and_end(self: finetune._Loop, *given: object) -> None:
-        save(self, *given)
-        raise error
-
-    return save_and_end
 
 
 def test_there_must_be_a_run_to_resume(train: Callable[..., Trained]) -> None:
