@@ -10,6 +10,7 @@ from headstart.schema import Name, Schema
 
 Severity = Literal["info", "warning", "severe"]
 SEVERITIES: tuple[Severity, ...] = ("info", "warning", "severe")
+LISTED_SHARE = 0.1  # of the images, those with the least credible labels, are listed whatever their score
 
 
 class Finding(Schema):

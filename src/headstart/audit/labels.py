@@ -5,9 +5,9 @@ import warnings
 import numpy as np
 
 from headstart.audit.evidence import Evidence
-from headstart.audit.findings import Checked, Finding, Severity, strongest_first
+from headstart.audit.findings import LISTED_SHARE, Checked, Finding, Severity, strongest_first
 from headstart.audit.number_labels import label_errors_of_numbers
-from headstart.audit.set_labels import CERTAIN, LISTED_SHARE, label_errors_of_sets
+from headstart.audit.set_labels import CERTAIN, label_errors_of_sets
 from headstart.evaluation.metrics import are_uneven
 
 TINY_CLASS, SMALL_CLASS = 10, 20  # images

@@ -3,11 +3,10 @@
 import numpy as np
 
 from headstart.audit.evidence import Evidence
-from headstart.audit.findings import Checked, Finding, Severity, strongest_first
+from headstart.audit.findings import LISTED_SHARE, Checked, Finding, Severity, strongest_first
 from headstart.data.wording import in_digits
 from headstart.evaluation.number_intervals import number_intervals
 
-LISTED_SHARE = 0.1  # of the images, those with the largest errors, are listed whatever their score
 USUAL = 0.9  # of the errors; of normal ones these are below 1.6 standard deviations
 DOUBTFUL, CERTAIN = 2.0, 3.0  # times the usual error: a label further off is doubted, or severely
 

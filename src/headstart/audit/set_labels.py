@@ -5,11 +5,9 @@ import warnings
 import numpy as np
 
 from headstart.audit.evidence import Evidence
-from headstart.audit.findings import Checked, Finding, Severity, strongest_first
+from headstart.audit.findings import LISTED_SHARE, Checked, Finding, Severity, strongest_first
 from headstart.data.label_sets import HAS, NOT_KNOWN
 
-# Of one class an image, too (labels.py):
-LISTED_SHARE = 0.1  # of the images, those with the least credible label, are listed whatever their score
 CERTAIN = 0.95  # probability of another class, or of the opposite, from which a label that cleanlab doubts is severe
 FEWEST = 5  # images with a label, and without it, below which it cannot be doubted
 
